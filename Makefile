@@ -1,0 +1,145 @@
+# Makefile -- builds, tests, measures; `make help` lists the targets
+#
+# The examples and the demo need a C compiler and make, nothing else. What a
+# test needs besides it skips, and says so, where it is missing. Everything made
+# is in build/, but for alps.h.
+
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+ifeq ($(origin CXX),default)
+CXX = g++
+endif
+CLANG = clang
+AWK = awk
+AARCH64_CC = aarch64-linux-gnu-gcc
+AARCH64_RUN = qemu-aarch64
+
+C11 = -std=gnu11
+WARNINGS = -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow \
+	-Wundef -Wcast-qual
+CFLAGS = -O2 -g
+FUZZ_SECONDS = 60
+comma = ,
+
+PARTS = $(wildcard core/*.h backends/*.h policies/*.h)
+GENERATE = LC_ALL=C $(AWK) -f tools/amalgamate.awk core/alps.h $(PARTS)
+EXAMPLES = $(patsubst examples/%.c,build/%,$(wildcard examples/*.c))
+UNITS = $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
+FUZZERS = $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
+
+export CC CXX CLANG AARCH64_CC AARCH64_RUN WARNINGS
+
+.PHONY: all examples
+all: examples
+examples: $(EXAMPLES) ## builds every example into build/ (what `make` does)
+
+build/%: examples/%.c alps.h
+	@mkdir -p build
+	$(CC) $(C11) $(WARNINGS) $(CFLAGS) -I. $< -o $@ -lpthread
+
+alps.h: $(PARTS) tools/amalgamate.awk ## makes alps.h anew from its parts
+	@mkdir -p build
+	@$(GENERATE) >build/alps.h.new
+	@mv build/alps.h.new $@
+
+.PHONY: demo
+demo: examples ## builds the examples, kills them, shows that nothing is lost
+	@sh examples/demo.sh build
+
+# ---- tests
+
+# Each suite is a target of its own. check-generated comes first: it must see
+# alps.h as it was committed, and what follows makes it anew where it is older
+# than a part.
+SUITES = generated generator house reject compile readme unit demo sim
+
+.PHONY: check $(SUITES:%=check-%)
+check: ## runs all tests; the last line is the total
+	@LIMIT=1500 sh tests/run.sh $(SUITES:%='$(MAKE) -s check-%')
+
+check-generated: ## alps.h is what the generator makes of the parts
+	@sh tests/generated.sh $(PARTS)
+
+check-generator: ## what the generator makes and refuses, with every awk
+	@sh tests/generator/run.sh
+
+check-house: ## the look of the parts
+	@sh tests/house.sh
+
+check-reject: alps.h ## programs that must not compile
+	@sh tests/reject/run.sh
+
+check-compile: alps.h ## compilers, languages, levels, pairs, instances, symbols
+	@sh tests/compile/run.sh
+
+check-readme: alps.h ## the programs in README.md and in the manual
+	@sh tests/readme.sh
+
+check-demo: examples
+	@sh examples/demo.sh build && echo 'demo: 1 passed, 0 failed'
+
+# One program for each tests/test_*.c, in each of these kinds:
+# $(1) kind, $(2) compiler, $(3) flags, $(4) what runs it.
+define kind
+.PHONY: units-$(1) run-$(1)
+build/$(1)/%: tests/%.c $(wildcard tests/*.h) alps.h
+	@mkdir -p build/$(1)
+	@rm -f $$@
+	$(2) $(C11) $(WARNINGS) -Werror $(3) -I. $$< -o $$@ -lpthread
+units-$(1): $(UNITS:%=build/$(1)/%)
+run-$(1):
+	@$(MAKE) -sk units-$(1) || true
+	@sh tests/run.sh $(UNITS:%='$(4)build/$(1)/%')
+endef
+
+$(eval $(call kind,gcc,$(CC),-O2 -g,))
+$(eval $(call kind,clang,$(CLANG),-O2 -g,))
+$(eval $(call kind,ndebug,$(CC),-O2 -g -DNDEBUG,))
+$(eval $(call kind,asan,$(CC),-O1 -g -fsanitize=address$(comma)undefined \
+	-fno-sanitize-recover=all,))
+$(eval $(call kind,tsan,$(CC),-O1 -g -fsanitize=thread -Wno-tsan,))
+$(eval $(call kind,aarch64,$(AARCH64_CC),-O2 -g -static,$(AARCH64_RUN) ))
+
+check-unit: ## the unit tests with gcc and, where there is one, clang
+	@sh tests/run.sh '$(MAKE) -s run-gcc' \
+	    'sh tests/where.sh $(CLANG) $(MAKE) -s run-clang'
+
+.PHONY: check-asan check-tsan check-ndebug check-aarch64
+check-asan: run-asan ## the unit tests under AddressSanitizer and UBSan
+check-tsan: run-tsan ## the unit tests under ThreadSanitizer
+check-ndebug: run-ndebug ## the unit tests without assertions
+check-aarch64: ## the unit tests for AArch64, emulated
+	@sh tests/run.sh 'sh tests/where.sh $(AARCH64_CC) \
+	    sh tests/where.sh $(AARCH64_RUN) $(MAKE) -s run-aarch64 \
+	   '
+
+# ---- the rest
+
+-include tests/sim/rules.mk
+-include bench/rules.mk
+
+.PHONY: fuzz
+fuzz: $(FUZZERS) ## damaged regions into open, check and each: FUZZ_SECONDS each
+	@sh tests/run.sh $(FUZZERS:%='sh tests/fuzz.sh % $(FUZZ_SECONDS)')
+
+build/fuzz/%: tests/fuzz/%.c alps.h
+	@mkdir -p build/fuzz
+	@rm -f $@
+	$(CLANG) $(C11) $(WARNINGS) -O1 -g -I. \
+	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $< -o $@
+
+.PHONY: format
+format: ## lets clang-format settle the shape of the C files
+	clang-format -i $(filter-out core/select.h,$(PARTS)) \
+	    $(wildcard tests/*.[ch] tests/sim/*.[ch] tests/fuzz/*.[ch] \
+	    tests/compile/*.[ch] bench/*.[ch])
+
+.PHONY: clean
+clean: ## removes build/
+	rm -rf build
+
+.PHONY: help
+help: ## lists the targets
+	@$(AWK) -F ':.*## ' '/^[a-z][a-z0-9.-]*:.*## / \
+	    { printf "%-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

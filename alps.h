@@ -1,0 +1,5773 @@
+/* Generated from core/, backends/ and policies/ by tools/amalgamate.awk.
+ * Edit the parts, then type: make alps.h */
+
+/* alps.h -- memory that outlives the process, the crash and the machine
+ *
+ * One header, no library. `#define` a backend (where bytes live) and a policy
+ * (when they are durable), include, and get regions, offset pointers and a
+ * crash-consistent TLSF heap. SPDX-License-Identifier: MIT */
+#ifndef ALPS_PARTS_
+#define ALPS_PARTS_
+
+/* manual.h -- placeholder */
+
+/* choice.h -- the words in which a program chooses
+ *
+ * A program defines ALPS_BACKEND and ALPS_POLICY as two of these before it
+ * includes alps.h. They are numbers because #if compares nothing else. Those
+ * that no part answers to yet are here so that asking for them is told apart
+ * from a slip of the pen. */
+
+#define ALPS_ANON 1  /* memory of this process */
+#define ALPS_SHMEM 2 /* shared memory */
+#define ALPS_FILE 3  /* a file behind the page cache */
+#define ALPS_PMEM 4  /* persistent memory: fsdax or devdax */
+#define ALPS_PAGED 5 /* not in this version */
+#define ALPS_DSM 6   /* not in this version */
+
+#define ALPS_NONE 11       /* nothing is written back */
+#define ALPS_FLUSH 12      /* cache lines are written back */
+#define ALPS_FENCE 13      /* caches persist: order is all it takes */
+#define ALPS_MSYNC 14      /* pages are written back by the system */
+#define ALPS_CHECKPOINT 15 /* not in this version */
+
+/* A table of the program's own, named by ALPS_USER_BACKEND or by
+ * ALPS_USER_POLICY. */
+#define ALPS_USER 99
+
+/* base.h -- the compiler, the machine, the little words
+ *
+ * Everything the parts below take for granted: integer types, how a function
+ * is declared so that an unused one leaves no symbol, and how memory that
+ * other threads and processes see is read and written. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+#if !defined(__linux__) || !defined(__LP64__)
+#  error "alps.h needs 64-bit Linux: it is written against its mmap, locks and /proc"
+#endif
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#  error "alps.h needs a little-endian machine: the stored bytes are little-endian"
+#endif
+
+/* Checks promises of the caller. Define empty to remove. */
+#ifndef ALPS_ASSERT
+#  include <assert.h>
+#  define ALPS_ASSERT(cond) assert(cond)
+#endif
+
+/* An ordinary function of a part: dropped where it is not called. */
+#define ALPS_FN_ static inline __attribute__((unused))
+
+/* A function that takes the constant tables of an instance: inlined always, so
+ * that no call through a table is left in the program. */
+#define ALPS_CORE_ static inline __attribute__((always_inline, unused))
+
+/* A function off the fast path, kept out of it. */
+#define ALPS_COLD_ static __attribute__((noinline, cold, unused))
+
+/* What must hold of a stored structure. */
+#ifdef __cplusplus
+#  define ALPS_STATIC_ASSERT_(cond, text) static_assert(cond, text)
+#else
+#  define ALPS_STATIC_ASSERT_(cond, text) _Static_assert(cond, text)
+#endif
+
+#define ALPS_LIKELY_(cond) __builtin_expect(!!(cond), 1)
+#define ALPS_UNLIKELY_(cond) __builtin_expect(!!(cond), 0)
+
+/* The compiler keeps stores on their side of this; the machine need not. A
+ * process that is killed has done what stands before, so this is all that the
+ * death of a process asks for. */
+#define ALPS_BARRIER_() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
+/* The cache line: what the machine writes back as a whole. */
+#define ALPS_LINE 64u
+
+/* The page: what msync writes back as a whole, and what mappings are made of. */
+#define ALPS_PAGE 4096u
+
+/* Words that other threads and processes read and write meanwhile. On the
+ * machines we know these are ordinary moves. */
+ALPS_FN_ uint64_t alps_load_(const uint64_t *word)
+{
+    return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
+ALPS_FN_ void alps_store_(uint64_t *word, uint64_t value)
+{
+    __atomic_store_n(word, value, __ATOMIC_RELAXED);
+}
+
+ALPS_FN_ uint64_t alps_round_up_(uint64_t n, uint64_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+/* What waits in a loop says so to the machine. */
+ALPS_FN_ void alps_pause_(void)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("pause");
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
+#endif
+}
+
+/* error.h -- what can go wrong, and how it is said
+ *
+ * Every refusal has a code of its own, so that a program can act on it. The
+ * library never prints and never exits. */
+
+enum {
+    ALPS_OK = 0,
+    ALPS_EINVAL = -1,         /* an argument that cannot be meant */
+    ALPS_ENOMEM = -2,         /* no address space or memory for the process */
+    ALPS_EFULL = -3,          /* no free run in the region is long enough */
+    ALPS_ELIMIT = -4,         /* the region may not grow past its limit */
+    ALPS_ENOSPC = -5,         /* the medium under the region is full */
+    ALPS_EBUSY = -6,          /* open elsewhere in a way that excludes this */
+    ALPS_EEXIST = -7,         /* exists, and ALPS_EXCLUSIVE was asked for */
+    ALPS_ENOENT = -8,         /* does not exist, and ALPS_CREATE was not given */
+    ALPS_EACCES = -9,         /* the system refuses permission */
+    ALPS_EREADONLY = -10,     /* the region was opened read-only */
+    ALPS_EFORMAT = -11,       /* not a region of alps.h */
+    ALPS_EVERSION = -12,      /* a region of a layout this header does not know */
+    ALPS_ECORRUPT = -13,      /* damaged: a checksum or a structure is wrong */
+    ALPS_EUNFINISHED = -14,   /* its creation was cut short: may be made anew */
+    ALPS_ETRUNCATED = -15,    /* shorter than the region says it is */
+    ALPS_ELAYOUT = -16,       /* made by a program with another layout name */
+    ALPS_EINVALID_FREE = -17, /* not a live block: double, wild or interior */
+    ALPS_EOWNER = -18,        /* a reservation of another process */
+    ALPS_EUNSUPPORTED = -19,  /* the medium or the system cannot do this */
+    ALPS_ENOTPMEM = -20,      /* ALPS_STRICT, and the medium cannot keep the
+                                 promise of the policy (no MAP_SYNC) */
+    ALPS_EIO = -21,           /* the medium failed to read or write */
+    ALPS_EPROCESSES = -22,    /* every process slot of the region is taken */
+    ALPS_ERECOVER = -23,      /* needs recovery; open it once for writing */
+    ALPS_ESYSTEM = -24        /* another error of the system: see errno */
+};
+
+/* The text of a code. Never NULL. Safe in any thread. */
+ALPS_COLD_ const char *alps_error_text_(int code)
+{
+    static const char *const text[] = {
+        "success",
+        "invalid argument",
+        "out of address space or memory",
+        "no free run in the region is long enough",
+        "the region may not grow past its limit",
+        "the medium under the region is full",
+        "the region is open elsewhere in a way that excludes this",
+        "the region exists already",
+        "the region does not exist",
+        "permission denied by the system",
+        "the region is open read-only",
+        "not a region of alps.h",
+        "a region of a layout this header does not know",
+        "the region is damaged",
+        "the creation of the region was cut short; it may be made anew",
+        "the medium is shorter than the region in it",
+        "the region was made with another layout name",
+        "not a live block: double, wild or interior free",
+        "the reservation belongs to another process",
+        "not supported by the medium or the system",
+        "the medium cannot keep the promise of the policy",
+        "the medium failed to read or write",
+        "every process slot of the region is taken",
+        "the region needs recovery: open it once for writing",
+        "error of the operating system",
+    };
+    if (code > 0 || (size_t)-code >= sizeof text / sizeof *text)
+        return "unknown code";
+    return text[-code];
+}
+
+/* The code for what the system just answered in errno. */
+ALPS_COLD_ int alps_oserror_(void)
+{
+    switch (errno) {
+    case 0: return ALPS_OK;
+    case EINVAL: return ALPS_EINVAL;
+    case ENOMEM: return ALPS_ENOMEM;
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG: return ALPS_ENOSPC;
+    case EBUSY:
+    case EAGAIN:
+    case ETXTBSY: return ALPS_EBUSY;
+    case EEXIST: return ALPS_EEXIST;
+    case ENOENT:
+    case ENOTDIR: return ALPS_ENOENT;
+    case EACCES:
+    case EPERM: return ALPS_EACCES;
+    case EROFS: return ALPS_EREADONLY;
+    case EOPNOTSUPP:
+    case ENOSYS:
+    case ENODEV: return ALPS_EUNSUPPORTED;
+    case EIO: return ALPS_EIO;
+    default: return ALPS_ESYSTEM;
+    }
+}
+
+/* bits.h -- bits of words, and the checksum of bytes
+ *
+ * The two bit searches that TLSF lives on, and CRC32C: the machine's own
+ * instruction where the machine says it has one, asked at open and never by
+ * -march, so that one program runs everywhere. Pure arithmetic: no memory is
+ * changed here. */
+#if defined(__x86_64__)
+#  include <cpuid.h>
+#elif defined(__aarch64__)
+#  include <sys/auxv.h>
+#endif
+
+/* The index of the lowest set bit of `word`, which is not 0. */
+ALPS_FN_ unsigned alps_low_bit_(uint64_t word)
+{
+    return (unsigned)__builtin_ctzll(word);
+}
+
+/* The index of the highest set bit of `word`, which is not 0. */
+ALPS_FN_ unsigned alps_high_bit_(uint64_t word)
+{
+    return 63u - (unsigned)__builtin_clzll(word);
+}
+
+/* How CRC32C is computed. The same bytes give the same sum either way. */
+enum {
+    ALPS_CRC_TABLE = 0, /* four bits a step, any machine */
+    ALPS_CRC_HARD = 1   /* eight bytes a step, by an instruction */
+};
+
+/* What this machine offers. Costs a microsecond under a hypervisor, so it is
+ * asked once, at open, and the answer kept. */
+ALPS_COLD_ unsigned alps_crc_kind_(void)
+{
+#if defined(__x86_64__)
+    unsigned a, b, c, d;
+    if (__get_cpuid(1, &a, &b, &c, &d) && (c & 1u << 20)) // SSE4.2
+        return ALPS_CRC_HARD;
+#elif defined(__aarch64__)
+    if (getauxval(AT_HWCAP) & 1ul << 7) // HWCAP_CRC32
+        return ALPS_CRC_HARD;
+#endif
+    return ALPS_CRC_TABLE;
+}
+
+#if defined(__x86_64__)
+ALPS_FN_ uint32_t alps_crc_word_(uint32_t crc, uint64_t word)
+{
+    uint64_t wide = crc;
+    __asm__("crc32q %1, %0" : "+r"(wide) : "r"(word));
+    return (uint32_t)wide;
+}
+
+ALPS_FN_ uint32_t alps_crc_byte_(uint32_t crc, unsigned char byte)
+{
+    __asm__("crc32b %1, %0" : "+r"(crc) : "q"(byte));
+    return crc;
+}
+#elif defined(__aarch64__)
+ALPS_FN_ uint32_t alps_crc_word_(uint32_t crc, uint64_t word)
+{
+    __asm__(".arch_extension crc\n\tcrc32cx %w0, %w0, %x1"
+            : "+r"(crc)
+            : "r"(word));
+    return crc;
+}
+
+ALPS_FN_ uint32_t alps_crc_byte_(uint32_t crc, unsigned char byte)
+{
+    __asm__(".arch_extension crc\n\tcrc32cb %w0, %w0, %w1"
+            : "+r"(crc)
+            : "r"((uint32_t)byte));
+    return crc;
+}
+#else
+#  error "alps.h knows x86-64 and AArch64; a new machine needs its words in base.h, bits.h and cpu.h"
+#endif
+
+ALPS_FN_ uint32_t alps_crc_hard_(uint32_t crc, const unsigned char *at,
+                                 size_t n)
+{
+    for (; n >= 8; at += 8, n -= 8) {
+        uint64_t word;
+        memcpy(&word, at, 8);
+        crc = alps_crc_word_(crc, word);
+    }
+    for (; n; at++, n--)
+        crc = alps_crc_byte_(crc, *at);
+    return crc;
+}
+
+/* The polynomial 0x1EDC6F41, reflected, for each value of four bits. */
+ALPS_COLD_ uint32_t alps_crc_soft_(uint32_t crc, const unsigned char *at,
+                                   size_t n)
+{
+    static const uint32_t table[16] = {
+        0x00000000u, 0x105ec76fu, 0x20bd8edeu, 0x30e349b1u,
+        0x417b1dbcu, 0x5125dad3u, 0x61c69362u, 0x7198540du,
+        0x82f63b78u, 0x92a8fc17u, 0xa24bb5a6u, 0xb21572c9u,
+        0xc38d26c4u, 0xd3d3e1abu, 0xe330a81au, 0xf36e6f75u,
+    };
+    for (; n; at++, n--) {
+        crc ^= *at;
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return crc;
+}
+
+/* The CRC32C of `n` bytes at `p`, going on from `seed`: 0 to begin with, or
+ * the sum of the bytes before these. `how` is an answer of alps_crc_kind_. */
+ALPS_FN_ uint32_t alps_crc32c_(unsigned how, uint32_t seed, const void *p,
+                               size_t n)
+{
+    const unsigned char *at = (const unsigned char *)p;
+    if (ALPS_LIKELY_(how == ALPS_CRC_HARD))
+        return ~alps_crc_hard_(~seed, at, n);
+    return ~alps_crc_soft_(~seed, at, n);
+}
+
+/* backend.h -- the contract between the core and the place where bytes live
+ *
+ * A backend opens one medium, sizes it, maps it, and says who else has it
+ * open. It knows nothing of regions or heaps: the core tells it how many bytes
+ * it wants and reads them. A backend part ends in one `static const` table. */
+
+/* Flags of alps_options. With no options at all a region is opened, or
+ * created where there is none. */
+#define ALPS_CREATE 1u    /* create the region where there is none */
+#define ALPS_EXCLUSIVE 2u /* with ALPS_CREATE: there must be none */
+#define ALPS_TRUNCATE 4u  /* discard what is there and make the region anew */
+#define ALPS_READ_ONLY 8u /* map it PROT_READ and never write to it */
+#define ALPS_STRICT 16u   /* refuse a medium that cannot keep the promise */
+
+/* How a region is opened. All zero asks for the defaults. */
+typedef struct alps_options {
+    uint64_t size;      /* bytes of a new region; 0: 64 MiB */
+    uint64_t limit;     /* bytes it may grow to; 0: 2^18 extents; at most 2^47 */
+    unsigned flags;     /* ALPS_CREATE ...; with no options: ALPS_CREATE */
+    unsigned mode;      /* permission bits of a new file; 0: 0600 */
+    const char *layout; /* the program's name for what it stores, stored with a
+                           new region and compared at open; NULL: any; at most
+                           63 bytes */
+    uint64_t extent;    /* bytes of an extent of a new region: a power of two
+                           from 4 KiB to 1 GiB; 0: by size, up to 4 MiB */
+    unsigned lanes;     /* publishes under way at once; 0: 64; at most 1024 */
+    unsigned processes; /* processes attached at once; 0: 256; at most 4096 */
+} alps_options;
+
+/* What the mapping turned out to be: who survives what depends on it. */
+enum {
+    ALPS_MEDIUM_ANON = 1,  /* memory of this process */
+    ALPS_MEDIUM_SHMEM = 2, /* shared memory: outlives processes */
+    ALPS_MEDIUM_CACHE = 3, /* a file behind the page cache: needs msync */
+    ALPS_MEDIUM_FSDAX = 4, /* a file mapped with MAP_SYNC: flush is enough */
+    ALPS_MEDIUM_DEVDAX = 5 /* a device: flush is enough, no file operations */
+};
+
+/* Ranges that msync will write, page numbers [from, to). */
+#define ALPS_GATHER_MAX 32
+typedef struct alps_gather {
+    uint64_t lock; /* 0, or 1 while a thread works here */
+    unsigned n;
+    struct {
+        uint64_t from, to;
+    } range[ALPS_GATHER_MAX];
+} alps_gather;
+
+/* One open medium, inside the handle. The core reads it; backend and policy
+ * fill it in. */
+typedef struct alps_map {
+    unsigned char *base;  /* address of offset 0; NULL while not mapped */
+    uint64_t length;      /* bytes of the medium; 0: just created or empty */
+    uint64_t size;        /* bytes mapped and usable */
+    uint64_t reserved;    /* bytes of address range held from `base` on: the
+                             region can grow in place up to here */
+    uint64_t align;       /* the medium's own alignment of lengths, or 1 */
+    uint64_t always_off;  /* a range that every fence of msync includes: the */
+    uint64_t always_n;    /* retire words of all lanes, see lane.h */
+    int fd;               /* the open file, or -1 */
+    unsigned flags;       /* the flags of the open */
+    unsigned medium;      /* ALPS_MEDIUM_... */
+    unsigned fixed;       /* 1: the length of the medium cannot be changed */
+    unsigned persist;     /* how the policy writes back: see policy.h */
+    alps_gather gather;   /* of policy msync */
+    void *user;           /* of a backend of the program's own */
+} alps_map;
+
+/* Asks `leased` for any lease at all. */
+#define ALPS_LEASE_ANY (~0u)
+
+/* The table a backend fills. Every function answers 0 or a code; none prints,
+ * none exits. `m` is zeroed but for `flags`, and `fd` is -1, before `open`. */
+typedef struct alps_backend {
+    const char *name;
+
+    /* Opens the medium at `path`, or creates it (flags), and enters the
+     * *guard*: until `unguard`, no other open of the same medium, in any
+     * process, gets past its own `open`. Sets `length`, `fd`, `fixed`, `align`
+     * and, as far as known, `medium`. An existing medium is not changed, also
+     * with ALPS_TRUNCATE: the core decides. On failure nothing is left open,
+     * and a medium that was there is as it was. */
+    int (*open)(alps_map *m, const char *path, const alps_options *o);
+
+    /* Leaves the guard. */
+    int (*unguard)(alps_map *m);
+
+    /* Maps bytes [0, size) and holds addresses for `reserve` >= size bytes
+     * from `base` on, `base` being a multiple of `align` (a power of two).
+     * Where so many addresses are not to be had, holds fewer, at least `size`.
+     * Read-only where the flags say so. Sets `base`, `size`, `reserved`,
+     * `medium`. */
+    int (*map)(alps_map *m, uint64_t size, uint64_t reserve, uint64_t align);
+    int (*unmap)(alps_map *m);
+
+    /* Makes the medium `size` bytes long, with its blocks reserved, so that a
+     * later store cannot find the medium full; and, where it is mapped, makes
+     * bytes up to `size` usable (`size` <= `reserved`). ALPS_ENOSPC where there
+     * is no room: the medium then has its old length. Sets `length`, `size`. */
+    int (*resize)(alps_map *m, uint64_t size);
+
+    /* Bytes [off, off + n) are no longer needed: they may read as zero. Whole
+     * pages only. ALPS_EUNSUPPORTED is no failure of the caller's work. */
+    int (*punch)(alps_map *m, uint64_t off, uint64_t n);
+
+    /* Bytes [off, off + n) are on the medium when this returns. */
+    int (*sync)(alps_map *m, uint64_t off, uint64_t n);
+
+    /* Leases, numbers from 0 on: `lease` takes one for as long as `m` is open
+     * and the process lives; `leased` answers 1 where any other open of the
+     * medium holds it (ALPS_LEASE_ANY: holds any), 0 where none does, ALPS_EUNSUPPORTED where the medium
+     * cannot tell (the core then asks for the process). */
+    int (*lease)(alps_map *m, unsigned number);
+    int (*unlease)(alps_map *m, unsigned number);
+    int (*leased)(alps_map *m, unsigned number);
+
+    /* Unmaps and closes; the guard and the leases go with it. */
+    int (*close)(alps_map *m);
+
+    /* Removes the medium; not while any process has it open (ALPS_EBUSY). */
+    int (*remove)(const char *path);
+} alps_backend;
+
+/* policy.h -- the contract between the core and what makes bytes durable
+ *
+ * The core tells a policy which bytes must be written back (`flush`) and when
+ * all that was told so far must be durable (`fence`). Costs are counted in
+ * fences: one is about 160 ns on pmem and a sync call in a file, and further
+ * lines in the same fence are nearly free. A policy part ends in one `static
+ * const` table. */
+
+/* A test may watch every write-back, fence and non-temporal store, and leave
+ * it out: define this before the include; where it answers non-zero the policy
+ * skips the act. */
+#ifndef ALPS_OBSERVE
+#  define ALPS_OBSERVE(event, p, n) 0
+#endif
+enum {
+    ALPS_SAW_FLUSH = 1,  /* lines of [p, p + n) are written back */
+    ALPS_SAW_FENCE = 2,  /* all write-backs of this thread are durable */
+    ALPS_SAW_STREAM = 3, /* a non-temporal store of n bytes to p is about to
+                            happen; it is durable with the next fence */
+    ALPS_SAW_LOCK = 4    /* a locked instruction: on x86 it waits for the
+                            write-backs of this thread, elsewhere it does not */
+};
+
+/* How lines are written back; in alps_map.persist. Chosen by the machine's
+ * own word (CPUID, HWCAP) at open, never by -march; `ALPS_PERSIST` in the
+ * environment overrides: clwb, clflushopt, clflush, cvap, cvac, eadr, none. */
+enum {
+    ALPS_PERSIST_NONE = 0,
+    ALPS_PERSIST_CLFLUSH = 1,
+    ALPS_PERSIST_CLFLUSHOPT = 2,
+    ALPS_PERSIST_CLWB = 3,
+    ALPS_PERSIST_CVAC = 4,
+    ALPS_PERSIST_CVAP = 5,
+    ALPS_PERSIST_EADR = 6, /* caches are inside the persistence domain */
+    ALPS_PERSIST_MSYNC = 7
+};
+
+/* The table a policy fills. `flush`, `stream` and `fence` are called from any
+ * thread; each answers 0 or a code. */
+typedef struct alps_policy {
+    const char *name;
+
+    /* 1: the policy means power failure, so the core orders, checksums and
+     * fences for it. 0: it means the death of processes; program order is all
+     * the order there is, and `flush` and `fence` cost nothing. */
+    int durable;
+
+    /* Looks at the mapped medium and chooses; under ALPS_STRICT refuses
+     * (ALPS_ENOTPMEM) what cannot keep the promise. Sets `persist`. */
+    int (*open)(alps_map *m, const alps_backend *b);
+
+    /* The lines of [p, p + n) are to be durable at the next fence. */
+    int (*flush)(alps_map *m, const void *p, size_t n);
+
+    /* Copies one line (64 bytes, both 64-aligned) to the medium, durable at the
+     * next fence, with no need to flush it. */
+    int (*stream)(alps_map *m, void *to, const void *from);
+
+    /* What was flushed or streamed before is durable when this returns. */
+    int (*fence)(alps_map *m, const alps_backend *b);
+
+    /* What was flushed before is durable before anything that another thread
+     * or process does after it next took a lock of this one. Nothing where a
+     * locked instruction does this by itself (x86). */
+    int (*settle)(alps_map *m);
+} alps_policy;
+
+/* address.h -- a range of addresses, held before anything lies in it
+ *
+ * A region grows in place, so its addresses are taken all at once at open, as
+ * memory that may not be touched. That costs a page table entry or two and no
+ * memory: 2^47 bytes may be asked for, and often most of it is granted. */
+
+/* The system's page, which may be larger than ALPS_PAGE (AArch64). */
+ALPS_COLD_ uint64_t alps_system_page_(void)
+{
+    long n = sysconf(_SC_PAGESIZE);
+    return n > 0 ? (uint64_t)n : ALPS_PAGE;
+}
+
+ALPS_COLD_ void alps_drop_addresses_(unsigned char *from, unsigned char *to)
+{
+    if (from < to)
+        munmap(from, (size_t)(to - from));
+}
+
+/* Holds `n` bytes of addresses from a multiple of `align` (a power of two) on.
+ * Answers NULL where there are not so many. The caller maps into them with
+ * MAP_FIXED, which is safe there and only there. */
+ALPS_COLD_ unsigned char *alps_hold_addresses_(uint64_t n, uint64_t align)
+{
+    uint64_t page = alps_system_page_();
+    uint64_t more = align > page ? align - page : 0;
+    if (n + page < n || n + page + more < n)
+        return NULL;
+    n = alps_round_up_(n, page);
+    void *p = mmap(NULL, n + more, PROT_NONE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+    unsigned char *held = (unsigned char *)p;
+    unsigned char *base = held + (-(uintptr_t)held & (more ? align - 1 : 0));
+    alps_drop_addresses_(held, base);
+    alps_drop_addresses_(base + n, held + n + more);
+    return base;
+}
+
+/* lease.h -- range locks on an open file: the guard, attachment, leases
+ *
+ * All are "open file description" locks on bytes far beyond any content, which
+ * a lock may name without their being there. The kernel drops them when the
+ * last descriptor of the open is gone: at close, or when the process dies,
+ * however it dies, across pid namespaces. Unlike the older POSIX locks they do
+ * not vanish because some library closed another descriptor of the same file,
+ * and two opens in one process are two owners. A forked child shares the open
+ * of its parent, and so keeps the parent's locks alive: a program that forks
+ * and goes on in both should close the heap in one of them.
+ *
+ * Where a file system has no such locks, flock() stands in for the guard, and
+ * the rest is answered with ALPS_EUNSUPPORTED. */
+#include <sys/file.h>
+
+/* The C library tells these to GNU programs only. */
+#ifndef F_OFD_GETLK
+#  define F_OFD_GETLK 36
+#  define F_OFD_SETLK 37
+#  define F_OFD_SETLKW 38
+#endif
+
+#define ALPS_LOCK_GUARD_ ((off_t)1 << 62)
+#define ALPS_LOCK_ATTACHED_ (ALPS_LOCK_GUARD_ + 1)
+#define ALPS_LOCK_LEASE_ (ALPS_LOCK_GUARD_ + 4096)
+
+/* `n` bytes at `off`, or with 0 all from there on, are locked as `type` says,
+ * or with F_OFD_GETLK asked for. Answers the type of the lock found, or -1 and
+ * errno. */
+ALPS_COLD_ int alps_range_lock_(int fd, int command, int type, off_t off,
+                                off_t n)
+{
+    struct flock lock;
+    int rc;
+    memset(&lock, 0, sizeof lock);
+    lock.l_type = (short)type;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = off;
+    lock.l_len = n;
+    do
+        rc = fcntl(fd, command, &lock);
+    while (rc < 0 && errno == EINTR);
+    return rc < 0 ? -1 : lock.l_type;
+}
+
+/* Whether errno means that there are no range locks here at all. */
+ALPS_COLD_ int alps_no_range_locks_(void)
+{
+    return errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP ||
+           errno == ENOLCK;
+}
+
+ALPS_COLD_ int alps_file_lock_(int fd, int how)
+{
+    int rc;
+    do
+        rc = flock(fd, how);
+    while (rc < 0 && errno == EINTR);
+    return rc < 0 ? alps_oserror_() : ALPS_OK;
+}
+
+/* Waits for the guard of the medium behind `fd`. A descriptor that may only
+ * read can only lock for reading: readers do not exclude each other, and need
+ * not, for none of them creates or recovers anything. */
+ALPS_COLD_ int alps_guard_(int fd, int read_only)
+{
+    int type = read_only ? F_RDLCK : F_WRLCK;
+    if (alps_range_lock_(fd, F_OFD_SETLKW, type, ALPS_LOCK_GUARD_, 1) >= 0)
+        return ALPS_OK;
+    if (!alps_no_range_locks_())
+        return alps_oserror_();
+    return alps_file_lock_(fd, read_only ? LOCK_SH : LOCK_EX);
+}
+
+ALPS_COLD_ int alps_unguard_(alps_map *m)
+{
+    int fd = m->fd;
+    if (alps_range_lock_(fd, F_OFD_SETLK, F_UNLCK, ALPS_LOCK_GUARD_, 1) >= 0)
+        return ALPS_OK;
+    if (!alps_no_range_locks_())
+        return alps_oserror_();
+    return alps_file_lock_(fd, LOCK_UN);
+}
+
+/* Says for as long as `fd` is open that somebody has the medium open. Taken
+ * under the guard, as `alps_detached_` is asked under it. */
+ALPS_COLD_ int alps_attach_(int fd)
+{
+    off_t off = ALPS_LOCK_ATTACHED_;
+    if (alps_range_lock_(fd, F_OFD_SETLK, F_RDLCK, off, 1) >= 0)
+        return ALPS_OK;
+    return alps_no_range_locks_() ? ALPS_OK : alps_oserror_();
+}
+
+/* 0 where nobody else has the medium open, ALPS_EBUSY where somebody has. */
+ALPS_COLD_ int alps_detached_(int fd)
+{
+    off_t off = ALPS_LOCK_ATTACHED_;
+    if (alps_range_lock_(fd, F_OFD_SETLK, F_WRLCK, off, 1) >= 0)
+        return ALPS_OK;
+    if (alps_no_range_locks_())
+        return ALPS_EUNSUPPORTED;
+    return errno == EACCES ? ALPS_EBUSY : alps_oserror_();
+}
+
+/* A lease is an exclusive lock, which asks for a descriptor that may write. */
+ALPS_COLD_ int alps_lease_(alps_map *m, unsigned number)
+{
+    off_t off = ALPS_LOCK_LEASE_ + (off_t)number;
+    if (m->flags & ALPS_READ_ONLY)
+        return ALPS_EREADONLY;
+    if (alps_range_lock_(m->fd, F_OFD_SETLK, F_WRLCK, off, 1) >= 0)
+        return ALPS_OK;
+    if (alps_no_range_locks_())
+        return ALPS_EUNSUPPORTED;
+    return errno == EACCES ? ALPS_EBUSY : alps_oserror_();
+}
+
+ALPS_COLD_ int alps_unlease_(alps_map *m, unsigned number)
+{
+    off_t off = ALPS_LOCK_LEASE_ + (off_t)number;
+    if (alps_range_lock_(m->fd, F_OFD_SETLK, F_UNLCK, off, 1) >= 0)
+        return ALPS_OK;
+    return alps_no_range_locks_() ? ALPS_EUNSUPPORTED : alps_oserror_();
+}
+
+/* Whether another open holds lease `number`, or with ~0u any at all. */
+ALPS_COLD_ int alps_leased_(alps_map *m, unsigned number)
+{
+    off_t n = number == ~0u ? 0 : 1;
+    off_t off = ALPS_LOCK_LEASE_ + (n ? (off_t)number : 0);
+    int found = alps_range_lock_(m->fd, F_OFD_GETLK, F_WRLCK, off, n);
+    if (found >= 0)
+        return found != F_UNLCK;
+    return alps_no_range_locks_() ? ALPS_EUNSUPPORTED : alps_oserror_();
+}
+
+/* descriptor.h -- what the backends over a file descriptor share
+ *
+ * Opening without a race, lengths with their blocks reserved, and the mapping.
+ *
+ * All of `reserve` is mapped at once, also what lies beyond the end of the
+ * file: such pages fault only when touched, and become usable by themselves
+ * when the file grows, in every process that has mapped it, whoever makes it
+ * grow. So growth needs no second mapping and no word to the other processes. */
+#include <sys/resource.h>
+
+/* The C library tells these to GNU programs only; Linux does not change. */
+#define ALPS_FALLOC_KEEP_SIZE_ 1
+#define ALPS_FALLOC_PUNCH_HOLE_ 2
+
+/* How much is reserved by one call: a signal makes the kernel start one over,
+ * so a call must not take long. */
+#define ALPS_FALLOC_STEP_ ((uint64_t)64 << 20)
+
+/* How often a file may vanish under us while we open it. */
+#define ALPS_OPEN_TRIES_ 1000
+
+/* The code for an open that failed: what is no file is not a medium. */
+ALPS_COLD_ int alps_fd_open_error_(void)
+{
+    switch (errno) {
+    case EISDIR:
+    case ENXIO:
+    case ELOOP: return ALPS_EUNSUPPORTED;
+    case ENAMETOOLONG: return ALPS_EINVAL;
+    default: return alps_oserror_();
+    }
+}
+
+/* Whether `path` still names what is open as `fd`. */
+ALPS_COLD_ int alps_fd_named_(int fd, const char *path)
+{
+    struct stat there, here;
+    return !fstat(fd, &here) && !stat(path, &there) &&
+           here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+}
+
+/* Whether the open is to fail where there is a medium already. */
+ALPS_COLD_ int alps_fd_must_make_(const alps_map *m)
+{
+    return (m->flags & ALPS_CREATE) && (m->flags & ALPS_EXCLUSIVE);
+}
+
+/* Opens `path`, or creates it; `*made` says which. Existing files are opened
+ * without O_CREAT, which the system may refuse for the files of others in a
+ * shared directory. ALPS_EBUSY: it came and went meanwhile; try again. */
+ALPS_COLD_ int alps_fd_try_(alps_map *m, const char *path, unsigned mode,
+                            int *made)
+{
+    int how = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    how |= m->flags & ALPS_READ_ONLY ? O_RDONLY : O_RDWR;
+    if (m->medium == ALPS_MEDIUM_SHMEM)
+        how |= O_NOFOLLOW; // a directory where anybody may put a link
+    m->fd = open(path, how);
+    if (m->fd >= 0)
+        return alps_fd_must_make_(m) ? ALPS_EEXIST : ALPS_OK;
+    if (errno != ENOENT)
+        return alps_fd_open_error_();
+    if (!(m->flags & ALPS_CREATE) || m->flags & ALPS_READ_ONLY)
+        return ALPS_ENOENT;
+    m->fd = open(path, how | O_CREAT | O_EXCL, (mode_t)(mode ? mode : 0600));
+    *made = m->fd >= 0;
+    if (*made)
+        return ALPS_OK;
+    return errno == EEXIST ? ALPS_EBUSY : alps_fd_open_error_();
+}
+
+/* Whether what was opened is of a kind that can be a medium. */
+ALPS_COLD_ int alps_fd_kind_(int fd, int device)
+{
+    struct stat st;
+    if (fstat(fd, &st))
+        return alps_oserror_();
+    if (S_ISREG(st.st_mode) || (device && S_ISCHR(st.st_mode)))
+        return ALPS_OK;
+    return ALPS_EUNSUPPORTED;
+}
+
+/* The file is guarded: is it still the one that is meant? Sets `length`. */
+ALPS_COLD_ int alps_fd_settle_(alps_map *m, const char *path)
+{
+    struct stat st;
+    if (fstat(m->fd, &st))
+        return alps_oserror_();
+    if (!alps_fd_named_(m->fd, path))
+        return ALPS_EBUSY; // removed, or replaced, before we were guarded
+    m->length = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+    m->align = 1;
+    if (alps_fd_must_make_(m) && m->length)
+        return ALPS_EEXIST; // our file, but somebody was quicker to fill it
+    return alps_attach_(m->fd);
+}
+
+/* One try of `alps_fd_open_`; closes, and removes what it made, on failure. */
+ALPS_COLD_ int alps_fd_once_(alps_map *m, const char *path, unsigned mode,
+                             int device)
+{
+    int made = 0;
+    int err = alps_fd_try_(m, path, mode, &made);
+    if (!err)
+        err = alps_fd_kind_(m->fd, device);
+    if (!err)
+        err = alps_guard_(m->fd, (m->flags & ALPS_READ_ONLY) != 0);
+    if (!err)
+        err = alps_fd_settle_(m, path);
+    if (!err || m->fd < 0)
+        return err;
+    if (made && err != ALPS_EEXIST && alps_fd_named_(m->fd, path))
+        unlink(path);
+    close(m->fd);
+    m->fd = -1;
+    return err;
+}
+
+/* Opens the file `path`, or with `device` also a character device, and enters
+ * the guard. The name is looked at again inside the guard, so that of an
+ * opener and a remover at least one sees the other. */
+ALPS_COLD_ int alps_fd_open_(alps_map *m, const char *path, unsigned mode,
+                             int device)
+{
+    int err = ALPS_EBUSY;
+    if (!path || !*path)
+        return ALPS_EINVAL;
+    if (m->flags & ALPS_READ_ONLY &&
+        m->flags & (ALPS_EXCLUSIVE | ALPS_TRUNCATE))
+        return ALPS_EINVAL;
+    for (int i = 0; err == ALPS_EBUSY && i < ALPS_OPEN_TRIES_; i++)
+        err = alps_fd_once_(m, path, mode, device);
+    return err;
+}
+
+/* Makes the name of a file that was just created as durable as the file will
+ * be. A directory that we may not read, or a file system that has no such
+ * operation, is left to do it in its own time. */
+ALPS_COLD_ int alps_fd_sync_name_(const char *path)
+{
+    char dir[4096];
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) + 1 : 0;
+    if (n + 2 > sizeof dir)
+        return ALPS_EINVAL;
+    memcpy(dir, path, n);
+    memcpy(dir + n, ".", 2);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return ALPS_OK;
+    int err = fsync(fd) && errno != EINVAL ? alps_oserror_() : ALPS_OK;
+    close(fd);
+    return err;
+}
+
+/* Maps bytes [0, `n`) of the descriptor at `base`, which is held for it. */
+ALPS_COLD_ int alps_fd_map_at_(alps_map *m, unsigned char *base, uint64_t n,
+                               int how)
+{
+    int may = m->flags & ALPS_READ_ONLY ? PROT_READ : PROT_READ | PROT_WRITE;
+    void *p = mmap(base, (size_t)n, may, how | MAP_NORESERVE | MAP_FIXED,
+                   m->fd, 0);
+    return p == MAP_FAILED ? alps_oserror_() : ALPS_OK;
+}
+
+/* The map of the contract; `how` is MAP_SHARED, or more. Where so many
+ * addresses are refused half as many are tried, down to what is needed. */
+ALPS_COLD_ int alps_fd_map_(alps_map *m, uint64_t size, uint64_t reserve,
+                            uint64_t align, int how)
+{
+    if (size == 0 || size > m->length || reserve < size)
+        return ALPS_EINVAL;
+    for (;;) {
+        int err = ALPS_ENOMEM;
+        unsigned char *base = alps_hold_addresses_(reserve, align);
+        if (base)
+            err = alps_fd_map_at_(m, base, reserve, how);
+        if (!err) {
+            m->base = base;
+            m->size = size;
+            m->reserved = reserve;
+            return ALPS_OK;
+        }
+        if (base)
+            munmap(base, (size_t)reserve);
+        if (err != ALPS_ENOMEM || reserve == size)
+            return err;
+        reserve = reserve / 2 > size ? reserve / 2 : size;
+    }
+}
+
+ALPS_COLD_ int alps_fd_unmap_(alps_map *m)
+{
+    if (m->base && munmap(m->base, (size_t)m->reserved))
+        return alps_oserror_();
+    m->base = NULL;
+    m->size = m->reserved = 0;
+    return ALPS_OK;
+}
+
+ALPS_COLD_ int alps_fd_close_(alps_map *m)
+{
+    int err = alps_fd_unmap_(m);
+    if (m->fd >= 0 && close(m->fd) && !err)
+        err = alps_oserror_();
+    m->fd = -1;
+    return err;
+}
+
+/* Fills bytes [off, off + n), which lie beyond the old end, with zeros: slow,
+ * but where the file system cannot reserve blocks it does so for sure. */
+ALPS_COLD_ int alps_fd_fill_(int fd, uint64_t off, uint64_t n)
+{
+    static const char zeros[16384] = {0};
+    while (n) {
+        size_t k = n < sizeof zeros ? (size_t)n : sizeof zeros;
+        ssize_t put = pwrite(fd, zeros, k, (off_t)off);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return put ? alps_oserror_() : ALPS_ENOSPC;
+        off += (uint64_t)put;
+        n -= (uint64_t)put;
+    }
+    return ALPS_OK;
+}
+
+/* Reserves the blocks of [off, off + n) and makes the file reach so far. By
+ * the system call itself: the library's posix_fallocate() writes a byte to
+ * every block where the system call is missing, also where others store. */
+ALPS_COLD_ int alps_fd_reserve_(int fd, uint64_t off, uint64_t n)
+{
+    while (n) {
+        uint64_t k = n < ALPS_FALLOC_STEP_ ? n : ALPS_FALLOC_STEP_;
+        if (syscall(SYS_fallocate, fd, 0, (off_t)off, (off_t)k)) {
+            if (errno == EINTR)
+                continue;
+            return alps_oserror_();
+        }
+        off += k;
+        n -= k;
+    }
+    return ALPS_OK;
+}
+
+/* Beyond its limit a process would not get an error but be killed. */
+ALPS_COLD_ int alps_fd_limit_(uint64_t size)
+{
+    struct rlimit limit;
+    if (size > (uint64_t)INT64_MAX - ALPS_PAGE)
+        return ALPS_ENOSPC;
+    if (getrlimit(RLIMIT_FSIZE, &limit))
+        return alps_oserror_();
+    return limit.rlim_cur < size ? ALPS_ENOSPC : ALPS_OK;
+}
+
+ALPS_COLD_ int alps_fd_grow_(int fd, uint64_t from, uint64_t to)
+{
+    int err = alps_fd_limit_(to);
+    if (!err)
+        err = alps_fd_reserve_(fd, from, to - from);
+    if (err == ALPS_EUNSUPPORTED)
+        err = alps_fd_fill_(fd, from, to - from);
+    if (err && ftruncate(fd, (off_t)from))
+        return alps_oserror_();
+    return err;
+}
+
+/* The resize of the contract. Another process may have made the file longer
+ * than this handle knows: then there is nothing left to do, and nothing is cut
+ * off. Asked for the length it has, it reserves blocks where there are holes,
+ * which a copying tool or `punch` may have left. */
+ALPS_COLD_ int alps_fd_resize_(alps_map *m, uint64_t size)
+{
+    struct stat st;
+    int err = ALPS_OK;
+    if (m->flags & ALPS_READ_ONLY)
+        return ALPS_EREADONLY;
+    if (m->base && size > m->reserved)
+        return ALPS_ENOMEM;
+    if (fstat(m->fd, &st))
+        return alps_oserror_();
+    uint64_t length = (uint64_t)st.st_size;
+    if (size > length)
+        err = alps_fd_grow_(m->fd, length, size);
+    else if (size == length)
+        err = alps_fd_reserve_(m->fd, 0, size);
+    else if (size < m->length)
+        err = ftruncate(m->fd, (off_t)size) ? alps_oserror_() : ALPS_OK;
+    if (err)
+        return err;
+    m->length = size < m->length || size > length ? size : length;
+    if (m->base)
+        m->size = size;
+    return ALPS_OK;
+}
+
+ALPS_COLD_ int alps_fd_punch_(alps_map *m, uint64_t off, uint64_t n)
+{
+    if (m->flags & ALPS_READ_ONLY)
+        return ALPS_EREADONLY;
+    if (!n)
+        return ALPS_OK;
+    if (syscall(SYS_fallocate, m->fd,
+                ALPS_FALLOC_PUNCH_HOLE_ | ALPS_FALLOC_KEEP_SIZE_, (off_t)off,
+                (off_t)n))
+        return alps_oserror_();
+    return ALPS_OK;
+}
+
+/* Bytes [off, off + n) of the mapping, and the length of the file with them,
+ * are on the medium when this returns. */
+ALPS_COLD_ int alps_fd_sync_(alps_map *m, uint64_t off, uint64_t n)
+{
+    uint64_t into = off % alps_system_page_();
+    if (n && msync(m->base + (off - into), (size_t)(n + into), MS_SYNC))
+        return alps_oserror_();
+    return ALPS_OK;
+}
+
+/* A new length is durable before anything that is stored in the new bytes, or
+ * about them, can be. One page of the mapping will do: the file system writes
+ * the inode with it, and a sync of all would stop the program for as long as
+ * it takes to write all it has stored so far. */
+ALPS_COLD_ int alps_fd_sync_length_(alps_map *m)
+{
+    if (m->base)
+        return alps_fd_sync_(m, 0, 1);
+    return fsync(m->fd) ? alps_oserror_() : ALPS_OK;
+}
+
+/* The file that `path` names now is unlinked, unless it is open anywhere. */
+ALPS_COLD_ int alps_fd_remove_at_(int fd, const char *path)
+{
+    int err = alps_fd_kind_(fd, 0);
+    if (!err)
+        err = alps_guard_(fd, 0);
+    if (!err)
+        err = alps_detached_(fd);
+    if (err)
+        return err;
+    if (!alps_fd_named_(fd, path))
+        return ALPS_ENOENT; // somebody else removed it meanwhile
+    return unlink(path) ? alps_oserror_() : ALPS_OK;
+}
+
+ALPS_COLD_ int alps_fd_remove_(const char *path)
+{
+    if (!path || !*path)
+        return ALPS_EINVAL;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        return alps_fd_open_error_();
+    int err = alps_fd_remove_at_(fd, path);
+    close(fd);
+    return err;
+}
+
+/* cpu.h -- how this machine writes a line back
+ *
+ * Which instruction there is, the machine says itself (CPUID, HWCAP): a
+ * program built on one machine runs on another, and under an emulator that
+ * hides an instruction. The instructions are written as bytes or as the system
+ * operation they are, so that no compiler needs to be told of them. */
+
+/* The names, as ALPS_PERSIST in the environment spells them. */
+ALPS_COLD_ const char *alps_persist_name_(unsigned persist)
+{
+    static const char *const name[] = {"none", "clflush", "clflushopt",
+                                       "clwb", "cvac",    "cvap",
+                                       "eadr", "msync"};
+    return persist < sizeof name / sizeof *name ? name[persist] : "unknown";
+}
+
+/* Whether this machine has the instruction; none of the other ways asks for
+ * one. */
+ALPS_COLD_ int alps_persist_has_(unsigned persist)
+{
+#if defined(__x86_64__)
+    unsigned a, b = 0, c, d = 0;
+    switch (persist) {
+    case ALPS_PERSIST_CLFLUSH:
+        return __get_cpuid(1, &a, &b, &c, &d) && (d & 1u << 19);
+    case ALPS_PERSIST_CLFLUSHOPT:
+        return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & 1u << 23);
+    case ALPS_PERSIST_CLWB:
+        return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & 1u << 24);
+    case ALPS_PERSIST_CVAC:
+    case ALPS_PERSIST_CVAP: return 0;
+    default: return 1;
+    }
+#else
+    switch (persist) {
+    case ALPS_PERSIST_CLFLUSH:
+    case ALPS_PERSIST_CLFLUSHOPT:
+    case ALPS_PERSIST_CLWB: return 0;
+    case ALPS_PERSIST_CVAP: return (getauxval(AT_HWCAP) & 1ul << 16) != 0;
+    default: return 1;
+    }
+#endif
+}
+
+/* The best way to write a line back on this machine. */
+ALPS_COLD_ unsigned alps_persist_best_(void)
+{
+    static const unsigned best[] = {ALPS_PERSIST_CLWB, ALPS_PERSIST_CVAP,
+                                    ALPS_PERSIST_CLFLUSHOPT,
+                                    ALPS_PERSIST_CVAC, ALPS_PERSIST_CLFLUSH};
+    for (unsigned i = 0; i < sizeof best / sizeof *best; i++)
+        if (alps_persist_has_(best[i]))
+            return best[i];
+    return ALPS_PERSIST_NONE;
+}
+
+/* What ALPS_PERSIST asks for, into `*persist`, which stays as it is where the
+ * variable is not set. A word that names nothing, or nothing that this machine
+ * has, is refused: a promise is not weakened in silence. */
+ALPS_COLD_ int alps_persist_asked_(unsigned *persist)
+{
+    const char *asked = getenv("ALPS_PERSIST");
+    if (!asked || !*asked)
+        return ALPS_OK;
+    for (unsigned i = 0; i < ALPS_PERSIST_MSYNC; i++)
+        if (!strcmp(asked, alps_persist_name_(i))) {
+            *persist = i;
+            return alps_persist_has_(i) ? ALPS_OK : ALPS_EUNSUPPORTED;
+        }
+    return ALPS_EINVAL;
+}
+
+/* Starts writing one line back. The memory is an operand that may be written,
+ * so that no store to it moves past. */
+#if defined(__x86_64__)
+ALPS_FN_ void alps_write_back_line_(unsigned persist, volatile char *line)
+{
+    if (ALPS_LIKELY_(persist == ALPS_PERSIST_CLWB))
+        __asm__ volatile(".byte 0x66; xsaveopt %0" : "+m"(*line) : : "memory");
+    else if (persist == ALPS_PERSIST_CLFLUSHOPT)
+        __asm__ volatile(".byte 0x66; clflush %0" : "+m"(*line) : : "memory");
+    else
+        __asm__ volatile("clflush %0" : "+m"(*line) : : "memory");
+}
+
+/* Waits for what this thread started. */
+ALPS_FN_ void alps_drain_(void)
+{
+    __asm__ volatile("sfence" : : : "memory");
+}
+
+/* Two 16-byte words that may lie over anything. */
+typedef long long alps_wide_ __attribute__((vector_size(16), may_alias));
+
+/* Copies one line past the caches. */
+ALPS_FN_ void alps_stream_line_(unsigned persist, void *to, const void *from)
+{
+    alps_wide_ *line = (alps_wide_ *)to;
+    const alps_wide_ *word = (const alps_wide_ *)from;
+    (void)persist;
+    for (int i = 0; i < 4; i++)
+        __asm__ volatile("movntdq %1, %0" : "=m"(line[i]) : "x"(word[i]));
+    __asm__ volatile("" : : : "memory");
+}
+#else
+ALPS_FN_ void alps_write_back_line_(unsigned persist, volatile char *line)
+{
+    if (ALPS_LIKELY_(persist == ALPS_PERSIST_CVAP)) // dc cvap
+        __asm__ volatile("sys #3, c7, c12, #1, %0" : : "r"(line) : "memory");
+    else
+        __asm__ volatile("dc cvac, %0" : : "r"(line) : "memory");
+}
+
+ALPS_FN_ void alps_drain_(void)
+{
+    __asm__ volatile("dsb ish" : : : "memory");
+}
+
+/* No store here goes past the caches and is sure to arrive as one. */
+ALPS_FN_ void alps_stream_line_(unsigned persist, void *to, const void *from)
+{
+    memcpy(to, from, ALPS_LINE);
+    alps_write_back_line_(persist, (volatile char *)to);
+}
+#endif
+
+/* Whether `persist` is an instruction, and not a way to do without. */
+ALPS_FN_ int alps_persist_line_(unsigned persist)
+{
+    return persist - ALPS_PERSIST_CLFLUSH <=
+           (unsigned)ALPS_PERSIST_CVAP - ALPS_PERSIST_CLFLUSH;
+}
+
+/* Starts writing back the lines of [p, p + n). */
+ALPS_FN_ void alps_write_back_(unsigned persist, const void *p, size_t n)
+{
+    uintptr_t at = (uintptr_t)p & ~(uintptr_t)(ALPS_LINE - 1);
+    uintptr_t end = (uintptr_t)p + n;
+    for (; at < end; at += ALPS_LINE)
+        alps_write_back_line_(persist, (volatile char *)at);
+}
+
+/* sysfs.h -- what the kernel says of a device
+ *
+ * One line of text in a small file per attribute. Two questions are asked
+ * there: how long and how aligned a devdax device is, and whether the caches
+ * of the machine survive a power failure. */
+
+/* Where the kernel tells it. A test puts a tree of its own here. */
+#ifndef ALPS_SYSFS
+#  define ALPS_SYSFS "/sys"
+#endif
+
+#define ALPS_SYSFS_PATH_ 512
+
+/* Reads attribute `name` of directory `dir` under ALPS_SYSFS into `text` of
+ * `n` bytes, without the newline. Answers 0 or a code. */
+ALPS_COLD_ int alps_sysfs_text_(const char *dir, const char *name, char *text,
+                                size_t n)
+{
+    char path[ALPS_SYSFS_PATH_];
+    int k = snprintf(path, sizeof path, "%s/%s/%s", ALPS_SYSFS, dir, name);
+    if (k < 0 || (size_t)k >= sizeof path)
+        return ALPS_EINVAL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return alps_oserror_();
+    ssize_t got = read(fd, text, n - 1);
+    int err = got < 0 ? alps_oserror_() : ALPS_OK;
+    close(fd);
+    if (err)
+        return err;
+    text[got] = 0;
+    text[strcspn(text, "\n")] = 0;
+    return ALPS_OK;
+}
+
+/* The same for an attribute that is a number, decimal or 0x. */
+ALPS_COLD_ int alps_sysfs_number_(const char *dir, const char *name,
+                                  uint64_t *number)
+{
+    char text[64], *end;
+    int err = alps_sysfs_text_(dir, name, text, sizeof text);
+    if (err)
+        return err;
+    *number = strtoull(text, &end, 0);
+    return end == text || *end ? ALPS_EINVAL : ALPS_OK;
+}
+
+/* anon.h -- memory of this process
+ *
+ * The plainest backend, and the one to copy: nothing outlives the process,
+ * nobody else can open it, and `path` means nothing. Every open is a new
+ * medium of length 0. The system lends memory when a page is first touched and
+ * may have promised more than it has; no call can reserve it. */
+
+ALPS_COLD_ int alps_anon_open_(alps_map *m, const char *path,
+                               const alps_options *o)
+{
+    (void)path;
+    (void)o;
+    if (m->flags & ALPS_READ_ONLY)
+        return ALPS_ENOENT; // there never is anything to read
+    m->fd = -1;
+    m->length = 0;
+    m->align = 1;
+    m->medium = ALPS_MEDIUM_ANON;
+    return ALPS_OK;
+}
+
+/* Makes bytes [from, to) of the held addresses usable, by whole pages. */
+ALPS_COLD_ int alps_anon_use_(alps_map *m, uint64_t from, uint64_t to)
+{
+    uint64_t page = alps_system_page_();
+    from -= from % page;
+    to = alps_round_up_(to, page);
+    if (mprotect(m->base + from, (size_t)(to - from), PROT_READ | PROT_WRITE))
+        return alps_oserror_();
+    return ALPS_OK;
+}
+
+/* The bytes of whole pages from `from` on are given back, and read as zero. */
+ALPS_COLD_ int alps_anon_drop_(alps_map *m, uint64_t from, uint64_t to)
+{
+    if (from < to &&
+        madvise(m->base + from, (size_t)(to - from), MADV_DONTNEED))
+        return alps_oserror_();
+    return ALPS_OK;
+}
+
+/* A limit of 2^47 bytes is more than there are addresses: half as many are
+ * asked for, until it works. */
+ALPS_COLD_ int alps_anon_map_(alps_map *m, uint64_t size, uint64_t reserve,
+                              uint64_t align)
+{
+    if (size == 0 || size > m->length || reserve < size)
+        return ALPS_EINVAL;
+    for (;;) {
+        m->base = alps_hold_addresses_(reserve, align);
+        if (m->base || reserve == size)
+            break;
+        reserve = reserve / 2 > size ? reserve / 2 : size;
+    }
+    if (!m->base)
+        return ALPS_ENOMEM;
+    m->reserved = reserve;
+    int err = alps_anon_use_(m, 0, size);
+    if (!err) {
+        m->size = size;
+        return ALPS_OK;
+    }
+    munmap(m->base, (size_t)reserve);
+    m->base = NULL;
+    m->reserved = 0;
+    return err;
+}
+
+/* Takes the contents along: there is nothing else that keeps them. */
+ALPS_COLD_ int alps_anon_unmap_(alps_map *m)
+{
+    if (m->base && munmap(m->base, (size_t)m->reserved))
+        return alps_oserror_();
+    m->base = NULL;
+    m->size = m->reserved = 0;
+    return ALPS_OK;
+}
+
+ALPS_COLD_ int alps_anon_resize_(alps_map *m, uint64_t size)
+{
+    int err = ALPS_OK;
+    if (m->base && size > m->reserved)
+        return ALPS_ENOMEM;
+    if (m->base && size > m->size)
+        err = alps_anon_use_(m, m->size, size);
+    else if (m->base)
+        err = alps_anon_drop_(m, alps_round_up_(size, alps_system_page_()),
+                              alps_round_up_(m->size, alps_system_page_()));
+    if (err)
+        return err;
+    m->length = size;
+    if (m->base)
+        m->size = size;
+    return ALPS_OK;
+}
+
+ALPS_COLD_ int alps_anon_punch_(alps_map *m, uint64_t off, uint64_t n)
+{
+    return alps_anon_drop_(m, off, off + n);
+}
+
+/* Nothing has to be done, and no other open of this medium can exist. */
+ALPS_COLD_ int alps_anon_nothing_(alps_map *m)
+{
+    (void)m;
+    return ALPS_OK;
+}
+
+ALPS_COLD_ int alps_anon_sync_(alps_map *m, uint64_t off, uint64_t n)
+{
+    (void)off;
+    (void)n;
+    return alps_anon_nothing_(m);
+}
+
+ALPS_COLD_ int alps_anon_lease_(alps_map *m, unsigned number)
+{
+    (void)number;
+    return alps_anon_nothing_(m);
+}
+
+ALPS_COLD_ int alps_anon_remove_(const char *path)
+{
+    (void)path;
+    return ALPS_ENOENT;
+}
+
+static const alps_backend alps_backend_anon_ __attribute__((unused)) = {
+    "anon",           alps_anon_open_,  alps_anon_nothing_, alps_anon_map_,
+    alps_anon_unmap_, alps_anon_resize_, alps_anon_punch_,  alps_anon_sync_,
+    alps_anon_lease_, alps_anon_lease_, alps_anon_lease_,   alps_anon_unmap_,
+    alps_anon_remove_,
+};
+
+/* shmem.h -- shared memory
+ *
+ * Outlives processes, not the machine. A name is that of shm_open(): `/name`,
+ * or `name`, a file under /dev/shm; opened there by its path, which is all
+ * that shm_open() does, so that no library is needed and errors are those of
+ * open(). No name, or an empty one, is memory without a name (memfd): it lives
+ * as long as this process and those forked from it have it open. */
+
+#define ALPS_SHMEM_DIR_ "/dev/shm/"
+#define ALPS_SHMEM_PATH_ 300
+
+/* The path of shared memory `name`. */
+ALPS_COLD_ int alps_shmem_path_(const char *name, char path[ALPS_SHMEM_PATH_])
+{
+    if (*name == '/')
+        name++;
+    size_t n = strlen(name);
+    if (n == 0 || n > 255 || strchr(name, '/') || !strcmp(name, ".") ||
+        !strcmp(name, ".."))
+        return ALPS_EINVAL;
+    memcpy(path, ALPS_SHMEM_DIR_, sizeof ALPS_SHMEM_DIR_ - 1);
+    memcpy(path + sizeof ALPS_SHMEM_DIR_ - 1, name, n + 1);
+    return ALPS_OK;
+}
+
+/* Memory without a name: always new, and nobody to guard it from. */
+ALPS_COLD_ int alps_shmem_nameless_(alps_map *m)
+{
+    if (m->flags & ALPS_READ_ONLY)
+        return ALPS_ENOENT;
+    m->fd = (int)syscall(SYS_memfd_create, "alps", 1u); // MFD_CLOEXEC
+    if (m->fd < 0)
+        return alps_oserror_();
+    m->length = 0;
+    m->align = 1;
+    int err = alps_guard_(m->fd, 0);
+    if (!err)
+        err = alps_attach_(m->fd);
+    if (err)
+        alps_fd_close_(m);
+    return err;
+}
+
+ALPS_COLD_ int alps_shmem_open_(alps_map *m, const char *name,
+                                const alps_options *o)
+{
+    char path[ALPS_SHMEM_PATH_];
+    m->medium = ALPS_MEDIUM_SHMEM;
+    if (!name || !*name)
+        return alps_shmem_nameless_(m);
+    int err = alps_shmem_path_(name, path);
+    return err ? err : alps_fd_open_(m, path, o ? o->mode : 0, 0);
+}
+
+ALPS_COLD_ int alps_shmem_map_(alps_map *m, uint64_t size, uint64_t reserve,
+                               uint64_t align)
+{
+    return alps_fd_map_(m, size, reserve, align, MAP_SHARED);
+}
+
+/* What is stored in memory is in memory. */
+ALPS_COLD_ int alps_shmem_sync_(alps_map *m, uint64_t off, uint64_t n)
+{
+    (void)m;
+    (void)off;
+    (void)n;
+    return ALPS_OK;
+}
+
+ALPS_COLD_ int alps_shmem_remove_(const char *name)
+{
+    char path[ALPS_SHMEM_PATH_];
+    if (!name || !*name)
+        return ALPS_ENOENT;
+    int err = alps_shmem_path_(name, path);
+    return err ? err : alps_fd_remove_(path);
+}
+
+static const alps_backend alps_backend_shmem_ __attribute__((unused)) = {
+    "shmem",        alps_shmem_open_, alps_unguard_,  alps_shmem_map_,
+    alps_fd_unmap_, alps_fd_resize_,  alps_fd_punch_, alps_shmem_sync_,
+    alps_lease_,    alps_unlease_,    alps_leased_,   alps_fd_close_,
+    alps_shmem_remove_,
+};
+
+/* file.h -- a file behind the page cache
+ *
+ * Outlives processes as it stands, and power failures as far as it was synced.
+ * The file is exactly as long as the region, and its blocks are reserved, so
+ * that a full disk is a code when the region grows and not a signal when a
+ * program stores. */
+
+/* The name of a new file is made durable here, before anything is in it. */
+ALPS_COLD_ int alps_file_open_(alps_map *m, const char *path,
+                               const alps_options *o)
+{
+    int err = alps_fd_open_(m, path, o ? o->mode : 0, 0);
+    if (err)
+        return err;
+    m->medium = ALPS_MEDIUM_CACHE;
+    if (m->length == 0 && !(m->flags & ALPS_READ_ONLY))
+        err = alps_fd_sync_name_(path);
+    if (err)
+        alps_fd_close_(m);
+    return err;
+}
+
+ALPS_COLD_ int alps_file_map_(alps_map *m, uint64_t size, uint64_t reserve,
+                              uint64_t align)
+{
+    return alps_fd_map_(m, size, reserve, align, MAP_SHARED);
+}
+
+ALPS_COLD_ int alps_file_resize_(alps_map *m, uint64_t size)
+{
+    uint64_t old = m->length;
+    int err = alps_fd_resize_(m, size);
+    return err || size <= old ? err : alps_fd_sync_length_(m);
+}
+
+static const alps_backend alps_backend_file_ __attribute__((unused)) = {
+    "file",         alps_file_open_,   alps_unguard_,  alps_file_map_,
+    alps_fd_unmap_, alps_file_resize_, alps_fd_punch_, alps_fd_sync_,
+    alps_lease_,    alps_unlease_,     alps_leased_,   alps_fd_close_,
+    alps_fd_remove_,
+};
+
+/* pmem.h -- persistent memory: a file on a DAX file system, or a device
+ *
+ * A file is mapped with MAP_SYNC where the file system grants it; then what
+ * lies in the caches is all that a power failure can take, and writing lines
+ * back is enough. A file system that does not grant it has metadata, or all
+ * data, behind a page cache: under ALPS_STRICT that is refused, otherwise the
+ * region is opened as an ordinary file, `medium` says so, and the policies
+ * sync pages. A device (devdax) has no file system: its length and alignment
+ * are told by sysfs, and neither can be changed. */
+
+/* Linux 4.15; older C libraries do not know them. */
+#ifndef MAP_SHARED_VALIDATE
+#  define MAP_SHARED_VALIDATE 0x03
+#endif
+#ifndef MAP_SYNC
+#  define MAP_SYNC 0x80000
+#endif
+
+/* What a file has to be aligned to, and its mapping as well, for the machine
+ * to translate it by huge pages. */
+#define ALPS_HUGE_PAGE_ ((uint64_t)2 << 20)
+
+/* Where sysfs describes a character device. The numbers are taken out of the
+ * word by hand: the header that does it defines `major` and `minor` as macros,
+ * which a program may not want. */
+ALPS_COLD_ void alps_pmem_sysfs_(dev_t device, char *dir, size_t n)
+{
+    uint64_t word = (uint64_t)device;
+    uint64_t major_ = (word >> 8 & 0xfff) | (word >> 32 & 0xfffff000u);
+    uint64_t minor_ = (word & 0xff) | (word >> 12 & 0xffffff00u);
+    snprintf(dir, n, "dev/char/%llu:%llu", (unsigned long long)major_,
+             (unsigned long long)minor_);
+}
+
+/* Length and alignment of the device that is open. Kernels have put the
+ * alignment in different places. What has neither is not a devdax device. */
+ALPS_COLD_ int alps_pmem_device_(alps_map *m, const struct stat *st)
+{
+    static const char *const where[] = {"align", "device/align",
+                                        "device/dax_region/align",
+                                        "dax_region/align"};
+    char dir[64];
+    int err = ALPS_EUNSUPPORTED;
+    alps_pmem_sysfs_(st->st_rdev, dir, sizeof dir);
+    if (alps_sysfs_number_(dir, "size", &m->length) || !m->length)
+        return ALPS_EUNSUPPORTED;
+    for (unsigned i = 0; err && i < sizeof where / sizeof *where; i++)
+        err = alps_sysfs_number_(dir, where[i], &m->align);
+    if (err || !m->align || m->align & (m->align - 1) ||
+        m->length % m->align)
+        return ALPS_EUNSUPPORTED;
+    m->fixed = 1;
+    m->medium = ALPS_MEDIUM_DEVDAX;
+    return ALPS_OK;
+}
+
+ALPS_COLD_ int alps_pmem_open_(alps_map *m, const char *path,
+                               const alps_options *o)
+{
+    struct stat st;
+    int err = alps_fd_open_(m, path, o ? o->mode : 0, 1);
+    if (err)
+        return err;
+    if (fstat(m->fd, &st))
+        err = alps_oserror_();
+    else if (S_ISCHR(st.st_mode))
+        err = alps_pmem_device_(m, &st);
+    else if (m->length == 0 && !(m->flags & ALPS_READ_ONLY))
+        err = alps_fd_sync_name_(path);
+    if (err)
+        alps_fd_close_(m);
+    return err;
+}
+
+/* Takes every medium for persistent memory: ALPS_PMEM_FORCE=1 in the
+ * environment, for tests and measurements on machines that have none. */
+ALPS_COLD_ int alps_pmem_forced_(void)
+{
+    const char *force = getenv("ALPS_PMEM_FORCE");
+    return force && !strcmp(force, "1");
+}
+
+/* A device refuses every mapping that is not aligned as it wants, so all of it
+ * is mapped, whatever part is used. */
+ALPS_COLD_ int alps_pmem_map_device_(alps_map *m, uint64_t size,
+                                     uint64_t align)
+{
+    if (size == 0 || size > m->length)
+        return ALPS_EINVAL;
+    int err = alps_fd_map_(m, m->length, m->length,
+                           align > m->align ? align : m->align, MAP_SHARED);
+    if (!err)
+        m->size = size;
+    return err;
+}
+
+ALPS_COLD_ int alps_pmem_map_(alps_map *m, uint64_t size, uint64_t reserve,
+                              uint64_t align)
+{
+    if (m->fixed)
+        return alps_pmem_map_device_(m, size, align);
+    if (reserve >= ALPS_HUGE_PAGE_ && align < ALPS_HUGE_PAGE_)
+        align = ALPS_HUGE_PAGE_;
+    m->medium = ALPS_MEDIUM_FSDAX;
+    int err = alps_fd_map_(m, size, reserve, align,
+                           MAP_SHARED_VALIDATE | MAP_SYNC);
+    if (err != ALPS_EUNSUPPORTED && err != ALPS_EINVAL)
+        return err;
+    if (!alps_pmem_forced_()) {
+        m->medium = ALPS_MEDIUM_CACHE;
+        if (m->flags & ALPS_STRICT)
+            return ALPS_ENOTPMEM;
+    }
+    return alps_fd_map_(m, size, reserve, align, MAP_SHARED);
+}
+
+/* A device has its length. A file's new length lies in the file system's
+ * journal, which no write-back of lines reaches: it is synced here. */
+ALPS_COLD_ int alps_pmem_resize_(alps_map *m, uint64_t size)
+{
+    uint64_t old = m->length;
+    if (m->flags & ALPS_READ_ONLY)
+        return ALPS_EREADONLY;
+    if (m->fixed && size > m->length)
+        return ALPS_ENOSPC;
+    if (m->fixed && m->base)
+        m->size = size;
+    if (m->fixed)
+        return ALPS_OK;
+    int err = alps_fd_resize_(m, size);
+    return err || size <= old ? err : alps_fd_sync_length_(m);
+}
+
+ALPS_COLD_ int alps_pmem_punch_(alps_map *m, uint64_t off, uint64_t n)
+{
+    return m->fixed ? ALPS_EUNSUPPORTED : alps_fd_punch_(m, off, n);
+}
+
+/* A device knows no msync: its lines are written back. */
+ALPS_COLD_ int alps_pmem_sync_(alps_map *m, uint64_t off, uint64_t n)
+{
+    if (!m->fixed)
+        return alps_fd_sync_(m, off, n);
+    if (m->size - off < n)
+        n = m->size - off; // the last page may reach beyond
+    alps_write_back_(alps_persist_best_(), m->base + off, (size_t)n);
+    alps_drain_();
+    return ALPS_OK;
+}
+
+static const alps_backend alps_backend_pmem_ __attribute__((unused)) = {
+    "pmem",         alps_pmem_open_,   alps_unguard_,    alps_pmem_map_,
+    alps_fd_unmap_, alps_pmem_resize_, alps_pmem_punch_, alps_pmem_sync_,
+    alps_lease_,    alps_unlease_,     alps_leased_,     alps_fd_close_,
+    alps_fd_remove_,
+};
+
+/* gather.h -- pages that wait for one sync call
+ *
+ * Behind a page cache a fence is a sync call of a tenth of a millisecond or
+ * more, whatever it covers, so what is flushed is only written down, as ranges
+ * of pages, and the fence syncs all of it. The lock is held for the whole time
+ * of the syncs: a fence that finds nothing left to do has waited for the
+ * thread that took its ranges along. That is a group commit: many threads that
+ * publish at once share the calls.
+ *
+ * Ranges less than ALPS_GATHER_GAP pages apart are synced by one call. Every
+ * call costs a flush of the device, 175 us on the ext4 this was measured on;
+ * clean pages between two ranges cost nothing and a few dirty ones little:
+ *
+ *     2 ranges, 4 other dirty pages    2 msyncs 336 us, 1 over all 183 us
+ *     3 ranges, 4 other dirty pages    3 msyncs 699 us, 1 over all 492 us
+ *     3 ranges, 256 other dirty pages  3 msyncs 621 us, 1 over all 2876 us
+ *     one fdatasync of a 64 MiB file with those 256: 6888 us
+ *
+ * so the gap is wide, but a region has an end to what it may drag along. */
+
+/* How far apart, in pages, two ranges may be and still share a sync call. A
+ * wider gap means fewer calls, and more of the pages that nobody asked for. */
+#ifndef ALPS_GATHER_GAP
+#  define ALPS_GATHER_GAP 16384u
+#endif
+
+/* The lock word: bit 0 while a thread works here, above it how many fences
+ * have begun to sync. */
+ALPS_FN_ void alps_gather_lock_(alps_gather *g)
+{
+    for (unsigned tries = 1;; tries++) {
+        uint64_t word = alps_load_(&g->lock);
+        if (!(word & 1) &&
+            __atomic_compare_exchange_n(&g->lock, &word, word | 1, 0,
+                                        __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            return;
+        if (tries % 64)
+            alps_pause_();
+        else
+            sched_yield();
+    }
+}
+
+ALPS_FN_ void alps_gather_unlock_(alps_gather *g)
+{
+    __atomic_store_n(&g->lock, alps_load_(&g->lock) & ~1ull, __ATOMIC_RELEASE);
+}
+
+/* Joins the two ranges that are closest, to make room. */
+ALPS_COLD_ void alps_gather_squeeze_(alps_gather *g)
+{
+    unsigned best = 0;
+    for (unsigned i = 1; i + 1 < g->n; i++)
+        if (g->range[i + 1].from - g->range[i].to <
+            g->range[best + 1].from - g->range[best].to)
+            best = i;
+    g->range[best].to = g->range[best + 1].to;
+    g->n--;
+    memmove(&g->range[best + 1], &g->range[best + 2],
+            (g->n - best - 1) * sizeof *g->range);
+}
+
+/* Adds pages [from, to). Ranges stay sorted and apart from each other. */
+ALPS_COLD_ void alps_gather_add_(alps_gather *g, uint64_t from, uint64_t to)
+{
+    unsigned first = 0, last;
+    while (first < g->n && g->range[first].to < from)
+        first++;
+    for (last = first; last < g->n && g->range[last].from <= to; last++) {
+        from = from < g->range[last].from ? from : g->range[last].from;
+        to = to > g->range[last].to ? to : g->range[last].to;
+    }
+    if (first == last && g->n == ALPS_GATHER_MAX) {
+        alps_gather_squeeze_(g);
+        alps_gather_add_(g, from, to); // may touch the joined range now
+        return;
+    }
+    memmove(&g->range[first + 1], &g->range[last],
+            (g->n - last) * sizeof *g->range);
+    g->range[first].from = from;
+    g->range[first].to = to;
+    g->n = g->n - (last - first) + 1;
+}
+
+ALPS_FN_ void alps_gather_bytes_(alps_gather *g, uint64_t off, uint64_t n)
+{
+    if (n)
+        alps_gather_add_(g, off / ALPS_PAGE, (off + n - 1) / ALPS_PAGE + 1);
+}
+
+/* The pages of [p, p + n) are to be synced by the next fence. */
+ALPS_COLD_ int alps_gather_flush_(alps_map *m, const void *p, size_t n)
+{
+    const unsigned char *at = (const unsigned char *)p;
+    ALPS_ASSERT(at >= m->base && n <= m->reserved &&
+                (uint64_t)(at - m->base) <= m->reserved - n);
+    alps_gather_lock_(&m->gather);
+    alps_gather_bytes_(&m->gather, (uint64_t)(at - m->base), n);
+    alps_gather_unlock_(&m->gather);
+    return ALPS_OK;
+}
+
+/* Enters the fence. Answers whether there is something to sync: not, if all
+ * that was gathered here was taken along by a fence that began after this one
+ * was called, for that took the `always` range along as well. */
+ALPS_COLD_ int alps_gather_begin_(alps_map *m)
+{
+    alps_gather *g = &m->gather;
+    // an operation on the word and not a load: our stores come before it
+    uint64_t began = __atomic_fetch_add(&g->lock, 0, __ATOMIC_SEQ_CST) >> 1;
+    alps_gather_lock_(g);
+    if (!g->n && alps_load_(&g->lock) >> 1 != began)
+        return 0;
+    __atomic_fetch_add(&g->lock, 2, __ATOMIC_SEQ_CST);
+    alps_gather_bytes_(g, m->always_off, m->always_n);
+    return g->n != 0;
+}
+
+/* The next stretch to sync by one call, and how many ranges it covers: 0 at
+ * the end. */
+ALPS_COLD_ unsigned alps_gather_next_(const alps_gather *g, uint64_t *off,
+                                      uint64_t *n)
+{
+    unsigned k = 1;
+    if (!g->n)
+        return 0;
+    while (k < g->n && g->range[k].from - g->range[k - 1].to < ALPS_GATHER_GAP)
+        k++;
+    *off = g->range[0].from * ALPS_PAGE;
+    *n = g->range[k - 1].to * ALPS_PAGE - *off;
+    return k;
+}
+
+/* The first `k` ranges are on the medium. */
+ALPS_COLD_ void alps_gather_drop_(alps_gather *g, unsigned k)
+{
+    g->n -= k;
+    memmove(&g->range[0], &g->range[k], g->n * sizeof *g->range);
+}
+
+/* Linux takes a page that it could not write for clean from then on, and the
+ * next sync call would answer 0 without having written it. Storing into each
+ * what it holds, as one atomic operation, makes it dirty again. */
+ALPS_COLD_ void alps_gather_redirty_(alps_map *m)
+{
+    for (unsigned i = 0; i < m->gather.n; i++)
+        for (uint64_t page = m->gather.range[i].from;
+             page < m->gather.range[i].to; page++) {
+            void *at = m->base + page * ALPS_PAGE;
+            uint64_t *word = (uint64_t *)at, value = alps_load_(word);
+            __atomic_compare_exchange_n(word, &value, value, 0,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+        }
+}
+
+/* Leaves the fence. After a failure what was not synced stays gathered, so
+ * that a later fence tries again. */
+ALPS_COLD_ int alps_gather_end_(alps_map *m, int err)
+{
+    if (err && !(m->flags & ALPS_READ_ONLY))
+        alps_gather_redirty_(m);
+    alps_gather_unlock_(&m->gather);
+    return err;
+}
+
+/* All that was gathered before is on the medium when this answers 0. */
+ALPS_CORE_ int alps_gather_fence_(alps_map *m, const alps_backend *b)
+{
+    uint64_t off = 0, n = 0;
+    unsigned k = alps_gather_begin_(m) != 0;
+    int err = ALPS_OK;
+    while (k && !err && (k = alps_gather_next_(&m->gather, &off, &n)) != 0) {
+        err = b->sync(m, off, n);
+        if (!err)
+            alps_gather_drop_(&m->gather, k);
+    }
+    return alps_gather_end_(m, err);
+}
+
+/* persist.h -- write-back by whichever way was chosen at open
+ *
+ * Lines by an instruction, pages by a sync call, or nothing where the caches
+ * persist: policies flush and fence differ only in what they choose, so what
+ * they do is here. */
+
+ALPS_FN_ int alps_persist_flush_(alps_map *m, const void *p, size_t n)
+{
+    if (ALPS_OBSERVE(ALPS_SAW_FLUSH, p, n))
+        return ALPS_OK;
+    if (ALPS_LIKELY_(alps_persist_line_(m->persist)))
+        alps_write_back_(m->persist, p, n);
+    else if (m->persist == ALPS_PERSIST_MSYNC)
+        return alps_gather_flush_(m, p, n);
+    return ALPS_OK;
+}
+
+/* Where a line is not written back by itself a plain copy does. */
+ALPS_FN_ int alps_persist_stream_(alps_map *m, void *to, const void *from)
+{
+    if (m->persist == ALPS_PERSIST_MSYNC) {
+        memcpy(to, from, ALPS_LINE);
+        return alps_persist_flush_(m, to, ALPS_LINE);
+    }
+    if (ALPS_OBSERVE(ALPS_SAW_STREAM, to, ALPS_LINE))
+        return ALPS_OK;
+    if (ALPS_LIKELY_(alps_persist_line_(m->persist)))
+        alps_stream_line_(m->persist, to, from);
+    else
+        memcpy(to, from, ALPS_LINE);
+    return ALPS_OK;
+}
+
+/* Also where the caches persist the machine is told to wait: for the program's
+ * own non-temporal stores on x86, and for its order of stores elsewhere. */
+ALPS_CORE_ int alps_persist_fence_(alps_map *m, const alps_backend *b)
+{
+    if (ALPS_OBSERVE(ALPS_SAW_FENCE, NULL, 0))
+        return ALPS_OK;
+    if (ALPS_LIKELY_(m->persist != ALPS_PERSIST_MSYNC)) {
+        if (m->persist != ALPS_PERSIST_NONE)
+            alps_drain_();
+        return ALPS_OK;
+    }
+    return alps_gather_fence_(m, b);
+}
+
+/* On x86 the locked instruction that takes a lock drains the write-backs of
+ * its thread. Elsewhere it does not. With pages nothing is needed: every fence
+ * of every process takes the `always` range along. */
+ALPS_FN_ int alps_persist_settle_(alps_map *m)
+{
+#if defined(__x86_64__)
+    (void)m;
+#else
+    if (alps_persist_line_(m->persist))
+        alps_drain_();
+#endif
+    return ALPS_OK;
+}
+
+/* The choice both begin with: behind a page cache, pages; and under
+ * ALPS_STRICT a refusal, for then neither lines nor order are enough. */
+ALPS_COLD_ int alps_persist_choose_(alps_map *m, unsigned persist)
+{
+    if (m->medium == ALPS_MEDIUM_CACHE) {
+        m->persist = ALPS_PERSIST_MSYNC;
+        return m->flags & ALPS_STRICT ? ALPS_ENOTPMEM : ALPS_OK;
+    }
+    m->persist = persist;
+    return alps_persist_asked_(&m->persist);
+}
+
+/* none.h -- nothing is written back
+ *
+ * For memory, and for files that need to outlive processes only: what a
+ * process stored before it died is in the page cache, in the order of its
+ * program. The policy to copy. */
+
+ALPS_COLD_ int alps_none_open_(alps_map *m, const alps_backend *b)
+{
+    (void)b;
+    m->persist = ALPS_PERSIST_NONE;
+    return ALPS_OK;
+}
+
+ALPS_FN_ int alps_none_flush_(alps_map *m, const void *p, size_t n)
+{
+    (void)m;
+    (void)p;
+    (void)n;
+    return ALPS_OK;
+}
+
+ALPS_FN_ int alps_none_stream_(alps_map *m, void *to, const void *from)
+{
+    (void)m;
+    memcpy(to, from, ALPS_LINE);
+    return ALPS_OK;
+}
+
+/* The order of the program is what a dying process leaves; the compiler has to
+ * keep it, too. */
+ALPS_FN_ int alps_none_fence_(alps_map *m, const alps_backend *b)
+{
+    (void)m;
+    (void)b;
+    ALPS_BARRIER_();
+    return ALPS_OK;
+}
+
+ALPS_FN_ int alps_none_settle_(alps_map *m)
+{
+    (void)m;
+    ALPS_BARRIER_();
+    return ALPS_OK;
+}
+
+static const alps_policy alps_policy_none_ __attribute__((unused)) = {
+    "none",           0,
+    alps_none_open_,  alps_none_flush_,  alps_none_stream_,
+    alps_none_fence_, alps_none_settle_,
+};
+
+/* flush.h -- cache lines are written back
+ *
+ * For persistent memory: clwb, clflushopt or clflush, on AArch64 dc cvap or dc
+ * cvac, whichever the machine says it has, then a fence. Where the medium turns
+ * out to lie behind a page cache, lines would not be enough: pages are synced
+ * then, `persist` says so, and ALPS_STRICT refuses it. */
+
+ALPS_COLD_ int alps_flush_open_(alps_map *m, const alps_backend *b)
+{
+    (void)b;
+    int err = alps_persist_choose_(m, alps_persist_best_());
+    if (!err && m->flags & ALPS_STRICT && m->persist == ALPS_PERSIST_NONE)
+        return ALPS_ENOTPMEM; // so the environment asks
+    return err;
+}
+
+static const alps_policy alps_policy_flush_ __attribute__((unused)) = {
+    "flush",
+    1,
+    alps_flush_open_,
+    alps_persist_flush_,
+    alps_persist_stream_,
+    alps_persist_fence_,
+    alps_persist_settle_,
+};
+
+/* fence.h -- the caches persist
+ *
+ * For machines whose caches are inside the persistence domain (eADR): a store
+ * is durable when it is visible, so nothing is written back and only the order
+ * of stores counts. Records are copied by ordinary stores, not past the caches:
+ * ordinary stores keep their order among themselves, non-temporal ones would
+ * not. The fence is for those that the program itself may have used.
+ *
+ * The program chooses this policy, and is believed. Under ALPS_STRICT the
+ * kernel is asked, which knows the persistence domain of every region of
+ * persistent memory; only ALPS_PERSIST=eadr in the environment overrules it. */
+#include <dirent.h>
+
+#define ALPS_REGIONS_ "bus/nd/devices"
+
+/* Whether the caches of region `name` persist. */
+ALPS_COLD_ int alps_fence_persists_(const char *name)
+{
+    char dir[ALPS_SYSFS_PATH_], domain[64];
+    int n = snprintf(dir, sizeof dir, "%s/%s", ALPS_REGIONS_, name);
+    if (n < 0 || (size_t)n >= sizeof dir)
+        return 0;
+    if (alps_sysfs_text_(dir, "persistence_domain", domain, sizeof domain))
+        return 0;
+    return !strcmp(domain, "cpu_cache");
+}
+
+/* Whether the machine has regions of persistent memory, and all of them have
+ * the caches inside: which of them holds the file is not ours to know. */
+ALPS_COLD_ int alps_fence_eadr_(void)
+{
+    char path[ALPS_SYSFS_PATH_];
+    int regions = 0, persist = 0;
+    int n = snprintf(path, sizeof path, "%s/%s", ALPS_SYSFS, ALPS_REGIONS_);
+    DIR *dir = n > 0 && (size_t)n < sizeof path ? opendir(path) : NULL;
+    if (!dir)
+        return 0;
+    for (struct dirent *d; (d = readdir(dir)) != NULL;) {
+        if (strncmp(d->d_name, "region", 6))
+            continue;
+        regions++;
+        persist += alps_fence_persists_(d->d_name);
+    }
+    closedir(dir);
+    return regions && persist == regions;
+}
+
+ALPS_COLD_ int alps_fence_open_(alps_map *m, const alps_backend *b)
+{
+    (void)b;
+    int err = alps_persist_choose_(m, ALPS_PERSIST_NONE);
+    if (err || m->persist != ALPS_PERSIST_NONE)
+        return err; // pages, or what the environment asks for
+    m->persist = ALPS_PERSIST_EADR;
+    return m->flags & ALPS_STRICT && !alps_fence_eadr_() ? ALPS_ENOTPMEM
+                                                         : ALPS_OK;
+}
+
+static const alps_policy alps_policy_fence_ __attribute__((unused)) = {
+    "fence",
+    1,
+    alps_fence_open_,
+    alps_persist_flush_,
+    alps_persist_stream_,
+    alps_persist_fence_,
+    alps_persist_settle_,
+};
+
+/* msync.h -- pages are written back by the system
+ *
+ * For ordinary files, and for whatever else answers `sync`. A flush writes
+ * down pages, a fence has them synced by as few calls as it can; see gather.h. */
+#include <sys/vfs.h>
+
+/* Whether the file lies in memory only, so that a sync call promises nothing:
+ * tmpfs, ramfs. */
+ALPS_COLD_ int alps_msync_in_vain_(const alps_map *m)
+{
+    struct statfs fs;
+    if (m->medium == ALPS_MEDIUM_ANON || m->medium == ALPS_MEDIUM_SHMEM)
+        return 1;
+    if (m->medium != ALPS_MEDIUM_CACHE || m->fd < 0 || fstatfs(m->fd, &fs))
+        return 0;
+    unsigned long type = (unsigned long)fs.f_type;
+    return type == 0x01021994ul || type == 0x858458f6ul;
+}
+
+ALPS_COLD_ int alps_msync_open_(alps_map *m, const alps_backend *b)
+{
+    (void)b;
+    m->persist = ALPS_PERSIST_MSYNC;
+    return m->flags & ALPS_STRICT && alps_msync_in_vain_(m) ? ALPS_ENOTPMEM
+                                                            : ALPS_OK;
+}
+
+ALPS_FN_ int alps_msync_flush_(alps_map *m, const void *p, size_t n)
+{
+    if (ALPS_OBSERVE(ALPS_SAW_FLUSH, p, n))
+        return ALPS_OK;
+    return alps_gather_flush_(m, p, n);
+}
+
+/* A page has no way past the cache: an ordinary copy, to be flushed. */
+ALPS_FN_ int alps_msync_stream_(alps_map *m, void *to, const void *from)
+{
+    memcpy(to, from, ALPS_LINE);
+    return alps_msync_flush_(m, to, ALPS_LINE);
+}
+
+ALPS_CORE_ int alps_msync_fence_(alps_map *m, const alps_backend *b)
+{
+    if (ALPS_OBSERVE(ALPS_SAW_FENCE, NULL, 0))
+        return ALPS_OK;
+    return alps_gather_fence_(m, b);
+}
+
+/* Every fence of every process takes the `always` range along. */
+ALPS_FN_ int alps_msync_settle_(alps_map *m)
+{
+    (void)m;
+    return ALPS_OK;
+}
+
+static const alps_policy alps_policy_msync_ __attribute__((unused)) = {
+    "msync",
+    1,
+    alps_msync_open_,
+    alps_msync_flush_,
+    alps_msync_stream_,
+    alps_msync_fence_,
+    alps_msync_settle_,
+};
+
+/* layout.h -- the bytes on the medium
+ *
+ * The same on every backend: a region made in a file continues in shared
+ * memory and on pmem. Numbers are little-endian, places are offsets from the
+ * first byte, and offset 0 is never an object, so 0 is null. What is *truth*
+ * is flushed; what is *index* is rebuilt and may hold anything after a crash.
+ * docs/format.md has the same as a table. */
+
+/* The version of this layout. A header opens regions of its own number only. */
+#define ALPS_LAYOUT 1u
+
+/* Bytes of the program's static area, at offset 4096. */
+#define ALPS_ROOT_SIZE 4096u
+
+/* The place of an object in its region; 0 is null. */
+typedef uint64_t alps_off;
+#define ALPS_NULL ((alps_off)0)
+
+#define ALPS_MAGIC 0x5041454853504c41ull       /* "ALPSHEAP" */
+#define ALPS_STATE_MAKING 0x676e696b616d2e2eull /* "..making" */
+#define ALPS_STATE_READY 0x2e2e2e7964616572ull  /* "ready..." */
+
+#define ALPS_GRANULE 64u      /* bytes one code of a heap extent speaks for */
+#define ALPS_GRANULE_SHIFT 6u
+#define ALPS_EXTENT_SHIFT_MIN 12u
+#define ALPS_EXTENT_SHIFT_MAX 30u
+#define ALPS_SIZE_MAX (1ull << 47)
+#define ALPS_EXTENTS_MAX (1ull << 25)
+
+/* Codes of a granule or of an extent, two bits each. Every combination of
+ * them is a valid heap: see docs/design.md. */
+enum {
+    ALPS_INSIDE = 0, /* goes on from the start before it */
+    ALPS_FREE = 1,   /* starts a free run */
+    ALPS_USED = 2,   /* starts a used block */
+    ALPS_HELD = 3    /* starts a run that is neither used nor in the index: a
+                        reservation, or a free whose fence is under way.
+                        Recovery reads it as free. */
+};
+
+/* The first page. Checked as a whole by `crc`, except for what follows it. */
+typedef struct alps_superblock {
+    uint64_t magic;         /* ALPS_MAGIC */
+    uint64_t state;         /* ALPS_STATE_...: READY is the last store of all
+                               that make the region. Not in `crc`. */
+    uint32_t layout;        /* ALPS_LAYOUT */
+    uint32_t extent_shift;  /* log2 of the bytes of an extent */
+    uint32_t lanes;         /* how many */
+    uint32_t processes;     /* slots, how many */
+    uint64_t limit;         /* bytes the region may grow to */
+    uint64_t created;       /* nanoseconds since 1970 */
+    uint8_t uuid[16];       /* random, of this region alone */
+    char name[64];          /* the program's layout name, zero-padded */
+    uint32_t unused;        /* zero */
+    uint32_t crc;           /* CRC-32C of the above but `state` */
+    uint64_t line_[7];      /* zero */
+    /* Sealed words, each in its own line: a value of 48 bits above a CRC-16 of
+     * it, so that one 8-byte store changes both. */
+    uint64_t size;          /* bytes of the region */
+    uint64_t size_line_[7]; /* zero */
+    uint64_t epoch;         /* how often the region was opened by a first one */
+    uint64_t epoch_line_[7];
+} alps_superblock;
+ALPS_STATIC_ASSERT_(offsetof(alps_superblock, size) == 192, "line");
+ALPS_STATIC_ASSERT_(sizeof(alps_superblock) == 320, "size");
+
+/* One lane's retire word: records up to this sequence are done. The words of
+ * all lanes lie together, so that under msync every sync call takes them. */
+typedef struct alps_done {
+    uint64_t seq;
+    uint64_t line_[7];
+} alps_done;
+ALPS_STATIC_ASSERT_(sizeof(alps_done) == ALPS_LINE, "line");
+
+/* What a publish or a release is about to do; one line, written by one
+ * non-temporal store. Live while `check` is right and `seq` is above the
+ * lane's retire word. */
+typedef struct alps_record {
+    uint64_t seq;   /* counts over the whole region */
+    uint32_t op;    /* ALPS_OP_... */
+    uint32_t crc;   /* CRC-32C of the block's bytes, where ALPS_OP_SUMMED */
+    alps_off block; /* the object */
+    uint64_t units; /* its granules or, where ALPS_OP_LARGE, extents */
+    alps_off dest;  /* the word that is to name it, or that names it */
+    uint64_t value; /* what that word is to hold */
+    uint64_t zero;
+    uint64_t check; /* CRC-32C of the above, and its complement */
+} alps_record;
+ALPS_STATIC_ASSERT_(sizeof(alps_record) == ALPS_LINE, "line");
+
+enum {
+    ALPS_OP_PUBLISH = 1,
+    ALPS_OP_RELEASE = 2,
+    ALPS_OP_SUMMED = 16, /* `crc` tells whether the contents are there */
+    ALPS_OP_LARGE = 32   /* the block is a run of extents */
+};
+
+/* A lane serves one operation of one thread at a time. Its first line is
+ * index; the records are truth. They rotate, so that a store does not meet
+ * a line whose write-back is under way. */
+#define ALPS_RING 7u
+typedef struct alps_lane {
+    uint64_t lock;  /* owner, see lock.h */
+    alps_off held;  /* a block in ALPS_HELD for the operation under way */
+    uint64_t next;  /* records written so far */
+    uint64_t apply; /* 1 while the lock is held to carry a record out */
+    uint64_t line_[4];
+    alps_record ring[ALPS_RING];
+} alps_lane;
+ALPS_STATIC_ASSERT_(sizeof(alps_lane) == 512, "size");
+
+/* One attached process. Index: void with the epoch. */
+typedef struct alps_slot {
+    uint64_t generation; /* counts the users of this slot; odd: in use */
+    uint64_t pid;
+    uint64_t start;      /* when that process started, clock ticks after boot */
+    uint64_t line_[5];
+} alps_slot;
+ALPS_STATIC_ASSERT_(sizeof(alps_slot) == ALPS_LINE, "line");
+
+/* What all processes share and recovery makes anew. Index. */
+typedef struct alps_shared {
+    uint64_t lock;      /* guards all below, the two indexes, every code */
+    uint64_t line_[7];
+    uint64_t built;     /* what an extent's `built` must say to be trusted */
+    uint64_t built_top; /* the same, of the index of extents */
+    uint64_t cursor;    /* heap extents below this have been looked at */
+    uint64_t seq;       /* of the last record */
+    uint64_t held;      /* place of the held table | log2 of its entries */
+    uint64_t held_used; /* entries of it that are not empty */
+    uint64_t policy;    /* what every opener of this epoch must use */
+    uint64_t reaped;    /* processes that left or were found dead */
+} alps_shared;
+ALPS_STATIC_ASSERT_(sizeof(alps_shared) == 2 * ALPS_LINE, "size");
+
+/* Free runs by size class: see bins.h, tlsf.h. Index. */
+#define ALPS_ROWS 24u
+#define ALPS_COLUMNS 32u
+typedef struct alps_index {
+    uint64_t rows; /* bit: some bin of this row has a run */
+    uint64_t line_[3];
+    uint32_t columns[ALPS_ROWS]; /* bit: this bin has a run */
+    alps_off head[ALPS_ROWS][ALPS_COLUMNS];
+} alps_index;
+ALPS_STATIC_ASSERT_(sizeof(alps_index) % ALPS_LINE == 0, "lines");
+
+/* The first line of a heap extent; its map of codes follows, then granules. */
+typedef struct alps_extent {
+    uint64_t built; /* alps_shared.built when its free runs were indexed. Index */
+    uint64_t line_[7];
+} alps_extent;
+ALPS_STATIC_ASSERT_(sizeof(alps_extent) == ALPS_LINE, "line");
+
+/* The head of a free run, in the free memory itself; the last 8 bytes of the
+ * run hold the place of its head. Index: checked against the codes. */
+typedef struct alps_run {
+    alps_off next, previous; /* in the same bin, or 0 */
+    uint64_t units;
+} alps_run;
+
+/* Entries of the held table when a region is made. */
+#define ALPS_HELD_SHIFT 9u
+
+/* Where everything is, which follows from four numbers. */
+typedef struct alps_geometry {
+    alps_off done, lanes, slots, shared, index, held, codes, kinds, heap;
+    uint64_t limit;
+    uint64_t extents_max; /* that fit below the limit */
+    uint64_t first;       /* granules of an extent before its first block */
+    unsigned extent_shift, lane_count, slot_count;
+} alps_geometry;
+
+/* The number of extents that fit between `heap` and `size`. */
+ALPS_FN_ uint64_t alps_geometry_extents_(const alps_geometry *g, uint64_t size)
+{
+    return size < g->heap ? 0 : (size - g->heap) >> g->extent_shift;
+}
+
+/* Lays out a region. ALPS_EINVAL where the numbers are not sane. */
+ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
+                                 unsigned extent_shift, unsigned lanes,
+                                 unsigned slots)
+{
+    if (extent_shift < ALPS_EXTENT_SHIFT_MIN ||
+        extent_shift > ALPS_EXTENT_SHIFT_MAX || lanes < 1 || lanes > 1024 ||
+        slots < 1 || slots > 4096 || limit > ALPS_SIZE_MAX ||
+        limit >> extent_shift > ALPS_EXTENTS_MAX)
+        return ALPS_EINVAL;
+    uint64_t extents = limit >> extent_shift;
+    uint64_t granules = (1ull << extent_shift) / ALPS_GRANULE;
+    alps_off off = 2 * ALPS_PAGE;
+    g->done = off;
+    g->lanes = off += lanes * sizeof(alps_done);
+    g->slots = off += lanes * sizeof(alps_lane);
+    g->shared = off += slots * sizeof(alps_slot);
+    g->index = off += sizeof(alps_shared);
+    g->held = off += 2 * sizeof(alps_index);
+    g->codes = off += 8ull << ALPS_HELD_SHIFT;
+    g->kinds = off += alps_round_up_(extents / 4 + 1, ALPS_LINE);
+    off += alps_round_up_(extents / 8 + 1, ALPS_LINE);
+    g->heap = alps_round_up_(off, 1ull << extent_shift);
+    g->limit = limit;
+    g->extent_shift = extent_shift;
+    g->lane_count = lanes;
+    g->slot_count = slots;
+    g->first = (sizeof(alps_extent) + granules / 4 + ALPS_GRANULE - 1) /
+               ALPS_GRANULE;
+    g->extents_max = alps_geometry_extents_(g, limit);
+    return g->extents_max ? ALPS_OK : ALPS_EINVAL;
+}
+
+/* A CRC-16 (CCITT) of the 48 bits of `value`. */
+ALPS_FN_ uint64_t alps_crc16_(uint64_t value)
+{
+    uint32_t crc = 0xffff;
+    for (int bit = 47; bit >= 0; bit--) {
+        uint32_t in = (uint32_t)(value >> bit & 1) ^ (crc >> 15 & 1);
+        crc = (crc << 1 & 0xffff) ^ (in ? 0x1021u : 0u);
+    }
+    return crc;
+}
+
+/* A sealed word. ALPS_SIZE_MAX itself is one past 47 bits and fits. */
+ALPS_FN_ uint64_t alps_seal_(uint64_t value)
+{
+    return value << 16 | alps_crc16_(value);
+}
+
+ALPS_FN_ int alps_sealed_(uint64_t word)
+{
+    return (word & 0xffff) == alps_crc16_(word >> 16);
+}
+
+/* handle.h -- what a process keeps of a region it has open
+ *
+ * Addresses in this process, and who this process is in the region. All other
+ * state is in the region, where every process sees it. */
+
+typedef struct alps_handle {
+    alps_map map;      /* the open medium */
+    alps_geometry at;  /* where everything is */
+    alps_superblock *super;
+    alps_shared *shared;
+    alps_done *done;
+    alps_lane *lanes;
+    alps_slot *slots;
+    alps_index *index; /* two: of granules, of extents */
+    uint64_t *codes;   /* of extents */
+    uint64_t *kinds;   /* of extents: bit 1, a heap extent */
+    uint64_t owner;    /* what this handle writes into lock words; 0: none */
+    unsigned slot;     /* this handle's number among the attached */
+    unsigned crc;      /* how checksums are computed */
+    int error;         /* the last code that an allocation met */
+} alps_handle;
+
+/* The tables of an instance and its path off the fast one, handed down as a
+ * constant so that the compiler sees through it. */
+enum { ALPS_SLOW_WAIT = 1, ALPS_SLOW_REFILL = 2, ALPS_SLOW_LANES = 3 };
+typedef struct alps_tables {
+    const alps_backend *backend;
+    const alps_policy *policy;
+    int (*slow)(alps_handle *h, int what, uint64_t units, uint64_t level);
+} alps_tables;
+
+/* The bytes of the region now; another process may have grown it. */
+ALPS_FN_ uint64_t alps_size_(const alps_handle *h)
+{
+    return alps_load_(&h->super->size) >> 16;
+}
+
+ALPS_FN_ uint64_t alps_extents_(const alps_handle *h)
+{
+    return alps_geometry_extents_(&h->at, alps_size_(h));
+}
+
+/* The address of an offset that the library itself has checked. */
+ALPS_FN_ void *alps_address_(const alps_handle *h, alps_off off)
+{
+    return h->map.base + off;
+}
+
+ALPS_FN_ alps_off alps_offset_(const alps_handle *h, const void *p)
+{
+    return (alps_off)((uintptr_t)p - (uintptr_t)h->map.base);
+}
+
+/* process.h -- who is attached, and who is still alive
+ *
+ * A process takes a slot when it opens a region and a lease on the medium with
+ * the slot's number, which the system drops when the process dies, in whatever
+ * pid namespace. Media that cannot lease are asked for pid and start time. The
+ * generation tells one user of a slot from the next; what carries an older one
+ * is void. */
+
+/* What a user of a slot writes into lock words; never 0. */
+ALPS_FN_ uint64_t alps_owner_(uint64_t generation, unsigned slot)
+{
+    return generation << 16 | slot;
+}
+
+/* When process `pid` started, in clock ticks after boot, or 0 if there is no
+ * such process. */
+ALPS_COLD_ uint64_t alps_process_start_(uint64_t pid)
+{
+    char path[40], text[512];
+    snprintf(path, sizeof path, "/proc/%llu/stat", (unsigned long long)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (n <= 0)
+        return 0;
+    text[n] = 0;
+    const char *at = strrchr(text, ')'); // the name may hold spaces
+    if (at && at[1] == ' ' && (at[2] == 'Z' || at[2] == 'X'))
+        return 0; // a zombie runs no more
+    for (int field = 2; at && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    return at ? strtoull(at, NULL, 10) : 0;
+}
+
+/* Whether the owner of a lock word, or of anything else, still lives. */
+ALPS_CORE_ int alps_owner_lives_(alps_handle *h, uint64_t owner,
+                                 const alps_tables *t)
+{
+    unsigned number = (unsigned)(owner & 0xffff);
+    if (owner == h->owner)
+        return 1;
+    if (number >= h->at.slot_count)
+        return 0;
+    const alps_slot *slot = &h->slots[number];
+    if (alps_load_(&slot->generation) != owner >> 16)
+        return 0;
+    int leased = t->backend->leased(&h->map, number);
+    if (leased >= 0)
+        return leased;
+    uint64_t start = alps_process_start_(alps_load_(&slot->pid));
+    return start && start == alps_load_(&slot->start);
+}
+
+/* The owner that slot `number` stands for, or 0 if nobody is in it. */
+ALPS_FN_ uint64_t alps_slot_owner_(const alps_handle *h, unsigned number)
+{
+    uint64_t generation = alps_load_(&h->slots[number].generation);
+    return generation & 1 ? alps_owner_(generation, number) : 0;
+}
+
+/* Takes a free slot, and its lease. Runs inside the guard. */
+ALPS_CORE_ int alps_slot_take_(alps_handle *h, const alps_tables *t)
+{
+    for (unsigned i = 0; i < h->at.slot_count; i++) {
+        alps_slot *slot = &h->slots[i];
+        if (slot->generation & 1)
+            continue;
+        int err = t->backend->lease(&h->map, i);
+        if (err == ALPS_EBUSY)
+            continue; // its last user has not quite gone
+        if (err && err != ALPS_EUNSUPPORTED)
+            return err;
+        uint64_t pid = (uint64_t)getpid();
+        alps_store_(&slot->pid, pid);
+        alps_store_(&slot->start, alps_process_start_(pid));
+        ALPS_BARRIER_();
+        alps_store_(&slot->generation, slot->generation + 1);
+        h->slot = i;
+        h->owner = alps_owner_(slot->generation, i);
+        return ALPS_OK;
+    }
+    return ALPS_EPROCESSES;
+}
+
+/* Nobody is in slot `number` any more. */
+ALPS_FN_ void alps_slot_free_(alps_handle *h, unsigned number)
+{
+    alps_slot *slot = &h->slots[number];
+    alps_store_(&slot->pid, 0);
+    __atomic_store_n(&slot->generation, (slot->generation | 1) + 1,
+                     __ATOMIC_RELEASE);
+}
+
+/* lock.h -- a lock word in the region, whose owner may die
+ *
+ * 0, or the owner's slot and generation. No pthread object is stored in a
+ * region: this word means the same in every process, libc and boot. Waiting is
+ * spinning, then yielding, then sleeping; who has slept for a while asks whether
+ * the owner lives, and breaks the lock of a dead one. A stopped process is
+ * alive, and is waited for. */
+
+/* Takes the word if it is free. The locked instruction is also what makes the
+ * write-backs that this thread began before complete (x86). */
+ALPS_FN_ int alps_lock_try_(uint64_t *word, uint64_t owner)
+{
+    uint64_t nobody = 0;
+    (void)ALPS_OBSERVE(ALPS_SAW_LOCK, word, sizeof *word);
+    return __atomic_compare_exchange_n(word, &nobody, owner, 0,
+                                       __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+ALPS_FN_ void alps_lock_leave_(uint64_t *word)
+{
+    __atomic_store_n(word, 0, __ATOMIC_RELEASE);
+}
+
+/* Waits for the word. Answers the dead owner from whom it was taken, or 0. */
+ALPS_CORE_ uint64_t alps_lock_wait_(alps_handle *h, uint64_t *word,
+                                    const alps_tables *t)
+{
+    for (unsigned round = 0;; round++) {
+        if (!alps_load_(word) && alps_lock_try_(word, h->owner))
+            return 0;
+        if (round < 100) {
+            alps_pause_();
+        } else if (round < 200) {
+            sched_yield();
+        } else {
+            struct timespec nap = { 0, 50000 };
+            nanosleep(&nap, NULL);
+            uint64_t owner = alps_load_(word);
+            if (round % 100 == 0 && owner && !alps_owner_lives_(h, owner, t) &&
+                __atomic_compare_exchange_n(word, &owner, h->owner, 0,
+                                            __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+                return owner;
+        }
+    }
+}
+
+/* Takes the lock of the region. */
+ALPS_CORE_ void alps_lock_(alps_handle *h, const alps_tables *t)
+{
+    if (ALPS_UNLIKELY_(!alps_lock_try_(&h->shared->lock, h->owner)))
+        t->slow(h, ALPS_SLOW_WAIT, 0, 0);
+}
+
+ALPS_FN_ void alps_unlock_(alps_handle *h)
+{
+    alps_lock_leave_(&h->shared->lock);
+}
+
+/* bins.h -- which free list a size belongs to
+ *
+ * Two indices: the power of two below the size, and which of its 32 equal
+ * slices the size falls in (Masmano, Ripoll, Crespo, Real: TLSF, ECRTS 2004).
+ * Sizes are counts of units, granules or extents. Pure arithmetic: no memory
+ * is touched here. */
+
+typedef struct alps_bin {
+    unsigned row, column;
+} alps_bin;
+
+/* The bin in which a run of `units` is kept. */
+ALPS_FN_ alps_bin alps_bin_of_(uint64_t units)
+{
+    alps_bin bin;
+    if (units < ALPS_COLUMNS) {
+        bin.row = 0;
+        bin.column = (unsigned)units;
+    } else {
+        unsigned high = 63u - (unsigned)__builtin_clzll(units);
+        bin.row = high - 4;
+        bin.column = (unsigned)(units >> (high - 5)) % ALPS_COLUMNS;
+    }
+    return bin;
+}
+
+/* `units` rounded up to where a bin begins: any run of that bin is enough. */
+ALPS_FN_ uint64_t alps_bin_ceiling_(uint64_t units)
+{
+    if (units < ALPS_COLUMNS)
+        return units;
+    unsigned high = 63u - (unsigned)__builtin_clzll(units);
+    return units + ((1ull << (high - 5)) - 1);
+}
+
+ALPS_FN_ int alps_bin_same_(alps_bin a, alps_bin b)
+{
+    return a.row == b.row && a.column == b.column;
+}
+
+/* codes.h -- the truth about blocks: two bits a unit
+ *
+ * A map of codes says where blocks and free runs start; there are no headers,
+ * so a block that overflows cannot reach it. 32 codes share a word. Stores
+ * are made under the lock of the region; loads may be made without it. */
+
+#define ALPS_STARTS_ 0x5555555555555555ull
+
+ALPS_FN_ unsigned alps_code_(const uint64_t *codes, uint64_t unit)
+{
+    return (unsigned)(alps_load_(&codes[unit / 32]) >> (unit % 32 * 2)) & 3u;
+}
+
+ALPS_FN_ void alps_code_set_(uint64_t *codes, uint64_t unit, unsigned code)
+{
+    uint64_t *word = &codes[unit / 32];
+    unsigned shift = (unsigned)(unit % 32 * 2);
+    alps_store_(word, (alps_load_(word) & ~(3ull << shift)) |
+                          (uint64_t)code << shift);
+}
+
+/* One bit for each start in the word that holds `unit`. */
+ALPS_FN_ uint64_t alps_code_starts_(const uint64_t *codes, uint64_t unit)
+{
+    uint64_t word = alps_load_(&codes[unit / 32]);
+    return (word | word >> 1) & ALPS_STARTS_;
+}
+
+/* The first start in [unit, end), or `end`. */
+ALPS_FN_ uint64_t alps_code_next_(const uint64_t *codes, uint64_t unit,
+                                  uint64_t end)
+{
+    if (unit >= end)
+        return end;
+    uint64_t starts = alps_code_starts_(codes, unit) >> (unit % 32 * 2)
+                                                    << (unit % 32 * 2);
+    while (!starts) {
+        unit = (unit / 32 + 1) * 32;
+        if (unit >= end)
+            return end;
+        starts = alps_code_starts_(codes, unit);
+    }
+    unit = unit / 32 * 32 + alps_low_bit_(starts) / 2;
+    return unit < end ? unit : end;
+}
+
+/* The last start before `unit` in its own word or the one before, not below
+ * `first`; or `unit` where there is none so near. */
+ALPS_FN_ uint64_t alps_code_near_(const uint64_t *codes, uint64_t unit,
+                                  uint64_t first)
+{
+    uint64_t at = unit;
+    for (int words = 0; words < 2 && at > first; words++) {
+        unsigned bits = (unsigned)((at - 1) % 32 + 1) * 2;
+        uint64_t starts = alps_code_starts_(codes, at - 1);
+        if (bits < 64)
+            starts &= (1ull << bits) - 1;
+        uint64_t floor = (at - 1) / 32 * 32;
+        if (starts) {
+            at = floor + alps_high_bit_(starts) / 2;
+            return at < first ? unit : at;
+        }
+        at = floor;
+    }
+    return unit;
+}
+
+/* Whether no unit of [from, to) is a start. */
+ALPS_FN_ int alps_code_inside_(const uint64_t *codes, uint64_t from,
+                               uint64_t to)
+{
+    return alps_code_next_(codes, from, to) == to;
+}
+
+/* Makes all of [from, to) the inside of what starts before it. */
+ALPS_FN_ void alps_code_clear_(uint64_t *codes, uint64_t from, uint64_t to)
+{
+    for (from = alps_code_next_(codes, from, to); from < to;
+         from = alps_code_next_(codes, from, to))
+        alps_code_set_(codes, from, ALPS_INSIDE);
+}
+
+/* tlsf.h -- the index of free runs: two-level segregated fit
+ *
+ * Masmano, Ripoll, Crespo, Real: "TLSF: a new dynamic memory allocator for
+ * real-time systems", ECRTS 2004. A zone is a map of codes with an index over
+ * its free runs: the granules of one heap extent (all heap extents share an
+ * index), or the extents of the region (which have their own).
+ *
+ * The index is a hint and the codes are the truth. Links lie in free memory,
+ * where a stray store of the program may reach them, so whatever is read there
+ * is checked against the codes before it is followed; ALPS_ECORRUPT means that
+ * the index cannot be trusted and has to be built anew, and that nothing was
+ * given out wrongly. Blocks are carved from the tail of a run, so that taking
+ * one is a single code. All of this runs under the lock of the region. */
+
+typedef struct alps_zone {
+    unsigned char *base; /* address of the region */
+    uint64_t *codes;
+    alps_index *index;
+    alps_off origin;     /* place of unit 0 */
+    uint64_t first, end; /* units that blocks may take: [first, end) */
+    unsigned shift;      /* log2 of the bytes of a unit */
+} alps_zone;
+
+/* Which of the two kinds of zone. */
+enum { ALPS_LEVEL_GRANULE = 0, ALPS_LEVEL_EXTENT = 1 };
+
+/* The zone of heap extent `extent`. */
+ALPS_FN_ alps_zone alps_zone_extent_(const alps_handle *h, uint64_t extent)
+{
+    alps_zone z;
+    z.base = h->map.base;
+    z.origin = h->at.heap + (extent << h->at.extent_shift);
+    z.codes = (uint64_t *)(void *)(z.base + z.origin + sizeof(alps_extent));
+    z.index = &h->index[ALPS_LEVEL_GRANULE];
+    z.first = h->at.first;
+    z.end = 1ull << (h->at.extent_shift - ALPS_GRANULE_SHIFT);
+    z.shift = ALPS_GRANULE_SHIFT;
+    return z;
+}
+
+/* The zone of all extents. */
+ALPS_FN_ alps_zone alps_zone_top_(const alps_handle *h)
+{
+    alps_zone z;
+    z.base = h->map.base;
+    z.origin = h->at.heap;
+    z.codes = h->codes;
+    z.index = &h->index[ALPS_LEVEL_EXTENT];
+    z.first = 0;
+    z.end = alps_extents_(h);
+    z.shift = h->at.extent_shift;
+    return z;
+}
+
+ALPS_FN_ alps_off alps_zone_off_(const alps_zone *z, uint64_t unit)
+{
+    return z->origin + (unit << z->shift);
+}
+
+ALPS_FN_ uint64_t alps_zone_unit_(const alps_zone *z, alps_off off)
+{
+    return (off - z->origin) >> z->shift;
+}
+
+/* Units of the block or run that starts at `unit`. */
+ALPS_FN_ uint64_t alps_zone_units_(const alps_zone *z, uint64_t unit)
+{
+    return alps_code_next_(z->codes, unit + 1, z->end) - unit;
+}
+
+/* The head of the free run at `unit`. */
+ALPS_FN_ alps_run *alps_run_(const alps_zone *z, uint64_t unit)
+{
+    return (alps_run *)(void *)(z->base + alps_zone_off_(z, unit));
+}
+
+/* The word in a run's last bytes that names its head. */
+ALPS_FN_ alps_off *alps_run_foot_(const alps_zone *z, uint64_t end)
+{
+    return (alps_off *)(void *)(z->base + alps_zone_off_(z, end)) - 1;
+}
+
+/* Reads the word before `unit`. It may be the program's own memory, which a
+ * thread writes meanwhile: then what is read is not believed anyway. */
+__attribute__((no_sanitize_thread)) ALPS_FN_ alps_off
+alps_run_peek_(const alps_zone *z, uint64_t unit)
+{
+    return alps_load_(alps_run_foot_(z, unit));
+}
+
+/* Writes how long the free run at `unit` is. */
+ALPS_FN_ void alps_run_size_(const alps_zone *z, uint64_t unit, uint64_t units)
+{
+    alps_run_(z, unit)->units = units;
+    *alps_run_foot_(z, unit + units) = alps_zone_off_(z, unit);
+}
+
+/* Whether a free run of so many units starts at `unit`, as far as both ends
+ * tell. */
+ALPS_FN_ int alps_run_valid_(const alps_zone *z, uint64_t unit, uint64_t units)
+{
+    return unit >= z->first && unit < z->end && units &&
+           units <= z->end - unit &&
+           alps_code_(z->codes, unit) == ALPS_FREE &&
+           (unit + units == z->end || alps_code_(z->codes, unit + units));
+}
+
+/* Whether `off` can be the head of a run in the region: 0, or a unit. */
+ALPS_FN_ int alps_run_place_(const alps_handle *h, const alps_zone *z,
+                             alps_off off)
+{
+    return off == 0 || (off >= h->at.heap && off < alps_size_(h) &&
+                        off % (1ull << z->shift) == 0);
+}
+
+/* Puts the free run at `unit` into its bin. */
+ALPS_FN_ void alps_run_insert_(const alps_zone *z, uint64_t unit,
+                               uint64_t units)
+{
+    alps_index *x = z->index;
+    alps_bin bin = alps_bin_of_(units);
+    alps_off *head = &x->head[bin.row][bin.column];
+    alps_run *run = alps_run_(z, unit);
+    alps_off off = alps_zone_off_(z, unit);
+    run->next = *head;
+    run->previous = 0;
+    alps_run_size_(z, unit, units);
+    if (*head)
+        ((alps_run *)(void *)(z->base + *head))->previous = off;
+    *head = off;
+    x->columns[bin.row] |= 1u << bin.column;
+    x->rows |= 1ull << bin.row;
+}
+
+/* Takes the free run at `unit` out of its bin. */
+ALPS_FN_ int alps_run_unlink_(const alps_handle *h, const alps_zone *z,
+                              uint64_t unit)
+{
+    alps_index *x = z->index;
+    alps_run *run = alps_run_(z, unit);
+    alps_off off = alps_zone_off_(z, unit);
+    alps_bin bin = alps_bin_of_(run->units);
+    alps_off *head = &x->head[bin.row][bin.column];
+    if (!alps_run_place_(h, z, run->next) ||
+        !alps_run_place_(h, z, run->previous))
+        return ALPS_ECORRUPT;
+    alps_run *next =
+        run->next ? (alps_run *)(void *)(z->base + run->next) : NULL;
+    alps_off *back = run->previous
+                         ? &((alps_run *)(void *)(z->base + run->previous))->next
+                         : head;
+    if (*back != off || (next && next->previous != off))
+        return ALPS_ECORRUPT;
+    *back = run->next;
+    if (next)
+        next->previous = run->previous;
+    if (!*head) {
+        x->columns[bin.row] &= ~(1u << bin.column);
+        if (!x->columns[bin.row])
+            x->rows &= ~(1ull << bin.row);
+    }
+    return ALPS_OK;
+}
+
+/* Gives the indexed run at `unit` another length, `to` units; it may start
+ * elsewhere in the bins after it. */
+ALPS_FN_ int alps_run_resize_(const alps_handle *h, const alps_zone *z,
+                              uint64_t unit, uint64_t to)
+{
+    uint64_t units = alps_run_(z, unit)->units;
+    if (alps_bin_same_(alps_bin_of_(units), alps_bin_of_(to))) {
+        alps_run_size_(z, unit, to);
+        return ALPS_OK;
+    }
+    int err = alps_run_unlink_(h, z, unit);
+    if (!err)
+        alps_run_insert_(z, unit, to);
+    return err;
+}
+
+/* The head of a run of at least `units`, or 0. Two bit searches; where they
+ * find nothing, the bin in which longer and shorter runs are mixed is looked
+ * through for a while, so that the last long run is not overlooked. */
+ALPS_FN_ alps_off alps_index_find_(const alps_handle *h, const alps_index *x,
+                                   uint64_t units, unsigned shift)
+{
+    alps_bin bin = alps_bin_of_(alps_bin_ceiling_(units));
+    if (bin.row >= ALPS_ROWS)
+        return 0;
+    uint32_t columns = x->columns[bin.row] & ~0u << bin.column;
+    if (ALPS_UNLIKELY_(!columns)) {
+        uint64_t rows = x->rows & ~1ull << bin.row;
+        if (rows && alps_low_bit_(rows) < ALPS_ROWS) {
+            bin.row = alps_low_bit_(rows);
+            columns = x->columns[bin.row];
+        }
+    }
+    if (ALPS_LIKELY_(columns))
+        return x->head[bin.row][alps_low_bit_(columns)];
+    bin = alps_bin_of_(units);
+    alps_off off = x->head[bin.row][bin.column];
+    for (int looks = 0; off && looks < 64; looks++) {
+        if (off < h->at.heap || off >= alps_size_(h) ||
+            off % (1ull << shift) != 0)
+            return off; // the caller finds out what is wrong with it
+        const alps_run *run = (const alps_run *)alps_address_(h, off);
+        if (run->units >= units)
+            return off;
+        off = run->next;
+    }
+    return 0;
+}
+
+/* Carves `units` out of the free run at `unit`, as near to its end as `align`
+ * (bytes, a power of two) lets them lie, and gives them `code`. Answers the
+ * block's first unit through `block`. */
+ALPS_FN_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
+                              uint64_t unit, uint64_t units, uint64_t align,
+                              unsigned code, uint64_t *block)
+{
+    uint64_t have = alps_run_(z, unit)->units;
+    if (!alps_run_valid_(z, unit, have) || have < units)
+        return ALPS_ECORRUPT;
+    uint64_t end = unit + have;
+    uint64_t at = end - units;
+    if (align >> z->shift > 1) {
+        alps_off off = alps_zone_off_(z, at) & ~(align - 1);
+        if (off < alps_zone_off_(z, unit))
+            return ALPS_EFULL;
+        at = alps_zone_unit_(z, off);
+    }
+    if (!alps_code_inside_(z->codes, at == unit ? at + 1 : at, end))
+        return ALPS_ECORRUPT;
+    int err = at == unit ? alps_run_unlink_(h, z, unit)
+                         : alps_run_resize_(h, z, unit, at - unit);
+    if (err)
+        return err;
+    if (at + units < end) {
+        alps_code_set_(z->codes, at + units, ALPS_FREE);
+        alps_run_insert_(z, at + units, end - at - units);
+    }
+    alps_code_set_(z->codes, at, code);
+    *block = at;
+    return ALPS_OK;
+}
+
+/* The start of the free run that ends just before `unit`, or `unit`. The codes
+ * tell when the start is near; else the last word of a free run does, believed
+ * only when the run it names is free and ends here. */
+ALPS_FN_ uint64_t alps_zone_before_(const alps_zone *z, uint64_t unit)
+{
+    if (unit == z->first)
+        return unit;
+    uint64_t near = alps_code_near_(z->codes, unit, z->first);
+    if (near != unit)
+        return alps_code_(z->codes, near) == ALPS_FREE ? near : unit;
+    alps_off off = alps_run_peek_(z, unit);
+    if (off < alps_zone_off_(z, z->first) || off >= alps_zone_off_(z, unit) ||
+        (off - z->origin) % (1ull << z->shift))
+        return unit;
+    uint64_t start = alps_zone_unit_(z, off);
+    if (alps_code_(z->codes, start) != ALPS_FREE ||
+        alps_run_(z, start)->units != unit - start)
+        return unit;
+    return start;
+}
+
+/* Makes the `units` at `unit`, whose code is not ALPS_FREE, a free run or part
+ * of one: it merges with the runs beside it. On ALPS_ECORRUPT the codes are
+ * right all the same. */
+ALPS_FN_ int alps_zone_give_(const alps_handle *h, const alps_zone *z,
+                             uint64_t unit, uint64_t units)
+{
+    uint64_t next = unit + units;
+    uint64_t start = alps_zone_before_(z, unit);
+    int err = ALPS_OK;
+    if (next < z->end && alps_code_(z->codes, next) == ALPS_FREE) {
+        uint64_t more = alps_run_(z, next)->units;
+        if (!alps_run_valid_(z, next, more) || alps_run_unlink_(h, z, next))
+            err = ALPS_ECORRUPT;
+        else
+            units += more;
+    }
+    if (!err && start != unit)
+        err = alps_run_resize_(h, z, start, unit - start + units);
+    if (err) {
+        alps_code_set_(z->codes, unit, ALPS_FREE);
+        return err;
+    }
+    if (next != unit + units)
+        alps_code_set_(z->codes, next, ALPS_INSIDE);
+    if (start != unit) {
+        alps_code_set_(z->codes, unit, ALPS_INSIDE);
+    } else {
+        alps_code_set_(z->codes, unit, ALPS_FREE);
+        alps_run_insert_(z, unit, units);
+    }
+    return ALPS_OK;
+}
+
+/* held.h -- who holds which reservation
+ *
+ * A reserved block has the code ALPS_HELD and, in this table, its owner: an
+ * open hash of words {place / 64, slot}. Each change is one store, so that the
+ * death of a process leaves a table that can be read. It is index: nothing is
+ * flushed, and a new epoch starts with an empty one, which is how a crash gives
+ * every reservation back. When the table fills up it moves into a larger block
+ * of the heap, itself held. Runs under the lock of the region. */
+
+#define ALPS_HELD_EMPTY_ 0ull
+#define ALPS_HELD_GONE_ 1ull /* was an entry: a search goes on behind it */
+
+/* Entries that stay free for the operations under way. */
+#define ALPS_HELD_NONE_ (~0ull)
+
+ALPS_FN_ uint64_t alps_held_key_(alps_off off)
+{
+    return off / ALPS_GRANULE << 16;
+}
+
+ALPS_FN_ alps_off alps_held_place_(const alps_handle *h)
+{
+    return h->shared->held & ~63ull;
+}
+
+ALPS_FN_ unsigned alps_held_shift_(const alps_handle *h)
+{
+    return (unsigned)(h->shared->held & 63);
+}
+
+ALPS_FN_ uint64_t *alps_held_table_(const alps_handle *h)
+{
+    return (uint64_t *)alps_address_(h, alps_held_place_(h));
+}
+
+ALPS_FN_ uint64_t alps_held_hash_(uint64_t key, unsigned shift)
+{
+    return (key >> 16) * 0x9e3779b97f4a7c15ull >> (64 - shift);
+}
+
+/* The place of `off` in the table, or ALPS_HELD_NONE_. */
+ALPS_FN_ uint64_t alps_held_find_(const alps_handle *h, alps_off off)
+{
+    const uint64_t *table = alps_held_table_(h);
+    unsigned shift = alps_held_shift_(h);
+    uint64_t mask = (1ull << shift) - 1;
+    uint64_t key = alps_held_key_(off);
+    uint64_t at = alps_held_hash_(key, shift);
+    for (uint64_t looks = 0; looks <= mask; looks++, at = (at + 1) & mask) {
+        if (table[at] == ALPS_HELD_EMPTY_)
+            return ALPS_HELD_NONE_;
+        if (table[at] != ALPS_HELD_GONE_ && (table[at] & ~0xffffull) == key)
+            return at;
+    }
+    return ALPS_HELD_NONE_;
+}
+
+/* The slot that holds `off`, or -1. */
+ALPS_FN_ int alps_held_slot_(const alps_handle *h, alps_off off)
+{
+    uint64_t at = alps_held_find_(h, off);
+    return at == ALPS_HELD_NONE_ ? -1
+                                 : (int)(alps_held_table_(h)[at] & 0xffff);
+}
+
+/* Whether the table has room for one more. */
+ALPS_FN_ int alps_held_room_(const alps_handle *h)
+{
+    return h->shared->held_used < 1ull << (alps_held_shift_(h) - 1);
+}
+
+/* Enters `off`, which is not there, for `slot`; there is room. */
+ALPS_FN_ void alps_held_add_(alps_handle *h, alps_off off, unsigned slot)
+{
+    uint64_t *table = alps_held_table_(h);
+    unsigned shift = alps_held_shift_(h);
+    uint64_t mask = (1ull << shift) - 1;
+    uint64_t key = alps_held_key_(off);
+    uint64_t at = alps_held_hash_(key, shift);
+    while (table[at] > ALPS_HELD_GONE_)
+        at = (at + 1) & mask;
+    if (table[at] == ALPS_HELD_EMPTY_)
+        h->shared->held_used++;
+    table[at] = key | slot;
+}
+
+/* Takes out the entry at `at`, and with it what would lead searches on to
+ * nothing. */
+ALPS_FN_ void alps_held_drop_(alps_handle *h, uint64_t at)
+{
+    uint64_t *table = alps_held_table_(h);
+    uint64_t mask = (1ull << alps_held_shift_(h)) - 1;
+    table[at] = ALPS_HELD_GONE_;
+    if (table[(at + 1) & mask] != ALPS_HELD_EMPTY_)
+        return;
+    while (table[at] == ALPS_HELD_GONE_) {
+        table[at] = ALPS_HELD_EMPTY_;
+        h->shared->held_used--;
+        at = (at - 1) & mask;
+    }
+}
+
+/* Starts empty, in the place made for it. */
+ALPS_FN_ void alps_held_reset_(alps_handle *h)
+{
+    h->shared->held = h->at.held | ALPS_HELD_SHIFT;
+    h->shared->held_used = 0;
+    uint64_t *table = alps_held_table_(h);
+    for (uint64_t i = 0; i < 1ull << ALPS_HELD_SHIFT; i++)
+        table[i] = ALPS_HELD_EMPTY_;
+}
+
+/* Goes on in the zeroed memory of 2^`shift` entries at `off`. The word that
+ * names the table changes last: until then the old one is whole. */
+ALPS_FN_ void alps_held_move_(alps_handle *h, alps_off off, unsigned shift)
+{
+    const uint64_t *from = alps_held_table_(h);
+    uint64_t n = 1ull << alps_held_shift_(h);
+    uint64_t *to = (uint64_t *)alps_address_(h, off);
+    uint64_t mask = (1ull << shift) - 1;
+    uint64_t used = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        if (from[i] <= ALPS_HELD_GONE_)
+            continue;
+        uint64_t at = alps_held_hash_(from[i] & ~0xffffull, shift);
+        while (to[at])
+            at = (at + 1) & mask;
+        to[at] = from[i];
+        used++;
+    }
+    ALPS_BARRIER_();
+    alps_store_(&h->shared->held, off | shift);
+    h->shared->held_used = used;
+}
+
+/* extent.h -- extents: found, built, made, given back
+ *
+ * An extent is free, part of a large object, or a heap extent that holds small
+ * blocks under a map of its own. A heap extent enters the index when it is
+ * first needed in an epoch: its free runs are read off its codes (*rebuild*).
+ * This is the one path of recovery, for power failure, the death of a process
+ * and an index that a stray store has spoilt. Runs under the lock. */
+
+/* How many extents one allocation rebuilds before it prefers a fresh one: the
+ * first allocation after a crash is bounded by this. */
+#ifndef ALPS_REBUILD_MAX
+#  define ALPS_REBUILD_MAX 16u
+#endif
+
+ALPS_FN_ alps_extent *alps_extent_(const alps_handle *h, uint64_t extent)
+{
+    return (alps_extent *)alps_address_(
+        h, h->at.heap + (extent << h->at.extent_shift));
+}
+
+ALPS_FN_ int alps_extent_kind_(const alps_handle *h, uint64_t extent)
+{
+    return (int)(alps_load_(&h->kinds[extent / 64]) >> (extent % 64) & 1);
+}
+
+ALPS_FN_ void alps_extent_kind_set_(const alps_handle *h, uint64_t extent,
+                                    int heap)
+{
+    uint64_t *word = &h->kinds[extent / 64];
+    uint64_t bit = 1ull << (extent % 64);
+    alps_store_(word, heap ? alps_load_(word) | bit : alps_load_(word) & ~bit);
+}
+
+/* Whether `extent` holds small blocks. */
+ALPS_FN_ int alps_extent_heap_(const alps_handle *h, uint64_t extent)
+{
+    return alps_code_(h->codes, extent) == ALPS_USED &&
+           alps_extent_kind_(h, extent);
+}
+
+/* A block: where its code is. */
+typedef struct alps_block {
+    alps_zone zone;
+    uint64_t unit;
+    int level;
+} alps_block;
+
+/* The block that starts at `off`, as far as one can start there, with its
+ * code; or -1. Needs no lock. */
+ALPS_FN_ int alps_block_at_(const alps_handle *h, alps_off off, alps_block *b)
+{
+    if (off < h->at.heap || off % ALPS_GRANULE)
+        return -1;
+    uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
+    if (extent >= alps_extents_(h))
+        return -1;
+    if (alps_extent_heap_(h, extent)) {
+        b->zone = alps_zone_extent_(h, extent);
+        b->level = ALPS_LEVEL_GRANULE;
+    } else {
+        b->zone = alps_zone_top_(h);
+        b->level = ALPS_LEVEL_EXTENT;
+    }
+    b->unit = alps_zone_unit_(&b->zone, off);
+    if (b->unit < b->zone.first || alps_zone_off_(&b->zone, b->unit) != off)
+        return -1;
+    return (int)alps_code_(b->zone.codes, b->unit);
+}
+
+/* Bytes of the block. */
+ALPS_FN_ uint64_t alps_block_size_(const alps_block *b)
+{
+    return alps_zone_units_(&b->zone, b->unit) << b->zone.shift;
+}
+
+/* Whether the ALPS_HELD block at `off` has a holder. */
+ALPS_FN_ int alps_held_alive_(const alps_handle *h, alps_off off)
+{
+    if (alps_held_slot_(h, off) >= 0 || alps_held_place_(h) == off)
+        return 1;
+    for (unsigned i = 0; i < h->at.lane_count; i++)
+        if (alps_load_(&h->lanes[i].held) == off)
+            return 1;
+    return 0;
+}
+
+/* Whether what starts at `unit` is free: it says so, or nobody holds it. */
+ALPS_FN_ int alps_zone_free_(const alps_handle *h, const alps_zone *z,
+                             uint64_t unit)
+{
+    unsigned code = alps_code_(z->codes, unit);
+    return code == ALPS_FREE ||
+           (code == ALPS_HELD &&
+            !alps_held_alive_(h, alps_zone_off_(z, unit)));
+}
+
+/* Reads the free runs of a zone, none of which is in the index, off its codes;
+ * runs side by side become one. O(units / 32 + runs). */
+ALPS_COLD_ void alps_zone_rebuild_(const alps_handle *h, const alps_zone *z)
+{
+    uint64_t unit = alps_code_next_(z->codes, z->first, z->end);
+    while (unit < z->end) {
+        uint64_t next = alps_code_next_(z->codes, unit + 1, z->end);
+        if (!alps_zone_free_(h, z, unit)) {
+            unit = next;
+            continue;
+        }
+        while (next < z->end && alps_zone_free_(h, z, next)) {
+            alps_code_set_(z->codes, next, ALPS_INSIDE);
+            next = alps_code_next_(z->codes, next + 1, z->end);
+        }
+        if (alps_code_(z->codes, unit) != ALPS_FREE)
+            alps_code_set_(z->codes, unit, ALPS_FREE);
+        alps_run_insert_(z, unit, next - unit);
+        unit = next;
+    }
+}
+
+/* The index is void: empty it, and distrust every extent. */
+ALPS_COLD_ void alps_index_reset_(alps_handle *h)
+{
+    h->shared->built++;
+    h->shared->cursor = 0;
+    for (int level = 0; level < 2; level++) {
+        alps_index *x = &h->index[level];
+        x->rows = 0;
+        for (unsigned row = 0; row < ALPS_ROWS; row++) {
+            x->columns[row] = 0;
+            for (unsigned column = 0; column < ALPS_COLUMNS; column++)
+                x->head[row][column] = 0;
+        }
+    }
+}
+
+/* Makes sure that the free runs of a block's zone are in the index. */
+ALPS_FN_ void alps_block_build_(alps_handle *h, const alps_block *b)
+{
+    uint64_t *built = &h->shared->built_top;
+    if (b->level == ALPS_LEVEL_GRANULE)
+        built = &((alps_extent *)alps_address_(h, b->zone.origin))->built;
+    if (ALPS_LIKELY_(*built == h->shared->built))
+        return;
+    alps_zone_rebuild_(h, &b->zone);
+    *built = h->shared->built;
+}
+
+/* Looks for a run of `units`, carves it, and gives it `code`; `off` is where it
+ * is. ALPS_EFULL: the index has none. ALPS_ECORRUPT: the index was wrong, and
+ * is reset; try again. */
+ALPS_FN_ int alps_take_(alps_handle *h, int level, uint64_t units,
+                        uint64_t align, unsigned code, alps_off *off)
+{
+    alps_zone z;
+    unsigned shift = ALPS_GRANULE_SHIFT;
+    if (level == ALPS_LEVEL_EXTENT) {
+        alps_block top;
+        z = top.zone = alps_zone_top_(h);
+        top.level = level;
+        alps_block_build_(h, &top);
+        shift = z.shift;
+    }
+    uint64_t extra = align >> shift > 1 ? (align >> shift) - 1 : 0;
+    alps_off run = alps_index_find_(h, &h->index[level], units + extra, shift);
+    if (!run)
+        return ALPS_EFULL;
+    int err = ALPS_ECORRUPT;
+    uint64_t extent = (run - h->at.heap) >> h->at.extent_shift;
+    if (run >= h->at.heap && run % (1ull << shift) == 0 &&
+        extent < alps_extents_(h)) {
+        if (level == ALPS_LEVEL_GRANULE)
+            z = alps_zone_extent_(h, extent);
+        uint64_t unit = alps_zone_unit_(&z, run);
+        if (unit >= z.first && (level == ALPS_LEVEL_EXTENT ||
+                                alps_extent_heap_(h, extent)))
+            err = alps_zone_carve_(h, &z, unit, units, align, code, &unit);
+        if (!err)
+            *off = alps_zone_off_(&z, unit);
+        if (!err && level == ALPS_LEVEL_EXTENT && alps_extent_kind_(h, unit))
+            alps_extent_kind_set_(h, unit, 0);
+    }
+    if (ALPS_UNLIKELY_(err == ALPS_ECORRUPT))
+        alps_index_reset_(h);
+    return err;
+}
+
+/* Gives a block, whose code is not ALPS_FREE, back to the index. */
+ALPS_FN_ void alps_give_(alps_handle *h, const alps_block *b)
+{
+    alps_block_build_(h, b);
+    uint64_t units = alps_zone_units_(&b->zone, b->unit);
+    if (ALPS_UNLIKELY_(alps_zone_give_(h, &b->zone, b->unit, units)))
+        alps_index_reset_(h);
+}
+
+/* Writes back the codes from the one of `unit` to the one that ends its
+ * `units`: also those that somebody else changed and did not write back. */
+ALPS_CORE_ int alps_codes_flush_(alps_handle *h, const alps_zone *z,
+                                 uint64_t unit, uint64_t units,
+                                 const alps_tables *t)
+{
+    uint64_t last = unit + units < z->end ? unit + units : z->end - 1;
+    const unsigned char *bytes = (const unsigned char *)z->codes;
+    return t->policy->flush(&h->map, bytes + unit / 4, last / 4 - unit / 4 + 1);
+}
+
+/* Changes the kind of an extent that nobody uses, durably. */
+ALPS_CORE_ int alps_extent_turn_(alps_handle *h, uint64_t extent, int heap,
+                                 const alps_tables *t)
+{
+    alps_extent_kind_set_(h, extent, heap);
+    int err = t->policy->flush(&h->map, &h->kinds[extent / 64], 8);
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
+
+/* Makes a free extent a heap extent, empty and in the index. Its map and kind
+ * are durable before its code says that it is used. */
+ALPS_CORE_ int alps_extent_make_(alps_handle *h, const alps_tables *t)
+{
+    alps_off off;
+    int err = alps_take_(h, ALPS_LEVEL_EXTENT, 1, 1, ALPS_HELD, &off);
+    if (err)
+        return err;
+    alps_zone top = alps_zone_top_(h);
+    uint64_t extent = alps_zone_unit_(&top, off);
+    alps_zone z = alps_zone_extent_(h, extent);
+    for (uint64_t word = 0; word < (z.end + 31) / 32; word++)
+        alps_store_(&z.codes[word], 0);
+    alps_code_set_(z.codes, z.first, ALPS_FREE);
+    err = t->policy->flush(&h->map, z.codes, z.end / 4);
+    if (!err)
+        err = alps_extent_turn_(h, extent, 1, t);
+    if (!err) {
+        alps_code_set_(h->codes, extent, ALPS_USED);
+        err = alps_codes_flush_(h, &top, extent, 1, t);
+    }
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    alps_block b;
+    b.zone = z;
+    b.level = ALPS_LEVEL_GRANULE;
+    alps_extent_(h, extent)->built = h->shared->built - 1;
+    alps_block_build_(h, &b);
+    return err;
+}
+
+/* Makes heap extents without a block free again; answers how many through
+ * `n`. Each is durably free before its kind changes. */
+ALPS_CORE_ int alps_extents_empty_(alps_handle *h, uint64_t *n,
+                                   const alps_tables *t)
+{
+    uint64_t whole =
+        (1ull << (h->at.extent_shift - ALPS_GRANULE_SHIFT)) - h->at.first;
+    alps_zone top = alps_zone_top_(h);
+    alps_bin bin = alps_bin_of_(whole);
+    alps_off off = h->index[ALPS_LEVEL_GRANULE].head[bin.row][bin.column];
+    uint64_t looks = top.end;
+    for (*n = 0; off && looks; looks--) {
+        alps_block b, e;
+        if (alps_block_at_(h, off, &b) != ALPS_FREE || b.level) {
+            alps_index_reset_(h);
+            return ALPS_ECORRUPT;
+        }
+        off = alps_run_(&b.zone, b.unit)->next;
+        if (alps_zone_units_(&b.zone, b.unit) != whole)
+            continue;
+        if (alps_run_unlink_(h, &b.zone, b.unit)) {
+            alps_index_reset_(h);
+            return ALPS_ECORRUPT;
+        }
+        e.zone = top;
+        e.level = ALPS_LEVEL_EXTENT;
+        e.unit = alps_zone_unit_(&top, b.zone.origin);
+        alps_code_set_(top.codes, e.unit, ALPS_HELD);
+        int err = alps_codes_flush_(h, &top, e.unit, 1, t);
+        if (!err)
+            err = t->policy->fence(&h->map, t->backend);
+        if (!err)
+            err = alps_extent_turn_(h, e.unit, 0, t);
+        if (err)
+            return err;
+        alps_give_(h, &e);
+        ++*n;
+    }
+    return ALPS_OK;
+}
+
+/* Rebuilds heap extents that this epoch has not touched, at most `max`, until
+ * one brings a run of `units`; answers through `n` how many. */
+ALPS_FN_ void alps_extents_build_(alps_handle *h, uint64_t units,
+                                  uint64_t max, uint64_t *n)
+{
+    uint64_t extents = alps_extents_(h);
+    for (*n = 0; h->shared->cursor < extents && *n < max;) {
+        uint64_t extent = h->shared->cursor++;
+        if (!alps_extent_heap_(h, extent))
+            continue;
+        alps_block b;
+        b.zone = alps_zone_extent_(h, extent);
+        b.level = ALPS_LEVEL_GRANULE;
+        alps_block_build_(h, &b);
+        ++*n;
+        if (alps_index_find_(h, b.zone.index, units, ALPS_GRANULE_SHIFT))
+            return;
+    }
+}
+
+/* Brings more into the index of `level`, which has no run of `units`: an extent
+ * not yet rebuilt, a fresh extent, empty extents. ALPS_EFULL: there is no
+ * more. */
+ALPS_CORE_ int alps_refill_(alps_handle *h, uint64_t units, uint64_t level,
+                            const alps_tables *t)
+{
+    uint64_t n;
+    if (level == ALPS_LEVEL_EXTENT) {
+        alps_extents_build_(h, ~0ull >> 16, ~0ull, &n);
+        int err = alps_extents_empty_(h, &n, t);
+        return err ? err : n ? ALPS_OK : ALPS_EFULL;
+    }
+    alps_extents_build_(h, units, ALPS_REBUILD_MAX, &n);
+    if (n && alps_index_find_(h, &h->index[level], units, ALPS_GRANULE_SHIFT))
+        return ALPS_OK;
+    int err = alps_extent_make_(h, t);
+    if (err != ALPS_EFULL)
+        return err;
+    alps_extents_build_(h, units, ~0ull, &n);
+    return n ? ALPS_OK : ALPS_EFULL;
+}
+
+/* lane.h -- records that make two stores one
+ *
+ * A publish changes a code and a word of the program, a release as well. What
+ * is going to happen is first written as one line into the ring of a lane; once
+ * a fence has made it durable it *will* happen, by the operation itself or by
+ * recovery. The lane's retire word then says so; it is written back, and needs
+ * no fence of its own: see docs/design.md. A lane belongs to one thread for the
+ * length of one operation, so no two threads share a fence or a line. */
+
+/* The checksum of a record: the sum, and its complement. */
+ALPS_FN_ uint64_t alps_record_check_(const alps_handle *h,
+                                     const alps_record *r)
+{
+    uint32_t crc = h->super->crc;
+    crc = alps_crc32c_(h->crc, crc, r, offsetof(alps_record, check));
+    return (uint64_t)crc << 32 | (uint32_t)~crc;
+}
+
+/* Whether the record is to be redone. */
+ALPS_FN_ int alps_record_live_(const alps_handle *h, unsigned lane,
+                               const alps_record *r)
+{
+    return r->seq > h->done[lane].seq && r->check == alps_record_check_(h, r);
+}
+
+/* Makes the record durable. One fence. */
+ALPS_CORE_ int alps_record_write_(alps_handle *h, alps_lane *lane,
+                                  alps_record *r, const alps_tables *t)
+{
+    r->zero = 0;
+    r->check = alps_record_check_(h, r);
+    alps_record *to = &lane->ring[lane->next++ % ALPS_RING];
+    int err = t->policy->stream(&h->map, to, r);
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
+
+/* The lane's records up to `seq` have been carried out. Not fenced: until it
+ * is durable, doing them again does no harm. */
+ALPS_CORE_ int alps_record_retire_(alps_handle *h, alps_lane *lane,
+                                   uint64_t seq, const alps_tables *t)
+{
+    alps_done *done = &h->done[lane - h->lanes];
+    ALPS_BARRIER_();
+    alps_store_(&done->seq, seq);
+    int err = t->policy->flush(&h->map, done, sizeof done->seq);
+    return err ? err : t->policy->settle(&h->map);
+}
+
+/* Whether the word at `off` may be a destination: in the root area, or in the
+ * heap. */
+ALPS_FN_ int alps_dest_valid_(const alps_handle *h, alps_off off)
+{
+    return off % sizeof(alps_off) == 0 && off >= ALPS_PAGE &&
+           (off + sizeof(alps_off) <= ALPS_PAGE + ALPS_ROOT_SIZE ||
+            off >= h->at.heap) &&
+           off < alps_size_(h) && alps_size_(h) - off >= sizeof(alps_off);
+}
+
+/* Takes the first free one of `n` lanes, from the one that `key` hashes to. */
+ALPS_CORE_ alps_lane *alps_lane_first_(alps_handle *h, uint64_t key,
+                                       unsigned n, const alps_tables *t)
+{
+    uint64_t hash = key * (uint64_t)0x9e3779b97f4a7c15 >> 32;
+    for (unsigned i = 0;; i++) {
+        alps_lane *lane = &h->lanes[(hash + i % n) % h->at.lane_count];
+        if (!alps_load_(&lane->lock) && alps_lock_try_(&lane->lock, h->owner))
+            return lane;
+        if (i % n == n - 1)
+            t->slow(h, ALPS_SLOW_LANES, i / n, 0);
+    }
+}
+
+/* Takes a lane for this thread: its own choice first, then any. */
+ALPS_CORE_ alps_lane *alps_lane_take_(alps_handle *h, const alps_tables *t)
+{
+    return alps_lane_first_(h, (uint64_t)(uintptr_t)&errno >> 6,
+                            h->at.lane_count, t);
+}
+
+/* Takes the one lane for destination `dest`. Whoever changes a word after a
+ * process died in changing it meets the dead one's lane first, and so its
+ * record, before writing one of its own. */
+ALPS_CORE_ alps_lane *alps_lane_for_(alps_handle *h, alps_off dest,
+                                     const alps_tables *t)
+{
+    return alps_lane_first_(h, dest >> 3, 1, t);
+}
+
+ALPS_FN_ void alps_lane_leave_(alps_lane *lane)
+{
+    alps_lock_leave_(&lane->lock);
+}
+
+/* Whether the contents that a publish meant are there. A block already marked
+ * used tells that its first fence had completed. */
+ALPS_FN_ int alps_redo_whole_(const alps_handle *h, const alps_record *r,
+                              const alps_zone *z, unsigned code)
+{
+    return code == ALPS_USED || !(r->op & ALPS_OP_SUMMED) ||
+           alps_crc32c_(h->crc, 0, alps_address_(h, r->block),
+                        r->units << z->shift) == r->crc;
+}
+
+/* Marks `units` at `unit` used, whatever of it had reached the medium. */
+ALPS_CORE_ int alps_redo_mark_(alps_handle *h, const alps_zone *z,
+                               uint64_t unit, uint64_t units,
+                               const alps_tables *t)
+{
+    uint64_t next = unit + units;
+    alps_code_set_(z->codes, unit, ALPS_USED);
+    alps_code_clear_(z->codes, unit + 1, next);
+    if (next < z->end && alps_code_(z->codes, next) == ALPS_INSIDE)
+        alps_code_set_(z->codes, next, ALPS_FREE);
+    return alps_codes_flush_(h, z, unit, units, t);
+}
+
+/* Settles the live record of a process that died while others went on, outside
+ * the lock: it was carried out as a whole or not at all. What it may have
+ * changed is written back as it is now; nothing is done again, because the
+ * others may have gone further. */
+ALPS_CORE_ int alps_redo_settle_(alps_handle *h, const alps_record *r,
+                                 const alps_tables *t)
+{
+    alps_block b;
+    if (alps_block_at_(h, r->block, &b) < 0 || !alps_dest_valid_(h, r->dest) ||
+        r->units - 1 >= b.zone.end - b.unit)
+        return ALPS_OK;
+    int err = alps_codes_flush_(h, &b.zone, b.unit, r->units, t);
+    return err ? err
+               : t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
+}
+
+/* Carries out a live record, again or for the first time; what is damaged in
+ * it is left alone. A released block is left ALPS_HELD, named in the lane. */
+ALPS_CORE_ int alps_redo_(alps_handle *h, alps_lane *lane,
+                          const alps_record *r, const alps_tables *t)
+{
+    alps_block b;
+    int err = ALPS_OK;
+    int publish = (r->op & 15) == ALPS_OP_PUBLISH;
+    int code = alps_block_at_(h, r->block, &b);
+    if (code < 0 || !alps_dest_valid_(h, r->dest) ||
+        b.level != !!(r->op & ALPS_OP_LARGE) ||
+        r->units - 1 >= b.zone.end - b.unit)
+        return ALPS_OK;
+    uint64_t *dest = (uint64_t *)alps_address_(h, r->dest);
+    if (publish && !alps_redo_whole_(h, r, &b.zone, (unsigned)code))
+        return ALPS_OK;
+    if (publish) {
+        if (b.level == ALPS_LEVEL_EXTENT) {
+            alps_extent_kind_set_(h, b.unit, 0);
+            err = t->policy->flush(&h->map, &h->kinds[b.unit / 64], 8);
+        }
+        if (!err)
+            err = alps_redo_mark_(h, &b.zone, b.unit, r->units, t);
+        alps_store_(dest, r->value);
+    } else {
+        if (code == ALPS_USED) {
+            alps_store_(&lane->held, r->block);
+            alps_code_set_(b.zone.codes, b.unit, ALPS_HELD);
+            err = alps_codes_flush_(h, &b.zone, b.unit, 1, t);
+        }
+        if (alps_load_(dest) == r->block)
+            alps_store_(dest, r->value);
+    }
+    return err ? err : t->policy->flush(&h->map, dest, sizeof *dest);
+}
+
+/* recover.h -- what is done for those who died
+ *
+ * After a crash the first opener redoes the live records of all lanes, oldest
+ * first; nothing else is read, so it takes the same time for a large region.
+ * When one process of several dies, whoever meets its lock or its lanes does
+ * the same for those lanes, and gives back what the dead one held. A death in
+ * here leaves it to the next. */
+
+/* The live record of the lanes of `owner` (0: of all) with the lowest sequence
+ * above `after`; its lane through `lane`. */
+ALPS_FN_ const alps_record *alps_redo_next_(const alps_handle *h,
+                                            uint64_t owner, uint64_t after,
+                                            alps_lane **lane)
+{
+    const alps_record *best = NULL;
+    for (unsigned i = 0; i < h->at.lane_count; i++) {
+        if (owner && alps_load_(&h->lanes[i].lock) != owner)
+            continue;
+        for (unsigned k = 0; k < ALPS_RING; k++) {
+            const alps_record *r = &h->lanes[i].ring[k];
+            if (r->seq <= after || (best && r->seq >= best->seq) ||
+                !alps_record_live_(h, i, r))
+                continue;
+            best = r;
+            *lane = &h->lanes[i];
+        }
+    }
+    return best;
+}
+
+/* Redoes the live records of the lanes of `owner` (0: of all), then retires
+ * them. Of a process that others outlive only the one is redone that it was
+ * carrying out under the lock. Two fences where there was one, else none. */
+ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
+                              const alps_tables *t)
+{
+    alps_lane *lane = NULL;
+    uint64_t last = 0;
+    int err = ALPS_OK;
+    for (;;) {
+        const alps_record *r = alps_redo_next_(h, owner, last, &lane);
+        if (!r)
+            break;
+        last = r->seq;
+        err = owner && !lane->apply ? alps_redo_settle_(h, r, t)
+                                    : alps_redo_(h, lane, r, t);
+        if (err)
+            return err;
+    }
+    if (!last)
+        return ALPS_OK;
+    err = t->policy->fence(&h->map, t->backend);
+    for (unsigned i = 0; !err && i < h->at.lane_count; i++)
+        if (!owner || alps_load_(&h->lanes[i].lock) == owner)
+            if (h->done[i].seq < last)
+                err = alps_record_retire_(h, &h->lanes[i], last, t);
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
+
+/* Gives back what is held at `off`, if it still is. */
+ALPS_FN_ void alps_held_give_(alps_handle *h, alps_off off)
+{
+    alps_block b;
+    if (alps_block_at_(h, off, &b) == ALPS_HELD)
+        alps_give_(h, &b);
+}
+
+/* Gives back the reservations of slot `number`, and forgets entries of blocks
+ * that are not held. */
+ALPS_FN_ void alps_held_reap_(alps_handle *h, unsigned number)
+{
+    uint64_t *table = alps_held_table_(h);
+    uint64_t n = 1ull << alps_held_shift_(h);
+    for (uint64_t i = 0; i < n; i++) {
+        if (table[i] <= ALPS_HELD_GONE_)
+            continue;
+        alps_block b;
+        alps_off off = (table[i] >> 16) * ALPS_GRANULE;
+        int mine = (table[i] & 0xffff) == number;
+        if (mine)
+            alps_held_give_(h, off);
+        if (mine || alps_block_at_(h, off, &b) != ALPS_HELD)
+            table[i] = ALPS_HELD_GONE_;
+    }
+}
+
+/* Ends the part of `owner`, who is dead or leaves: redoes its records, gives
+ * back what it held, frees its lanes and its slot. Under the lock. */
+ALPS_CORE_ int alps_reap_(alps_handle *h, uint64_t owner, const alps_tables *t)
+{
+    unsigned number = (unsigned)(owner & 0xffff);
+    if (number >= h->at.slot_count || alps_slot_owner_(h, number) != owner)
+        return ALPS_OK;
+    int err = alps_redo_all_(h, owner, t);
+    if (err)
+        return err;
+    for (unsigned i = 0; i < h->at.lane_count; i++) {
+        alps_lane *lane = &h->lanes[i];
+        if (alps_load_(&lane->lock) != owner)
+            continue;
+        if (alps_load_(&lane->held))
+            alps_held_give_(h, lane->held);
+        alps_store_(&lane->held, 0);
+        alps_store_(&lane->apply, 0);
+        alps_lane_leave_(lane);
+    }
+    alps_held_reap_(h, number);
+    alps_slot_free_(h, number);
+    h->shared->reaped++;
+    return ALPS_OK;
+}
+
+/* Reaps every dead process. Under the lock. */
+ALPS_CORE_ int alps_reap_dead_(alps_handle *h, const alps_tables *t)
+{
+    int err = ALPS_OK;
+    for (unsigned i = 0; !err && i < h->at.slot_count; i++) {
+        uint64_t owner = alps_slot_owner_(h, i);
+        if (owner && !alps_owner_lives_(h, owner, t))
+            err = alps_reap_(h, owner, t);
+    }
+    return err;
+}
+
+/* Makes the state that dies with the epoch anew: locks, slots, indexes,
+ * reservations. */
+ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
+{
+    uint64_t seq = 0;
+    for (unsigned i = 0; i < h->at.lane_count; i++) {
+        alps_lane *lane = &h->lanes[i];
+        if (h->done[i].seq > seq)
+            seq = h->done[i].seq;
+        for (unsigned k = 0; k < ALPS_RING; k++)
+            if (alps_record_live_(h, i, &lane->ring[k]) &&
+                lane->ring[k].seq > seq)
+                seq = lane->ring[k].seq;
+        lane->lock = lane->held = lane->next = lane->apply = 0;
+    }
+    for (unsigned i = 0; i < h->at.slot_count; i++) {
+        h->slots[i].generation = 0;
+        h->slots[i].pid = 0;
+    }
+    alps_shared *s = h->shared;
+    s->lock = 0;
+    s->seq = seq;
+    s->built = epoch << 24;
+    s->built_top = 0;
+    alps_index_reset_(h);
+    alps_held_reset_(h);
+}
+
+/* Begins an epoch: nobody else is attached. The number is durable before an
+ * extent can carry it, so that no extent is believed built that is not. */
+ALPS_CORE_ int alps_epoch_begin_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t epoch = (h->super->epoch >> 16) + 1;
+    alps_store_(&h->super->epoch, alps_seal_(epoch));
+    int err = t->policy->flush(&h->map, &h->super->epoch, 8);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    if (err)
+        return err;
+    alps_shared_reset_(h, epoch);
+    err = alps_redo_all_(h, 0, t);
+    for (unsigned i = 0; i < h->at.lane_count; i++)
+        alps_store_(&h->lanes[i].held, 0);
+    return err;
+}
+
+/* Takes the lock of the region when it is not free. From a dead owner it comes
+ * with an index that may be half changed, and with all that the dead one left
+ * undone. */
+ALPS_CORE_ int alps_lock_slow_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t dead = alps_lock_wait_(h, &h->shared->lock, t);
+    if (!dead)
+        return ALPS_OK;
+    alps_index_reset_(h);
+    h->shared->held_used = 0;
+    for (uint64_t i = 0; i < 1ull << alps_held_shift_(h); i++)
+        h->shared->held_used += alps_held_table_(h)[i] != ALPS_HELD_EMPTY_;
+    return alps_reap_(h, dead, t);
+}
+
+/* Reaps every dead process; see alps_reap. */
+ALPS_CORE_ int alps_reap_now_(alps_handle *h, const alps_tables *t)
+{
+    if (!h->owner)
+        return ALPS_EREADONLY;
+    alps_lock_(h, t);
+    int err = alps_reap_dead_(h, t);
+    alps_unlock_(h);
+    return err;
+}
+
+/* The lane is busy: that of a dead process is freed, for others we wait. */
+ALPS_CORE_ int alps_lanes_slow_(alps_handle *h, uint64_t round,
+                                const alps_tables *t)
+{
+    if (round % 1024 == 255)
+        return alps_reap_now_(h, t);
+    if (round < 64)
+        alps_pause_();
+    else
+        sched_yield();
+    return ALPS_OK;
+}
+
+/* The index has no run of `units`. Before the region is full, what the dead
+ * hold comes back. */
+ALPS_CORE_ int alps_refill_slow_(alps_handle *h, uint64_t units,
+                                 uint64_t level, const alps_tables *t)
+{
+    int err = alps_refill_(h, units, level, t);
+    if (err != ALPS_EFULL)
+        return err;
+    uint64_t before = h->shared->reaped;
+    err = alps_reap_dead_(h, t);
+    return err ? err : h->shared->reaped != before ? ALPS_OK : ALPS_EFULL;
+}
+
+/* What an instance does off its fast path. */
+ALPS_CORE_ int alps_slow_path_(alps_handle *h, int what, uint64_t units,
+                               uint64_t level, const alps_tables *t)
+{
+    switch (what) {
+    case ALPS_SLOW_WAIT: return alps_lock_slow_(h, t);
+    case ALPS_SLOW_REFILL: return alps_refill_slow_(h, units, level, t);
+    case ALPS_SLOW_LANES: return alps_lanes_slow_(h, units, t);
+    default: return ALPS_EINVAL;
+    }
+}
+
+/* region.h -- a region: made, opened, grown, closed
+ *
+ * A new region is marked as in the making before anything else is in it, and
+ * as ready after everything else is durable; so a death in between leaves what
+ * is recognised as unfinished, and may be made anew. An existing one is
+ * examined before it is changed, and refused with its own code if it is
+ * foreign, damaged, cut short or of another layout. All of this runs inside
+ * the backend's guard, so that any number of processes may create or open one
+ * region at the same instant. */
+
+#define ALPS_SIZE_DEFAULT (64ull << 20)
+
+ALPS_FN_ uint32_t alps_super_crc_(const alps_handle *h)
+{
+    alps_superblock copy = *h->super;
+    copy.state = 0;
+    copy.crc = 0;
+    return alps_crc32c_(h->crc, 0, &copy, offsetof(alps_superblock, size));
+}
+
+/* Whether the first page of the medium holds nothing at all. */
+ALPS_FN_ int alps_super_blank_(const alps_handle *h)
+{
+    const uint64_t *word = (const uint64_t *)(const void *)h->map.base;
+    for (unsigned i = 0; i < ALPS_PAGE / sizeof *word; i++)
+        if (word[i])
+            return 0;
+    return 1;
+}
+
+/* Judges the first page; 0 if it is a region that this header may open. */
+ALPS_FN_ int alps_super_check_(const alps_handle *h)
+{
+    const alps_superblock *s = h->super;
+    if (s->state == ALPS_STATE_MAKING && (!s->magic || s->magic == ALPS_MAGIC))
+        return ALPS_EUNFINISHED;
+    if (s->magic != ALPS_MAGIC)
+        return h->map.length <= ALPS_PAGE && alps_super_blank_(h)
+                   ? ALPS_EUNFINISHED
+                   : ALPS_EFORMAT;
+    if (s->state == ALPS_STATE_READY && s->layout != ALPS_LAYOUT)
+        return ALPS_EVERSION;
+    if (s->state != ALPS_STATE_READY || alps_super_crc_(h) != s->crc ||
+        !alps_sealed_(s->size) || !alps_sealed_(s->epoch))
+        return ALPS_ECORRUPT;
+    if (s->size >> 16 > h->map.length)
+        return ALPS_ETRUNCATED;
+    if (s->size >> 16 > s->limit)
+        return ALPS_ECORRUPT;
+    return ALPS_OK;
+}
+
+/* Where everything is in this process, once the region is mapped. */
+ALPS_FN_ void alps_region_place_(alps_handle *h)
+{
+    unsigned char *base = h->map.base;
+    h->super = (alps_superblock *)(void *)base;
+    h->done = (alps_done *)(void *)(base + h->at.done);
+    h->lanes = (alps_lane *)(void *)(base + h->at.lanes);
+    h->slots = (alps_slot *)(void *)(base + h->at.slots);
+    h->shared = (alps_shared *)(void *)(base + h->at.shared);
+    h->index = (alps_index *)(void *)(base + h->at.index);
+    h->codes = (uint64_t *)(void *)(base + h->at.codes);
+    h->kinds = (uint64_t *)(void *)(base + h->at.kinds);
+    h->map.always_off = h->at.done;
+    h->map.always_n = h->at.lane_count * sizeof(alps_done);
+}
+
+/* Maps `size` bytes with room for `limit`, and asks the policy. */
+ALPS_CORE_ int alps_region_map_(alps_handle *h, uint64_t size, uint64_t limit,
+                                uint64_t align, const alps_tables *t)
+{
+    int err = t->backend->map(&h->map, size, limit, align);
+    if (err)
+        return err;
+    h->super = (alps_superblock *)(void *)h->map.base;
+    return t->policy->open(&h->map, t->backend);
+}
+
+/* Makes [off, off + n) zero and durable with the next fence. */
+ALPS_CORE_ int alps_region_zero_(alps_handle *h, alps_off off, uint64_t n,
+                                 const alps_tables *t)
+{
+    uint64_t *word = (uint64_t *)alps_address_(h, off);
+    for (uint64_t i = 0; i < n / sizeof *word; i++)
+        if (word[i])
+            word[i] = 0;
+    return t->policy->flush(&h->map, word, n);
+}
+
+ALPS_CORE_ int alps_super_state_(alps_handle *h, uint64_t state,
+                                 const alps_tables *t)
+{
+    alps_store_(&h->super->state, state);
+    int err = t->policy->flush(&h->map, h->super, 16);
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
+
+/* The numbers of a new region, from what was asked for. */
+ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
+                               uint64_t *size)
+{
+    *size = h->map.fixed ? h->map.length : o->size ? o->size : ALPS_SIZE_DEFAULT;
+    uint64_t extent = o->extent;
+    unsigned shift = ALPS_EXTENT_SHIFT_MIN;
+    if (extent & (extent - 1) || extent > 1ull << ALPS_EXTENT_SHIFT_MAX ||
+        *size > ALPS_SIZE_MAX || o->limit > ALPS_SIZE_MAX ||
+        (o->limit && o->limit < *size && !h->map.fixed) ||
+        (o->layout && strlen(o->layout) >= sizeof h->super->name))
+        return ALPS_EINVAL;
+    if (extent)
+        while (1ull << shift < extent)
+            shift++;
+    else
+        while (shift < 22 && 32ull << shift <= *size)
+            shift++;
+    uint64_t limit = o->limit ? o->limit : 1ull << (shift == 22 ? 40 : shift + 14);
+    if (h->map.fixed)
+        limit = *size;
+    if (limit < *size)
+        limit = *size;
+    int err = alps_geometry_init_(&h->at, limit, shift,
+                                  o->lanes ? o->lanes : 64,
+                                  o->processes ? o->processes : 256);
+    if (err)
+        return err;
+    return alps_geometry_extents_(&h->at, *size) ? ALPS_OK : ALPS_EINVAL;
+}
+
+/* Who this region is: random bytes from the system. */
+ALPS_COLD_ void alps_uuid_(uint8_t uuid[16])
+{
+    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, uuid, 16);
+    if (fd >= 0)
+        close(fd);
+    if (n != 16) { // no device: time and process must do
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        uint64_t word[2] = { (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec,
+                             (uint64_t)getpid() * (uint64_t)0x9e3779b97f4a7c15 };
+        memcpy(uuid, word, 16);
+    }
+    uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40); // RFC 4122, version 4
+    uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
+}
+
+/* Fills the mapped medium with an empty region, and marks it ready. */
+ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
+                                 uint64_t size, const alps_tables *t)
+{
+    alps_superblock *s = h->super;
+    struct timespec now;
+    alps_region_place_(h);
+    int err = alps_region_zero_(h, 16, h->at.heap - 16, t);
+    if (err)
+        return err;
+    alps_code_set_(h->codes, 0, ALPS_FREE);
+    s->magic = ALPS_MAGIC;
+    clock_gettime(CLOCK_REALTIME, &now);
+    s->layout = ALPS_LAYOUT;
+    s->extent_shift = h->at.extent_shift;
+    s->lanes = h->at.lane_count;
+    s->processes = h->at.slot_count;
+    s->limit = h->at.limit;
+    s->created = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    uint8_t uuid[16];
+    alps_uuid_(uuid);
+    for (unsigned i = 0; i < sizeof uuid; i++)
+        s->uuid[i] = uuid[i];
+    for (unsigned i = 0, end = 0; i < sizeof s->name; i++) {
+        end |= !o->layout || !o->layout[i];
+        s->name[i] = end ? 0 : o->layout[i];
+    }
+    s->unused = 0;
+    alps_store_(&s->size, alps_seal_(size));
+    alps_store_(&s->epoch, alps_seal_(0));
+    s->crc = alps_super_crc_(h);
+    err = t->policy->flush(&h->map, h->codes, 8);
+    if (!err)
+        err = t->policy->flush(&h->map, s, sizeof *s);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    return err ? err : alps_super_state_(h, ALPS_STATE_READY, t);
+}
+
+/* Makes a region on a medium whose contents do not matter. Its first page says
+ * so before the medium gets its length. */
+ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
+                                 const alps_tables *t)
+{
+    uint64_t size = 0;
+    int err = alps_region_plan_(h, o, &size);
+    if (!err && !h->map.fixed && h->map.length < ALPS_PAGE)
+        err = t->backend->resize(&h->map, ALPS_PAGE);
+    if (!err && !h->map.base)
+        err = alps_region_map_(h, ALPS_PAGE, ALPS_PAGE, ALPS_PAGE, t);
+    if (err)
+        return err;
+    err = alps_super_state_(h, ALPS_STATE_MAKING, t);
+    if (!err)
+        err = t->backend->unmap(&h->map);
+    if (!err && !h->map.fixed)
+        err = t->backend->resize(&h->map, ALPS_PAGE); // what was behind is gone
+    if (!err && !h->map.fixed)
+        err = t->backend->resize(&h->map, size);
+    if (!err)
+        err = alps_region_map_(h, size, h->at.limit,
+                               1ull << h->at.extent_shift, t);
+    return err ? err : alps_region_fill_(h, o, size, t);
+}
+
+/* Examines the region on the medium: 0, or the code it is refused with. */
+ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
+                                    const alps_tables *t)
+{
+    uint64_t n = h->map.length < ALPS_PAGE ? h->map.length : ALPS_PAGE;
+    if (n < ALPS_PAGE)
+        return ALPS_EFORMAT;
+    int err = alps_region_map_(h, n, n, ALPS_PAGE, t);
+    if (err)
+        return err;
+    err = alps_super_check_(h);
+    if (err)
+        return err;
+    const alps_superblock *s = h->super;
+    if (o->layout && strncmp(o->layout, s->name, sizeof s->name))
+        return ALPS_ELAYOUT;
+    err = alps_geometry_init_(&h->at, s->limit, s->extent_shift, s->lanes,
+                              s->processes);
+    if (err || !alps_geometry_extents_(&h->at, s->size >> 16))
+        return ALPS_ECORRUPT;
+    return ALPS_OK;
+}
+
+/* Enters the region: as the first of an epoch, or beside others. */
+ALPS_CORE_ int alps_region_attach_(alps_handle *h, const alps_tables *t)
+{
+    int others = t->backend->leased(&h->map, ALPS_LEASE_ANY);
+    if (others < 0) { // the medium cannot tell: ask for the processes
+        others = 0;
+        for (unsigned i = 0; i < h->at.slot_count; i++) {
+            uint64_t owner = alps_slot_owner_(h, i);
+            others |= owner && alps_owner_lives_(h, owner, t);
+        }
+    }
+    uint64_t policy = alps_crc32c_(h->crc, 0, t->policy->name,
+                                   strlen(t->policy->name)) | 1ull << 32;
+    if (others && h->shared->policy != policy)
+        return ALPS_EBUSY;
+    int err = others ? ALPS_OK : alps_epoch_begin_(h, t);
+    if (err)
+        return err;
+    h->shared->policy = policy;
+    err = alps_slot_take_(h, t);
+    if (err == ALPS_OK)
+        return others ? alps_reap_now_(h, t) : ALPS_OK;
+    if (err != ALPS_EPROCESSES)
+        return err;
+    h->owner = alps_owner_(1ull << 40, h->at.slot_count); // of no slot
+    err = alps_reap_now_(h, t);
+    h->owner = 0;
+    return err ? err : alps_slot_take_(h, t);
+}
+
+/* Whether a region that is only read is whole: nothing waits to be redone, or
+ * its writer lives and will see to it. */
+ALPS_CORE_ int alps_region_settled_(alps_handle *h, const alps_tables *t)
+{
+    alps_lane *lane;
+    if (!alps_redo_next_(h, 0, 0, &lane))
+        return ALPS_OK;
+    return t->backend->leased(&h->map, ALPS_LEASE_ANY) == 1 ? ALPS_OK
+                                                            : ALPS_ERECOVER;
+}
+
+/* Opens inside the guard. */
+ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
+                                  const alps_tables *t)
+{
+    int read_only = (h->map.flags & ALPS_READ_ONLY) != 0;
+    int make = h->map.length == 0 || (h->map.flags & ALPS_TRUNCATE);
+    int err;
+    if (make && read_only)
+        return ALPS_EUNFINISHED;
+    if (h->map.length && (h->map.flags & ALPS_TRUNCATE) &&
+        t->backend->leased(&h->map, ALPS_LEASE_ANY) == 1)
+        return ALPS_EBUSY;
+    if (!make) {
+        err = alps_region_examine_(h, o, t);
+        if (err == ALPS_EUNFINISHED && (h->map.flags & ALPS_CREATE) &&
+            !read_only)
+            make = 1;
+        else if (err == ALPS_EFORMAT && h->map.fixed && !read_only &&
+                 (h->map.flags & ALPS_CREATE) && alps_super_blank_(h))
+            make = 1; // a device that was never used
+        else if (err)
+            return err;
+    }
+    if (make)
+        return alps_region_make_(h, o, t);
+    uint64_t size = h->super->size >> 16;
+    err = t->backend->unmap(&h->map);
+    if (!err)
+        err = alps_region_map_(h, size, h->at.limit,
+                               1ull << h->at.extent_shift, t);
+    if (!err)
+        alps_region_place_(h);
+    return err;
+}
+
+/* Opens or makes the region at `path`; see alps_open. */
+ALPS_CORE_ int alps_region_open_(alps_handle *h, const char *path,
+                                 const alps_options *given,
+                                 const alps_tables *t)
+{
+    alps_options o;
+    memset(&o, 0, sizeof o);
+    memset(h, 0, sizeof *h);
+    if (given)
+        o = *given;
+    if (!(o.flags & ~(ALPS_STRICT | ALPS_READ_ONLY)))
+        o.flags |= o.flags & ALPS_READ_ONLY ? 0 : ALPS_CREATE;
+    if ((o.flags & ALPS_READ_ONLY) &&
+        (o.flags & (ALPS_CREATE | ALPS_TRUNCATE | ALPS_EXCLUSIVE)))
+        return ALPS_EINVAL;
+    h->map.fd = -1;
+    h->map.flags = o.flags;
+    h->crc = alps_crc_kind_();
+    int err = t->backend->open(&h->map, path, &o);
+    if (err)
+        return err;
+    uint64_t length = h->map.length;
+    err = alps_region_enter_(h, &o, t);
+    if (!err)
+        err = o.flags & ALPS_READ_ONLY ? alps_region_settled_(h, t)
+                                       : alps_region_attach_(h, t);
+    if (!err)
+        err = t->backend->unguard(&h->map);
+    if (!err)
+        return ALPS_OK;
+    if (!length && h->map.length && !h->map.fixed)
+        t->backend->resize(&h->map, 0); // made by us, for nothing
+    t->backend->close(&h->map);
+    h->map.base = NULL;
+    h->owner = 0;
+    return err;
+}
+
+/* Ends this process's part in the region; see alps_close. */
+ALPS_CORE_ int alps_region_close_(alps_handle *h, const alps_tables *t)
+{
+    int err = ALPS_OK;
+    if (!h->map.base)
+        return ALPS_EINVAL;
+    if (h->owner) {
+        alps_lock_(h, t);
+        err = alps_reap_dead_(h, t);
+        int own = alps_reap_(h, h->owner, t);
+        err = err ? err : own;
+        alps_unlock_(h);
+        int last = t->policy->fence(&h->map, t->backend);
+        err = err ? err : last;
+        t->backend->unlease(&h->map, h->slot);
+    }
+    int last = t->backend->close(&h->map);
+    memset(h, 0, sizeof *h);
+    h->map.fd = -1;
+    return err ? err : last;
+}
+
+/* Makes the region `size` bytes long, at most its limit; see alps_grow. The
+ * medium first, then the code that starts the new extents, then the size. */
+ALPS_CORE_ int alps_region_grow_(alps_handle *h, uint64_t size,
+                                 const alps_tables *t)
+{
+    if (!h->owner)
+        return ALPS_EREADONLY;
+    if (size > h->at.limit || size > h->map.reserved)
+        return ALPS_ELIMIT;
+    int err = ALPS_OK;
+    alps_lock_(h, t);
+    uint64_t old = alps_extents_(h);
+    uint64_t now = alps_geometry_extents_(&h->at, size);
+    if (size > alps_size_(h)) {
+        err = h->map.fixed ? ALPS_ELIMIT : t->backend->resize(&h->map, size);
+        if (!err && now > old) {
+            alps_code_clear_(h->codes, old, now);
+            alps_code_set_(h->codes, old, ALPS_FREE);
+            err = t->policy->flush(&h->map,
+                                   (const unsigned char *)h->codes + old / 4,
+                                   now / 4 - old / 4 + 1);
+            if (!err)
+                err = t->policy->fence(&h->map, t->backend);
+        }
+        if (!err) {
+            alps_store_(&h->super->size, alps_seal_(size));
+            err = t->policy->flush(&h->map, &h->super->size, 8);
+            if (!err)
+                err = t->policy->fence(&h->map, t->backend);
+            alps_index_reset_(h);
+        }
+    }
+    alps_unlock_(h);
+    return err;
+}
+
+/* ptr.h -- pointers that survive a new address
+ *
+ * A region is mapped wherever there is room, so what is stored is not an
+ * address. ALPS_PTR(T) is the offset from the first byte of the region: 8 bytes,
+ * typed, copied with `=` or memcpy, null when zeroed. ALPS_REL(T) is the
+ * distance from itself: it is followed without a handle, and must not be
+ * copied by memcpy. An offset read from a region is input, so it is checked. */
+
+/* A typed offset. To C two ALPS_PTR(T) are two types: give it a typedef. */
+#define ALPS_PTR(T)    \
+    union {            \
+        alps_off off;  \
+        T *type_;      \
+    }
+
+/* A typed distance from itself; 0 is null, 1 is itself (no object starts at
+ * an odd distance). */
+#define ALPS_REL(T)     \
+    union {             \
+        int64_t rel;    \
+        T *type_;       \
+    }
+
+/* The address of `off` in a region mapped at `map`, or NULL for null and for
+ * what lies outside. One comparison. */
+ALPS_FN_ void *alps_ptr_get_(const alps_map *map, alps_off off)
+{
+    return ALPS_LIKELY_(off - 1 < map->reserved - 1) ? map->base + off : NULL;
+}
+
+/* The offset of `p`, which is NULL or an address in the region. */
+ALPS_FN_ alps_off alps_ptr_off_(const alps_map *map, const void *p)
+{
+    if (!p)
+        return ALPS_NULL;
+    ALPS_ASSERT((uintptr_t)p - (uintptr_t)map->base < map->reserved);
+    return (alps_off)((uintptr_t)p - (uintptr_t)map->base);
+}
+
+ALPS_FN_ void *alps_rel_get_(const int64_t *rel)
+{
+    if (!*rel)
+        return NULL;
+    return (void *)((uintptr_t)rel + (uintptr_t)(*rel == 1 ? 0 : *rel));
+}
+
+ALPS_FN_ void alps_rel_set_(int64_t *rel, const void *p)
+{
+    int64_t distance = (int64_t)((uintptr_t)p - (uintptr_t)rel);
+    *rel = !p ? 0 : distance == 0 ? 1 : distance;
+}
+
+/* The address that an ALPS_PTR names, of its type; and the other way. */
+#define ALPS_GET(h, ptr) \
+    ((__typeof__((ptr).type_))alps_ptr_get_(&(h)->core.map, (ptr).off))
+#define ALPS_SET(h, ptr, p)                                             \
+    ((void)sizeof((ptr).type_ == (p)),                                  \
+     (void)((ptr).off = alps_ptr_off_(&(h)->core.map, (p))))
+
+#define ALPS_REL_GET(ptr) ((__typeof__((ptr).type_))alps_rel_get_(&(ptr).rel))
+#define ALPS_REL_SET(ptr, p)           \
+    ((void)sizeof((ptr).type_ == (p)), \
+     alps_rel_set_(&(ptr).rel, (p)))
+
+/* Assigns between two ALPS_PTR(T) that are two types to C; the T must agree. */
+#define ALPS_COPY(to, from)                       \
+    ((void)sizeof((to).type_ == (from).type_),    \
+     (void)((to).off = (from).off))
+
+/* heap.h -- alloc, free, realloc
+ *
+ * Blocks of whole granules (64 bytes), aligned to them, without headers; above
+ * half an extent, of whole extents. Under a durable policy a block is durably
+ * allocated when alloc returns and durably free when free returns, for one
+ * fence each; no lock is held across it. A freed block enters the index only
+ * after its fence: so nothing in the index is marked used on the medium, which
+ * is what lets recovery tell a publish that was cut short (docs/design.md). */
+
+/* A request in units of the level that serves it. */
+typedef struct alps_request {
+    uint64_t units, align;
+    int level;
+    unsigned code; /* of the block: ALPS_USED or ALPS_HELD */
+} alps_request;
+
+ALPS_FN_ int alps_request_init_(const alps_handle *h, uint64_t align,
+                                uint64_t n, unsigned code, alps_request *r)
+{
+    uint64_t extent = 1ull << h->at.extent_shift;
+    if (align & (align - 1) || align > extent || n > ALPS_SIZE_MAX)
+        return ALPS_EINVAL;
+    r->align = align ? align : 1;
+    r->code = code;
+    r->units = (n + !n + ALPS_GRANULE - 1) >> ALPS_GRANULE_SHIFT;
+    r->level = ALPS_LEVEL_GRANULE;
+    uint64_t room = r->units + (r->align > ALPS_GRANULE
+                                    ? (r->align >> ALPS_GRANULE_SHIFT) - 1
+                                    : 0);
+    if (room > extent / ALPS_GRANULE / 2) {
+        r->level = ALPS_LEVEL_EXTENT;
+        r->units = (n + !n + extent - 1) >> h->at.extent_shift;
+    }
+    return h->owner ? ALPS_OK : ALPS_EREADONLY;
+}
+
+/* Takes a block for `r`, refilling the index as often as it helps. Under the
+ * lock. A spoilt index is reset, and the search begun again, twice. */
+ALPS_CORE_ int alps_heap_take_(alps_handle *h, const alps_request *r,
+                               alps_off *off, const alps_tables *t)
+{
+    int err = alps_take_(h, r->level, r->units, r->align, r->code, off);
+    for (int spoilt = 0; ALPS_UNLIKELY_(err != ALPS_OK);) {
+        if (err == ALPS_EFULL)
+            err = t->slow(h, ALPS_SLOW_REFILL,
+                          r->units + (r->align >> ALPS_GRANULE_SHIFT),
+                          (uint64_t)r->level);
+        if (err == ALPS_ECORRUPT && ++spoilt < 3)
+            err = ALPS_OK;
+        if (err)
+            return err;
+        err = alps_take_(h, r->level, r->units, r->align, r->code, off);
+    }
+    return ALPS_OK;
+}
+
+/* The zone of a block of `level` at `off`. */
+ALPS_FN_ void alps_heap_block_(const alps_handle *h, alps_off off, int level,
+                               alps_block *b)
+{
+    b->level = level;
+    b->zone = level == ALPS_LEVEL_EXTENT
+                  ? alps_zone_top_(h)
+                  : alps_zone_extent_(h, (off - h->at.heap) >>
+                                             h->at.extent_shift);
+    b->unit = alps_zone_unit_(&b->zone, off);
+}
+
+/* Makes the used block at `off` durable, with the zeroes in it if `zero`. One
+ * fence. */
+ALPS_CORE_ int alps_heap_settle_(alps_handle *h, alps_off off,
+                                 const alps_request *r, int zero,
+                                 const alps_tables *t)
+{
+    alps_block b;
+    int err = ALPS_OK;
+    alps_heap_block_(h, off, r->level, &b);
+    if (zero)
+        err = t->policy->flush(&h->map, alps_address_(h, off),
+                               r->units << b.zone.shift);
+    if (!err)
+        err = alps_codes_flush_(h, &b.zone, b.unit, r->units, t);
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
+
+/* Takes a run of extents, durably known to be no heap extent before its code
+ * says that it is used. One fence. */
+ALPS_CORE_ int alps_heap_take_large_(alps_handle *h, alps_request *r,
+                                     alps_off *off, const alps_tables *t)
+{
+    alps_block b;
+    alps_lane *lane = alps_lane_take_(h, t);
+    r->code = ALPS_HELD;
+    alps_lock_(h, t);
+    int err = alps_heap_take_(h, r, off, t);
+    if (!err)
+        alps_store_(&lane->held, *off);
+    alps_unlock_(h);
+    if (!err) {
+        alps_heap_block_(h, *off, r->level, &b);
+        err = t->policy->flush(&h->map, &h->kinds[b.unit / 64], 8);
+        if (!err)
+            err = t->policy->fence(&h->map, t->backend);
+        alps_lock_(h, t);
+        if (err)
+            alps_give_(h, &b);
+        else
+            alps_code_set_(b.zone.codes, b.unit, ALPS_USED);
+        alps_store_(&lane->held, 0);
+        alps_unlock_(h);
+    }
+    alps_lane_leave_(lane);
+    return err;
+}
+
+/* See alps_alloc, alps_zalloc, alps_alloc_aligned. */
+ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
+                                  int zero, const alps_tables *t)
+{
+    alps_request r;
+    alps_off off = 0;
+    int err = alps_request_init_(h, align, n, ALPS_USED, &r);
+    if (ALPS_UNLIKELY_(err != ALPS_OK)) {
+        h->error = err;
+        return NULL;
+    }
+    if (t->policy->durable && r.level == ALPS_LEVEL_EXTENT) {
+        err = alps_heap_take_large_(h, &r, &off, t);
+    } else {
+        alps_lock_(h, t);
+        err = alps_heap_take_(h, &r, &off, t);
+        alps_unlock_(h);
+    }
+    if (ALPS_UNLIKELY_(err != ALPS_OK)) {
+        h->error = err;
+        return NULL;
+    }
+    void *p = alps_address_(h, off);
+    if (zero)
+        memset(p, 0, n);
+    if (t->policy->durable) {
+        err = alps_heap_settle_(h, off, &r, zero, t);
+        if (err)
+            h->error = err;
+    }
+    return p;
+}
+
+/* Finds the block at `p` for one who is to free it or publish it: 0 if its
+ * code is `code`, and if it is held, by this process. Its zone is in the index
+ * then. Under the lock. */
+ALPS_FN_ int alps_heap_own_(alps_handle *h, alps_off off, unsigned code,
+                            alps_block *b)
+{
+    int is = alps_block_at_(h, off, b);
+    if (is < 0 || (unsigned)is != code)
+        return ALPS_EINVALID_FREE;
+    if (code == ALPS_HELD) {
+        int slot = alps_held_slot_(h, off);
+        if (slot < 0)
+            return ALPS_EINVALID_FREE; // a free of it is under way
+        if ((unsigned)slot != h->slot)
+            return ALPS_EOWNER;
+    }
+    alps_block_build_(h, b);
+    return ALPS_OK;
+}
+
+/* The second half of a durable free: the block at `off` is durably not used,
+ * and enters the index. */
+ALPS_CORE_ void alps_heap_enter_(alps_handle *h, alps_lane *lane, alps_off off,
+                                 const alps_tables *t)
+{
+    alps_lock_(h, t);
+    alps_held_give_(h, off);
+    alps_store_(&lane->held, 0);
+    alps_unlock_(h);
+}
+
+/* Marks the used block ALPS_HELD for `lane`. Under the lock. */
+ALPS_FN_ void alps_heap_hold_(alps_lane *lane, const alps_block *b)
+{
+    alps_store_(&lane->held, alps_zone_off_(&b->zone, b->unit));
+    ALPS_BARRIER_();
+    alps_code_set_(b->zone.codes, b->unit, ALPS_HELD);
+}
+
+/* Frees the used block at `off`, durably. One fence, outside the lock. */
+ALPS_CORE_ int alps_heap_free_durable_(alps_handle *h, alps_off off,
+                                       const alps_tables *t)
+{
+    alps_block b;
+    alps_lane *lane = alps_lane_take_(h, t);
+    alps_lock_(h, t);
+    int err = alps_heap_own_(h, off, ALPS_USED, &b);
+    if (!err)
+        alps_heap_hold_(lane, &b);
+    alps_unlock_(h);
+    if (!err) {
+        err = alps_codes_flush_(h, &b.zone, b.unit, 0, t);
+        if (!err)
+            err = t->policy->fence(&h->map, t->backend);
+        alps_heap_enter_(h, lane, off, t);
+    }
+    alps_lane_leave_(lane);
+    return err;
+}
+
+/* Gives a reservation back; see alps_cancel. */
+ALPS_CORE_ int alps_heap_cancel_(alps_handle *h, alps_off off,
+                                 const alps_tables *t)
+{
+    alps_block b;
+    alps_lock_(h, t);
+    int err = alps_heap_own_(h, off, ALPS_HELD, &b);
+    if (!err) {
+        alps_give_(h, &b);
+        alps_held_drop_(h, alps_held_find_(h, off));
+    }
+    alps_unlock_(h);
+    return err;
+}
+
+/* See alps_free. */
+ALPS_CORE_ int alps_heap_free_(alps_handle *h, const void *p,
+                               const alps_tables *t)
+{
+    alps_block b;
+    if (!p)
+        return ALPS_OK;
+    if (ALPS_UNLIKELY_(!h->owner))
+        return ALPS_EREADONLY;
+    alps_off off = alps_offset_(h, p);
+    int err;
+    if (t->policy->durable) {
+        err = alps_heap_free_durable_(h, off, t);
+    } else {
+        alps_lock_(h, t);
+        err = alps_heap_own_(h, off, ALPS_USED, &b);
+        if (ALPS_LIKELY_(!err))
+            alps_give_(h, &b);
+        alps_unlock_(h);
+    }
+    if (ALPS_UNLIKELY_(err == ALPS_EINVALID_FREE &&
+                       alps_block_at_(h, off, &b) == ALPS_HELD))
+        err = alps_heap_cancel_(h, off, t);
+    return err;
+}
+
+/* Bytes of the live or reserved block at `p`, or 0. */
+ALPS_FN_ uint64_t alps_heap_usable_(const alps_handle *h, const void *p)
+{
+    alps_block b;
+    int code = p ? alps_block_at_(h, alps_offset_(h, p), &b) : -1;
+    return code == ALPS_USED || code == ALPS_HELD ? alps_block_size_(&b) : 0;
+}
+
+/* publish.h -- reserve, fill, publish; release
+ *
+ * A reservation is volatile: a crash gives it back. A publish makes one change
+ * of it atomically: the object is allocated and durable, and `*dest` names it.
+ * A release is the reverse. Each costs two fences, as many as writing an object
+ * and then a pointer to it would cost without any allocator. */
+
+/* Contents up to this many bytes share the record's fence, by a checksum;
+ * longer ones are fenced first: summing would take longer than that. */
+#ifndef ALPS_SUM_MAX
+#  define ALPS_SUM_MAX 2048u
+#endif
+
+/* Moves the table of reservations into twice its room. Under the lock. */
+ALPS_CORE_ int alps_held_grow_(alps_handle *h, const alps_tables *t)
+{
+    alps_request r;
+    alps_block old;
+    alps_off off = 0;
+    unsigned shift = alps_held_shift_(h) + 1;
+    alps_off from = alps_held_place_(h);
+    int err = alps_request_init_(h, 1, 8ull << shift, ALPS_HELD, &r);
+    if (!err)
+        err = alps_heap_take_(h, &r, &off, t);
+    if (err)
+        return err;
+    memset(alps_address_(h, off), 0, 8ull << shift);
+    alps_held_move_(h, off, shift);
+    if (from != h->at.held && alps_block_at_(h, from, &old) == ALPS_HELD)
+        alps_give_(h, &old);
+    return ALPS_OK;
+}
+
+/* See alps_reserve. No flush, no fence. */
+ALPS_CORE_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
+                                       const alps_tables *t)
+{
+    alps_request r;
+    alps_off off = 0;
+    int err = alps_request_init_(h, 1, n, ALPS_HELD, &r);
+    if (!err) {
+        alps_lock_(h, t);
+        if (ALPS_UNLIKELY_(!alps_held_room_(h)))
+            err = alps_held_grow_(h, t);
+        if (!err)
+            err = alps_heap_take_(h, &r, &off, t);
+        if (!err)
+            alps_held_add_(h, off, h->slot);
+        alps_unlock_(h);
+    }
+    if (!err)
+        return alps_address_(h, off);
+    h->error = err;
+    return NULL;
+}
+
+/* Fills in the record for `b`; its contents are on their way to the medium, or
+ * there. The sum is taken before the write-back: loads from a line that is
+ * being written back stall. */
+ALPS_CORE_ int alps_publish_prepare_(alps_handle *h, const alps_block *b,
+                                     alps_record *r, const alps_tables *t)
+{
+    const void *p = alps_address_(h, r->block);
+    uint64_t n = r->units << b->zone.shift;
+    if (!t->policy->durable)
+        return ALPS_OK;
+    if (n <= ALPS_SUM_MAX) {
+        r->op |= ALPS_OP_SUMMED;
+        r->crc = alps_crc32c_(h->crc, 0, p, n);
+        return t->policy->flush(&h->map, p, n);
+    }
+    int err = t->policy->flush(&h->map, p, n);
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
+
+/* Checks the block and the destination, and numbers the record. */
+ALPS_CORE_ int alps_record_begin_(alps_handle *h, alps_record *r,
+                                  unsigned code, alps_block *b,
+                                  const alps_tables *t)
+{
+    int err = ALPS_OK;
+    alps_lock_(h, t);
+    if (code == ALPS_USED) // only now: a dead process's change of it is done
+        r->block = alps_load_((uint64_t *)alps_address_(h, r->dest));
+    if (r->block)
+        err = alps_heap_own_(h, r->block, code, b);
+    if (!err && r->block) {
+        r->seq = ++h->shared->seq;
+        r->units = alps_zone_units_(&b->zone, b->unit);
+        if (b->level == ALPS_LEVEL_EXTENT)
+            r->op |= ALPS_OP_LARGE;
+    }
+    alps_unlock_(h);
+    return err;
+}
+
+/* Carries a publish out: the code, the word, the reservation. Under the
+ * lock. */
+ALPS_FN_ void alps_publish_apply_(alps_handle *h, alps_lane *lane,
+                                  const alps_block *b, const alps_record *r)
+{
+    alps_store_(&lane->apply, 1);
+    ALPS_BARRIER_();
+    alps_code_set_(b->zone.codes, b->unit, ALPS_USED);
+    alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
+    alps_held_drop_(h, alps_held_find_(h, r->block));
+    ALPS_BARRIER_();
+    alps_store_(&lane->apply, 0);
+}
+
+/* Writes back what a record has changed, and retires it. One fence. */
+ALPS_CORE_ int alps_record_end_(alps_handle *h, alps_lane *lane,
+                                const alps_block *b, const alps_record *r,
+                                const alps_tables *t)
+{
+    int publish = (r->op & 15) == ALPS_OP_PUBLISH;
+    int err = alps_codes_flush_(h, &b->zone, b->unit, publish ? r->units : 0, t);
+    if (!err && publish && b->level == ALPS_LEVEL_EXTENT)
+        err = t->policy->flush(&h->map, &h->kinds[b->unit / 64], 8);
+    if (!err)
+        err = t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    int late = alps_record_retire_(h, lane, r->seq, t);
+    return err ? err : late;
+}
+
+/* See alps_publish. */
+ALPS_CORE_ int alps_publish_(alps_handle *h, alps_off *dest, const void *p,
+                             const alps_tables *t)
+{
+    alps_block b;
+    alps_record r;
+    if (!h->owner)
+        return ALPS_EREADONLY;
+    memset(&r, 0, sizeof r);
+    r.op = ALPS_OP_PUBLISH;
+    r.block = r.value = alps_offset_(h, p);
+    r.dest = alps_offset_(h, dest);
+    if (!alps_dest_valid_(h, r.dest))
+        return ALPS_EINVAL;
+    alps_lane *lane = alps_lane_for_(h, r.dest, t);
+    int err = alps_record_begin_(h, &r, ALPS_HELD, &b, t);
+    if (!err) {
+        err = alps_publish_prepare_(h, &b, &r, t);
+        if (!err) {
+            err = alps_record_write_(h, lane, &r, t);
+            if (err)
+                alps_record_retire_(h, lane, r.seq, t);
+        }
+        if (!err) {
+            alps_lock_(h, t);
+            alps_publish_apply_(h, lane, &b, &r);
+            alps_unlock_(h);
+            err = alps_record_end_(h, lane, &b, &r, t);
+        }
+    }
+    alps_lane_leave_(lane);
+    return err;
+}
+
+/* Carries the first half of a release out. Under the lock. */
+ALPS_FN_ int alps_release_apply_(alps_handle *h, alps_lane *lane,
+                                 const alps_block *b, const alps_record *r)
+{
+    if (alps_code_(b->zone.codes, b->unit) != ALPS_USED)
+        return ALPS_EINVALID_FREE; // freed by somebody else meanwhile
+    alps_store_(&lane->apply, 1);
+    ALPS_BARRIER_();
+    alps_heap_hold_(lane, b);
+    alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
+    ALPS_BARRIER_();
+    alps_store_(&lane->apply, 0);
+    return ALPS_OK;
+}
+
+/* See alps_release. The block enters the index when the record is retired and
+ * that is on its way: taking the lock makes it complete (x86), or `settle` has
+ * (elsewhere). Otherwise recovery could free the block's next owner. */
+ALPS_CORE_ int alps_publish_release_(alps_handle *h, alps_off *dest,
+                                     const alps_tables *t)
+{
+    alps_block b;
+    alps_record r;
+    if (!h->owner)
+        return ALPS_EREADONLY;
+    memset(&r, 0, sizeof r);
+    r.op = ALPS_OP_RELEASE;
+    r.dest = alps_offset_(h, dest);
+    if (!alps_dest_valid_(h, r.dest))
+        return ALPS_EINVAL;
+    alps_lane *lane = alps_lane_for_(h, r.dest, t);
+    int err = alps_record_begin_(h, &r, ALPS_USED, &b, t);
+    if (!err && r.block) {
+        err = alps_record_write_(h, lane, &r, t);
+        if (!err) {
+            alps_lock_(h, t);
+            err = alps_release_apply_(h, lane, &b, &r);
+            alps_unlock_(h);
+        }
+        if (err) {
+            alps_record_retire_(h, lane, r.seq, t);
+        } else {
+            err = alps_record_end_(h, lane, &b, &r, t);
+            alps_heap_enter_(h, lane, r.block, t);
+        }
+    }
+    alps_lane_leave_(lane);
+    return err;
+}
+
+/* resize.h -- realloc
+ *
+ * In place where the block shrinks, or where the run behind it is free and
+ * long enough; else a new block, a copy, and a free. */
+
+/* Cuts the block at `off` after `units`; the rest is freed as free does it. */
+ALPS_CORE_ int alps_resize_cut_(alps_handle *h, alps_lane *lane, alps_block b,
+                                uint64_t units, const alps_tables *t)
+{
+    int err = ALPS_OK;
+    b.unit += units;
+    alps_off rest = alps_zone_off_(&b.zone, b.unit);
+    alps_lock_(h, t);
+    alps_block_build_(h, &b);
+    alps_heap_hold_(lane, &b);
+    alps_unlock_(h);
+    if (t->policy->durable) {
+        err = alps_codes_flush_(h, &b.zone, b.unit, 0, t);
+        if (!err)
+            err = t->policy->fence(&h->map, t->backend);
+    }
+    alps_heap_enter_(h, lane, rest, t);
+    return err;
+}
+
+/* Takes `more` units off the front of the free run behind the block, as a held
+ * block of their own. ALPS_EFULL where it is not free or too short. Under the
+ * lock. */
+ALPS_FN_ int alps_resize_claim_(alps_handle *h, alps_lane *lane,
+                                const alps_block *next, uint64_t more)
+{
+    const alps_zone *z = &next->zone;
+    alps_block_build_(h, next);
+    if (next->unit >= z->end ||
+        alps_code_(z->codes, next->unit) != ALPS_FREE)
+        return ALPS_EFULL;
+    uint64_t have = alps_run_(z, next->unit)->units;
+    if (alps_run_valid_(z, next->unit, have) && have < more)
+        return ALPS_EFULL;
+    if (!alps_run_valid_(z, next->unit, have) ||
+        !alps_code_inside_(z->codes, next->unit + 1, next->unit + have) ||
+        alps_run_unlink_(h, z, next->unit)) {
+        alps_index_reset_(h);
+        return ALPS_EFULL;
+    }
+    if (have > more) {
+        alps_code_set_(z->codes, next->unit + more, ALPS_FREE);
+        alps_run_insert_(z, next->unit + more, have - more);
+    }
+    alps_heap_hold_(lane, next);
+    return ALPS_OK;
+}
+
+/* Lets the block go on into `more` units behind it. What follows them is
+ * durably a start before the block durably reaches up to it: two fences. */
+ALPS_CORE_ int alps_resize_extend_(alps_handle *h, alps_lane *lane,
+                                   const alps_block *b, uint64_t units,
+                                   uint64_t more, const alps_tables *t)
+{
+    alps_block next = *b;
+    next.unit += units;
+    alps_lock_(h, t);
+    int err = alps_resize_claim_(h, lane, &next, more);
+    alps_unlock_(h);
+    if (!err && t->policy->durable) {
+        err = alps_codes_flush_(h, &b->zone, next.unit, more, t);
+        if (!err)
+            err = t->policy->fence(&h->map, t->backend);
+        if (err)
+            alps_heap_enter_(h, lane, alps_zone_off_(&b->zone, next.unit), t);
+    }
+    if (err)
+        return err;
+    alps_lock_(h, t);
+    alps_code_set_(b->zone.codes, next.unit, ALPS_INSIDE);
+    alps_store_(&lane->held, 0);
+    alps_unlock_(h);
+    if (!t->policy->durable)
+        return ALPS_OK;
+    err = alps_codes_flush_(h, &b->zone, next.unit, 0, t);
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
+
+/* Changes the size of the block in place, or answers ALPS_EFULL. */
+ALPS_CORE_ int alps_resize_in_place_(alps_handle *h, const alps_block *b,
+                                     const alps_request *r,
+                                     const alps_tables *t)
+{
+    uint64_t units = alps_zone_units_(&b->zone, b->unit);
+    if (r->level != b->level)
+        return ALPS_EFULL;
+    if (r->units == units)
+        return ALPS_OK;
+    alps_lane *lane = alps_lane_take_(h, t);
+    int err = r->units < units
+                  ? alps_resize_cut_(h, lane, *b, r->units, t)
+                  : alps_resize_extend_(h, lane, b, units, r->units - units, t);
+    alps_lane_leave_(lane);
+    return err;
+}
+
+/* See alps_realloc. */
+ALPS_CORE_ void *alps_resize_(alps_handle *h, void *p, uint64_t n,
+                              const alps_tables *t)
+{
+    alps_block b;
+    alps_request r;
+    if (!p)
+        return alps_heap_alloc_(h, 1, n, 0, t);
+    int err = alps_request_init_(h, 1, n, ALPS_USED, &r);
+    if (!err && alps_block_at_(h, alps_offset_(h, p), &b) != ALPS_USED)
+        err = ALPS_EINVALID_FREE;
+    if (!err)
+        err = alps_resize_in_place_(h, &b, &r, t);
+    if (!err)
+        return p;
+    if (err != ALPS_EFULL) {
+        h->error = err;
+        return NULL;
+    }
+    uint64_t old = alps_block_size_(&b);
+    void *to = alps_heap_alloc_(h, 1, n, 0, t);
+    if (!to)
+        return NULL;
+    memcpy(to, p, old < n ? old : n);
+    err = t->policy->flush(&h->map, to, old < n ? old : n);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    if (!err)
+        err = alps_heap_free_(h, p, t);
+    if (err)
+        h->error = err;
+    return to;
+}
+
+/* visit.h -- every block, and what they add up to
+ *
+ * Read off the codes, so the answers do not depend on the index, and a region
+ * that is open read-only gives the same ones. */
+
+/* Called for each live block; anything but 0 ends the walk, and is what the
+ * walk answers. It may free the block it is called for. */
+typedef int alps_visit(void *context, void *p, size_t n);
+
+/* Blocks from 2^k bytes up to twice that are counted in class k. */
+#define ALPS_CLASSES 48
+
+/* What a region holds, in bytes unless said. */
+typedef struct alps_statistics {
+    uint64_t size;         /* of the region */
+    uint64_t used;         /* by live blocks, whole granules */
+    uint64_t free;         /* that blocks could take */
+    uint64_t reserved;     /* by reservations */
+    uint64_t largest_free; /* the longest block that would fit now */
+    uint64_t blocks;       /* live ones, a count */
+    uint64_t runs;         /* free ones, a count */
+    uint64_t extents;      /* all; a count */
+    uint64_t heap_extents; /* that hold small blocks; a count */
+    unsigned fragmentation;            /* of free memory: 1 - largest / all,
+                                          in thousandths */
+    uint64_t by_class[ALPS_CLASSES];   /* live blocks by size; counts */
+} alps_statistics;
+
+/* Walks the live blocks of one zone. */
+ALPS_FN_ int alps_visit_zone_(const alps_handle *h, const alps_zone *z,
+                              alps_visit *visit, void *context)
+{
+    uint64_t unit = alps_code_next_(z->codes, z->first, z->end);
+    while (unit < z->end) {
+        uint64_t next = alps_code_next_(z->codes, unit + 1, z->end);
+        int small = z->shift != ALPS_GRANULE_SHIFT && alps_extent_heap_(h, unit);
+        if (!small && alps_code_(z->codes, unit) == ALPS_USED) {
+            int stop = visit(context, z->base + alps_zone_off_(z, unit),
+                             (size_t)((next - unit) << z->shift));
+            if (stop)
+                return stop;
+        }
+        unit = next;
+    }
+    return 0;
+}
+
+/* See alps_each. */
+ALPS_FN_ int alps_visit_all_(const alps_handle *h, alps_visit *visit,
+                             void *context)
+{
+    alps_zone top = alps_zone_top_(h);
+    for (uint64_t extent = 0; extent < top.end; extent++) {
+        if (!alps_extent_heap_(h, extent))
+            continue;
+        alps_zone z = alps_zone_extent_(h, extent);
+        int stop = alps_visit_zone_(h, &z, visit, context);
+        if (stop)
+            return stop;
+    }
+    return alps_visit_zone_(h, &top, visit, context);
+}
+
+/* Adds up one block or run. */
+ALPS_FN_ void alps_stats_add_(alps_statistics *s, unsigned code, uint64_t n)
+{
+    if (code == ALPS_USED) {
+        s->used += n;
+        s->blocks++;
+        s->by_class[alps_high_bit_(n)]++;
+    } else if (code == ALPS_HELD) {
+        s->reserved += n;
+    } else {
+        s->free += n;
+        s->runs++;
+    }
+}
+
+/* Adds up a heap extent; answers its longest free run, in bytes. */
+ALPS_FN_ uint64_t alps_stats_extent_(const alps_handle *h, uint64_t extent,
+                                     alps_statistics *s)
+{
+    alps_zone z = alps_zone_extent_(h, extent);
+    uint64_t run = 0, longest = 0;
+    uint64_t unit = alps_code_next_(z.codes, z.first, z.end);
+    while (unit < z.end) {
+        uint64_t n = alps_zone_units_(&z, unit) << z.shift;
+        unsigned code = alps_code_(z.codes, unit);
+        run = code == ALPS_FREE ? run + n : 0;
+        if (run > longest)
+            longest = run;
+        alps_stats_add_(s, code, n);
+        unit += n >> z.shift;
+    }
+    return longest;
+}
+
+/* See alps_stats. */
+ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
+{
+    alps_zone top = alps_zone_top_(h);
+    uint64_t whole = (1ull << top.shift) - h->at.first * ALPS_GRANULE;
+    uint64_t run = 0;
+    memset(s, 0, sizeof *s);
+    s->size = alps_size_(h);
+    s->extents = top.end;
+    for (uint64_t unit = 0, n; unit < top.end; unit += n) {
+        int empty = 0;
+        n = alps_zone_units_(&top, unit);
+        unsigned code = alps_code_(top.codes, unit);
+        if (alps_extent_heap_(h, unit)) {
+            n = 1;
+            s->heap_extents++;
+            uint64_t longest = alps_stats_extent_(h, unit, s);
+            empty = longest == whole;
+            if (longest > s->largest_free)
+                s->largest_free = longest;
+        } else {
+            alps_stats_add_(s, code, n << top.shift);
+            empty = code == ALPS_FREE;
+        }
+        run = empty ? run + n : 0;
+        if (run << top.shift > s->largest_free)
+            s->largest_free = run << top.shift;
+    }
+    s->fragmentation =
+        s->free <= s->largest_free
+            ? 0
+            : (unsigned)(1000 - s->largest_free * 1000 / s->free);
+}
+
+/* check.h -- every structure against every other
+ *
+ * The codes against themselves, the index against the codes, the reservations
+ * and lanes against both. Nothing is changed and nothing is trusted: a damaged
+ * region gives a longer report, not a crash. O(size of the maps). */
+
+#define ALPS_PROBLEMS 8
+
+/* One thing that is not as it should be. */
+typedef struct alps_problem {
+    int code;         /* ALPS_ECORRUPT, or why it could not be looked at */
+    alps_off off;     /* where */
+    const char *text; /* what */
+} alps_problem;
+
+/* What alps_check found. */
+typedef struct alps_report {
+    uint64_t problems;                 /* how many */
+    alps_problem first[ALPS_PROBLEMS]; /* the first of them */
+    uint64_t blocks, runs, reserved;   /* seen on the way; counts */
+    uint64_t indexed;                  /* free runs that should be indexed */
+} alps_report;
+
+ALPS_FN_ void alps_check_say_(alps_report *r, alps_off off, const char *text)
+{
+    if (r->problems < ALPS_PROBLEMS) {
+        alps_problem *p = &r->first[r->problems];
+        p->code = ALPS_ECORRUPT;
+        p->off = off;
+        p->text = text;
+    }
+    r->problems++;
+}
+
+/* A free run that is indexed: its head, its foot, its neighbours in the bin. */
+ALPS_FN_ void alps_check_run_(const alps_handle *h, const alps_zone *z,
+                              uint64_t unit, uint64_t units, alps_report *r)
+{
+    const alps_run *run = alps_run_(z, unit);
+    alps_off off = alps_zone_off_(z, unit);
+    alps_bin bin = alps_bin_of_(units);
+    r->indexed++;
+    if (run->units != units) {
+        alps_check_say_(r, off, "a free run has another length than its codes");
+        return;
+    }
+    if (*alps_run_foot_(z, unit + units) != off)
+        alps_check_say_(r, off, "the foot of a free run names another head");
+    if (!alps_run_place_(h, z, run->next) ||
+        !alps_run_place_(h, z, run->previous)) {
+        alps_check_say_(r, off, "a free run links to where no run can be");
+        return;
+    }
+    const alps_off *back = &z->index->head[bin.row][bin.column];
+    if (run->previous)
+        back = &((const alps_run *)alps_address_(h, run->previous))->next;
+    if (*back != off)
+        alps_check_say_(r, off, "a free run is not in the bin of its length");
+}
+
+/* The codes of a zone, and whether what is free is indexed if it should be. */
+ALPS_FN_ void alps_check_zone_(const alps_handle *h, const alps_zone *z,
+                               int built, alps_report *r)
+{
+    uint64_t unit = z->first;
+    unsigned before = ALPS_INSIDE;
+    if (!alps_code_inside_(z->codes, 0, z->first))
+        alps_check_say_(r, z->origin, "a code where no block can start");
+    if (alps_code_(z->codes, unit) == ALPS_INSIDE)
+        alps_check_say_(r, z->origin, "the first block has no start");
+    while (unit < z->end) {
+        uint64_t units = alps_zone_units_(z, unit);
+        unsigned code = alps_code_(z->codes, unit);
+        alps_off off = alps_zone_off_(z, unit);
+        r->blocks += code == ALPS_USED;
+        r->runs += code == ALPS_FREE;
+        r->reserved += code == ALPS_HELD;
+        if (built && code == ALPS_FREE && before == ALPS_FREE)
+            alps_check_say_(r, off, "two free runs side by side");
+        if (built && code == ALPS_FREE)
+            alps_check_run_(h, z, unit, units, r);
+        if (built && code == ALPS_HELD && !alps_held_alive_(h, off))
+            alps_check_say_(r, off, "a held block that nobody holds");
+        before = code;
+        unit += units;
+    }
+}
+
+/* The extents: each is free, large, or a heap extent of its own length. */
+ALPS_FN_ void alps_check_extents_(const alps_handle *h, alps_report *r)
+{
+    alps_zone top = alps_zone_top_(h);
+    int live = h->owner != 0;
+    alps_check_zone_(h, &top, live && h->shared->built_top == h->shared->built,
+                     r);
+    for (uint64_t extent = 0; extent < top.end; extent++) {
+        if (!alps_extent_heap_(h, extent))
+            continue;
+        alps_zone z = alps_zone_extent_(h, extent);
+        if (alps_zone_units_(&top, extent) != 1)
+            alps_check_say_(r, z.origin, "a heap extent of several extents");
+        r->blocks--; // it was counted as a block of the zone of extents
+        alps_check_zone_(
+            h, &z, live && alps_extent_(h, extent)->built == h->shared->built,
+            r);
+    }
+}
+
+/* An index: its bits, its heads, and how many runs its bins hold. */
+ALPS_FN_ uint64_t alps_check_index_(const alps_handle *h, const alps_zone *z,
+                                    uint64_t most, alps_report *r)
+{
+    const alps_index *x = z->index;
+    alps_off where = alps_offset_(h, x);
+    uint64_t n = 0;
+    for (unsigned row = 0; row < ALPS_ROWS; row++) {
+        if (!(x->rows >> row & 1) != !x->columns[row])
+            alps_check_say_(r, where, "a row bit differs from its columns");
+        for (unsigned column = 0; column < ALPS_COLUMNS; column++) {
+            alps_off off = x->head[row][column];
+            if (!(x->columns[row] >> column & 1) != !off)
+                alps_check_say_(r, where, "a column bit differs from its bin");
+            for (; off && n <= most; n++) {
+                if (!alps_run_place_(h, z, off)) {
+                    alps_check_say_(r, where, "a bin names no run");
+                    break;
+                }
+                off = ((const alps_run *)alps_address_(h, off))->next;
+            }
+        }
+    }
+    return n;
+}
+
+/* The reservations: each names a held block. The table is looked at only when
+ * it lies where it can. */
+ALPS_FN_ void alps_check_held_(const alps_handle *h, alps_report *r)
+{
+    alps_off off = alps_held_place_(h);
+    unsigned shift = alps_held_shift_(h);
+    if (off >= alps_size_(h) || shift < ALPS_HELD_SHIFT || shift > 40 ||
+        8ull << shift > alps_size_(h) - off) {
+        alps_check_say_(r, h->at.shared, "the table of reservations is lost");
+        return;
+    }
+    const uint64_t *table = alps_held_table_(h);
+    for (uint64_t i = 0; i < 1ull << shift; i++) {
+        alps_block b;
+        alps_off place = (table[i] >> 16) * ALPS_GRANULE;
+        if (table[i] > ALPS_HELD_GONE_ &&
+            alps_block_at_(h, place, &b) != ALPS_HELD)
+            alps_check_say_(r, place, "a reservation of what is not held");
+    }
+}
+
+/* The lanes: no record of an idle lane waits to be redone. */
+ALPS_FN_ void alps_check_lanes_(const alps_handle *h, alps_report *r)
+{
+    for (unsigned i = 0; i < h->at.lane_count; i++) {
+        const alps_lane *lane = &h->lanes[i];
+        if (h->done[i].seq > h->shared->seq)
+            alps_check_say_(r, h->at.done + i * sizeof(alps_done),
+                            "a lane has retired what never was");
+        for (unsigned k = 0; k < ALPS_RING; k++)
+            if (!alps_load_(&lane->lock) &&
+                alps_record_live_(h, i, &lane->ring[k]))
+                alps_check_say_(r, alps_offset_(h, &lane->ring[k]),
+                                "an idle lane has a live record");
+    }
+}
+
+/* See alps_check. */
+ALPS_CORE_ int alps_check_all_(alps_handle *h, alps_report *r,
+                               const alps_tables *t)
+{
+    int live = h->owner != 0;
+    memset(r, 0, sizeof *r);
+    if (live)
+        alps_lock_(h, t);
+    int err = alps_super_check_(h);
+    if (err)
+        alps_check_say_(r, 0, "the superblock is damaged");
+    alps_check_extents_(h, r);
+    if (live) {
+        alps_zone top = alps_zone_top_(h), any = top;
+        any.index = &h->index[ALPS_LEVEL_GRANULE];
+        any.shift = ALPS_GRANULE_SHIFT;
+        uint64_t n = alps_check_index_(h, &any, r->indexed, r);
+        n += alps_check_index_(h, &top, r->indexed, r);
+        if (n != r->indexed)
+            alps_check_say_(r, h->at.index, "the bins hold more or fewer runs");
+        alps_check_held_(h, r);
+        alps_check_lanes_(h, r);
+        alps_unlock_(h);
+    }
+    return r->problems ? ALPS_ECORRUPT : ALPS_OK;
+}
+
+/* describe.h -- what a program got
+ *
+ * A policy may find a medium that keeps less than was hoped, or a machine with
+ * another instruction; the program can read what it is. */
+
+typedef struct alps_description {
+    const char *backend; /* names of the parts */
+    const char *policy;
+    const char *medium;  /* "anon", "shmem", "cache", "fsdax", "devdax" */
+    const char *persist; /* "none", "clflush", "clflushopt", "clwb", "cvac",
+                            "cvap", "eadr", "msync" */
+    uint64_t size, limit, extent; /* bytes */
+    unsigned lanes, processes;    /* how many of each at most */
+    unsigned attached;            /* processes attached now */
+    uint64_t created;             /* nanoseconds since 1970 */
+    uint64_t epoch;               /* openings by a first process, counted */
+    uint8_t uuid[16];
+    char layout[64];              /* the program's name for what it stores */
+} alps_description;
+
+/* See alps_describe. */
+ALPS_FN_ void alps_describe_(const alps_handle *h, alps_description *d,
+                             const alps_tables *t)
+{
+    static const char *const medium[] = { "",      "anon",  "shmem",
+                                          "cache", "fsdax", "devdax" };
+    static const char *const persist[] = { "none", "clflush", "clflushopt",
+                                           "clwb", "cvac",    "cvap",
+                                           "eadr", "msync" };
+    memset(d, 0, sizeof *d);
+    d->backend = t->backend->name;
+    d->policy = t->policy->name;
+    d->medium = h->map.medium < 6 ? medium[h->map.medium] : "";
+    d->persist = h->map.persist < 8 ? persist[h->map.persist] : "";
+    d->size = alps_size_(h);
+    d->limit = h->at.limit;
+    d->extent = 1ull << h->at.extent_shift;
+    d->lanes = h->at.lane_count;
+    d->processes = h->at.slot_count;
+    for (unsigned i = 0; i < h->at.slot_count; i++)
+        d->attached += alps_slot_owner_(h, i) != 0;
+    d->created = h->super->created;
+    d->epoch = h->super->epoch >> 16;
+    memcpy(d->uuid, h->super->uuid, sizeof d->uuid);
+    memcpy(d->layout, h->super->name, sizeof d->layout);
+}
+
+/* Writes back what a zone's used blocks hold. */
+ALPS_CORE_ int alps_sync_extent_(alps_handle *h, uint64_t extent, uint64_t n,
+                                 const alps_tables *t)
+{
+    alps_off off = h->at.heap + (extent << h->at.extent_shift);
+    return t->policy->flush(&h->map, alps_address_(h, off),
+                            n << h->at.extent_shift);
+}
+
+/* See alps_sync. A file is synced whole; lines are written back of the front
+ * and of every extent in use. */
+ALPS_CORE_ int alps_sync_(alps_handle *h, const alps_tables *t)
+{
+    if (!h->owner)
+        return ALPS_EREADONLY;
+    if (!t->policy->durable || h->map.persist == ALPS_PERSIST_MSYNC)
+        return t->backend->sync(&h->map, 0, alps_size_(h));
+    alps_zone top = alps_zone_top_(h);
+    int err = t->policy->flush(&h->map, h->map.base, h->at.heap);
+    for (uint64_t unit = 0, n; !err && unit < top.end; unit += n) {
+        n = alps_zone_units_(&top, unit);
+        if (alps_code_(top.codes, unit) == ALPS_USED)
+            err = alps_sync_extent_(h, unit, n, t);
+    }
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
+
+#endif
+
+#ifndef ALPS_CORE_ONLY
+
+/* select.h -- which backend and which policy this instance has
+ *
+ * Read anew at each include of alps.h. What the program left open is filled
+ * in, what cannot work is refused by name, and the two tables are chosen: as
+ * constant addresses, so that the compiler sees through every call. */
+#ifndef ALPS_NAME
+#  define ALPS_NAME alps
+#endif
+#ifndef ALPS_BACKEND
+#  define ALPS_BACKEND ALPS_FILE
+#endif
+
+/* The backend, and the policy that is natural for it. */
+#if ALPS_BACKEND == ALPS_ANON
+#  define ALPS_BACKEND_TABLE_ &alps_backend_anon_
+#  define ALPS_NATURAL_POLICY_ ALPS_NONE
+#elif ALPS_BACKEND == ALPS_SHMEM
+#  define ALPS_BACKEND_TABLE_ &alps_backend_shmem_
+#  define ALPS_NATURAL_POLICY_ ALPS_NONE
+#elif ALPS_BACKEND == ALPS_FILE
+#  define ALPS_BACKEND_TABLE_ &alps_backend_file_
+#  define ALPS_NATURAL_POLICY_ ALPS_MSYNC
+#elif ALPS_BACKEND == ALPS_PMEM
+#  define ALPS_BACKEND_TABLE_ &alps_backend_pmem_
+#  define ALPS_NATURAL_POLICY_ ALPS_FLUSH
+#elif ALPS_BACKEND == ALPS_USER && defined(ALPS_USER_BACKEND)
+#  define ALPS_BACKEND_TABLE_ &(ALPS_USER_BACKEND)
+#  define ALPS_NATURAL_POLICY_ ALPS_NONE
+#elif ALPS_BACKEND == ALPS_USER
+#  error "alps.h: backend ALPS_USER needs ALPS_USER_BACKEND, the name of your table"
+#  define ALPS_REFUSED_
+#elif ALPS_BACKEND == ALPS_PAGED
+#  error "alps.h: backend ALPS_PAGED is not in this version: ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER are"
+#  define ALPS_REFUSED_
+#elif ALPS_BACKEND == ALPS_DSM
+#  error "alps.h: backend ALPS_DSM is not in this version: ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER are"
+#  define ALPS_REFUSED_
+#else
+#  error "alps.h: ALPS_BACKEND is none of ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER"
+#  define ALPS_REFUSED_
+#endif
+
+#if !defined(ALPS_POLICY) && !defined(ALPS_REFUSED_)
+#  define ALPS_POLICY ALPS_NATURAL_POLICY_
+#endif
+
+/* The policy. After a refusal nothing more is looked at: one mistake, one
+ * message. */
+#ifdef ALPS_REFUSED_
+#elif ALPS_POLICY == ALPS_NONE
+#  define ALPS_POLICY_TABLE_ &alps_policy_none_
+#elif ALPS_POLICY == ALPS_FLUSH
+#  define ALPS_POLICY_TABLE_ &alps_policy_flush_
+#elif ALPS_POLICY == ALPS_FENCE
+#  define ALPS_POLICY_TABLE_ &alps_policy_fence_
+#elif ALPS_POLICY == ALPS_MSYNC
+#  define ALPS_POLICY_TABLE_ &alps_policy_msync_
+#elif ALPS_POLICY == ALPS_USER && defined(ALPS_USER_POLICY)
+#  define ALPS_POLICY_TABLE_ &(ALPS_USER_POLICY)
+#elif ALPS_POLICY == ALPS_USER
+#  error "alps.h: policy ALPS_USER needs ALPS_USER_POLICY, the name of your table"
+#  define ALPS_REFUSED_
+#elif ALPS_POLICY != ALPS_CHECKPOINT
+#  error "alps.h: ALPS_POLICY is none of ALPS_NONE, ALPS_FLUSH, ALPS_FENCE, ALPS_MSYNC and ALPS_USER"
+#  define ALPS_REFUSED_
+#elif ALPS_BACKEND == ALPS_FILE || ALPS_BACKEND == ALPS_USER
+#  error "alps.h: policy ALPS_CHECKPOINT is not in this version: ALPS_NONE, ALPS_FLUSH, ALPS_FENCE, ALPS_MSYNC and ALPS_USER are"
+#  define ALPS_REFUSED_
+#endif
+
+/* The pair. A policy of the program's own goes with every backend, a backend
+ * of its own with every policy. */
+#ifdef ALPS_REFUSED_
+#elif ALPS_POLICY == ALPS_USER || ALPS_BACKEND == ALPS_USER
+#elif ALPS_BACKEND == ALPS_ANON
+#  if ALPS_POLICY != ALPS_NONE
+#    error "alps.h: backend ALPS_ANON goes with policy ALPS_NONE"
+#    define ALPS_REFUSED_
+#  endif
+#elif ALPS_BACKEND == ALPS_SHMEM
+#  if ALPS_POLICY != ALPS_NONE && ALPS_POLICY != ALPS_FLUSH
+#    error "alps.h: backend ALPS_SHMEM goes with policy ALPS_NONE or ALPS_FLUSH"
+#    define ALPS_REFUSED_
+#  endif
+#elif ALPS_BACKEND == ALPS_FILE
+#  if ALPS_POLICY != ALPS_NONE && ALPS_POLICY != ALPS_MSYNC
+#    error "alps.h: backend ALPS_FILE goes with policy ALPS_NONE or ALPS_MSYNC"
+#    define ALPS_REFUSED_
+#  endif
+#elif ALPS_BACKEND == ALPS_PMEM
+#  if ALPS_POLICY != ALPS_NONE && ALPS_POLICY != ALPS_FLUSH && \
+      ALPS_POLICY != ALPS_FENCE && ALPS_POLICY != ALPS_MSYNC
+#    error "alps.h: backend ALPS_PMEM goes with policy ALPS_NONE, ALPS_FLUSH, ALPS_FENCE or ALPS_MSYNC"
+#    define ALPS_REFUSED_
+#  endif
+#endif
+
+/* A table that nobody will ask is a choice that was not made. */
+#ifdef ALPS_REFUSED_
+#elif defined(ALPS_USER_BACKEND) && ALPS_BACKEND != ALPS_USER
+#  error "alps.h: ALPS_USER_BACKEND goes with backend ALPS_USER"
+#  define ALPS_REFUSED_
+#elif defined(ALPS_USER_POLICY) && ALPS_POLICY != ALPS_USER
+#  error "alps.h: ALPS_USER_POLICY goes with policy ALPS_USER"
+#  define ALPS_REFUSED_
+#endif
+
+/* Any table does where the compiler goes on after the refusal: it should find
+ * nothing else to complain about. */
+#ifdef ALPS_REFUSED_
+#  undef ALPS_BACKEND_TABLE_
+#  undef ALPS_POLICY_TABLE_
+#  define ALPS_BACKEND_TABLE_ &alps_backend_anon_
+#  define ALPS_POLICY_TABLE_ &alps_policy_none_
+#endif
+
+/* instance.h -- the public functions, under the name of this instance
+ *
+ * Each hands the tables of its instance, a constant, to a function of the core
+ * that is inlined here: what is left is direct calls and the policy's own
+ * instructions. Unless said otherwise every function may be called from any
+ * thread of any attached process at once, and answers 0 or a negative code for
+ * alps_strerror. */
+#define ALPS_PASTE_(a, b) a##_##b
+#define ALPS_PASTE2_(a, b) ALPS_PASTE_(a, b)
+#define ALPS_(word) ALPS_PASTE2_(ALPS_NAME, word)
+
+/* A region that this process has open. Zeroed, it is closed. */
+typedef struct ALPS_(heap) {
+    alps_handle core;
+} ALPS_(heap);
+
+typedef alps_options ALPS_(options);
+typedef alps_off ALPS_(off);
+typedef alps_statistics ALPS_(statistics);
+typedef alps_report ALPS_(report);
+typedef alps_description ALPS_(description);
+typedef alps_visit ALPS_(visit);
+
+ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t units,
+                            uint64_t level);
+
+static const alps_tables ALPS_(tables_) __attribute__((unused)) = {
+    ALPS_BACKEND_TABLE_,
+    ALPS_POLICY_TABLE_,
+    ALPS_(slow_),
+};
+
+/* What seldom happens: a lock that is held by another, perhaps dead; an index
+ * that has run out; no lane free. */
+ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t units,
+                            uint64_t level)
+{
+    return alps_slow_path_(h, what, units, level, &ALPS_(tables_));
+}
+
+/* Opens the region at `path`, or makes it; `o` may be NULL (open or create,
+ * 64 MiB). `path` is a file (file, pmem), a device (pmem), a name (shmem; NULL:
+ * one without a name), or nothing (anon). After a crash this redoes at most one
+ * operation a lane; the heap is rebuilt as it is used. On failure `h` is
+ * closed, and an existing medium is as it was: ALPS_ENOENT, ALPS_EEXIST,
+ * ALPS_EACCES, ALPS_EFORMAT (foreign), ALPS_EVERSION, ALPS_ECORRUPT,
+ * ALPS_EUNFINISHED, ALPS_ETRUNCATED, ALPS_ELAYOUT, ALPS_EBUSY (open with
+ * another policy, or ALPS_TRUNCATE while open), ALPS_ENOSPC, ALPS_ENOTPMEM,
+ * ALPS_EPROCESSES, ALPS_ERECOVER. One thread per handle at a time. */
+static inline __attribute__((unused)) int
+ALPS_(open)(ALPS_(heap) *h, const char *path, const alps_options *o)
+{
+    return alps_region_open_(&h->core, path, o, &ALPS_(tables_));
+}
+
+/* Closes the region for this process and gives its reservations back. What
+ * alloc, free, publish and release did is durable already; so is, under msync,
+ * what the program stored. No other thread may use the handle. */
+static inline __attribute__((unused)) int ALPS_(close)(ALPS_(heap) *h)
+{
+    int err = ALPS_OK;
+    if (h->core.owner && h->core.map.persist == ALPS_PERSIST_MSYNC)
+        err = alps_sync_(&h->core, &ALPS_(tables_));
+    int last = alps_region_close_(&h->core, &ALPS_(tables_));
+    return err ? err : last;
+}
+
+/* Makes the region `size` bytes long, in place; every attached process sees
+ * it. A smaller size changes nothing. ALPS_ELIMIT, ALPS_ENOSPC. */
+static inline __attribute__((unused)) int ALPS_(grow)(ALPS_(heap) *h,
+                                                      uint64_t size)
+{
+    return alps_region_grow_(&h->core, size, &ALPS_(tables_));
+}
+
+/* Removes a region. ALPS_EBUSY while any process has it open. */
+static inline __attribute__((unused)) int ALPS_(remove)(const char *path)
+{
+    return ALPS_(tables_).backend->remove(path);
+}
+
+/* The program's static area: `n` <= ALPS_ROOT_SIZE bytes, zeroed when the
+ * region was made, always the same ones. NULL if `n` is more. */
+static inline __attribute__((unused)) void *ALPS_(root)(ALPS_(heap) *h,
+                                                        size_t n)
+{
+    if (n > ALPS_ROOT_SIZE) {
+        h->core.error = ALPS_EINVAL;
+        return NULL;
+    }
+    return h->core.map.base + ALPS_PAGE;
+}
+
+/* Makes everything so far durable, the program's own stores included. Not
+ * atomic: after a crash in it, some of them are. O(region) under flush. */
+static inline __attribute__((unused)) int ALPS_(sync)(ALPS_(heap) *h)
+{
+    return alps_sync_(&h->core, &ALPS_(tables_));
+}
+
+/* The address of `off`; NULL for null and for what cannot be one. O(1). */
+static inline __attribute__((unused)) void *ALPS_(at)(const ALPS_(heap) *h,
+                                                      alps_off off)
+{
+    return off < alps_size_(&h->core) ? alps_ptr_get_(&h->core.map, off) : NULL;
+}
+
+/* The offset of `p`, which is NULL or an address in the region. O(1). */
+static inline __attribute__((unused)) alps_off
+ALPS_(off_of)(const ALPS_(heap) *h, const void *p)
+{
+    return alps_ptr_off_(&h->core.map, p);
+}
+
+/* Allocates `n` bytes, 64-byte aligned, contents undefined; `n` == 0 gives a
+ * unique object. NULL and a code in alps_error: ALPS_EFULL, ALPS_EINVAL (more
+ * than any region holds), ALPS_EREADONLY. Under a durable policy the block is
+ * durably allocated on return (one fence; above half an extent two): a crash
+ * before the program's own link is durable leaks it; see alps_reserve.
+ * O(1) but for the first touch of an extent. */
+static inline __attribute__((unused)) void *ALPS_(alloc)(ALPS_(heap) *h,
+                                                         size_t n)
+{
+    return alps_heap_alloc_(&h->core, 1, n, 0, &ALPS_(tables_));
+}
+
+/* The same, zeroed; the zeroes are durable as well, in the same fence. */
+static inline __attribute__((unused)) void *ALPS_(zalloc)(ALPS_(heap) *h,
+                                                          size_t n)
+{
+    return alps_heap_alloc_(&h->core, 1, n, 1, &ALPS_(tables_));
+}
+
+/* The same, aligned to `align` bytes in every mapping: a power of two, at most
+ * the size of an extent (else ALPS_EINVAL). */
+static inline __attribute__((unused)) void *
+ALPS_(alloc_aligned)(ALPS_(heap) *h, size_t align, size_t n)
+{
+    return alps_heap_alloc_(&h->core, align, n, 0, &ALPS_(tables_));
+}
+
+/* Changes the size of the block at `p` (NULL: allocates), in place where it
+ * shrinks or the memory behind it is free; else it moves, and a crash between
+ * that and the program's own link leaves the old block freed. NULL and a code
+ * in alps_error when it fails; the block is then as it was. */
+static inline __attribute__((unused)) void *
+ALPS_(realloc)(ALPS_(heap) *h, void *p, size_t n)
+{
+    return alps_resize_(&h->core, p, n, &ALPS_(tables_));
+}
+
+/* Frees the block at `p`, or gives this process's reservation back; NULL is
+ * fine. Durable on return (one fence). A double, wild or interior free is
+ * ALPS_EINVALID_FREE, the reservation of another process ALPS_EOWNER, and
+ * nothing is changed. What named the block must be durably gone before. O(1). */
+static inline __attribute__((unused)) int ALPS_(free)(ALPS_(heap) *h, void *p)
+{
+    return alps_heap_free_(&h->core, p, &ALPS_(tables_));
+}
+
+/* Bytes that the block at `p` has; 0 if it is none. No lock. */
+static inline __attribute__((unused)) size_t
+ALPS_(usable)(const ALPS_(heap) *h, const void *p)
+{
+    return (size_t)alps_heap_usable_(&h->core, p);
+}
+
+/* Reserves `n` bytes: memory to fill and then publish. Nothing is written back
+ * and no fence is spent; a crash gives it back, and so does the death of this
+ * process. NULL and a code in alps_error. O(1). */
+static inline __attribute__((unused)) void *ALPS_(reserve)(ALPS_(heap) *h,
+                                                           size_t n)
+{
+    return alps_publish_reserve_(&h->core, n, &ALPS_(tables_));
+}
+
+/* In one step, whatever crashes: the reservation `p` is allocated, its contents
+ * are durable, and `*dest` (in the region, 8-aligned) is its offset. Two
+ * fences, three above ALPS_SUM_MAX bytes. `*dest` is the caller's alone until
+ * this returns: guard it with the lock that guards the structure. ALPS_EOWNER,
+ * ALPS_EINVALID_FREE (not a reservation), ALPS_EINVAL. */
+static inline __attribute__((unused)) int
+ALPS_(publish)(ALPS_(heap) *h, alps_off *dest, void *p)
+{
+    return alps_publish_(&h->core, dest, p, &ALPS_(tables_));
+}
+
+/* Gives the reservation `p` back. Costs nothing durable. */
+static inline __attribute__((unused)) int ALPS_(cancel)(ALPS_(heap) *h,
+                                                        void *p)
+{
+    if (!h->core.owner)
+        return ALPS_EREADONLY;
+    return alps_heap_cancel_(&h->core, alps_offset_(&h->core, p),
+                             &ALPS_(tables_));
+}
+
+/* In one step, whatever crashes: the block that `*dest` names is freed, and
+ * `*dest` is null. Two fences. Null already: nothing. `*dest` is the caller's
+ * alone, as for publish. */
+static inline __attribute__((unused)) int ALPS_(release)(ALPS_(heap) *h,
+                                                         alps_off *dest)
+{
+    return alps_publish_release_(&h->core, dest, &ALPS_(tables_));
+}
+
+/* Ends the part of processes that have died: what one was carrying out is
+ * completed, its reservations come back. Happens by itself when a lock or a
+ * lane of a dead process is met, at open, at close, and before ALPS_EFULL. A
+ * program that takes over a lock of its own from a dead process calls it
+ * before it touches what that lock guards. */
+static inline __attribute__((unused)) int ALPS_(reap)(ALPS_(heap) *h)
+{
+    return alps_reap_now_(&h->core, &ALPS_(tables_));
+}
+
+/* The program's own stores to [p, p + n) are durable after the next fence. */
+static inline __attribute__((unused)) int
+ALPS_(flush)(ALPS_(heap) *h, const void *p, size_t n)
+{
+    return h->core.owner ? ALPS_(tables_).policy->flush(&h->core.map, p, n)
+                         : ALPS_EREADONLY;
+}
+
+/* What this thread flushed before is durable on return. */
+static inline __attribute__((unused)) int ALPS_(fence)(ALPS_(heap) *h)
+{
+    return h->core.owner ? ALPS_(tables_).policy->fence(
+                               &h->core.map, ALPS_(tables_).backend)
+                         : ALPS_EREADONLY;
+}
+
+/* Both. */
+static inline __attribute__((unused)) int
+ALPS_(persist)(ALPS_(heap) *h, const void *p, size_t n)
+{
+    int err = ALPS_(flush)(h, p, n);
+    return err ? err : ALPS_(fence)(h);
+}
+
+/* Calls `visit` for every live block, in the order of places, small ones
+ * first. It may free the block it is called for. No lock: what other threads
+ * do meanwhile may be seen or not. O(size of the maps). */
+static inline __attribute__((unused)) int
+ALPS_(each)(ALPS_(heap) *h, alps_visit *visit, void *context)
+{
+    return alps_visit_all_(&h->core, visit, context);
+}
+
+/* Checks every structure against every other; `r` may be NULL. ALPS_ECORRUPT
+ * and a report when something is wrong. Never changes anything. Holds the lock
+ * meanwhile. O(size of the maps). */
+static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) *h,
+                                                       alps_report *r)
+{
+    alps_report own;
+    return alps_check_all_(&h->core, r ? r : &own, &ALPS_(tables_));
+}
+
+/* Adds up what the region holds. No lock. O(size of the maps). */
+static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) *h,
+                                                       alps_statistics *s)
+{
+    alps_stats_all_(&h->core, s);
+    return ALPS_OK;
+}
+
+/* What this instance and this medium turned out to be. */
+static inline __attribute__((unused)) int
+ALPS_(describe)(ALPS_(heap) *h, alps_description *d)
+{
+    alps_describe_(&h->core, d, &ALPS_(tables_));
+    return ALPS_OK;
+}
+
+/* The code of the last allocation of this handle that failed, in any thread. */
+static inline __attribute__((unused)) int ALPS_(error)(const ALPS_(heap) *h)
+{
+    return __atomic_load_n(&h->core.error, __ATOMIC_RELAXED);
+}
+
+/* The text of a code. Never NULL. */
+static inline __attribute__((unused)) const char *ALPS_(strerror)(int code)
+{
+    return alps_error_text_(code);
+}
+
+#undef ALPS_
+#undef ALPS_PASTE2_
+#undef ALPS_PASTE_
+
+#endif
+
+/* unselect.h -- the choices are forgotten
+ *
+ * The end of each include: the next one, in the same unit, starts from
+ * nothing and may choose otherwise. */
+#undef ALPS_NAME
+#undef ALPS_BACKEND
+#undef ALPS_POLICY
+#undef ALPS_USER_BACKEND
+#undef ALPS_USER_POLICY
+#undef ALPS_CORE_ONLY
+#undef ALPS_BACKEND_TABLE_
+#undef ALPS_POLICY_TABLE_
+#undef ALPS_NATURAL_POLICY_
+#undef ALPS_REFUSED_

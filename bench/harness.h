@@ -1,0 +1,151 @@
+/* harness.h -- the clock, the dice and the threads of the benchmarks
+ *
+ * What every workload in loads.h needs, and nothing that knows an allocator.
+ * Plain C that is also C++, since one of the peers is C++. */
+#pragma once
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BENCH_THREADS 2
+#define BENCH_NOT_OFFERED 3 /* exit status: the peer has no such operation */
+
+/* How much is done. `quick` is for a smoke test; its figures mean little. */
+typedef struct bench_scale {
+    double pair_seconds;   /* how long one measurement of pairs lasts */
+    unsigned objects;      /* of rand1m */
+    uint64_t churn;        /* operations of churn */
+    double link_seconds;   /* how long one measurement of link lasts */
+    unsigned open_objects; /* the most live objects of open */
+    unsigned opens;        /* openings of each kind, their median is taken */
+} bench_scale;
+
+static const bench_scale bench_full = {0.06, 1000000, 10000000, 0.15,
+                                       10000000, 7};
+static const bench_scale bench_quick = {0.01, 100000, 300000, 0.03,
+                                        100000, 5};
+
+/* Ends the program with what went wrong. What it made in the directory it was
+ * given is removed by run.sh, as after a crash. */
+__attribute__((noreturn, cold, format(printf, 1, 2)))
+static void bench_die(const char *why, ...)
+{
+    va_list arguments;
+    va_start(arguments, why);
+    fputs("bench: ", stderr);
+    vfprintf(stderr, why, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    exit(1);
+}
+
+static inline double bench_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static inline void bench_report(const char *metric, double value)
+{
+    printf("%s %.6g\n", metric, value);
+    fflush(stdout);
+}
+
+/* The compiler may not look through `p`: neither leave out the pair of an
+ * allocation and its free, nor forget what was stored. */
+static inline void bench_keep(void *p)
+{
+    __asm__ volatile("" : : "g"(p) : "memory");
+}
+
+/* splitmix64: the same numbers in every run. */
+static inline uint64_t bench_random(uint64_t *state)
+{
+    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static inline unsigned bench_below(uint64_t *state, unsigned n)
+{
+    return (unsigned)((bench_random(state) >> 32) * n >> 32);
+}
+
+/* Zeroed and touched memory that is no allocator's, so that the harness
+ * neither warms nor measures one. */
+static inline void *bench_memory(size_t n)
+{
+    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (p == MAP_FAILED)
+        bench_die("no memory for the harness");
+    return p;
+}
+
+/* Memory of the harness that a child shares with its parent. */
+static inline void *bench_shared(size_t n)
+{
+    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (p == MAP_FAILED)
+        bench_die("no memory for the harness");
+    return p;
+}
+
+/* The field `name` of /proc/self/status, in bytes. */
+static inline double bench_status(const char *name)
+{
+    char line[256];
+    double kib = -1;
+    FILE *f = fopen("/proc/self/status", "r");
+    if (!f)
+        bench_die("/proc/self/status cannot be read");
+    while (fgets(line, sizeof line, f))
+        if (strncmp(line, name, strlen(name)) == 0)
+            sscanf(line + strlen(name), ": %lf", &kib);
+    fclose(f);
+    if (kib < 0)
+        bench_die("/proc/self/status has no %s", name);
+    return kib * 1024;
+}
+
+static inline int bench_ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static inline double bench_median(double *value, unsigned n)
+{
+    qsort(value, n, sizeof *value, bench_ascending);
+    return n % 2 ? value[n / 2] : (value[n / 2 - 1] + value[n / 2]) / 2;
+}
+
+/* Runs `body(context)` in a child and answers how it ended, as of waitpid. A
+ * child of its own maps nothing yet and can die without us. */
+static inline int bench_in_child(void (*body)(void *), void *context)
+{
+    int status;
+    pid_t child;
+    fflush(stdout);
+    child = fork();
+    if (child < 0)
+        bench_die("no child process");
+    if (child == 0) {
+        body(context);
+        _exit(0);
+    }
+    if (waitpid(child, &status, 0) != child)
+        bench_die("lost a child process");
+    return status;
+}

@@ -1,0 +1,83 @@
+# bench/rules.mk -- building and running the benchmarks
+#
+# Each peer is a program of its own, so that libraries which replace malloc do
+# not meet. A peer whose package is not installed is left out, with a line that
+# names the package.
+
+BENCH = build/bench
+BENCH_FLAGS = -O2 -DNDEBUG $(WARNINGS) -I. -pthread
+
+BENCH_MALLOCS = glibc jemalloc mimalloc tcmalloc
+BENCH_ALPS = alps_none alps_shmem alps_flush alps_msync
+BENCH_PEERS = $(BENCH_MALLOCS) memkind boost pmemobj pmemobj_msync \
+	bare bare_store $(BENCH_ALPS)
+
+bench_glibc = -DPEER_LIBRARY='"libc.so"'
+bench_jemalloc = -DPEER_LIBRARY='"jemalloc"' -ljemalloc
+bench_mimalloc = -DPEER_LIBRARY='"mimalloc"' -lmimalloc
+bench_tcmalloc = -DPEER_LIBRARY='"tcmalloc"' -ltcmalloc_minimal
+bench_memkind = -lmemkind
+bench_pmemobj = -DPEER_FORCE='"1"' -lpmemobj
+bench_pmemobj_msync = -DPEER_FORCE='"0"' -DPEER_LINKS=16 -lpmemobj
+bench_bare = -DBARE_STREAM=1
+bench_bare_store = -DBARE_STREAM=0
+bench_alps_none = -DBENCH_BACKEND=ALPS_ANON -DBENCH_POLICY=ALPS_NONE \
+	-DBENCH_DURABLE=0 -DBENCH_SHMEM=0 -DBENCH_REOPENS=0
+bench_alps_shmem = -DBENCH_BACKEND=ALPS_SHMEM -DBENCH_POLICY=ALPS_NONE \
+	-DBENCH_DURABLE=0 -DBENCH_SHMEM=1 -DBENCH_REOPENS=1
+bench_alps_flush = -DBENCH_BACKEND=ALPS_PMEM -DBENCH_POLICY=ALPS_FLUSH \
+	-DBENCH_DURABLE=1 -DBENCH_SHMEM=0 -DBENCH_REOPENS=1
+bench_alps_msync = -DBENCH_BACKEND=ALPS_FILE -DBENCH_POLICY=ALPS_MSYNC \
+	-DBENCH_DURABLE=1 -DBENCH_SHMEM=0 -DBENCH_REOPENS=1 -DBENCH_LINKS=16
+
+# What a peer needs besides the compiler: a header, and the package with it.
+bench_needs_jemalloc = jemalloc/jemalloc.h libjemalloc-dev
+bench_needs_mimalloc = mimalloc.h libmimalloc-dev
+bench_needs_tcmalloc = gperftools/tcmalloc.h libgoogle-perftools-dev
+bench_needs_memkind = memkind.h libmemkind-dev
+bench_needs_boost = boost/interprocess/managed_mapped_file.hpp libboost-dev
+bench_needs_pmemobj = libpmemobj.h libpmemobj-dev
+bench_needs_pmemobj_msync = $(bench_needs_pmemobj)
+
+BENCH_PROGRAMS = $(BENCH_PEERS:%=$(BENCH)/%)
+bench_name = $(notdir $@)
+bench_source = $(filter %.c %.cpp,$^)
+bench_wants = $(bench_needs_$(bench_name))
+bench_cc = $(if $(filter %.cpp,$(bench_source)),$(CXX) -std=gnu++11,$(CC) $(C11))
+
+$(BENCH_MALLOCS:%=$(BENCH)/%): bench/malloc.c
+$(BENCH_ALPS:%=$(BENCH)/%): bench/alps.c
+$(BENCH)/memkind: bench/memkind.c
+$(BENCH)/boost: bench/boost.cpp
+$(BENCH)/pmemobj $(BENCH)/pmemobj_msync: bench/pmemobj.c
+$(BENCH)/bare $(BENCH)/bare_store: bench/bare.c
+$(BENCH_ALPS:%=$(BENCH)/%) $(BENCH)/counts: alps.h
+
+$(BENCH_PROGRAMS): bench/loads.h bench/harness.h bench/rules.mk
+	@mkdir -p $(BENCH)
+	@if printf '%s\n' $(patsubst %,'#include <%>',$(firstword $(bench_wants))) \
+	    | $(bench_cc) -x $(if $(filter %.cpp,$(bench_source)),c++,c) -E - \
+	      >/dev/null 2>&1; then \
+	    echo "$(bench_cc) -o $@"; \
+	    $(bench_cc) $(BENCH_FLAGS) $(bench_source) -o $@ \
+	        -Wl,--no-as-needed $(bench_$(bench_name)) -ldl; \
+	else \
+	    rm -f $@; \
+	    echo "bench: $(bench_name) is left out:" \
+	        "$(firstword $(bench_wants)) is not installed" \
+	        "(Debian: $(lastword $(bench_wants)))"; \
+	fi
+
+$(BENCH)/counts: bench/counts.c bench/rules.mk
+	@mkdir -p $(BENCH)
+	$(CC) $(C11) $(BENCH_FLAGS) $< -o $@
+
+.PHONY: bench bench-quick bench-counts
+bench: $(BENCH_PROGRAMS) $(BENCH)/counts ## measures alps.h beside its peers: a table, pictures
+	@sh bench/run.sh $(BENCH) full $(BENCH_PEERS)
+
+bench-quick: $(BENCH_PROGRAMS) $(BENCH)/counts ## the same as a smoke test: its figures mean little
+	@sh bench/run.sh $(BENCH) quick $(BENCH_PEERS)
+
+bench-counts: $(BENCH_PROGRAMS) $(BENCH)/counts ## fences, lines, instructions of each operation, exactly
+	@sh bench/counts.sh $(BENCH) $(BENCH_PEERS)

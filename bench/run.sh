@@ -1,0 +1,91 @@
+#!/bin/sh
+# run.sh -- measures every peer that was built, round by round
+#
+# usage: sh bench/run.sh DIRECTORY-OF-PROGRAMS full|quick PEER...
+#
+# The peers take turns within a round, so that noise of the machine hits all
+# of them alike; report.awk takes the medians over the rounds. What the peers
+# make is in two directories of our own, one on tmpfs and one on disk, which are
+# removed whatever happens.
+set -u
+build=$1 scale=$2
+shift 2
+here=$(dirname "$0")
+results=$build/results.txt
+status=0
+
+case $scale in
+full) rounds=5 bound=480 quick= ;;
+quick) rounds=1 bound=40 quick=quick ;;
+*) echo "bench: neither full nor quick: $scale" >&2; exit 2 ;;
+esac
+
+memory=$(mktemp -d /dev/shm/alps-bench.XXXXXX) || exit 1
+disk=$(mktemp -d "$build/disk.XXXXXX") || exit 1
+clean_up() { rm -rf "$memory" "$memory"-* "$disk"; }
+trap clean_up EXIT
+trap 'exit 130' INT TERM HUP
+
+# One peer, one load; a failure is said and remembered, and the others go on.
+measure() {
+    peer=$1 load=$2
+    where=$memory force=1
+    case $peer in *_msync) where=$disk force=0 ;; esac
+    PMEM_IS_PMEM_FORCE=$force timeout -k 5 "$limit" \
+        "$build/$peer" "$load" "$where" $quick >"$build/output.txt"
+    answer=$?
+    rm -rf "$memory"/* "$memory"-* "$disk"/*
+    case $answer in
+    0) awk -v peer="$peer" '{
+            slow = peer ~ /_msync$/  # a metric of its own, in microseconds
+            print peer, slow ? $1 "_msync" : $1, slow ? $2 / 1000 : $2
+        }' "$build/output.txt" >>"$results" ;;
+    3) ;;
+    124) echo "bench: $peer: $load took more than $limit seconds" >&2 ;;
+    *)
+        echo "bench: $peer: $load failed (status $answer)" >&2
+        status=1
+        ;;
+    esac
+}
+
+# The loads of a peer. Through msync only link is measured: the others do not
+# wait for the medium, or wait far too often.
+round() {
+    for load in "$@"; do
+        for peer in $peers; do
+            case $peer-$load in
+            *_msync-link) measure "$peer" link ;;
+            *_msync-*) ;;
+            *) measure "$peer" "$load" ;;
+            esac
+        done
+    done
+}
+
+peers=
+for peer in "$@"; do
+    [ -x "$build/$peer" ] && peers="$peers $peer"
+done
+
+: >"$results"
+limit=60
+start=$(date +%s)
+echo "bench: $scale, at most $rounds rounds:$peers"
+for round in $(seq "$rounds"); do
+    round pairs rand1m link churn
+    took=$(($(date +%s) - start))
+    if [ "$round" -lt "$rounds" ] &&
+        [ $((took + took / round)) -gt "$bound" ]; then
+        echo "bench: stopped after round $round: $took seconds have gone by"
+        break
+    fi
+done
+round open  # repeats itself
+
+awk -v svg="$build" -f "$here/report.awk" "$here/metrics.txt" "$results" \
+    >"$build/report.txt" || status=1
+cat "$build/report.txt"
+sh "$here/counts.sh" "$build" "$@" || status=1
+echo "bench: the table is $build/report.txt, the pictures are $build/*.svg"
+exit $status

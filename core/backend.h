@@ -1,0 +1,124 @@
+/* backend.h -- the contract between the core and the place where bytes live
+ *
+ * A backend opens one medium, sizes it, maps it, and says who else has it
+ * open. It knows nothing of regions or heaps: the core tells it how many bytes
+ * it wants and reads them. A backend part ends in one `static const` table. */
+#pragma once
+#include "error.h"
+
+/* Flags of alps_options. With no options at all a region is opened, or
+ * created where there is none. */
+#define ALPS_CREATE 1u    /* create the region where there is none */
+#define ALPS_EXCLUSIVE 2u /* with ALPS_CREATE: there must be none */
+#define ALPS_TRUNCATE 4u  /* discard what is there and make the region anew */
+#define ALPS_READ_ONLY 8u /* map it PROT_READ and never write to it */
+#define ALPS_STRICT 16u   /* refuse a medium that cannot keep the promise */
+
+/* How a region is opened. All zero asks for the defaults. */
+typedef struct alps_options {
+    uint64_t size;      /* bytes of a new region; 0: 64 MiB */
+    uint64_t limit;     /* bytes it may grow to; 0: 2^18 extents; at most 2^47 */
+    unsigned flags;     /* ALPS_CREATE ...; with no options: ALPS_CREATE */
+    unsigned mode;      /* permission bits of a new file; 0: 0600 */
+    const char *layout; /* the program's name for what it stores, stored with a
+                           new region and compared at open; NULL: any; at most
+                           63 bytes */
+    uint64_t extent;    /* bytes of an extent of a new region: a power of two
+                           from 4 KiB to 1 GiB; 0: by size, up to 4 MiB */
+    unsigned lanes;     /* publishes under way at once; 0: 64; at most 1024 */
+    unsigned processes; /* processes attached at once; 0: 256; at most 4096 */
+} alps_options;
+
+/* What the mapping turned out to be: who survives what depends on it. */
+enum {
+    ALPS_MEDIUM_ANON = 1,  /* memory of this process */
+    ALPS_MEDIUM_SHMEM = 2, /* shared memory: outlives processes */
+    ALPS_MEDIUM_CACHE = 3, /* a file behind the page cache: needs msync */
+    ALPS_MEDIUM_FSDAX = 4, /* a file mapped with MAP_SYNC: flush is enough */
+    ALPS_MEDIUM_DEVDAX = 5 /* a device: flush is enough, no file operations */
+};
+
+/* Ranges that msync will write, page numbers [from, to). */
+#define ALPS_GATHER_MAX 32
+typedef struct alps_gather {
+    uint64_t lock; /* 0, or 1 while a thread works here */
+    unsigned n;
+    struct {
+        uint64_t from, to;
+    } range[ALPS_GATHER_MAX];
+} alps_gather;
+
+/* One open medium, inside the handle. The core reads it; backend and policy
+ * fill it in. */
+typedef struct alps_map {
+    unsigned char *base;  /* address of offset 0; NULL while not mapped */
+    uint64_t length;      /* bytes of the medium; 0: just created or empty */
+    uint64_t size;        /* bytes mapped and usable */
+    uint64_t reserved;    /* bytes of address range held from `base` on: the
+                             region can grow in place up to here */
+    uint64_t align;       /* the medium's own alignment of lengths, or 1 */
+    uint64_t always_off;  /* a range that every fence of msync includes: the */
+    uint64_t always_n;    /* retire words of all lanes, see lane.h */
+    int fd;               /* the open file, or -1 */
+    unsigned flags;       /* the flags of the open */
+    unsigned medium;      /* ALPS_MEDIUM_... */
+    unsigned fixed;       /* 1: the length of the medium cannot be changed */
+    unsigned persist;     /* how the policy writes back: see policy.h */
+    alps_gather gather;   /* of policy msync */
+    void *user;           /* of a backend of the program's own */
+} alps_map;
+
+/* Asks `leased` for any lease at all. */
+#define ALPS_LEASE_ANY (~0u)
+
+/* The table a backend fills. Every function answers 0 or a code; none prints,
+ * none exits. `m` is zeroed but for `flags`, and `fd` is -1, before `open`. */
+typedef struct alps_backend {
+    const char *name;
+
+    /* Opens the medium at `path`, or creates it (flags), and enters the
+     * *guard*: until `unguard`, no other open of the same medium, in any
+     * process, gets past its own `open`. Sets `length`, `fd`, `fixed`, `align`
+     * and, as far as known, `medium`. An existing medium is not changed, also
+     * with ALPS_TRUNCATE: the core decides. On failure nothing is left open,
+     * and a medium that was there is as it was. */
+    int (*open)(alps_map *m, const char *path, const alps_options *o);
+
+    /* Leaves the guard. */
+    int (*unguard)(alps_map *m);
+
+    /* Maps bytes [0, size) and holds addresses for `reserve` >= size bytes
+     * from `base` on, `base` being a multiple of `align` (a power of two).
+     * Where so many addresses are not to be had, holds fewer, at least `size`.
+     * Read-only where the flags say so. Sets `base`, `size`, `reserved`,
+     * `medium`. */
+    int (*map)(alps_map *m, uint64_t size, uint64_t reserve, uint64_t align);
+    int (*unmap)(alps_map *m);
+
+    /* Makes the medium `size` bytes long, with its blocks reserved, so that a
+     * later store cannot find the medium full; and, where it is mapped, makes
+     * bytes up to `size` usable (`size` <= `reserved`). ALPS_ENOSPC where there
+     * is no room: the medium then has its old length. Sets `length`, `size`. */
+    int (*resize)(alps_map *m, uint64_t size);
+
+    /* Bytes [off, off + n) are no longer needed: they may read as zero. Whole
+     * pages only. ALPS_EUNSUPPORTED is no failure of the caller's work. */
+    int (*punch)(alps_map *m, uint64_t off, uint64_t n);
+
+    /* Bytes [off, off + n) are on the medium when this returns. */
+    int (*sync)(alps_map *m, uint64_t off, uint64_t n);
+
+    /* Leases, numbers from 0 on: `lease` takes one for as long as `m` is open
+     * and the process lives; `leased` answers 1 where any other open of the
+     * medium holds it (ALPS_LEASE_ANY: holds any), 0 where none does, ALPS_EUNSUPPORTED where the medium
+     * cannot tell (the core then asks for the process). */
+    int (*lease)(alps_map *m, unsigned number);
+    int (*unlease)(alps_map *m, unsigned number);
+    int (*leased)(alps_map *m, unsigned number);
+
+    /* Unmaps and closes; the guard and the leases go with it. */
+    int (*close)(alps_map *m);
+
+    /* Removes the medium; not while any process has it open (ALPS_EBUSY). */
+    int (*remove)(const char *path);
+} alps_backend;

@@ -1,0 +1,91 @@
+/* base.h -- the compiler, the machine, the little words
+ *
+ * Everything the parts below take for granted: integer types, how a function
+ * is declared so that an unused one leaves no symbol, and how memory that
+ * other threads and processes see is read and written. */
+#pragma once
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+#if !defined(__linux__) || !defined(__LP64__)
+#  error "alps.h needs 64-bit Linux: it is written against its mmap, locks and /proc"
+#endif
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#  error "alps.h needs a little-endian machine: the stored bytes are little-endian"
+#endif
+
+/* Checks promises of the caller. Define empty to remove. */
+#ifndef ALPS_ASSERT
+#  include <assert.h>
+#  define ALPS_ASSERT(cond) assert(cond)
+#endif
+
+/* An ordinary function of a part: dropped where it is not called. */
+#define ALPS_FN_ static inline __attribute__((unused))
+
+/* A function that takes the constant tables of an instance: inlined always, so
+ * that no call through a table is left in the program. */
+#define ALPS_CORE_ static inline __attribute__((always_inline, unused))
+
+/* A function off the fast path, kept out of it. */
+#define ALPS_COLD_ static __attribute__((noinline, cold, unused))
+
+/* What must hold of a stored structure. */
+#ifdef __cplusplus
+#  define ALPS_STATIC_ASSERT_(cond, text) static_assert(cond, text)
+#else
+#  define ALPS_STATIC_ASSERT_(cond, text) _Static_assert(cond, text)
+#endif
+
+#define ALPS_LIKELY_(cond) __builtin_expect(!!(cond), 1)
+#define ALPS_UNLIKELY_(cond) __builtin_expect(!!(cond), 0)
+
+/* The compiler keeps stores on their side of this; the machine need not. A
+ * process that is killed has done what stands before, so this is all that the
+ * death of a process asks for. */
+#define ALPS_BARRIER_() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
+/* The cache line: what the machine writes back as a whole. */
+#define ALPS_LINE 64u
+
+/* The page: what msync writes back as a whole, and what mappings are made of. */
+#define ALPS_PAGE 4096u
+
+/* Words that other threads and processes read and write meanwhile. On the
+ * machines we know these are ordinary moves. */
+ALPS_FN_ uint64_t alps_load_(const uint64_t *word)
+{
+    return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
+ALPS_FN_ void alps_store_(uint64_t *word, uint64_t value)
+{
+    __atomic_store_n(word, value, __ATOMIC_RELAXED);
+}
+
+ALPS_FN_ uint64_t alps_round_up_(uint64_t n, uint64_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+/* What waits in a loop says so to the machine. */
+ALPS_FN_ void alps_pause_(void)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("pause");
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
+#endif
+}

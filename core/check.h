@@ -1,0 +1,199 @@
+/* check.h -- every structure against every other
+ *
+ * The codes against themselves, the index against the codes, the reservations
+ * and lanes against both. Nothing is changed and nothing is trusted: a damaged
+ * region gives a longer report, not a crash. O(size of the maps). */
+#pragma once
+#include "visit.h"
+
+#define ALPS_PROBLEMS 8
+
+/* One thing that is not as it should be. */
+typedef struct alps_problem {
+    int code;         /* ALPS_ECORRUPT, or why it could not be looked at */
+    alps_off off;     /* where */
+    const char *text; /* what */
+} alps_problem;
+
+/* What alps_check found. */
+typedef struct alps_report {
+    uint64_t problems;                 /* how many */
+    alps_problem first[ALPS_PROBLEMS]; /* the first of them */
+    uint64_t blocks, runs, reserved;   /* seen on the way; counts */
+    uint64_t indexed;                  /* free runs that should be indexed */
+} alps_report;
+
+ALPS_FN_ void alps_check_say_(alps_report *r, alps_off off, const char *text)
+{
+    if (r->problems < ALPS_PROBLEMS) {
+        alps_problem *p = &r->first[r->problems];
+        p->code = ALPS_ECORRUPT;
+        p->off = off;
+        p->text = text;
+    }
+    r->problems++;
+}
+
+/* A free run that is indexed: its head, its foot, its neighbours in the bin. */
+ALPS_FN_ void alps_check_run_(const alps_handle *h, const alps_zone *z,
+                              uint64_t unit, uint64_t units, alps_report *r)
+{
+    const alps_run *run = alps_run_(z, unit);
+    alps_off off = alps_zone_off_(z, unit);
+    alps_bin bin = alps_bin_of_(units);
+    r->indexed++;
+    if (run->units != units) {
+        alps_check_say_(r, off, "a free run has another length than its codes");
+        return;
+    }
+    if (*alps_run_foot_(z, unit + units) != off)
+        alps_check_say_(r, off, "the foot of a free run names another head");
+    if (!alps_run_place_(h, z, run->next) ||
+        !alps_run_place_(h, z, run->previous)) {
+        alps_check_say_(r, off, "a free run links to where no run can be");
+        return;
+    }
+    const alps_off *back = &z->index->head[bin.row][bin.column];
+    if (run->previous)
+        back = &((const alps_run *)alps_address_(h, run->previous))->next;
+    if (*back != off)
+        alps_check_say_(r, off, "a free run is not in the bin of its length");
+}
+
+/* The codes of a zone, and whether what is free is indexed if it should be. */
+ALPS_FN_ void alps_check_zone_(const alps_handle *h, const alps_zone *z,
+                               int built, alps_report *r)
+{
+    uint64_t unit = z->first;
+    unsigned before = ALPS_INSIDE;
+    if (!alps_code_inside_(z->codes, 0, z->first))
+        alps_check_say_(r, z->origin, "a code where no block can start");
+    if (alps_code_(z->codes, unit) == ALPS_INSIDE)
+        alps_check_say_(r, z->origin, "the first block has no start");
+    while (unit < z->end) {
+        uint64_t units = alps_zone_units_(z, unit);
+        unsigned code = alps_code_(z->codes, unit);
+        alps_off off = alps_zone_off_(z, unit);
+        r->blocks += code == ALPS_USED;
+        r->runs += code == ALPS_FREE;
+        r->reserved += code == ALPS_HELD;
+        if (built && code == ALPS_FREE && before == ALPS_FREE)
+            alps_check_say_(r, off, "two free runs side by side");
+        if (built && code == ALPS_FREE)
+            alps_check_run_(h, z, unit, units, r);
+        if (built && code == ALPS_HELD && !alps_held_alive_(h, off))
+            alps_check_say_(r, off, "a held block that nobody holds");
+        before = code;
+        unit += units;
+    }
+}
+
+/* The extents: each is free, large, or a heap extent of its own length. */
+ALPS_FN_ void alps_check_extents_(const alps_handle *h, alps_report *r)
+{
+    alps_zone top = alps_zone_top_(h);
+    int live = h->owner != 0;
+    alps_check_zone_(h, &top, live && h->shared->built_top == h->shared->built,
+                     r);
+    for (uint64_t extent = 0; extent < top.end; extent++) {
+        if (!alps_extent_heap_(h, extent))
+            continue;
+        alps_zone z = alps_zone_extent_(h, extent);
+        if (alps_zone_units_(&top, extent) != 1)
+            alps_check_say_(r, z.origin, "a heap extent of several extents");
+        r->blocks--; // it was counted as a block of the zone of extents
+        alps_check_zone_(
+            h, &z, live && alps_extent_(h, extent)->built == h->shared->built,
+            r);
+    }
+}
+
+/* An index: its bits, its heads, and how many runs its bins hold. */
+ALPS_FN_ uint64_t alps_check_index_(const alps_handle *h, const alps_zone *z,
+                                    uint64_t most, alps_report *r)
+{
+    const alps_index *x = z->index;
+    alps_off where = alps_offset_(h, x);
+    uint64_t n = 0;
+    for (unsigned row = 0; row < ALPS_ROWS; row++) {
+        if (!(x->rows >> row & 1) != !x->columns[row])
+            alps_check_say_(r, where, "a row bit differs from its columns");
+        for (unsigned column = 0; column < ALPS_COLUMNS; column++) {
+            alps_off off = x->head[row][column];
+            if (!(x->columns[row] >> column & 1) != !off)
+                alps_check_say_(r, where, "a column bit differs from its bin");
+            for (; off && n <= most; n++) {
+                if (!alps_run_place_(h, z, off)) {
+                    alps_check_say_(r, where, "a bin names no run");
+                    break;
+                }
+                off = ((const alps_run *)alps_address_(h, off))->next;
+            }
+        }
+    }
+    return n;
+}
+
+/* The reservations: each names a held block. The table is looked at only when
+ * it lies where it can. */
+ALPS_FN_ void alps_check_held_(const alps_handle *h, alps_report *r)
+{
+    alps_off off = alps_held_place_(h);
+    unsigned shift = alps_held_shift_(h);
+    if (off >= alps_size_(h) || shift < ALPS_HELD_SHIFT || shift > 40 ||
+        8ull << shift > alps_size_(h) - off) {
+        alps_check_say_(r, h->at.shared, "the table of reservations is lost");
+        return;
+    }
+    const uint64_t *table = alps_held_table_(h);
+    for (uint64_t i = 0; i < 1ull << shift; i++) {
+        alps_block b;
+        alps_off place = (table[i] >> 16) * ALPS_GRANULE;
+        if (table[i] > ALPS_HELD_GONE_ &&
+            alps_block_at_(h, place, &b) != ALPS_HELD)
+            alps_check_say_(r, place, "a reservation of what is not held");
+    }
+}
+
+/* The lanes: no record of an idle lane waits to be redone. */
+ALPS_FN_ void alps_check_lanes_(const alps_handle *h, alps_report *r)
+{
+    for (unsigned i = 0; i < h->at.lane_count; i++) {
+        const alps_lane *lane = &h->lanes[i];
+        if (h->done[i].seq > h->shared->seq)
+            alps_check_say_(r, h->at.done + i * sizeof(alps_done),
+                            "a lane has retired what never was");
+        for (unsigned k = 0; k < ALPS_RING; k++)
+            if (!alps_load_(&lane->lock) &&
+                alps_record_live_(h, i, &lane->ring[k]))
+                alps_check_say_(r, alps_offset_(h, &lane->ring[k]),
+                                "an idle lane has a live record");
+    }
+}
+
+/* See alps_check. */
+ALPS_CORE_ int alps_check_all_(alps_handle *h, alps_report *r,
+                               const alps_tables *t)
+{
+    int live = h->owner != 0;
+    memset(r, 0, sizeof *r);
+    if (live)
+        alps_lock_(h, t);
+    int err = alps_super_check_(h);
+    if (err)
+        alps_check_say_(r, 0, "the superblock is damaged");
+    alps_check_extents_(h, r);
+    if (live) {
+        alps_zone top = alps_zone_top_(h), any = top;
+        any.index = &h->index[ALPS_LEVEL_GRANULE];
+        any.shift = ALPS_GRANULE_SHIFT;
+        uint64_t n = alps_check_index_(h, &any, r->indexed, r);
+        n += alps_check_index_(h, &top, r->indexed, r);
+        if (n != r->indexed)
+            alps_check_say_(r, h->at.index, "the bins hold more or fewer runs");
+        alps_check_held_(h, r);
+        alps_check_lanes_(h, r);
+        alps_unlock_(h);
+    }
+    return r->problems ? ALPS_ECORRUPT : ALPS_OK;
+}

@@ -1,0 +1,360 @@
+/* descriptor.h -- what the backends over a file descriptor share
+ *
+ * Opening without a race, lengths with their blocks reserved, and the mapping.
+ *
+ * All of `reserve` is mapped at once, also what lies beyond the end of the
+ * file: such pages fault only when touched, and become usable by themselves
+ * when the file grows, in every process that has mapped it, whoever makes it
+ * grow. So growth needs no second mapping and no word to the other processes. */
+#pragma once
+#include "address.h"
+#include "lease.h"
+#include <sys/resource.h>
+
+/* The C library tells these to GNU programs only; Linux does not change. */
+#define ALPS_FALLOC_KEEP_SIZE_ 1
+#define ALPS_FALLOC_PUNCH_HOLE_ 2
+
+/* How much is reserved by one call: a signal makes the kernel start one over,
+ * so a call must not take long. */
+#define ALPS_FALLOC_STEP_ ((uint64_t)64 << 20)
+
+/* How often a file may vanish under us while we open it. */
+#define ALPS_OPEN_TRIES_ 1000
+
+/* The code for an open that failed: what is no file is not a medium. */
+ALPS_COLD_ int alps_fd_open_error_(void)
+{
+    switch (errno) {
+    case EISDIR:
+    case ENXIO:
+    case ELOOP: return ALPS_EUNSUPPORTED;
+    case ENAMETOOLONG: return ALPS_EINVAL;
+    default: return alps_oserror_();
+    }
+}
+
+/* Whether `path` still names what is open as `fd`. */
+ALPS_COLD_ int alps_fd_named_(int fd, const char *path)
+{
+    struct stat there, here;
+    return !fstat(fd, &here) && !stat(path, &there) &&
+           here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+}
+
+/* Whether the open is to fail where there is a medium already. */
+ALPS_COLD_ int alps_fd_must_make_(const alps_map *m)
+{
+    return (m->flags & ALPS_CREATE) && (m->flags & ALPS_EXCLUSIVE);
+}
+
+/* Opens `path`, or creates it; `*made` says which. Existing files are opened
+ * without O_CREAT, which the system may refuse for the files of others in a
+ * shared directory. ALPS_EBUSY: it came and went meanwhile; try again. */
+ALPS_COLD_ int alps_fd_try_(alps_map *m, const char *path, unsigned mode,
+                            int *made)
+{
+    int how = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    how |= m->flags & ALPS_READ_ONLY ? O_RDONLY : O_RDWR;
+    if (m->medium == ALPS_MEDIUM_SHMEM)
+        how |= O_NOFOLLOW; // a directory where anybody may put a link
+    m->fd = open(path, how);
+    if (m->fd >= 0)
+        return alps_fd_must_make_(m) ? ALPS_EEXIST : ALPS_OK;
+    if (errno != ENOENT)
+        return alps_fd_open_error_();
+    if (!(m->flags & ALPS_CREATE) || m->flags & ALPS_READ_ONLY)
+        return ALPS_ENOENT;
+    m->fd = open(path, how | O_CREAT | O_EXCL, (mode_t)(mode ? mode : 0600));
+    *made = m->fd >= 0;
+    if (*made)
+        return ALPS_OK;
+    return errno == EEXIST ? ALPS_EBUSY : alps_fd_open_error_();
+}
+
+/* Whether what was opened is of a kind that can be a medium. */
+ALPS_COLD_ int alps_fd_kind_(int fd, int device)
+{
+    struct stat st;
+    if (fstat(fd, &st))
+        return alps_oserror_();
+    if (S_ISREG(st.st_mode) || (device && S_ISCHR(st.st_mode)))
+        return ALPS_OK;
+    return ALPS_EUNSUPPORTED;
+}
+
+/* The file is guarded: is it still the one that is meant? Sets `length`. */
+ALPS_COLD_ int alps_fd_settle_(alps_map *m, const char *path)
+{
+    struct stat st;
+    if (fstat(m->fd, &st))
+        return alps_oserror_();
+    if (!alps_fd_named_(m->fd, path))
+        return ALPS_EBUSY; // removed, or replaced, before we were guarded
+    m->length = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+    m->align = 1;
+    if (alps_fd_must_make_(m) && m->length)
+        return ALPS_EEXIST; // our file, but somebody was quicker to fill it
+    return alps_attach_(m->fd);
+}
+
+/* One try of `alps_fd_open_`; closes, and removes what it made, on failure. */
+ALPS_COLD_ int alps_fd_once_(alps_map *m, const char *path, unsigned mode,
+                             int device)
+{
+    int made = 0;
+    int err = alps_fd_try_(m, path, mode, &made);
+    if (!err)
+        err = alps_fd_kind_(m->fd, device);
+    if (!err)
+        err = alps_guard_(m->fd, (m->flags & ALPS_READ_ONLY) != 0);
+    if (!err)
+        err = alps_fd_settle_(m, path);
+    if (!err || m->fd < 0)
+        return err;
+    if (made && err != ALPS_EEXIST && alps_fd_named_(m->fd, path))
+        unlink(path);
+    close(m->fd);
+    m->fd = -1;
+    return err;
+}
+
+/* Opens the file `path`, or with `device` also a character device, and enters
+ * the guard. The name is looked at again inside the guard, so that of an
+ * opener and a remover at least one sees the other. */
+ALPS_COLD_ int alps_fd_open_(alps_map *m, const char *path, unsigned mode,
+                             int device)
+{
+    int err = ALPS_EBUSY;
+    if (!path || !*path)
+        return ALPS_EINVAL;
+    if (m->flags & ALPS_READ_ONLY &&
+        m->flags & (ALPS_EXCLUSIVE | ALPS_TRUNCATE))
+        return ALPS_EINVAL;
+    for (int i = 0; err == ALPS_EBUSY && i < ALPS_OPEN_TRIES_; i++)
+        err = alps_fd_once_(m, path, mode, device);
+    return err;
+}
+
+/* Makes the name of a file that was just created as durable as the file will
+ * be. A directory that we may not read, or a file system that has no such
+ * operation, is left to do it in its own time. */
+ALPS_COLD_ int alps_fd_sync_name_(const char *path)
+{
+    char dir[4096];
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) + 1 : 0;
+    if (n + 2 > sizeof dir)
+        return ALPS_EINVAL;
+    memcpy(dir, path, n);
+    memcpy(dir + n, ".", 2);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return ALPS_OK;
+    int err = fsync(fd) && errno != EINVAL ? alps_oserror_() : ALPS_OK;
+    close(fd);
+    return err;
+}
+
+/* Maps bytes [0, `n`) of the descriptor at `base`, which is held for it. */
+ALPS_COLD_ int alps_fd_map_at_(alps_map *m, unsigned char *base, uint64_t n,
+                               int how)
+{
+    int may = m->flags & ALPS_READ_ONLY ? PROT_READ : PROT_READ | PROT_WRITE;
+    void *p = mmap(base, (size_t)n, may, how | MAP_NORESERVE | MAP_FIXED,
+                   m->fd, 0);
+    return p == MAP_FAILED ? alps_oserror_() : ALPS_OK;
+}
+
+/* The map of the contract; `how` is MAP_SHARED, or more. Where so many
+ * addresses are refused half as many are tried, down to what is needed. */
+ALPS_COLD_ int alps_fd_map_(alps_map *m, uint64_t size, uint64_t reserve,
+                            uint64_t align, int how)
+{
+    if (size == 0 || size > m->length || reserve < size)
+        return ALPS_EINVAL;
+    for (;;) {
+        int err = ALPS_ENOMEM;
+        unsigned char *base = alps_hold_addresses_(reserve, align);
+        if (base)
+            err = alps_fd_map_at_(m, base, reserve, how);
+        if (!err) {
+            m->base = base;
+            m->size = size;
+            m->reserved = reserve;
+            return ALPS_OK;
+        }
+        if (base)
+            munmap(base, (size_t)reserve);
+        if (err != ALPS_ENOMEM || reserve == size)
+            return err;
+        reserve = reserve / 2 > size ? reserve / 2 : size;
+    }
+}
+
+ALPS_COLD_ int alps_fd_unmap_(alps_map *m)
+{
+    if (m->base && munmap(m->base, (size_t)m->reserved))
+        return alps_oserror_();
+    m->base = NULL;
+    m->size = m->reserved = 0;
+    return ALPS_OK;
+}
+
+ALPS_COLD_ int alps_fd_close_(alps_map *m)
+{
+    int err = alps_fd_unmap_(m);
+    if (m->fd >= 0 && close(m->fd) && !err)
+        err = alps_oserror_();
+    m->fd = -1;
+    return err;
+}
+
+/* Fills bytes [off, off + n), which lie beyond the old end, with zeros: slow,
+ * but where the file system cannot reserve blocks it does so for sure. */
+ALPS_COLD_ int alps_fd_fill_(int fd, uint64_t off, uint64_t n)
+{
+    static const char zeros[16384] = {0};
+    while (n) {
+        size_t k = n < sizeof zeros ? (size_t)n : sizeof zeros;
+        ssize_t put = pwrite(fd, zeros, k, (off_t)off);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return put ? alps_oserror_() : ALPS_ENOSPC;
+        off += (uint64_t)put;
+        n -= (uint64_t)put;
+    }
+    return ALPS_OK;
+}
+
+/* Reserves the blocks of [off, off + n) and makes the file reach so far. By
+ * the system call itself: the library's posix_fallocate() writes a byte to
+ * every block where the system call is missing, also where others store. */
+ALPS_COLD_ int alps_fd_reserve_(int fd, uint64_t off, uint64_t n)
+{
+    while (n) {
+        uint64_t k = n < ALPS_FALLOC_STEP_ ? n : ALPS_FALLOC_STEP_;
+        if (syscall(SYS_fallocate, fd, 0, (off_t)off, (off_t)k)) {
+            if (errno == EINTR)
+                continue;
+            return alps_oserror_();
+        }
+        off += k;
+        n -= k;
+    }
+    return ALPS_OK;
+}
+
+/* Beyond its limit a process would not get an error but be killed. */
+ALPS_COLD_ int alps_fd_limit_(uint64_t size)
+{
+    struct rlimit limit;
+    if (size > (uint64_t)INT64_MAX - ALPS_PAGE)
+        return ALPS_ENOSPC;
+    if (getrlimit(RLIMIT_FSIZE, &limit))
+        return alps_oserror_();
+    return limit.rlim_cur < size ? ALPS_ENOSPC : ALPS_OK;
+}
+
+ALPS_COLD_ int alps_fd_grow_(int fd, uint64_t from, uint64_t to)
+{
+    int err = alps_fd_limit_(to);
+    if (!err)
+        err = alps_fd_reserve_(fd, from, to - from);
+    if (err == ALPS_EUNSUPPORTED)
+        err = alps_fd_fill_(fd, from, to - from);
+    if (err && ftruncate(fd, (off_t)from))
+        return alps_oserror_();
+    return err;
+}
+
+/* The resize of the contract. Another process may have made the file longer
+ * than this handle knows: then there is nothing left to do, and nothing is cut
+ * off. Asked for the length it has, it reserves blocks where there are holes,
+ * which a copying tool or `punch` may have left. */
+ALPS_COLD_ int alps_fd_resize_(alps_map *m, uint64_t size)
+{
+    struct stat st;
+    int err = ALPS_OK;
+    if (m->flags & ALPS_READ_ONLY)
+        return ALPS_EREADONLY;
+    if (m->base && size > m->reserved)
+        return ALPS_ENOMEM;
+    if (fstat(m->fd, &st))
+        return alps_oserror_();
+    uint64_t length = (uint64_t)st.st_size;
+    if (size > length)
+        err = alps_fd_grow_(m->fd, length, size);
+    else if (size == length)
+        err = alps_fd_reserve_(m->fd, 0, size);
+    else if (size < m->length)
+        err = ftruncate(m->fd, (off_t)size) ? alps_oserror_() : ALPS_OK;
+    if (err)
+        return err;
+    m->length = size < m->length || size > length ? size : length;
+    if (m->base)
+        m->size = size;
+    return ALPS_OK;
+}
+
+ALPS_COLD_ int alps_fd_punch_(alps_map *m, uint64_t off, uint64_t n)
+{
+    if (m->flags & ALPS_READ_ONLY)
+        return ALPS_EREADONLY;
+    if (!n)
+        return ALPS_OK;
+    if (syscall(SYS_fallocate, m->fd,
+                ALPS_FALLOC_PUNCH_HOLE_ | ALPS_FALLOC_KEEP_SIZE_, (off_t)off,
+                (off_t)n))
+        return alps_oserror_();
+    return ALPS_OK;
+}
+
+/* Bytes [off, off + n) of the mapping, and the length of the file with them,
+ * are on the medium when this returns. */
+ALPS_COLD_ int alps_fd_sync_(alps_map *m, uint64_t off, uint64_t n)
+{
+    uint64_t into = off % alps_system_page_();
+    if (n && msync(m->base + (off - into), (size_t)(n + into), MS_SYNC))
+        return alps_oserror_();
+    return ALPS_OK;
+}
+
+/* A new length is durable before anything that is stored in the new bytes, or
+ * about them, can be. One page of the mapping will do: the file system writes
+ * the inode with it, and a sync of all would stop the program for as long as
+ * it takes to write all it has stored so far. */
+ALPS_COLD_ int alps_fd_sync_length_(alps_map *m)
+{
+    if (m->base)
+        return alps_fd_sync_(m, 0, 1);
+    return fsync(m->fd) ? alps_oserror_() : ALPS_OK;
+}
+
+/* The file that `path` names now is unlinked, unless it is open anywhere. */
+ALPS_COLD_ int alps_fd_remove_at_(int fd, const char *path)
+{
+    int err = alps_fd_kind_(fd, 0);
+    if (!err)
+        err = alps_guard_(fd, 0);
+    if (!err)
+        err = alps_detached_(fd);
+    if (err)
+        return err;
+    if (!alps_fd_named_(fd, path))
+        return ALPS_ENOENT; // somebody else removed it meanwhile
+    return unlink(path) ? alps_oserror_() : ALPS_OK;
+}
+
+ALPS_COLD_ int alps_fd_remove_(const char *path)
+{
+    if (!path || !*path)
+        return ALPS_EINVAL;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        return alps_fd_open_error_();
+    int err = alps_fd_remove_at_(fd, path);
+    close(fd);
+    return err;
+}

@@ -1,0 +1,169 @@
+/* lane.h -- records that make two stores one
+ *
+ * A publish changes a code and a word of the program, a release as well. What
+ * is going to happen is first written as one line into the ring of a lane; once
+ * a fence has made it durable it *will* happen, by the operation itself or by
+ * recovery. The lane's retire word then says so; it is written back, and needs
+ * no fence of its own: see docs/design.md. A lane belongs to one thread for the
+ * length of one operation, so no two threads share a fence or a line. */
+#pragma once
+#include "extent.h"
+
+/* The checksum of a record: the sum, and its complement. */
+ALPS_FN_ uint64_t alps_record_check_(const alps_handle *h,
+                                     const alps_record *r)
+{
+    uint32_t crc = h->super->crc;
+    crc = alps_crc32c_(h->crc, crc, r, offsetof(alps_record, check));
+    return (uint64_t)crc << 32 | (uint32_t)~crc;
+}
+
+/* Whether the record is to be redone. */
+ALPS_FN_ int alps_record_live_(const alps_handle *h, unsigned lane,
+                               const alps_record *r)
+{
+    return r->seq > h->done[lane].seq && r->check == alps_record_check_(h, r);
+}
+
+/* Makes the record durable. One fence. */
+ALPS_CORE_ int alps_record_write_(alps_handle *h, alps_lane *lane,
+                                  alps_record *r, const alps_tables *t)
+{
+    r->zero = 0;
+    r->check = alps_record_check_(h, r);
+    alps_record *to = &lane->ring[lane->next++ % ALPS_RING];
+    int err = t->policy->stream(&h->map, to, r);
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
+
+/* The lane's records up to `seq` have been carried out. Not fenced: until it
+ * is durable, doing them again does no harm. */
+ALPS_CORE_ int alps_record_retire_(alps_handle *h, alps_lane *lane,
+                                   uint64_t seq, const alps_tables *t)
+{
+    alps_done *done = &h->done[lane - h->lanes];
+    ALPS_BARRIER_();
+    alps_store_(&done->seq, seq);
+    int err = t->policy->flush(&h->map, done, sizeof done->seq);
+    return err ? err : t->policy->settle(&h->map);
+}
+
+/* Whether the word at `off` may be a destination: in the root area, or in the
+ * heap. */
+ALPS_FN_ int alps_dest_valid_(const alps_handle *h, alps_off off)
+{
+    return off % sizeof(alps_off) == 0 && off >= ALPS_PAGE &&
+           (off + sizeof(alps_off) <= ALPS_PAGE + ALPS_ROOT_SIZE ||
+            off >= h->at.heap) &&
+           off < alps_size_(h) && alps_size_(h) - off >= sizeof(alps_off);
+}
+
+/* Takes the first free one of `n` lanes, from the one that `key` hashes to. */
+ALPS_CORE_ alps_lane *alps_lane_first_(alps_handle *h, uint64_t key,
+                                       unsigned n, const alps_tables *t)
+{
+    uint64_t hash = key * (uint64_t)0x9e3779b97f4a7c15 >> 32;
+    for (unsigned i = 0;; i++) {
+        alps_lane *lane = &h->lanes[(hash + i % n) % h->at.lane_count];
+        if (!alps_load_(&lane->lock) && alps_lock_try_(&lane->lock, h->owner))
+            return lane;
+        if (i % n == n - 1)
+            t->slow(h, ALPS_SLOW_LANES, i / n, 0);
+    }
+}
+
+/* Takes a lane for this thread: its own choice first, then any. */
+ALPS_CORE_ alps_lane *alps_lane_take_(alps_handle *h, const alps_tables *t)
+{
+    return alps_lane_first_(h, (uint64_t)(uintptr_t)&errno >> 6,
+                            h->at.lane_count, t);
+}
+
+/* Takes the one lane for destination `dest`. Whoever changes a word after a
+ * process died in changing it meets the dead one's lane first, and so its
+ * record, before writing one of its own. */
+ALPS_CORE_ alps_lane *alps_lane_for_(alps_handle *h, alps_off dest,
+                                     const alps_tables *t)
+{
+    return alps_lane_first_(h, dest >> 3, 1, t);
+}
+
+ALPS_FN_ void alps_lane_leave_(alps_lane *lane)
+{
+    alps_lock_leave_(&lane->lock);
+}
+
+/* Whether the contents that a publish meant are there. A block already marked
+ * used tells that its first fence had completed. */
+ALPS_FN_ int alps_redo_whole_(const alps_handle *h, const alps_record *r,
+                              const alps_zone *z, unsigned code)
+{
+    return code == ALPS_USED || !(r->op & ALPS_OP_SUMMED) ||
+           alps_crc32c_(h->crc, 0, alps_address_(h, r->block),
+                        r->units << z->shift) == r->crc;
+}
+
+/* Marks `units` at `unit` used, whatever of it had reached the medium. */
+ALPS_CORE_ int alps_redo_mark_(alps_handle *h, const alps_zone *z,
+                               uint64_t unit, uint64_t units,
+                               const alps_tables *t)
+{
+    uint64_t next = unit + units;
+    alps_code_set_(z->codes, unit, ALPS_USED);
+    alps_code_clear_(z->codes, unit + 1, next);
+    if (next < z->end && alps_code_(z->codes, next) == ALPS_INSIDE)
+        alps_code_set_(z->codes, next, ALPS_FREE);
+    return alps_codes_flush_(h, z, unit, units, t);
+}
+
+/* Settles the live record of a process that died while others went on, outside
+ * the lock: it was carried out as a whole or not at all. What it may have
+ * changed is written back as it is now; nothing is done again, because the
+ * others may have gone further. */
+ALPS_CORE_ int alps_redo_settle_(alps_handle *h, const alps_record *r,
+                                 const alps_tables *t)
+{
+    alps_block b;
+    if (alps_block_at_(h, r->block, &b) < 0 || !alps_dest_valid_(h, r->dest) ||
+        r->units - 1 >= b.zone.end - b.unit)
+        return ALPS_OK;
+    int err = alps_codes_flush_(h, &b.zone, b.unit, r->units, t);
+    return err ? err
+               : t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
+}
+
+/* Carries out a live record, again or for the first time; what is damaged in
+ * it is left alone. A released block is left ALPS_HELD, named in the lane. */
+ALPS_CORE_ int alps_redo_(alps_handle *h, alps_lane *lane,
+                          const alps_record *r, const alps_tables *t)
+{
+    alps_block b;
+    int err = ALPS_OK;
+    int publish = (r->op & 15) == ALPS_OP_PUBLISH;
+    int code = alps_block_at_(h, r->block, &b);
+    if (code < 0 || !alps_dest_valid_(h, r->dest) ||
+        b.level != !!(r->op & ALPS_OP_LARGE) ||
+        r->units - 1 >= b.zone.end - b.unit)
+        return ALPS_OK;
+    uint64_t *dest = (uint64_t *)alps_address_(h, r->dest);
+    if (publish && !alps_redo_whole_(h, r, &b.zone, (unsigned)code))
+        return ALPS_OK;
+    if (publish) {
+        if (b.level == ALPS_LEVEL_EXTENT) {
+            alps_extent_kind_set_(h, b.unit, 0);
+            err = t->policy->flush(&h->map, &h->kinds[b.unit / 64], 8);
+        }
+        if (!err)
+            err = alps_redo_mark_(h, &b.zone, b.unit, r->units, t);
+        alps_store_(dest, r->value);
+    } else {
+        if (code == ALPS_USED) {
+            alps_store_(&lane->held, r->block);
+            alps_code_set_(b.zone.codes, b.unit, ALPS_HELD);
+            err = alps_codes_flush_(h, &b.zone, b.unit, 1, t);
+        }
+        if (alps_load_(dest) == r->block)
+            alps_store_(dest, r->value);
+    }
+    return err ? err : t->policy->flush(&h->map, dest, sizeof *dest);
+}

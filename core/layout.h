@@ -1,0 +1,234 @@
+/* layout.h -- the bytes on the medium
+ *
+ * The same on every backend: a region made in a file continues in shared
+ * memory and on pmem. Numbers are little-endian, places are offsets from the
+ * first byte, and offset 0 is never an object, so 0 is null. What is *truth*
+ * is flushed; what is *index* is rebuilt and may hold anything after a crash.
+ * docs/format.md has the same as a table. */
+#pragma once
+#include "policy.h"
+
+/* The version of this layout. A header opens regions of its own number only. */
+#define ALPS_LAYOUT 1u
+
+/* Bytes of the program's static area, at offset 4096. */
+#define ALPS_ROOT_SIZE 4096u
+
+/* The place of an object in its region; 0 is null. */
+typedef uint64_t alps_off;
+#define ALPS_NULL ((alps_off)0)
+
+#define ALPS_MAGIC 0x5041454853504c41ull       /* "ALPSHEAP" */
+#define ALPS_STATE_MAKING 0x676e696b616d2e2eull /* "..making" */
+#define ALPS_STATE_READY 0x2e2e2e7964616572ull  /* "ready..." */
+
+#define ALPS_GRANULE 64u      /* bytes one code of a heap extent speaks for */
+#define ALPS_GRANULE_SHIFT 6u
+#define ALPS_EXTENT_SHIFT_MIN 12u
+#define ALPS_EXTENT_SHIFT_MAX 30u
+#define ALPS_SIZE_MAX (1ull << 47)
+#define ALPS_EXTENTS_MAX (1ull << 25)
+
+/* Codes of a granule or of an extent, two bits each. Every combination of
+ * them is a valid heap: see docs/design.md. */
+enum {
+    ALPS_INSIDE = 0, /* goes on from the start before it */
+    ALPS_FREE = 1,   /* starts a free run */
+    ALPS_USED = 2,   /* starts a used block */
+    ALPS_HELD = 3    /* starts a run that is neither used nor in the index: a
+                        reservation, or a free whose fence is under way.
+                        Recovery reads it as free. */
+};
+
+/* The first page. Checked as a whole by `crc`, except for what follows it. */
+typedef struct alps_superblock {
+    uint64_t magic;         /* ALPS_MAGIC */
+    uint64_t state;         /* ALPS_STATE_...: READY is the last store of all
+                               that make the region. Not in `crc`. */
+    uint32_t layout;        /* ALPS_LAYOUT */
+    uint32_t extent_shift;  /* log2 of the bytes of an extent */
+    uint32_t lanes;         /* how many */
+    uint32_t processes;     /* slots, how many */
+    uint64_t limit;         /* bytes the region may grow to */
+    uint64_t created;       /* nanoseconds since 1970 */
+    uint8_t uuid[16];       /* random, of this region alone */
+    char name[64];          /* the program's layout name, zero-padded */
+    uint32_t unused;        /* zero */
+    uint32_t crc;           /* CRC-32C of the above but `state` */
+    uint64_t line_[7];      /* zero */
+    /* Sealed words, each in its own line: a value of 48 bits above a CRC-16 of
+     * it, so that one 8-byte store changes both. */
+    uint64_t size;          /* bytes of the region */
+    uint64_t size_line_[7]; /* zero */
+    uint64_t epoch;         /* how often the region was opened by a first one */
+    uint64_t epoch_line_[7];
+} alps_superblock;
+ALPS_STATIC_ASSERT_(offsetof(alps_superblock, size) == 192, "line");
+ALPS_STATIC_ASSERT_(sizeof(alps_superblock) == 320, "size");
+
+/* One lane's retire word: records up to this sequence are done. The words of
+ * all lanes lie together, so that under msync every sync call takes them. */
+typedef struct alps_done {
+    uint64_t seq;
+    uint64_t line_[7];
+} alps_done;
+ALPS_STATIC_ASSERT_(sizeof(alps_done) == ALPS_LINE, "line");
+
+/* What a publish or a release is about to do; one line, written by one
+ * non-temporal store. Live while `check` is right and `seq` is above the
+ * lane's retire word. */
+typedef struct alps_record {
+    uint64_t seq;   /* counts over the whole region */
+    uint32_t op;    /* ALPS_OP_... */
+    uint32_t crc;   /* CRC-32C of the block's bytes, where ALPS_OP_SUMMED */
+    alps_off block; /* the object */
+    uint64_t units; /* its granules or, where ALPS_OP_LARGE, extents */
+    alps_off dest;  /* the word that is to name it, or that names it */
+    uint64_t value; /* what that word is to hold */
+    uint64_t zero;
+    uint64_t check; /* CRC-32C of the above, and its complement */
+} alps_record;
+ALPS_STATIC_ASSERT_(sizeof(alps_record) == ALPS_LINE, "line");
+
+enum {
+    ALPS_OP_PUBLISH = 1,
+    ALPS_OP_RELEASE = 2,
+    ALPS_OP_SUMMED = 16, /* `crc` tells whether the contents are there */
+    ALPS_OP_LARGE = 32   /* the block is a run of extents */
+};
+
+/* A lane serves one operation of one thread at a time. Its first line is
+ * index; the records are truth. They rotate, so that a store does not meet
+ * a line whose write-back is under way. */
+#define ALPS_RING 7u
+typedef struct alps_lane {
+    uint64_t lock;  /* owner, see lock.h */
+    alps_off held;  /* a block in ALPS_HELD for the operation under way */
+    uint64_t next;  /* records written so far */
+    uint64_t apply; /* 1 while the lock is held to carry a record out */
+    uint64_t line_[4];
+    alps_record ring[ALPS_RING];
+} alps_lane;
+ALPS_STATIC_ASSERT_(sizeof(alps_lane) == 512, "size");
+
+/* One attached process. Index: void with the epoch. */
+typedef struct alps_slot {
+    uint64_t generation; /* counts the users of this slot; odd: in use */
+    uint64_t pid;
+    uint64_t start;      /* when that process started, clock ticks after boot */
+    uint64_t line_[5];
+} alps_slot;
+ALPS_STATIC_ASSERT_(sizeof(alps_slot) == ALPS_LINE, "line");
+
+/* What all processes share and recovery makes anew. Index. */
+typedef struct alps_shared {
+    uint64_t lock;      /* guards all below, the two indexes, every code */
+    uint64_t line_[7];
+    uint64_t built;     /* what an extent's `built` must say to be trusted */
+    uint64_t built_top; /* the same, of the index of extents */
+    uint64_t cursor;    /* heap extents below this have been looked at */
+    uint64_t seq;       /* of the last record */
+    uint64_t held;      /* place of the held table | log2 of its entries */
+    uint64_t held_used; /* entries of it that are not empty */
+    uint64_t policy;    /* what every opener of this epoch must use */
+    uint64_t reaped;    /* processes that left or were found dead */
+} alps_shared;
+ALPS_STATIC_ASSERT_(sizeof(alps_shared) == 2 * ALPS_LINE, "size");
+
+/* Free runs by size class: see bins.h, tlsf.h. Index. */
+#define ALPS_ROWS 24u
+#define ALPS_COLUMNS 32u
+typedef struct alps_index {
+    uint64_t rows; /* bit: some bin of this row has a run */
+    uint64_t line_[3];
+    uint32_t columns[ALPS_ROWS]; /* bit: this bin has a run */
+    alps_off head[ALPS_ROWS][ALPS_COLUMNS];
+} alps_index;
+ALPS_STATIC_ASSERT_(sizeof(alps_index) % ALPS_LINE == 0, "lines");
+
+/* The first line of a heap extent; its map of codes follows, then granules. */
+typedef struct alps_extent {
+    uint64_t built; /* alps_shared.built when its free runs were indexed. Index */
+    uint64_t line_[7];
+} alps_extent;
+ALPS_STATIC_ASSERT_(sizeof(alps_extent) == ALPS_LINE, "line");
+
+/* The head of a free run, in the free memory itself; the last 8 bytes of the
+ * run hold the place of its head. Index: checked against the codes. */
+typedef struct alps_run {
+    alps_off next, previous; /* in the same bin, or 0 */
+    uint64_t units;
+} alps_run;
+
+/* Entries of the held table when a region is made. */
+#define ALPS_HELD_SHIFT 9u
+
+/* Where everything is, which follows from four numbers. */
+typedef struct alps_geometry {
+    alps_off done, lanes, slots, shared, index, held, codes, kinds, heap;
+    uint64_t limit;
+    uint64_t extents_max; /* that fit below the limit */
+    uint64_t first;       /* granules of an extent before its first block */
+    unsigned extent_shift, lane_count, slot_count;
+} alps_geometry;
+
+/* The number of extents that fit between `heap` and `size`. */
+ALPS_FN_ uint64_t alps_geometry_extents_(const alps_geometry *g, uint64_t size)
+{
+    return size < g->heap ? 0 : (size - g->heap) >> g->extent_shift;
+}
+
+/* Lays out a region. ALPS_EINVAL where the numbers are not sane. */
+ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
+                                 unsigned extent_shift, unsigned lanes,
+                                 unsigned slots)
+{
+    if (extent_shift < ALPS_EXTENT_SHIFT_MIN ||
+        extent_shift > ALPS_EXTENT_SHIFT_MAX || lanes < 1 || lanes > 1024 ||
+        slots < 1 || slots > 4096 || limit > ALPS_SIZE_MAX ||
+        limit >> extent_shift > ALPS_EXTENTS_MAX)
+        return ALPS_EINVAL;
+    uint64_t extents = limit >> extent_shift;
+    uint64_t granules = (1ull << extent_shift) / ALPS_GRANULE;
+    alps_off off = 2 * ALPS_PAGE;
+    g->done = off;
+    g->lanes = off += lanes * sizeof(alps_done);
+    g->slots = off += lanes * sizeof(alps_lane);
+    g->shared = off += slots * sizeof(alps_slot);
+    g->index = off += sizeof(alps_shared);
+    g->held = off += 2 * sizeof(alps_index);
+    g->codes = off += 8ull << ALPS_HELD_SHIFT;
+    g->kinds = off += alps_round_up_(extents / 4 + 1, ALPS_LINE);
+    off += alps_round_up_(extents / 8 + 1, ALPS_LINE);
+    g->heap = alps_round_up_(off, 1ull << extent_shift);
+    g->limit = limit;
+    g->extent_shift = extent_shift;
+    g->lane_count = lanes;
+    g->slot_count = slots;
+    g->first = (sizeof(alps_extent) + granules / 4 + ALPS_GRANULE - 1) /
+               ALPS_GRANULE;
+    g->extents_max = alps_geometry_extents_(g, limit);
+    return g->extents_max ? ALPS_OK : ALPS_EINVAL;
+}
+
+/* A CRC-16 (CCITT) of the 48 bits of `value`. */
+ALPS_FN_ uint64_t alps_crc16_(uint64_t value)
+{
+    uint32_t crc = 0xffff;
+    for (int bit = 47; bit >= 0; bit--) {
+        uint32_t in = (uint32_t)(value >> bit & 1) ^ (crc >> 15 & 1);
+        crc = (crc << 1 & 0xffff) ^ (in ? 0x1021u : 0u);
+    }
+    return crc;
+}
+
+/* A sealed word. ALPS_SIZE_MAX itself is one past 47 bits and fits. */
+ALPS_FN_ uint64_t alps_seal_(uint64_t value)
+{
+    return value << 16 | alps_crc16_(value);
+}
+
+ALPS_FN_ int alps_sealed_(uint64_t word)
+{
+    return (word & 0xffff) == alps_crc16_(word >> 16);
+}

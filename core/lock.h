@@ -1,0 +1,59 @@
+/* lock.h -- a lock word in the region, whose owner may die
+ *
+ * 0, or the owner's slot and generation. No pthread object is stored in a
+ * region: this word means the same in every process, libc and boot. Waiting is
+ * spinning, then yielding, then sleeping; who has slept for a while asks whether
+ * the owner lives, and breaks the lock of a dead one. A stopped process is
+ * alive, and is waited for. */
+#pragma once
+#include "process.h"
+
+/* Takes the word if it is free. The locked instruction is also what makes the
+ * write-backs that this thread began before complete (x86). */
+ALPS_FN_ int alps_lock_try_(uint64_t *word, uint64_t owner)
+{
+    uint64_t nobody = 0;
+    (void)ALPS_OBSERVE(ALPS_SAW_LOCK, word, sizeof *word);
+    return __atomic_compare_exchange_n(word, &nobody, owner, 0,
+                                       __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+ALPS_FN_ void alps_lock_leave_(uint64_t *word)
+{
+    __atomic_store_n(word, 0, __ATOMIC_RELEASE);
+}
+
+/* Waits for the word. Answers the dead owner from whom it was taken, or 0. */
+ALPS_CORE_ uint64_t alps_lock_wait_(alps_handle *h, uint64_t *word,
+                                    const alps_tables *t)
+{
+    for (unsigned round = 0;; round++) {
+        if (!alps_load_(word) && alps_lock_try_(word, h->owner))
+            return 0;
+        if (round < 100) {
+            alps_pause_();
+        } else if (round < 200) {
+            sched_yield();
+        } else {
+            struct timespec nap = { 0, 50000 };
+            nanosleep(&nap, NULL);
+            uint64_t owner = alps_load_(word);
+            if (round % 100 == 0 && owner && !alps_owner_lives_(h, owner, t) &&
+                __atomic_compare_exchange_n(word, &owner, h->owner, 0,
+                                            __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+                return owner;
+        }
+    }
+}
+
+/* Takes the lock of the region. */
+ALPS_CORE_ void alps_lock_(alps_handle *h, const alps_tables *t)
+{
+    if (ALPS_UNLIKELY_(!alps_lock_try_(&h->shared->lock, h->owner)))
+        t->slow(h, ALPS_SLOW_WAIT, 0, 0);
+}
+
+ALPS_FN_ void alps_unlock_(alps_handle *h)
+{
+    alps_lock_leave_(&h->shared->lock);
+}

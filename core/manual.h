@@ -1,0 +1,2 @@
+/* manual.h -- placeholder */
+#pragma once

@@ -1,0 +1,235 @@
+/* recover.h -- what is done for those who died
+ *
+ * After a crash the first opener redoes the live records of all lanes, oldest
+ * first; nothing else is read, so it takes the same time for a large region.
+ * When one process of several dies, whoever meets its lock or its lanes does
+ * the same for those lanes, and gives back what the dead one held. A death in
+ * here leaves it to the next. */
+#pragma once
+#include "lane.h"
+
+/* The live record of the lanes of `owner` (0: of all) with the lowest sequence
+ * above `after`; its lane through `lane`. */
+ALPS_FN_ const alps_record *alps_redo_next_(const alps_handle *h,
+                                            uint64_t owner, uint64_t after,
+                                            alps_lane **lane)
+{
+    const alps_record *best = NULL;
+    for (unsigned i = 0; i < h->at.lane_count; i++) {
+        if (owner && alps_load_(&h->lanes[i].lock) != owner)
+            continue;
+        for (unsigned k = 0; k < ALPS_RING; k++) {
+            const alps_record *r = &h->lanes[i].ring[k];
+            if (r->seq <= after || (best && r->seq >= best->seq) ||
+                !alps_record_live_(h, i, r))
+                continue;
+            best = r;
+            *lane = &h->lanes[i];
+        }
+    }
+    return best;
+}
+
+/* Redoes the live records of the lanes of `owner` (0: of all), then retires
+ * them. Of a process that others outlive only the one is redone that it was
+ * carrying out under the lock. Two fences where there was one, else none. */
+ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
+                              const alps_tables *t)
+{
+    alps_lane *lane = NULL;
+    uint64_t last = 0;
+    int err = ALPS_OK;
+    for (;;) {
+        const alps_record *r = alps_redo_next_(h, owner, last, &lane);
+        if (!r)
+            break;
+        last = r->seq;
+        err = owner && !lane->apply ? alps_redo_settle_(h, r, t)
+                                    : alps_redo_(h, lane, r, t);
+        if (err)
+            return err;
+    }
+    if (!last)
+        return ALPS_OK;
+    err = t->policy->fence(&h->map, t->backend);
+    for (unsigned i = 0; !err && i < h->at.lane_count; i++)
+        if (!owner || alps_load_(&h->lanes[i].lock) == owner)
+            if (h->done[i].seq < last)
+                err = alps_record_retire_(h, &h->lanes[i], last, t);
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
+
+/* Gives back what is held at `off`, if it still is. */
+ALPS_FN_ void alps_held_give_(alps_handle *h, alps_off off)
+{
+    alps_block b;
+    if (alps_block_at_(h, off, &b) == ALPS_HELD)
+        alps_give_(h, &b);
+}
+
+/* Gives back the reservations of slot `number`, and forgets entries of blocks
+ * that are not held. */
+ALPS_FN_ void alps_held_reap_(alps_handle *h, unsigned number)
+{
+    uint64_t *table = alps_held_table_(h);
+    uint64_t n = 1ull << alps_held_shift_(h);
+    for (uint64_t i = 0; i < n; i++) {
+        if (table[i] <= ALPS_HELD_GONE_)
+            continue;
+        alps_block b;
+        alps_off off = (table[i] >> 16) * ALPS_GRANULE;
+        int mine = (table[i] & 0xffff) == number;
+        if (mine)
+            alps_held_give_(h, off);
+        if (mine || alps_block_at_(h, off, &b) != ALPS_HELD)
+            table[i] = ALPS_HELD_GONE_;
+    }
+}
+
+/* Ends the part of `owner`, who is dead or leaves: redoes its records, gives
+ * back what it held, frees its lanes and its slot. Under the lock. */
+ALPS_CORE_ int alps_reap_(alps_handle *h, uint64_t owner, const alps_tables *t)
+{
+    unsigned number = (unsigned)(owner & 0xffff);
+    if (number >= h->at.slot_count || alps_slot_owner_(h, number) != owner)
+        return ALPS_OK;
+    int err = alps_redo_all_(h, owner, t);
+    if (err)
+        return err;
+    for (unsigned i = 0; i < h->at.lane_count; i++) {
+        alps_lane *lane = &h->lanes[i];
+        if (alps_load_(&lane->lock) != owner)
+            continue;
+        if (alps_load_(&lane->held))
+            alps_held_give_(h, lane->held);
+        alps_store_(&lane->held, 0);
+        alps_store_(&lane->apply, 0);
+        alps_lane_leave_(lane);
+    }
+    alps_held_reap_(h, number);
+    alps_slot_free_(h, number);
+    h->shared->reaped++;
+    return ALPS_OK;
+}
+
+/* Reaps every dead process. Under the lock. */
+ALPS_CORE_ int alps_reap_dead_(alps_handle *h, const alps_tables *t)
+{
+    int err = ALPS_OK;
+    for (unsigned i = 0; !err && i < h->at.slot_count; i++) {
+        uint64_t owner = alps_slot_owner_(h, i);
+        if (owner && !alps_owner_lives_(h, owner, t))
+            err = alps_reap_(h, owner, t);
+    }
+    return err;
+}
+
+/* Makes the state that dies with the epoch anew: locks, slots, indexes,
+ * reservations. */
+ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
+{
+    uint64_t seq = 0;
+    for (unsigned i = 0; i < h->at.lane_count; i++) {
+        alps_lane *lane = &h->lanes[i];
+        if (h->done[i].seq > seq)
+            seq = h->done[i].seq;
+        for (unsigned k = 0; k < ALPS_RING; k++)
+            if (alps_record_live_(h, i, &lane->ring[k]) &&
+                lane->ring[k].seq > seq)
+                seq = lane->ring[k].seq;
+        lane->lock = lane->held = lane->next = lane->apply = 0;
+    }
+    for (unsigned i = 0; i < h->at.slot_count; i++) {
+        h->slots[i].generation = 0;
+        h->slots[i].pid = 0;
+    }
+    alps_shared *s = h->shared;
+    s->lock = 0;
+    s->seq = seq;
+    s->built = epoch << 24;
+    s->built_top = 0;
+    alps_index_reset_(h);
+    alps_held_reset_(h);
+}
+
+/* Begins an epoch: nobody else is attached. The number is durable before an
+ * extent can carry it, so that no extent is believed built that is not. */
+ALPS_CORE_ int alps_epoch_begin_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t epoch = (h->super->epoch >> 16) + 1;
+    alps_store_(&h->super->epoch, alps_seal_(epoch));
+    int err = t->policy->flush(&h->map, &h->super->epoch, 8);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    if (err)
+        return err;
+    alps_shared_reset_(h, epoch);
+    err = alps_redo_all_(h, 0, t);
+    for (unsigned i = 0; i < h->at.lane_count; i++)
+        alps_store_(&h->lanes[i].held, 0);
+    return err;
+}
+
+/* Takes the lock of the region when it is not free. From a dead owner it comes
+ * with an index that may be half changed, and with all that the dead one left
+ * undone. */
+ALPS_CORE_ int alps_lock_slow_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t dead = alps_lock_wait_(h, &h->shared->lock, t);
+    if (!dead)
+        return ALPS_OK;
+    alps_index_reset_(h);
+    h->shared->held_used = 0;
+    for (uint64_t i = 0; i < 1ull << alps_held_shift_(h); i++)
+        h->shared->held_used += alps_held_table_(h)[i] != ALPS_HELD_EMPTY_;
+    return alps_reap_(h, dead, t);
+}
+
+/* Reaps every dead process; see alps_reap. */
+ALPS_CORE_ int alps_reap_now_(alps_handle *h, const alps_tables *t)
+{
+    if (!h->owner)
+        return ALPS_EREADONLY;
+    alps_lock_(h, t);
+    int err = alps_reap_dead_(h, t);
+    alps_unlock_(h);
+    return err;
+}
+
+/* The lane is busy: that of a dead process is freed, for others we wait. */
+ALPS_CORE_ int alps_lanes_slow_(alps_handle *h, uint64_t round,
+                                const alps_tables *t)
+{
+    if (round % 1024 == 255)
+        return alps_reap_now_(h, t);
+    if (round < 64)
+        alps_pause_();
+    else
+        sched_yield();
+    return ALPS_OK;
+}
+
+/* The index has no run of `units`. Before the region is full, what the dead
+ * hold comes back. */
+ALPS_CORE_ int alps_refill_slow_(alps_handle *h, uint64_t units,
+                                 uint64_t level, const alps_tables *t)
+{
+    int err = alps_refill_(h, units, level, t);
+    if (err != ALPS_EFULL)
+        return err;
+    uint64_t before = h->shared->reaped;
+    err = alps_reap_dead_(h, t);
+    return err ? err : h->shared->reaped != before ? ALPS_OK : ALPS_EFULL;
+}
+
+/* What an instance does off its fast path. */
+ALPS_CORE_ int alps_slow_path_(alps_handle *h, int what, uint64_t units,
+                               uint64_t level, const alps_tables *t)
+{
+    switch (what) {
+    case ALPS_SLOW_WAIT: return alps_lock_slow_(h, t);
+    case ALPS_SLOW_REFILL: return alps_refill_slow_(h, units, level, t);
+    case ALPS_SLOW_LANES: return alps_lanes_slow_(h, units, t);
+    default: return ALPS_EINVAL;
+    }
+}

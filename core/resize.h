@@ -1,0 +1,136 @@
+/* resize.h -- realloc
+ *
+ * In place where the block shrinks, or where the run behind it is free and
+ * long enough; else a new block, a copy, and a free. */
+#pragma once
+#include "publish.h"
+
+/* Cuts the block at `off` after `units`; the rest is freed as free does it. */
+ALPS_CORE_ int alps_resize_cut_(alps_handle *h, alps_lane *lane, alps_block b,
+                                uint64_t units, const alps_tables *t)
+{
+    int err = ALPS_OK;
+    b.unit += units;
+    alps_off rest = alps_zone_off_(&b.zone, b.unit);
+    alps_lock_(h, t);
+    alps_block_build_(h, &b);
+    alps_heap_hold_(lane, &b);
+    alps_unlock_(h);
+    if (t->policy->durable) {
+        err = alps_codes_flush_(h, &b.zone, b.unit, 0, t);
+        if (!err)
+            err = t->policy->fence(&h->map, t->backend);
+    }
+    alps_heap_enter_(h, lane, rest, t);
+    return err;
+}
+
+/* Takes `more` units off the front of the free run behind the block, as a held
+ * block of their own. ALPS_EFULL where it is not free or too short. Under the
+ * lock. */
+ALPS_FN_ int alps_resize_claim_(alps_handle *h, alps_lane *lane,
+                                const alps_block *next, uint64_t more)
+{
+    const alps_zone *z = &next->zone;
+    alps_block_build_(h, next);
+    if (next->unit >= z->end ||
+        alps_code_(z->codes, next->unit) != ALPS_FREE)
+        return ALPS_EFULL;
+    uint64_t have = alps_run_(z, next->unit)->units;
+    if (alps_run_valid_(z, next->unit, have) && have < more)
+        return ALPS_EFULL;
+    if (!alps_run_valid_(z, next->unit, have) ||
+        !alps_code_inside_(z->codes, next->unit + 1, next->unit + have) ||
+        alps_run_unlink_(h, z, next->unit)) {
+        alps_index_reset_(h);
+        return ALPS_EFULL;
+    }
+    if (have > more) {
+        alps_code_set_(z->codes, next->unit + more, ALPS_FREE);
+        alps_run_insert_(z, next->unit + more, have - more);
+    }
+    alps_heap_hold_(lane, next);
+    return ALPS_OK;
+}
+
+/* Lets the block go on into `more` units behind it. What follows them is
+ * durably a start before the block durably reaches up to it: two fences. */
+ALPS_CORE_ int alps_resize_extend_(alps_handle *h, alps_lane *lane,
+                                   const alps_block *b, uint64_t units,
+                                   uint64_t more, const alps_tables *t)
+{
+    alps_block next = *b;
+    next.unit += units;
+    alps_lock_(h, t);
+    int err = alps_resize_claim_(h, lane, &next, more);
+    alps_unlock_(h);
+    if (!err && t->policy->durable) {
+        err = alps_codes_flush_(h, &b->zone, next.unit, more, t);
+        if (!err)
+            err = t->policy->fence(&h->map, t->backend);
+        if (err)
+            alps_heap_enter_(h, lane, alps_zone_off_(&b->zone, next.unit), t);
+    }
+    if (err)
+        return err;
+    alps_lock_(h, t);
+    alps_code_set_(b->zone.codes, next.unit, ALPS_INSIDE);
+    alps_store_(&lane->held, 0);
+    alps_unlock_(h);
+    if (!t->policy->durable)
+        return ALPS_OK;
+    err = alps_codes_flush_(h, &b->zone, next.unit, 0, t);
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
+
+/* Changes the size of the block in place, or answers ALPS_EFULL. */
+ALPS_CORE_ int alps_resize_in_place_(alps_handle *h, const alps_block *b,
+                                     const alps_request *r,
+                                     const alps_tables *t)
+{
+    uint64_t units = alps_zone_units_(&b->zone, b->unit);
+    if (r->level != b->level)
+        return ALPS_EFULL;
+    if (r->units == units)
+        return ALPS_OK;
+    alps_lane *lane = alps_lane_take_(h, t);
+    int err = r->units < units
+                  ? alps_resize_cut_(h, lane, *b, r->units, t)
+                  : alps_resize_extend_(h, lane, b, units, r->units - units, t);
+    alps_lane_leave_(lane);
+    return err;
+}
+
+/* See alps_realloc. */
+ALPS_CORE_ void *alps_resize_(alps_handle *h, void *p, uint64_t n,
+                              const alps_tables *t)
+{
+    alps_block b;
+    alps_request r;
+    if (!p)
+        return alps_heap_alloc_(h, 1, n, 0, t);
+    int err = alps_request_init_(h, 1, n, ALPS_USED, &r);
+    if (!err && alps_block_at_(h, alps_offset_(h, p), &b) != ALPS_USED)
+        err = ALPS_EINVALID_FREE;
+    if (!err)
+        err = alps_resize_in_place_(h, &b, &r, t);
+    if (!err)
+        return p;
+    if (err != ALPS_EFULL) {
+        h->error = err;
+        return NULL;
+    }
+    uint64_t old = alps_block_size_(&b);
+    void *to = alps_heap_alloc_(h, 1, n, 0, t);
+    if (!to)
+        return NULL;
+    memcpy(to, p, old < n ? old : n);
+    err = t->policy->flush(&h->map, to, old < n ? old : n);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    if (!err)
+        err = alps_heap_free_(h, p, t);
+    if (err)
+        h->error = err;
+    return to;
+}

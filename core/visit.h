@@ -1,0 +1,132 @@
+/* visit.h -- every block, and what they add up to
+ *
+ * Read off the codes, so the answers do not depend on the index, and a region
+ * that is open read-only gives the same ones. */
+#pragma once
+#include "resize.h"
+
+/* Called for each live block; anything but 0 ends the walk, and is what the
+ * walk answers. It may free the block it is called for. */
+typedef int alps_visit(void *context, void *p, size_t n);
+
+/* Blocks from 2^k bytes up to twice that are counted in class k. */
+#define ALPS_CLASSES 48
+
+/* What a region holds, in bytes unless said. */
+typedef struct alps_statistics {
+    uint64_t size;         /* of the region */
+    uint64_t used;         /* by live blocks, whole granules */
+    uint64_t free;         /* that blocks could take */
+    uint64_t reserved;     /* by reservations */
+    uint64_t largest_free; /* the longest block that would fit now */
+    uint64_t blocks;       /* live ones, a count */
+    uint64_t runs;         /* free ones, a count */
+    uint64_t extents;      /* all; a count */
+    uint64_t heap_extents; /* that hold small blocks; a count */
+    unsigned fragmentation;            /* of free memory: 1 - largest / all,
+                                          in thousandths */
+    uint64_t by_class[ALPS_CLASSES];   /* live blocks by size; counts */
+} alps_statistics;
+
+/* Walks the live blocks of one zone. */
+ALPS_FN_ int alps_visit_zone_(const alps_handle *h, const alps_zone *z,
+                              alps_visit *visit, void *context)
+{
+    uint64_t unit = alps_code_next_(z->codes, z->first, z->end);
+    while (unit < z->end) {
+        uint64_t next = alps_code_next_(z->codes, unit + 1, z->end);
+        int small = z->shift != ALPS_GRANULE_SHIFT && alps_extent_heap_(h, unit);
+        if (!small && alps_code_(z->codes, unit) == ALPS_USED) {
+            int stop = visit(context, z->base + alps_zone_off_(z, unit),
+                             (size_t)((next - unit) << z->shift));
+            if (stop)
+                return stop;
+        }
+        unit = next;
+    }
+    return 0;
+}
+
+/* See alps_each. */
+ALPS_FN_ int alps_visit_all_(const alps_handle *h, alps_visit *visit,
+                             void *context)
+{
+    alps_zone top = alps_zone_top_(h);
+    for (uint64_t extent = 0; extent < top.end; extent++) {
+        if (!alps_extent_heap_(h, extent))
+            continue;
+        alps_zone z = alps_zone_extent_(h, extent);
+        int stop = alps_visit_zone_(h, &z, visit, context);
+        if (stop)
+            return stop;
+    }
+    return alps_visit_zone_(h, &top, visit, context);
+}
+
+/* Adds up one block or run. */
+ALPS_FN_ void alps_stats_add_(alps_statistics *s, unsigned code, uint64_t n)
+{
+    if (code == ALPS_USED) {
+        s->used += n;
+        s->blocks++;
+        s->by_class[alps_high_bit_(n)]++;
+    } else if (code == ALPS_HELD) {
+        s->reserved += n;
+    } else {
+        s->free += n;
+        s->runs++;
+    }
+}
+
+/* Adds up a heap extent; answers its longest free run, in bytes. */
+ALPS_FN_ uint64_t alps_stats_extent_(const alps_handle *h, uint64_t extent,
+                                     alps_statistics *s)
+{
+    alps_zone z = alps_zone_extent_(h, extent);
+    uint64_t run = 0, longest = 0;
+    uint64_t unit = alps_code_next_(z.codes, z.first, z.end);
+    while (unit < z.end) {
+        uint64_t n = alps_zone_units_(&z, unit) << z.shift;
+        unsigned code = alps_code_(z.codes, unit);
+        run = code == ALPS_FREE ? run + n : 0;
+        if (run > longest)
+            longest = run;
+        alps_stats_add_(s, code, n);
+        unit += n >> z.shift;
+    }
+    return longest;
+}
+
+/* See alps_stats. */
+ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
+{
+    alps_zone top = alps_zone_top_(h);
+    uint64_t whole = (1ull << top.shift) - h->at.first * ALPS_GRANULE;
+    uint64_t run = 0;
+    memset(s, 0, sizeof *s);
+    s->size = alps_size_(h);
+    s->extents = top.end;
+    for (uint64_t unit = 0, n; unit < top.end; unit += n) {
+        int empty = 0;
+        n = alps_zone_units_(&top, unit);
+        unsigned code = alps_code_(top.codes, unit);
+        if (alps_extent_heap_(h, unit)) {
+            n = 1;
+            s->heap_extents++;
+            uint64_t longest = alps_stats_extent_(h, unit, s);
+            empty = longest == whole;
+            if (longest > s->largest_free)
+                s->largest_free = longest;
+        } else {
+            alps_stats_add_(s, code, n << top.shift);
+            empty = code == ALPS_FREE;
+        }
+        run = empty ? run + n : 0;
+        if (run << top.shift > s->largest_free)
+            s->largest_free = run << top.shift;
+    }
+    s->fragmentation =
+        s->free <= s->largest_free
+            ? 0
+            : (unsigned)(1000 - s->largest_free * 1000 / s->free);
+}

@@ -1,0 +1,207 @@
+#!/bin/sh
+# run.sh -- alps.h under every compiler, language and level that we promise
+#
+# Both compilers, both languages, all levels, all legal pairs, two instances in
+# a unit, two units in a program; nothing left over where nothing is used, no
+# call through a pointer where the tables are constant. Run from the root.
+suite=compile
+. tests/lib.sh
+work=build/compile
+here=tests/compile
+mkdir -p "$work"
+shared=/alps-compile-$$
+trap 'rm -f /dev/shm$shared*' EXIT
+flags="$WARNINGS -Werror -I."
+
+c="${CC:-gcc} -std=gnu11"
+cxx="${CXX:-g++} -x c++ -std=gnu++11"
+clang="${CLANG:-clang} -std=gnu11"
+clangxx="${CLANG:-clang} -x c++ -std=gnu++11"
+aarch64=${AARCH64_CC:-aarch64-linux-gnu-gcc}
+linking=  # how programs are linked
+emulator= # runs what is compiled
+tools=    # the prefix of nm and objdump
+
+# Says ok or FAIL by what the command answers.
+expect() # name, command
+{
+    name=$1
+    log=$work/$(printf '%s' "$1" | tr -cs 'A-Za-z0-9_.+-' _).txt
+    shift
+    if "$@" >"$log" 2>&1; then
+        ok "$name"
+    else
+        fail "$name" "status $?, see $log: $(head -n 3 "$log")"
+    fi
+}
+
+# Compiles and links one program, and runs it on a path.
+# shellcheck disable=SC2086 # compilers and flags are words
+program() # name, path, compiler, arguments
+{
+    name=$1
+    path=$2
+    compiler=$3
+    shift 3
+    expect "$name compiles" $compiler $linking $flags "$@" -o "$work/program" -lpthread
+    expect "$name runs" $emulator "$work/program" $path
+}
+
+# The symbols of an object must be none.
+# shellcheck disable=SC2086
+unused() # name, compiler, level
+{
+    expect "unused compiles ($1)" $2 $flags $3 -c $here/unused.c \
+        -o "$work/unused.o"
+    symbols=$("${tools}nm" "$work/unused.o" 2>/dev/null)
+    if [ -z "$symbols" ]; then
+        ok "unused leaves no symbol ($1)"
+    else
+        fail "unused leaves no symbol ($1)" "$(echo "$symbols" | tr '\n' ';')"
+    fi
+}
+
+# State is in the handle or in the region: no variable outlives a function. -O0
+# keeps what is unused; without PIC constant tables are not writable.
+# shellcheck disable=SC2086
+variables() # name, compiler
+{
+    object=$work/variables.o
+    expect "variables compiles ($1)" $2 $flags -O0 -fno-pic -c $here/two.c \
+        -o "$object"
+    found=$("${tools}nm" "$object" | grep ' [bBcCdDgGsS] ')
+    if "${tools}nm" "$object" | grep -q ' T main' && [ -z "$found" ]; then
+        ok "no variables ($1)"
+    else
+        fail "no variables ($1)" "$(echo "$found" | tr '\n' ';')"
+    fi
+}
+
+# The calls and jumps of an object that go through a register or memory. Tables
+# of a switch are kept out of it by a flag.
+indirect() # object
+{
+    "${tools}objdump" -d --no-show-raw-insn "$1" |
+        awk '/^[0-9a-f]+ </ { name = $2 }
+            /[ \t](notrack )?(call|jmp)q?[ \t]+\*/ { print name $0 }
+            /[ \t](blr|br)[ \t]+x/ { print name $0 }'
+}
+
+# shellcheck disable=SC2086
+direct() # name, compiler, level, backend, policy
+{
+    name="direct $4 $5 ($1 $3)"
+    object=$work/direct.o
+    expect "$name compiles" $2 $flags $3 -fno-jump-tables -DBACKEND="$4" \
+        -DPOLICY="$5" -c $here/direct.c -o "$object"
+    if ! "${tools}objdump" -d "$object" | grep -q '<direct_publish>:'; then
+        fail "$name" "no code to look at"
+    elif [ -n "$(indirect "$object")" ]; then
+        fail "$name" "$(indirect "$object" | head -n 3 | tr '\n' ';')"
+    else
+        ok "$name"
+    fi
+}
+
+# One compiler: `short` for its name.
+matrix() # short, compiler
+{
+    short=$1
+    compiler=$2
+    unused "$short -O1" "$compiler" -O1
+    unused "$short -O2" "$compiler" -O2
+    variables "$short" "$compiler"
+    for level in -O0 -O1 -O2 -O3 -Os; do
+        program "alone ($short $level)" "$work/region" "$compiler" $level \
+            $here/alone.c
+    done
+    for unit in two other; do
+        # shellcheck disable=SC2086
+        expect "$unit compiles ($short)" $compiler $flags -O1 -c \
+            $here/$unit.c -o "$work/$unit.o"
+    done
+    # shellcheck disable=SC2086
+    expect "two units link ($short)" ${compiler%% *} $linking "$work/two.o" \
+        "$work/other.o" -o "$work/program" -lpthread
+    # shellcheck disable=SC2086
+    expect "two units run ($short)" $emulator "$work/program" \
+        "$work/region" "$shared"
+}
+
+# Every legal pair, with one compiler.
+pairs() # short, compiler
+{
+    while read -r backend policy path; do
+        set -- "$1" "$2"
+        [ "$backend" = ALPS_USER ] && set -- "$@" -DMY_BACKEND
+        [ "$policy" = ALPS_USER ] && set -- "$@" -DMY_POLICY
+        short=$1
+        compiler=$2
+        shift 2
+        program "$backend $policy ($short)" "$path" "$compiler" -O1 \
+            -DBACKEND="$backend" -DPOLICY="$policy" "$@" $here/pair.c
+        set -- "$short" "$compiler"
+    done <<END
+ALPS_ANON ALPS_NONE
+ALPS_ANON ALPS_USER
+ALPS_SHMEM ALPS_NONE $shared
+ALPS_SHMEM ALPS_FLUSH $shared
+ALPS_SHMEM ALPS_USER $shared
+ALPS_FILE ALPS_NONE $work/region
+ALPS_FILE ALPS_MSYNC $work/region
+ALPS_FILE ALPS_USER $work/region
+ALPS_PMEM ALPS_NONE $work/region
+ALPS_PMEM ALPS_FLUSH $work/region
+ALPS_PMEM ALPS_FENCE $work/region
+ALPS_PMEM ALPS_MSYNC $work/region
+ALPS_PMEM ALPS_USER $work/region
+ALPS_USER ALPS_NONE
+ALPS_USER ALPS_FLUSH
+ALPS_USER ALPS_FENCE
+ALPS_USER ALPS_MSYNC
+ALPS_USER ALPS_USER
+END
+}
+
+directs() # short, compiler
+{
+    for level in -O1 -O2; do
+        direct "$1" "$2" $level ALPS_FILE ALPS_MSYNC
+        direct "$1" "$2" $level ALPS_ANON ALPS_NONE
+        direct "$1" "$2" $level ALPS_PMEM ALPS_FLUSH
+    done
+}
+
+matrix gcc "$c"
+pairs gcc "$c"
+directs gcc "$c"
+if have "${CXX:-g++}"; then
+    matrix g++ "$cxx"
+else
+    lack "all as C++ with gcc" "${CXX:-g++}"
+fi
+if have "${CLANG:-clang}"; then
+    matrix clang "$clang"
+    matrix clang++ "$clangxx"
+    pairs clang++ "$clangxx"
+    directs clang "$clang"
+else
+    lack "all with clang" "${CLANG:-clang}"
+fi
+linking=-static
+emulator=${AARCH64_RUN:-qemu-aarch64}
+tools=${aarch64%gcc}
+if ! have "$aarch64"; then
+    lack "all for AArch64" "$aarch64"
+elif ! have "$emulator"; then
+    lack "all for AArch64" "$emulator"
+else
+    matrix aarch64 "$aarch64 -std=gnu11"
+    directs aarch64 "$aarch64 -std=gnu11"
+    if have "${aarch64%gcc}g++"; then
+        matrix aarch64++ "${aarch64%gcc}g++ -x c++ -std=gnu++11"
+    else
+        lack "all for AArch64 as C++" "${aarch64%gcc}g++"
+    fi
+fi
+closing

@@ -1,0 +1,3 @@
+/* word.h -- needs bits.h */
+#pragma once
+#include "bits.h"

@@ -1,0 +1,3 @@
+/* bits.h -- includes the manifest */
+#pragma once
+#include "alps.h"

@@ -1,0 +1,3 @@
+/* base.h -- includes itself */
+#pragma once
+#include "base.h"

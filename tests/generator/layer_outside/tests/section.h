@@ -1,0 +1,1 @@
+/* section.h -- not a part */

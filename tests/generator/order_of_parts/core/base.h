@@ -1,0 +1,3 @@
+/* base.h -- needs what stands below it */
+#pragma once
+#include "bits.h"

@@ -1,0 +1,3 @@
+/* bits.h -- needs nothing */
+#pragma once
+enum { BITS = 1 };

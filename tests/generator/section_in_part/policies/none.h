@@ -1,0 +1,3 @@
+/* none.h -- includes a section */
+#pragma once
+#include "../core/section.h"

@@ -1,0 +1,2 @@
+/* lost.h -- the manifest forgot it */
+#pragma once

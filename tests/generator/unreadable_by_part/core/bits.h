@@ -1,0 +1,3 @@
+/* bits.h -- names a part that is not there */
+#pragma once
+#include "nowhere.h"

@@ -1,0 +1,4 @@
+/* #error "alps.h: backend ALPS_FILE goes with policy ALPS_NONE or ALPS_MSYNC" */
+#define ALPS_BACKEND ALPS_FILE
+#define ALPS_POLICY ALPS_FENCE
+#include "alps.h"

@@ -1,0 +1,95 @@
+/* exercise.c -- a recovered region is worked with
+ *
+ * Fills it to the last granule: whatever the heap gives out must not be part
+ * of a live block, and what is neither live nor given out in the end has been
+ * lost. Then everything goes back, and a publish and a release must work. */
+#include "sim.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define GRANULES (SIM_BYTES / 64)
+#define EXTENT 64u /* granules of one */
+#define FIRST 2u   /* of them, before the first block of a heap extent */
+
+static unsigned char taken[GRANULES];
+static uint64_t blocks[GRANULES];
+static unsigned count;
+
+static int take(uint64_t off, uint64_t n)
+{
+    if (off % 16 || !n || off + n > SIM_BYTES)
+        return 0;
+    for (uint64_t i = off / 64; i < (off + n + 63) / 64; i++)
+        if (taken[i]++)
+            return 0;
+    return 1;
+}
+
+static const char *fill(unsigned h)
+{
+    static const unsigned sizes[] = {4096, 1984, 960, 384, 64};
+    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (;;) {
+            uint64_t off = unit_alloc(h, sizes[i], 64);
+            if (!off)
+                break;
+            if (!take(off, unit_usable(h, off)))
+                return "after recovery, a block is given out twice";
+            blocks[count++] = off;
+        }
+    return NULL;
+}
+
+/* Each extent is taken as a whole, or but for its head. */
+static const char *all_taken(unsigned h)
+{
+    uint64_t end;
+    for (uint64_t off = unit_heap(h, &end); off + 64 * EXTENT <= end;
+         off += 64 * EXTENT) {
+        unsigned n = 0;
+        for (unsigned i = 0; i < EXTENT; i++)
+            n += taken[off / 64 + i] != 0;
+        if (n != EXTENT && n != EXTENT - FIRST)
+            return "after recovery, free memory is lost";
+    }
+    return NULL;
+}
+
+static const char *publish_and_release(unsigned h)
+{
+    unsigned slot = SIM_ROOTS - 1;
+    uint64_t off = unit_reserve(h, 100);
+    if (!off)
+        return "after recovery, what was freed cannot be reserved";
+    unit_fill(h, off, 104, 1);
+    if (unit_publish(h, slot, off) || unit_release(h, slot))
+        return "after recovery, publish or release fails";
+    return NULL;
+}
+
+/* NULL, or what went wrong with the region of handle `h`, which holds `v` and
+ * what handle 1 has reserved, should it have survived. */
+const char *exercise(unsigned h, const struct sim_view *v)
+{
+    memset(taken, 0, sizeof taken);
+    count = 0;
+    for (unsigned i = 0; i < v->n; i++)
+        if (!take(v->block[i].off, v->block[i].n))
+            return "two live blocks overlap";
+    for (unsigned i = 0; sim_survivor && i < sim_oracle.held_n; i++)
+        if (sim_oracle.held[i].id == 1 &&
+            !take(sim_oracle.held[i].off, sim_oracle.held[i].n))
+            return "a living process lost its reservation";
+    const char *wrong = fill(h);
+    if (!wrong)
+        wrong = all_taken(h);
+    for (unsigned i = 0; !wrong && i < count; i++)
+        if (unit_free(h, blocks[i]))
+            wrong = "after recovery, free fails";
+    if (!wrong && count)
+        wrong = publish_and_release(h);
+    if (!wrong && unit_check(h))
+        wrong = "after recovery and work, alps_check complains";
+    return wrong;
+}

@@ -1,0 +1,233 @@
+/* oracle.c -- what a crash must leave, kept beside the heap
+ *
+ * Written from the promises of the interface, not from the library: the
+ * blocks that are live, their sizes and contents, what the root area names,
+ * and what the one call under way may have done by the time of a crash. */
+#include "sim.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct sim_oracle sim_oracle;
+
+void sim_oracle_clear(void)
+{
+    memset(&sim_oracle, 0, offsetof(struct sim_oracle, live));
+}
+
+/* Blocks are kept by place. */
+void sim_oracle_add(struct sim_block b)
+{
+    struct sim_oracle *o = &sim_oracle;
+    unsigned i = o->n++;
+    for (; i && o->live[i - 1].off > b.off; i--)
+        o->live[i] = o->live[i - 1];
+    o->live[i] = b;
+}
+
+struct sim_block *sim_oracle_find(uint64_t off)
+{
+    for (unsigned i = 0; i < sim_oracle.n; i++)
+        if (sim_oracle.live[i].off == off)
+            return &sim_oracle.live[i];
+    return NULL;
+}
+
+void sim_oracle_drop(uint64_t off)
+{
+    struct sim_oracle *o = &sim_oracle;
+    unsigned i = 0;
+    while (i < o->n && o->live[i].off != off)
+        i++;
+    if (i == o->n)
+        return;
+    o->n--;
+    memmove(o->live + i, o->live + i + 1, (o->n - i) * sizeof *o->live);
+}
+
+/* What word `word` of the block with pattern `id` holds. */
+uint64_t sim_pattern(uint64_t id, uint64_t word)
+{
+    return (id * 0x9e3779b97f4a7c15ull) ^ (word * 0xbf58476d1ce4e5b9ull);
+}
+
+static int contents_intact(uint64_t off, uint64_t n, uint64_t id)
+{
+    for (uint64_t at = 0; at + 8 <= n; at += 8) {
+        uint64_t want = sim_pattern(id, at / 8), got;
+        sim_saw_read(sim_here->mem + off + at, 8);
+        memcpy(&got, sim_here->mem + off + at, 8);
+        if (got != want)
+            return 0;
+    }
+    return 1;
+}
+
+/* How the blocks found differ from the live ones of the model. */
+struct difference {
+    unsigned missing, extra, resized; /* how many */
+    struct sim_block lost, more;      /* one of each, as the model and as the */
+    struct sim_block before, after;   /* medium has it */
+};
+
+static void compare(struct difference *d, const struct sim_view *v)
+{
+    const struct sim_oracle *o = &sim_oracle;
+    memset(d, 0, sizeof *d);
+    unsigned i = 0, k = 0;
+    while (i < o->n || k < v->n) {
+        if (k == v->n || (i < o->n && o->live[i].off < v->block[k].off)) {
+            d->missing++;
+            d->lost = o->live[i++];
+        } else if (i == o->n || v->block[k].off < o->live[i].off) {
+            d->extra++;
+            d->more = v->block[k++];
+        } else {
+            if (o->live[i].n != v->block[k].n) {
+                d->resized++;
+                d->before = o->live[i];
+                d->after = v->block[k];
+            }
+            i++;
+            k++;
+        }
+    }
+}
+
+static const char *overlap(const struct sim_view *v)
+{
+    for (unsigned i = 1; i < v->n; i++)
+        if (v->block[i - 1].off + v->block[i - 1].n > v->block[i].off)
+            return "two live blocks overlap";
+    return NULL;
+}
+
+static const char *contents(const struct sim_view *v)
+{
+    const struct sim_oracle *o = &sim_oracle;
+    for (unsigned i = 0, k = 0; i < o->n && k < v->n; k++) {
+        while (i < o->n && o->live[i].off < v->block[k].off)
+            i++;
+        if (i == o->n || o->live[i].off != v->block[k].off)
+            continue;
+        uint64_t n = o->live[i].filled;
+        if (!contents_intact(o->live[i].off, n < v->block[k].n ? n
+                                                 : v->block[k].n,
+                             o->live[i].id))
+            return "the contents of a live block are damaged";
+    }
+    return NULL;
+}
+
+static const char *roots(const struct sim_view *v, int but)
+{
+    for (int i = 0; i < (int)SIM_ROOTS; i++)
+        if (i != but && v->root[i] != sim_oracle.root[i] &&
+            v->root[i] != sim_oracle.maybe[i])
+            return "a word of the root area is neither old nor new";
+    return NULL;
+}
+
+static const char *publish(const struct sim_view *v, const struct difference *d)
+{
+    const struct sim_oracle *o = &sim_oracle;
+    uint64_t word = v->root[o->slot];
+    if (d->missing || d->resized || d->extra > 1)
+        return "a publish under way changed another block";
+    if (!d->extra)
+        return word == o->root[o->slot] ? NULL
+                                        : "a destination names a dead block";
+    if (d->more.off != o->block.off || d->more.n != o->block.n)
+        return "a block is live that nobody published";
+    if (word != o->block.off)
+        return "a block is live that no destination names";
+    return contents_intact(o->block.off, o->block.filled, o->block.id)
+               ? NULL
+               : "a published block has not its contents";
+}
+
+static const char *release(const struct sim_view *v, const struct difference *d)
+{
+    const struct sim_oracle *o = &sim_oracle;
+    uint64_t word = v->root[o->slot];
+    if (d->extra || d->resized || d->missing > 1)
+        return "a release under way changed another block";
+    if (!d->missing)
+        return word == o->block.off ? NULL : "a released block was leaked";
+    if (d->lost.off != o->block.off)
+        return "another block than the released one is gone";
+    return word == 0 ? NULL : "a destination names a released block";
+}
+
+/* `block` may be gone, or be longer: what follows it was merged first. */
+static const char *freeing(const struct difference *d)
+{
+    const struct sim_oracle *o = &sim_oracle;
+    if (d->extra || d->missing > 1 || d->resized > 1)
+        return "a free under way changed another block";
+    if (d->missing && (d->resized || d->lost.off != o->block.off))
+        return "another block than the freed one is gone";
+    if (d->resized &&
+        (d->before.off != o->block.off || d->after.n < d->before.n))
+        return "a free under way resized another block";
+    return NULL;
+}
+
+/* `block` may have any size from the smaller of the two on; or there may be
+ * another one, with or without it. */
+static const char *resizing(const struct difference *d)
+{
+    const struct sim_oracle *o = &sim_oracle;
+    if (d->extra > 1 || d->missing > 1 || d->resized > 1)
+        return "a realloc under way changed another block";
+    if (d->resized &&
+        (d->before.off != o->block.off || d->after.n < o->block.n))
+        return "a realloc under way resized another block";
+    if (!d->missing)
+        return NULL;
+    if (d->lost.off != o->block.off || !d->extra)
+        return "a realloc under way lost a block";
+    return contents_intact(d->more.off, o->block.filled, o->block.id)
+               ? NULL
+               : "a moved block has not its contents";
+}
+
+static const char *by_doing(const struct sim_view *v,
+                            const struct difference *d)
+{
+    switch (sim_oracle.doing) {
+    case SIM_PUBLISH: return publish(v, d);
+    case SIM_RELEASE: return release(v, d);
+    case SIM_FREE: return freeing(d);
+    case SIM_REALLOC: return resizing(d);
+    case SIM_ALLOC:
+        return d->missing || d->resized || d->extra > 1
+                   ? "an alloc under way changed another block"
+                   : NULL;
+    default: break;
+    }
+    if (d->missing)
+        return "a live block is gone";
+    if (d->extra)
+        return "a block is live that nobody owns";
+    return d->resized ? "a live block has another size" : NULL;
+}
+
+/* Why this cannot be what a crash now leaves; NULL: it can. */
+const char *sim_oracle_differs(const struct sim_view *v)
+{
+    enum sim_doing doing = sim_oracle.doing;
+    int but = doing == SIM_PUBLISH || doing == SIM_RELEASE
+                  ? (int)sim_oracle.slot
+                  : -1;
+    if (v->err)
+        return "the region is refused";
+    struct difference d;
+    compare(&d, v);
+    const char *wrong = overlap(v);
+    if (!wrong)
+        wrong = by_doing(v, &d);
+    if (!wrong)
+        wrong = roots(v, but);
+    return wrong ? wrong : contents(v);
+}

@@ -1,0 +1,49 @@
+# rules.mk -- the persistency simulator: make check-sim, check-sim-ci
+#
+# The unit under test is compiled with -fsanitize=thread and linked without
+# libtsan, against call-outs of our own; its memcpy and the like are renamed to
+# ones that tell. gcc only: the call-outs are its.
+
+SIM_CC = gcc
+SIM_SOURCES = world tsan cells crash sites
+SIM_PARTS = $(SIM_SOURCES) oracle exercise programs main
+SIM_CFLAGS = $(C11) $(WARNINGS) -Werror -O2 -g -fno-pie
+SIM_UNIT = $(C11) $(WARNINGS) -Werror -O1 -g -fno-pie -fsanitize=thread \
+	--param tsan-instrument-func-entry-exit=0 -fno-builtin -fno-ipa-icf \
+	-fno-crossjumping -fno-tree-tail-merge -fno-reorder-blocks \
+	-fno-tree-loop-distribute-patterns -fno-inline-functions-called-once
+SIM_RENAMED = memcpy=sim_memcpy memmove=sim_memmove memset=sim_memset \
+	memcmp=sim_memcmp open=sim_no_file nanosleep=sim_no_nap \
+	sched_yield=sim_no_yield __errno_location=sim_errno_location
+
+build/sim/unit-%.o: tests/sim/unit.c tests/sim/sim.h alps.h
+	@mkdir -p build/sim
+	$(SIM_CC) $(SIM_UNIT) -I. -Itests/sim -DSIM_POLICY=ALPS_$* -c $< -o $@.raw
+	objcopy $(SIM_RENAMED:%=--redefine-sym %) $@.raw $@
+
+build/sim/toy.o: tests/sim/toy.c tests/sim/sim.h core/policy.h
+	@mkdir -p build/sim
+	$(SIM_CC) $(SIM_UNIT) -c $< -o $@.raw
+	objcopy $(SIM_RENAMED:%=--redefine-sym %) $@.raw $@
+
+build/sim/%.o: tests/sim/%.c tests/sim/sim.h tests/sim/cells.h core/policy.h
+	@mkdir -p build/sim
+	$(SIM_CC) $(SIM_CFLAGS) -c $< -o $@
+
+build/sim/toy: $(SIM_SOURCES:%=build/sim/%.o) build/sim/toy.o
+	$(SIM_CC) -no-pie $^ -o $@
+
+build/sim/sim-%: $(SIM_PARTS:%=build/sim/%.o) build/sim/unit-%.o
+	$(SIM_CC) -no-pie $^ -o $@
+
+SIM_PROGRAMS = build/sim/toy build/sim/sim-FLUSH build/sim/sim-MSYNC \
+	build/sim/sim-NONE
+
+.PHONY: check-sim check-sim-ci sim
+sim: $(SIM_PROGRAMS)
+
+check-sim: sim ## crash images by the hundred thousand, and mutations
+	@sh tests/sim/run.sh 1
+
+check-sim-ci: sim ## the same, a million and more: minutes
+	@sh tests/sim/run.sh 2

@@ -1,0 +1,328 @@
+/* unit.c -- the library under test
+ *
+ * All that stores to a medium is in this unit, which is compiled with
+ * -fsanitize=thread: the core with one real policy, and the program's own
+ * stores. SIM_POLICY chooses: flush, msync or none. */
+#include "sim.h"
+
+#include <setjmp.h>
+
+#define ALPS_OBSERVE(event, p, n) sim_observe((event), (p), (n))
+#define ALPS_ASSERT(cond) \
+    ((cond) ? (void)0 : sim_fault("asserted in the library: %s", #cond))
+
+#define ALPS_CORE_ONLY
+#include "alps.h"
+
+/* ---- the medium: worlds[depth] ---- */
+
+static int medium_open(alps_map *m, const char *path, const alps_options *o)
+{
+    (void)path;
+    (void)o;
+    m->user = sim_here;
+    m->length = sim_here->length;
+    m->align = 1;
+    m->medium = SIM_POLICY == ALPS_FLUSH ? ALPS_MEDIUM_FSDAX
+                : SIM_POLICY == ALPS_MSYNC ? ALPS_MEDIUM_CACHE
+                                           : ALPS_MEDIUM_SHMEM;
+    return ALPS_OK;
+}
+
+static int medium_unguard(alps_map *m)
+{
+    (void)m;
+    return ALPS_OK;
+}
+
+static int medium_map(alps_map *m, uint64_t size, uint64_t reserve,
+                      uint64_t align)
+{
+    (void)align;
+    m->base = sim_here->mem;
+    m->size = size;
+    m->reserved = reserve < SIM_BYTES ? reserve : SIM_BYTES;
+    return ALPS_OK;
+}
+
+static int medium_unmap(alps_map *m)
+{
+    m->base = NULL;
+    return ALPS_OK;
+}
+
+static int medium_resize(alps_map *m, uint64_t size)
+{
+    if (size > SIM_BYTES)
+        return ALPS_ENOSPC;
+    sim_here->length = m->length = size;
+    if (m->base)
+        m->size = size;
+    return ALPS_OK;
+}
+
+static int medium_punch(alps_map *m, uint64_t off, uint64_t n)
+{
+    (void)m;
+    (void)off;
+    (void)n;
+    return ALPS_EUNSUPPORTED;
+}
+
+static int medium_sync(alps_map *m, uint64_t off, uint64_t n)
+{
+    (void)m;
+    sim_synced(off, n);
+    return ALPS_OK;
+}
+
+static int medium_lease(alps_map *m, unsigned number)
+{
+    if (number >= SIM_LEASES)
+        return ALPS_EUNSUPPORTED;
+    if (sim_here->lease[number] && sim_here->lease[number] != m)
+        return ALPS_EBUSY;
+    sim_here->lease[number] = m;
+    return ALPS_OK;
+}
+
+static int medium_unlease(alps_map *m, unsigned number)
+{
+    if (number < SIM_LEASES && sim_here->lease[number] == m)
+        sim_here->lease[number] = NULL;
+    return ALPS_OK;
+}
+
+static int medium_leased(alps_map *m, unsigned number)
+{
+    int leased = 0;
+    for (unsigned i = 0; i < SIM_LEASES; i++)
+        if (number == ALPS_LEASE_ANY || number == i)
+            leased |= sim_here->lease[i] && sim_here->lease[i] != m;
+    return leased;
+}
+
+static int medium_close(alps_map *m)
+{
+    for (unsigned i = 0; i < SIM_LEASES; i++)
+        medium_unlease(m, i);
+    return medium_unmap(m);
+}
+
+static int medium_remove(const char *path)
+{
+    (void)path;
+    return ALPS_EUNSUPPORTED;
+}
+
+static const alps_backend sim_medium = {
+    "sim", medium_open, medium_unguard, medium_map, medium_unmap,
+    medium_resize, medium_punch, medium_sync, medium_lease,
+    medium_unlease, medium_leased, medium_close, medium_remove
+};
+
+/* ---- the policy: the real one, with settle() to be seen ---- */
+
+#if SIM_POLICY == ALPS_FLUSH
+const char sim_unit_name[] = "flush";
+static int sim_settle(alps_map *m)
+{
+    (void)m;
+    return sim_observe(SIM_SAW_SETTLE, NULL, 0) & 0;
+}
+
+static const alps_policy sim_policy = {
+    "flush",
+    1,
+    alps_flush_open_,
+    alps_persist_flush_,
+    alps_persist_stream_,
+    alps_persist_fence_,
+    sim_settle,
+};
+#  define ALPS_POLICY ALPS_USER
+#  define ALPS_USER_POLICY sim_policy
+#elif SIM_POLICY == ALPS_MSYNC
+const char sim_unit_name[] = "msync";
+#  define ALPS_POLICY ALPS_MSYNC
+#else
+const char sim_unit_name[] = "none";
+#  define ALPS_POLICY ALPS_NONE
+#endif
+#define ALPS_BACKEND ALPS_USER
+#define ALPS_USER_BACKEND sim_medium
+#include "alps.h"
+
+/* ---- the program's side ---- */
+
+static alps_heap heaps[SIM_HANDLES];
+
+/* Opens what is there, or makes a region of few extents: metadata up to 28
+ * KiB, then extents of 4 KiB. */
+uint64_t unit_size;
+
+int unit_open(unsigned h)
+{
+    alps_options o;
+    memset(&o, 0, sizeof o);
+    o.size = unit_size;
+    o.limit = SIM_BYTES;
+    o.extent = 4096;
+    o.lanes = 2;
+    o.processes = 2;
+    return alps_open(&heaps[h], "sim", &o);
+}
+
+int unit_close(unsigned h)
+{
+    return alps_close(&heaps[h]);
+}
+
+void unit_handle(unsigned h, void **bytes, size_t *n)
+{
+    *bytes = &heaps[h];
+    *n = sizeof heaps[h];
+}
+
+/* Every word of the root area that a program uses has a line of its own. */
+typedef struct root_word {
+    uint64_t off;
+    uint64_t line[7];
+} root_word;
+
+static uint64_t *root(unsigned h, unsigned slot)
+{
+    size_t n = SIM_ROOTS * sizeof(root_word);
+    return &((root_word *)alps_root(&heaps[h], n))[slot].off;
+}
+
+static void *at(unsigned h, uint64_t off)
+{
+    (void)h;
+    return sim_here->mem + off;
+}
+
+static uint64_t off_of(unsigned h, const void *p)
+{
+    return p ? alps_off_of(&heaps[h], p) : 0;
+}
+
+uint64_t unit_reserve(unsigned h, size_t n)
+{
+    return off_of(h, alps_reserve(&heaps[h], n));
+}
+
+int unit_publish(unsigned h, unsigned slot, uint64_t off)
+{
+    return alps_publish(&heaps[h], root(h, slot), at(h, off));
+}
+
+int unit_release(unsigned h, unsigned slot)
+{
+    return alps_release(&heaps[h], root(h, slot));
+}
+
+int unit_cancel(unsigned h, uint64_t off)
+{
+    return alps_cancel(&heaps[h], at(h, off));
+}
+
+uint64_t unit_alloc(unsigned h, size_t n, size_t align)
+{
+    return off_of(h, align > 64 ? alps_alloc_aligned(&heaps[h], align, n)
+                                : alps_alloc(&heaps[h], n));
+}
+
+uint64_t unit_realloc(unsigned h, uint64_t off, size_t n)
+{
+    return off_of(h, alps_realloc(&heaps[h], at(h, off), n));
+}
+
+int unit_free(unsigned h, uint64_t off)
+{
+    return alps_free(&heaps[h], at(h, off));
+}
+
+int unit_grow(unsigned h, uint64_t size)
+{
+    return alps_grow(&heaps[h], size);
+}
+
+uint64_t unit_usable(unsigned h, uint64_t off)
+{
+    return alps_usable(&heaps[h], at(h, off));
+}
+
+/* Plain stores, as a program makes them. */
+void unit_fill(unsigned h, uint64_t off, uint64_t n, uint64_t id)
+{
+    uint64_t *word = (uint64_t *)at(h, off);
+    for (uint64_t i = 0; i < n / 8; i++)
+        word[i] = sim_pattern(id, i);
+}
+
+void unit_set(unsigned h, unsigned slot, uint64_t value)
+{
+    *root(h, slot) = value;
+}
+
+int unit_persist(unsigned h, uint64_t off, uint64_t n)
+{
+    return alps_persist(&heaps[h], at(h, off), n);
+}
+
+int unit_flush_root(unsigned h, unsigned slot)
+{
+    return alps_flush(&heaps[h], root(h, slot), 8);
+}
+
+int unit_fence(unsigned h)
+{
+    return alps_fence(&heaps[h]);
+}
+
+int unit_check(unsigned h)
+{
+    return alps_check(&heaps[h], NULL);
+}
+
+/* Where the extents begin, and where they end. */
+uint64_t unit_heap(unsigned h, uint64_t *end)
+{
+    *end = alps_size_(&heaps[h].core);
+    return heaps[h].core.at.heap;
+}
+
+/* Blocks are kept by place, whatever order they come in. */
+static int saw_block(void *context, void *p, size_t n)
+{
+    struct sim_view *v = (struct sim_view *)context;
+    uint64_t off = (uint64_t)((unsigned char *)p - sim_here->mem);
+    if (v->n == SIM_BLOCKS)
+        return 1;
+    unsigned i = v->n++;
+    for (; i && v->block[i - 1].off > off; i--)
+        v->block[i] = v->block[i - 1];
+    v->block[i].off = off;
+    v->block[i].n = n;
+    return 0;
+}
+
+static int failed(struct sim_view *v, const char *what, int err)
+{
+    v->what = what;
+    v->err = err;
+    return err;
+}
+
+/* Recovers what is there, and tells what it holds. */
+void unit_look(unsigned h, struct sim_view *v)
+{
+    v->n = 0;
+    if (failed(v, "alps_open", unit_open(h)) ||
+        failed(v, "alps_check", alps_check(&heaps[h], NULL)) ||
+        failed(v, "alps_each", alps_each(&heaps[h], saw_block, v)))
+        return;
+    for (unsigned i = 0; i < SIM_ROOTS; i++)
+        v->root[i] = *root(h, i);
+}
