@@ -7,9 +7,74 @@
  * (when they are durable), include, and get regions, offset pointers and a
  * crash-consistent TLSF heap. SPDX-License-Identifier: MIT */
 #ifndef ALPS_PARTS_
-#define ALPS_PARTS_
+#  define ALPS_PARTS_
 
-/* manual.h -- placeholder */
+/* manual.h -- the manual
+ *
+ * A whole program, which survives kill -9 at any instruction:
+ *
+ *     #include "alps.h"
+ *
+ *     typedef ALPS_PTR(struct run) run_ptr;
+ *     struct run { run_ptr before; unsigned long number; };
+ *
+ *     int main(void)
+ *     {
+ *         alps_heap h;
+ *         int err = alps_open(&h, "hello.alps", NULL);
+ *         if (err)
+ *             return fprintf(stderr, "hello: %s\n", alps_strerror(err)), 1;
+ *         run_ptr *last = (run_ptr *)alps_root(&h, sizeof *last);
+ *         struct run *before = ALPS_GET(&h, *last);
+ *         struct run *now =
+ *             (struct run *)alps_reserve(&h, sizeof *now);
+ *         if (!now)
+ *             return fprintf(stderr, "hello: %s\n",
+ *                            alps_strerror(alps_error(&h))), 1;
+ *         now->before = *last;
+ *         now->number = before ? before->number + 1 : 1;
+ *         err = alps_publish(&h, &last->off, now);
+ *         printf("This program has run %lu times.\n", now->number);
+ *         return alps_close(&h) || err;
+ *     }
+ *
+ * Choose before the include; both have defaults:
+ *
+ *     #define ALPS_BACKEND  where bytes live
+ *     #define ALPS_POLICY   when they are durable
+ *
+ *     backend \ policy  ALPS_NONE   ALPS_FLUSH    ALPS_FENCE   ALPS_MSYNC
+ *     ALPS_ANON         nothing *   -             -            -
+ *     ALPS_SHMEM        processes * (CXL)         -            -
+ *     ALPS_FILE         processes   -             -            power *
+ *     ALPS_PMEM         processes   power *       power, eADR  power
+ *
+ * A cell says what the data survives: the death of any process, a power
+ * failure; `*` is the default of that backend; `-` is an #error. ALPS_FILE is
+ * the default. With ALPS_USER the program brings a table of its own, see
+ * docs/writing-a-backend.md.
+ *
+ *     #define ALPS_NAME ledger      ledger_heap, ledger_open ... instead of
+ *                                   alps_...; include again for another heap
+ *     #define ALPS_CORE_ONLY        the parts without an instance
+ *     #define ALPS_ASSERT(cond)     before the first include: checks of what
+ *                                   the caller promised
+ *
+ * The words. A *region* is a file or memory with a heap in it. A *root* is 4 KiB
+ * of it that are yours from the start. An *offset pointer* (ALPS_PTR) stays
+ * right when the region is mapped elsewhere. `alloc` and `free` are durable
+ * when they return; but a crash between an alloc and your own link leaks.
+ * `reserve`, fill, `publish` does not: the object is allocated, filled and linked,
+ * or nothing happened. `release` frees and unlinks in the same way.
+ *
+ * The environment: ALPS_PERSIST=clwb|clflushopt|clflush|cvap|cvac|eadr|none
+ * overrides how lines are written back, ALPS_PMEM_FORCE=1 takes any medium for
+ * persistent memory (tests and benchmarks).
+ *
+ * The names of internal things end in an underscore; all others are listed,
+ * with what they promise, at the end of this file (instance.h), the errors in
+ * error.h, the options in backend.h, the report and statistics in check.h and
+ * visit.h, pointers in ptr.h. */
 
 /* choice.h -- the words in which a program chooses
  *
@@ -56,10 +121,12 @@
 #include <unistd.h>
 
 #if !defined(__linux__) || !defined(__LP64__)
-#  error "alps.h needs 64-bit Linux: it is written against its mmap, locks and /proc"
+#  error \
+      "alps.h needs 64-bit Linux: it is written against its mmap, locks and /proc"
 #endif
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#  error "alps.h needs a little-endian machine: the stored bytes are little-endian"
+#  error \
+      "alps.h needs a little-endian machine: the stored bytes are little-endian"
 #endif
 
 /* Checks promises of the caller. Define empty to remove. */
@@ -133,22 +200,22 @@ ALPS_FN_ void alps_pause_(void)
 
 enum {
     ALPS_OK = 0,
-    ALPS_EINVAL = -1,         /* an argument that cannot be meant */
-    ALPS_ENOMEM = -2,         /* no address space or memory for the process */
-    ALPS_EFULL = -3,          /* no free run in the region is long enough */
-    ALPS_ELIMIT = -4,         /* the region may not grow past its limit */
-    ALPS_ENOSPC = -5,         /* the medium under the region is full */
-    ALPS_EBUSY = -6,          /* open elsewhere in a way that excludes this */
-    ALPS_EEXIST = -7,         /* exists, and ALPS_EXCLUSIVE was asked for */
-    ALPS_ENOENT = -8,         /* does not exist, and ALPS_CREATE was not given */
-    ALPS_EACCES = -9,         /* the system refuses permission */
-    ALPS_EREADONLY = -10,     /* the region was opened read-only */
-    ALPS_EFORMAT = -11,       /* not a region of alps.h */
-    ALPS_EVERSION = -12,      /* a region of a layout this header does not know */
-    ALPS_ECORRUPT = -13,      /* damaged: a checksum or a structure is wrong */
-    ALPS_EUNFINISHED = -14,   /* its creation was cut short: may be made anew */
-    ALPS_ETRUNCATED = -15,    /* shorter than the region says it is */
-    ALPS_ELAYOUT = -16,       /* made by a program with another layout name */
+    ALPS_EINVAL = -1,       /* an argument that cannot be meant */
+    ALPS_ENOMEM = -2,       /* no address space or memory for the process */
+    ALPS_EFULL = -3,        /* no free run in the region is long enough */
+    ALPS_ELIMIT = -4,       /* the region may not grow past its limit */
+    ALPS_ENOSPC = -5,       /* the medium under the region is full */
+    ALPS_EBUSY = -6,        /* open elsewhere in a way that excludes this */
+    ALPS_EEXIST = -7,       /* exists, and ALPS_EXCLUSIVE was asked for */
+    ALPS_ENOENT = -8,       /* does not exist, and ALPS_CREATE was not given */
+    ALPS_EACCES = -9,       /* the system refuses permission */
+    ALPS_EREADONLY = -10,   /* the region was opened read-only */
+    ALPS_EFORMAT = -11,     /* not a region of alps.h */
+    ALPS_EVERSION = -12,    /* a region of a layout this header does not know */
+    ALPS_ECORRUPT = -13,    /* damaged: a checksum or a structure is wrong */
+    ALPS_EUNFINISHED = -14, /* its creation was cut short: may be made anew */
+    ALPS_ETRUNCATED = -15,  /* shorter than the region says it is */
+    ALPS_ELAYOUT = -16,     /* made by a program with another layout name */
     ALPS_EINVALID_FREE = -17, /* not a live block: double, wild or interior */
     ALPS_EOWNER = -18,        /* a reservation of another process */
     ALPS_EUNSUPPORTED = -19,  /* the medium or the system cannot do this */
@@ -297,7 +364,8 @@ ALPS_FN_ uint32_t alps_crc_byte_(uint32_t crc, unsigned char byte)
     return crc;
 }
 #else
-#  error "alps.h knows x86-64 and AArch64; a new machine needs its words in base.h, bits.h and cpu.h"
+#  error \
+      "alps.h knows x86-64 and AArch64; a new machine needs its words in base.h, bits.h and cpu.h"
 #endif
 
 ALPS_FN_ uint32_t alps_crc_hard_(uint32_t crc, const unsigned char *at,
@@ -358,10 +426,10 @@ ALPS_FN_ uint32_t alps_crc32c_(unsigned how, uint32_t seed, const void *p,
 
 /* How a region is opened. All zero asks for the defaults. */
 typedef struct alps_options {
-    uint64_t size;      /* bytes of a new region; 0: 64 MiB */
-    uint64_t limit;     /* bytes it may grow to; 0: 2^18 extents; at most 2^47 */
-    unsigned flags;     /* ALPS_CREATE ...; with no options: ALPS_CREATE */
-    unsigned mode;      /* permission bits of a new file; 0: 0600 */
+    uint64_t size;  /* bytes of a new region; 0: 64 MiB */
+    uint64_t limit; /* bytes it may grow to; 0: 2^18 extents; at most 2^47 */
+    unsigned flags; /* ALPS_CREATE ...; with no options: ALPS_CREATE */
+    unsigned mode;  /* permission bits of a new file; 0: 0600 */
     const char *layout; /* the program's name for what it stores, stored with a
                            new region and compared at open; NULL: any; at most
                            63 bytes */
@@ -393,21 +461,21 @@ typedef struct alps_gather {
 /* One open medium, inside the handle. The core reads it; backend and policy
  * fill it in. */
 typedef struct alps_map {
-    unsigned char *base;  /* address of offset 0; NULL while not mapped */
-    uint64_t length;      /* bytes of the medium; 0: just created or empty */
-    uint64_t size;        /* bytes mapped and usable */
-    uint64_t reserved;    /* bytes of address range held from `base` on: the
+    unsigned char *base; /* address of offset 0; NULL while not mapped */
+    uint64_t length;     /* bytes of the medium; 0: just created or empty */
+    uint64_t size;       /* bytes mapped and usable */
+    uint64_t reserved;   /* bytes of address range held from `base` on: the
                              region can grow in place up to here */
-    uint64_t align;       /* the medium's own alignment of lengths, or 1 */
-    uint64_t always_off;  /* a range that every fence of msync includes: the */
-    uint64_t always_n;    /* retire words of all lanes, see lane.h */
-    int fd;               /* the open file, or -1 */
-    unsigned flags;       /* the flags of the open */
-    unsigned medium;      /* ALPS_MEDIUM_... */
-    unsigned fixed;       /* 1: the length of the medium cannot be changed */
-    unsigned persist;     /* how the policy writes back: see policy.h */
-    alps_gather gather;   /* of policy msync */
-    void *user;           /* of a backend of the program's own */
+    uint64_t align;      /* the medium's own alignment of lengths, or 1 */
+    uint64_t always_off; /* a range that every fence of msync includes: the */
+    uint64_t always_n;   /* retire words of all lanes, see lane.h */
+    int fd;              /* the open file, or -1 */
+    unsigned flags;      /* the flags of the open */
+    unsigned medium;     /* ALPS_MEDIUM_... */
+    unsigned fixed;      /* 1: the length of the medium cannot be changed */
+    unsigned persist;    /* how the policy writes back: see policy.h */
+    alps_gather gather;  /* of policy msync */
+    void *user;          /* of a backend of the program's own */
 } alps_map;
 
 /* Asks `leased` for any lease at all. */
@@ -656,17 +724,20 @@ ALPS_COLD_ int alps_unguard_(alps_map *m)
     return alps_file_lock_(fd, LOCK_UN);
 }
 
-/* Says for as long as `fd` is open that somebody has the medium open. Taken
- * under the guard, as `alps_detached_` is asked under it. */
+/* Says for as long as `fd` is open that somebody has the medium open. Where
+ * somebody is about to remove it, ALPS_EBUSY. */
 ALPS_COLD_ int alps_attach_(int fd)
 {
     off_t off = ALPS_LOCK_ATTACHED_;
     if (alps_range_lock_(fd, F_OFD_SETLK, F_RDLCK, off, 1) >= 0)
         return ALPS_OK;
-    return alps_no_range_locks_() ? ALPS_OK : alps_oserror_();
+    if (alps_no_range_locks_())
+        return ALPS_OK;
+    return errno == EACCES ? ALPS_EBUSY : alps_oserror_();
 }
 
-/* 0 where nobody else has the medium open, ALPS_EBUSY where somebody has. */
+/* 0 where nobody else has the medium open, and none gets to open it while `fd`
+ * is; ALPS_EBUSY where somebody has. */
 ALPS_COLD_ int alps_detached_(int fd)
 {
     off_t off = ALPS_LOCK_ATTACHED_;
@@ -791,10 +862,15 @@ ALPS_COLD_ int alps_fd_kind_(int fd, int device)
     return ALPS_EUNSUPPORTED;
 }
 
-/* The file is guarded: is it still the one that is meant? Sets `length`. */
+/* The file is guarded: is it still the one that is meant? Sets `length`. It
+ * is attached to before the name is looked at, so that it cannot be removed
+ * from then on. */
 ALPS_COLD_ int alps_fd_settle_(alps_map *m, const char *path)
 {
     struct stat st;
+    int err = alps_attach_(m->fd);
+    if (err)
+        return err;
     if (fstat(m->fd, &st))
         return alps_oserror_();
     if (!alps_fd_named_(m->fd, path))
@@ -803,7 +879,7 @@ ALPS_COLD_ int alps_fd_settle_(alps_map *m, const char *path)
     m->align = 1;
     if (alps_fd_must_make_(m) && m->length)
         return ALPS_EEXIST; // our file, but somebody was quicker to fill it
-    return alps_attach_(m->fd);
+    return ALPS_OK;
 }
 
 /* One try of `alps_fd_open_`; closes, and removes what it made, on failure. */
@@ -828,8 +904,9 @@ ALPS_COLD_ int alps_fd_once_(alps_map *m, const char *path, unsigned mode,
 }
 
 /* Opens the file `path`, or with `device` also a character device, and enters
- * the guard. The name is looked at again inside the guard, so that of an
- * opener and a remover at least one sees the other. */
+ * the guard. An opener attaches and then looks at the name again, a remover
+ * sees that nobody is attached and then removes the name: so of the two at
+ * least one sees the other. */
 ALPS_COLD_ int alps_fd_open_(alps_map *m, const char *path, unsigned mode,
                              int device)
 {
@@ -869,8 +946,8 @@ ALPS_COLD_ int alps_fd_map_at_(alps_map *m, unsigned char *base, uint64_t n,
                                int how)
 {
     int may = m->flags & ALPS_READ_ONLY ? PROT_READ : PROT_READ | PROT_WRITE;
-    void *p = mmap(base, (size_t)n, may, how | MAP_NORESERVE | MAP_FIXED,
-                   m->fd, 0);
+    void *p =
+        mmap(base, (size_t)n, may, how | MAP_NORESERVE | MAP_FIXED, m->fd, 0);
     return p == MAP_FAILED ? alps_oserror_() : ALPS_OK;
 }
 
@@ -1045,8 +1122,6 @@ ALPS_COLD_ int alps_fd_remove_at_(int fd, const char *path)
 {
     int err = alps_fd_kind_(fd, 0);
     if (!err)
-        err = alps_guard_(fd, 0);
-    if (!err)
         err = alps_detached_(fd);
     if (err)
         return err;
@@ -1115,8 +1190,8 @@ ALPS_COLD_ int alps_persist_has_(unsigned persist)
 ALPS_COLD_ unsigned alps_persist_best_(void)
 {
     static const unsigned best[] = {ALPS_PERSIST_CLWB, ALPS_PERSIST_CVAP,
-                                    ALPS_PERSIST_CLFLUSHOPT,
-                                    ALPS_PERSIST_CVAC, ALPS_PERSIST_CLFLUSH};
+                                    ALPS_PERSIST_CLFLUSHOPT, ALPS_PERSIST_CVAC,
+                                    ALPS_PERSIST_CLFLUSH};
     for (unsigned i = 0; i < sizeof best / sizeof *best; i++)
         if (alps_persist_has_(best[i]))
             return best[i];
@@ -1288,7 +1363,7 @@ ALPS_COLD_ int alps_anon_use_(alps_map *m, uint64_t from, uint64_t to)
     return ALPS_OK;
 }
 
-/* The bytes of whole pages from `from` on are given back, and read as zero. */
+/* Whole pages, bytes [from, to), are given back, and read as zero. */
 ALPS_COLD_ int alps_anon_drop_(alps_map *m, uint64_t from, uint64_t to)
 {
     if (from < to &&
@@ -1334,16 +1409,24 @@ ALPS_COLD_ int alps_anon_unmap_(alps_map *m)
     return ALPS_OK;
 }
 
+/* What is cut off reads as zero if it comes back, as it does in a file. */
+ALPS_COLD_ int alps_anon_cut_(alps_map *m, uint64_t size)
+{
+    uint64_t page = alps_system_page_();
+    uint64_t whole = alps_round_up_(size, page);
+    uint64_t end = whole < m->size ? whole : m->size;
+    memset(m->base + size, 0, (size_t)(end - size));
+    return alps_anon_drop_(m, whole, alps_round_up_(m->size, page));
+}
+
 ALPS_COLD_ int alps_anon_resize_(alps_map *m, uint64_t size)
 {
     int err = ALPS_OK;
     if (m->base && size > m->reserved)
         return ALPS_ENOMEM;
-    if (m->base && size > m->size)
-        err = alps_anon_use_(m, m->size, size);
-    else if (m->base)
-        err = alps_anon_drop_(m, alps_round_up_(size, alps_system_page_()),
-                              alps_round_up_(m->size, alps_system_page_()));
+    if (m->base)
+        err = size > m->size ? alps_anon_use_(m, m->size, size)
+                             : alps_anon_cut_(m, size);
     if (err)
         return err;
     m->length = size;
@@ -1384,9 +1467,18 @@ ALPS_COLD_ int alps_anon_remove_(const char *path)
 }
 
 static const alps_backend alps_backend_anon_ __attribute__((unused)) = {
-    "anon",           alps_anon_open_,  alps_anon_nothing_, alps_anon_map_,
-    alps_anon_unmap_, alps_anon_resize_, alps_anon_punch_,  alps_anon_sync_,
-    alps_anon_lease_, alps_anon_lease_, alps_anon_lease_,   alps_anon_unmap_,
+    "anon",
+    alps_anon_open_,
+    alps_anon_nothing_,
+    alps_anon_map_,
+    alps_anon_unmap_,
+    alps_anon_resize_,
+    alps_anon_punch_,
+    alps_anon_sync_,
+    alps_anon_lease_,
+    alps_anon_lease_,
+    alps_anon_lease_,
+    alps_anon_unmap_,
     alps_anon_remove_,
 };
 
@@ -1469,9 +1561,18 @@ ALPS_COLD_ int alps_shmem_remove_(const char *name)
 }
 
 static const alps_backend alps_backend_shmem_ __attribute__((unused)) = {
-    "shmem",        alps_shmem_open_, alps_unguard_,  alps_shmem_map_,
-    alps_fd_unmap_, alps_fd_resize_,  alps_fd_punch_, alps_shmem_sync_,
-    alps_lease_,    alps_unlease_,    alps_leased_,   alps_fd_close_,
+    "shmem",
+    alps_shmem_open_,
+    alps_unguard_,
+    alps_shmem_map_,
+    alps_fd_unmap_,
+    alps_fd_resize_,
+    alps_fd_punch_,
+    alps_shmem_sync_,
+    alps_lease_,
+    alps_unlease_,
+    alps_leased_,
+    alps_fd_close_,
     alps_shmem_remove_,
 };
 
@@ -1511,9 +1612,9 @@ ALPS_COLD_ int alps_file_resize_(alps_map *m, uint64_t size)
 }
 
 static const alps_backend alps_backend_file_ __attribute__((unused)) = {
-    "file",         alps_file_open_,   alps_unguard_,  alps_file_map_,
-    alps_fd_unmap_, alps_file_resize_, alps_fd_punch_, alps_fd_sync_,
-    alps_lease_,    alps_unlease_,     alps_leased_,   alps_fd_close_,
+    "file",          alps_file_open_,   alps_unguard_,  alps_file_map_,
+    alps_fd_unmap_,  alps_file_resize_, alps_fd_punch_, alps_fd_sync_,
+    alps_lease_,     alps_unlease_,     alps_leased_,   alps_fd_close_,
     alps_fd_remove_,
 };
 
@@ -1555,9 +1656,8 @@ ALPS_COLD_ void alps_pmem_sysfs_(dev_t device, char *dir, size_t n)
  * alignment in different places. What has neither is not a devdax device. */
 ALPS_COLD_ int alps_pmem_device_(alps_map *m, const struct stat *st)
 {
-    static const char *const where[] = {"align", "device/align",
-                                        "device/dax_region/align",
-                                        "dax_region/align"};
+    static const char *const where[] = {
+        "align", "device/align", "device/dax_region/align", "dax_region/align"};
     char dir[64];
     int err = ALPS_EUNSUPPORTED;
     alps_pmem_sysfs_(st->st_rdev, dir, sizeof dir);
@@ -1565,8 +1665,7 @@ ALPS_COLD_ int alps_pmem_device_(alps_map *m, const struct stat *st)
         return ALPS_EUNSUPPORTED;
     for (unsigned i = 0; err && i < sizeof where / sizeof *where; i++)
         err = alps_sysfs_number_(dir, where[i], &m->align);
-    if (err || !m->align || m->align & (m->align - 1) ||
-        m->length % m->align)
+    if (err || !m->align || m->align & (m->align - 1) || m->length % m->align)
         return ALPS_EUNSUPPORTED;
     m->fixed = 1;
     m->medium = ALPS_MEDIUM_DEVDAX;
@@ -1601,8 +1700,7 @@ ALPS_COLD_ int alps_pmem_forced_(void)
 
 /* A device refuses every mapping that is not aligned as it wants, so all of it
  * is mapped, whatever part is used. */
-ALPS_COLD_ int alps_pmem_map_device_(alps_map *m, uint64_t size,
-                                     uint64_t align)
+ALPS_COLD_ int alps_pmem_map_device_(alps_map *m, uint64_t size, uint64_t align)
 {
     if (size == 0 || size > m->length)
         return ALPS_EINVAL;
@@ -1621,8 +1719,8 @@ ALPS_COLD_ int alps_pmem_map_(alps_map *m, uint64_t size, uint64_t reserve,
     if (reserve >= ALPS_HUGE_PAGE_ && align < ALPS_HUGE_PAGE_)
         align = ALPS_HUGE_PAGE_;
     m->medium = ALPS_MEDIUM_FSDAX;
-    int err = alps_fd_map_(m, size, reserve, align,
-                           MAP_SHARED_VALIDATE | MAP_SYNC);
+    int err =
+        alps_fd_map_(m, size, reserve, align, MAP_SHARED_VALIDATE | MAP_SYNC);
     if (err != ALPS_EUNSUPPORTED && err != ALPS_EINVAL)
         return err;
     if (!alps_pmem_forced_()) {
@@ -1668,9 +1766,9 @@ ALPS_COLD_ int alps_pmem_sync_(alps_map *m, uint64_t off, uint64_t n)
 }
 
 static const alps_backend alps_backend_pmem_ __attribute__((unused)) = {
-    "pmem",         alps_pmem_open_,   alps_unguard_,    alps_pmem_map_,
-    alps_fd_unmap_, alps_pmem_resize_, alps_pmem_punch_, alps_pmem_sync_,
-    alps_lease_,    alps_unlease_,     alps_leased_,     alps_fd_close_,
+    "pmem",          alps_pmem_open_,   alps_unguard_,    alps_pmem_map_,
+    alps_fd_unmap_,  alps_pmem_resize_, alps_pmem_punch_, alps_pmem_sync_,
+    alps_lease_,     alps_unlease_,     alps_leased_,     alps_fd_close_,
     alps_fd_remove_,
 };
 
@@ -1678,10 +1776,10 @@ static const alps_backend alps_backend_pmem_ __attribute__((unused)) = {
  *
  * Behind a page cache a fence is a sync call of a tenth of a millisecond or
  * more, whatever it covers, so what is flushed is only written down, as ranges
- * of pages, and the fence syncs all of it. The lock is held for the whole time
- * of the syncs: a fence that finds nothing left to do has waited for the
- * thread that took its ranges along. That is a group commit: many threads that
- * publish at once share the calls.
+ * of pages, and the fence syncs all of it. One fence syncs at a time; what is
+ * flushed meanwhile waits for the next one, which takes along whatever all
+ * threads have gathered, and those whose pages it took need no call of their
+ * own. That is a group commit: many threads that publish at once share calls.
  *
  * Ranges less than ALPS_GATHER_GAP pages apart are synced by one call. Every
  * call costs a flush of the device, 175 us on the ext4 this was measured on;
@@ -1700,16 +1798,26 @@ static const alps_backend alps_backend_pmem_ __attribute__((unused)) = {
 #  define ALPS_GATHER_GAP 16384u
 #endif
 
-/* The lock word: bit 0 while a thread works here, above it how many fences
- * have begun to sync. */
-ALPS_FN_ void alps_gather_lock_(alps_gather *g)
+/* The lock word. The ranges belong to whoever has set the first bit, for a few
+ * instructions; above the bits is counted how many syncs are done. */
+#define ALPS_GATHER_HELD_ 1u /* a thread works on the ranges */
+#define ALPS_GATHER_SYNCING_ \
+  2u                         /* a fence has taken some, and is syncing them */
+#define ALPS_GATHER_DONE_ 4u /* one sync of all that was taken */
+
+/* Takes the ranges, as soon as nobody has them, nor any of `bits` is set;
+ * answers 1. Or answers 0, as soon as `enough` syncs are done. */
+ALPS_FN_ int alps_gather_lock_(alps_gather *g, unsigned bits, uint64_t enough)
 {
     for (unsigned tries = 1;; tries++) {
-        uint64_t word = alps_load_(&g->lock);
-        if (!(word & 1) &&
-            __atomic_compare_exchange_n(&g->lock, &word, word | 1, 0,
+        uint64_t word = __atomic_load_n(&g->lock, __ATOMIC_ACQUIRE);
+        uint64_t held = word | ALPS_GATHER_HELD_;
+        if (word / ALPS_GATHER_DONE_ >= enough)
+            return 0;
+        if (!(word & (bits | ALPS_GATHER_HELD_)) &&
+            __atomic_compare_exchange_n(&g->lock, &word, held, 0,
                                         __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-            return;
+            return 1;
         if (tries % 64)
             alps_pause_();
         else
@@ -1717,9 +1825,10 @@ ALPS_FN_ void alps_gather_lock_(alps_gather *g)
     }
 }
 
-ALPS_FN_ void alps_gather_unlock_(alps_gather *g)
+/* Gives the ranges back, and changes the word by `change` as well. */
+ALPS_FN_ void alps_gather_unlock_(alps_gather *g, uint64_t change)
 {
-    __atomic_store_n(&g->lock, alps_load_(&g->lock) & ~1ull, __ATOMIC_RELEASE);
+    __atomic_fetch_add(&g->lock, change - ALPS_GATHER_HELD_, __ATOMIC_SEQ_CST);
 }
 
 /* Joins the two ranges that are closest, to make room. */
@@ -1770,26 +1879,30 @@ ALPS_COLD_ int alps_gather_flush_(alps_map *m, const void *p, size_t n)
     const unsigned char *at = (const unsigned char *)p;
     ALPS_ASSERT(at >= m->base && n <= m->reserved &&
                 (uint64_t)(at - m->base) <= m->reserved - n);
-    alps_gather_lock_(&m->gather);
+    alps_gather_lock_(&m->gather, 0, ~0ull);
     alps_gather_bytes_(&m->gather, (uint64_t)(at - m->base), n);
-    alps_gather_unlock_(&m->gather);
+    alps_gather_unlock_(&m->gather, 0);
     return ALPS_OK;
 }
 
-/* Enters the fence. Answers whether there is something to sync: not, if all
- * that was gathered here was taken along by a fence that began after this one
- * was called, for that took the `always` range along as well. */
-ALPS_COLD_ int alps_gather_begin_(alps_map *m)
+/* Enters the fence: moves all that is gathered into `taken`, and answers 1.
+ * Or answers 0, once a sync is done that began after this was called: that one
+ * had all of ours. It is the next but one to be done if one is under way. */
+ALPS_COLD_ int alps_gather_begin_(alps_map *m, alps_gather *taken)
 {
     alps_gather *g = &m->gather;
     // an operation on the word and not a load: our stores come before it
-    uint64_t began = __atomic_fetch_add(&g->lock, 0, __ATOMIC_SEQ_CST) >> 1;
-    alps_gather_lock_(g);
-    if (!g->n && alps_load_(&g->lock) >> 1 != began)
+    uint64_t word = __atomic_fetch_add(&g->lock, 0, __ATOMIC_SEQ_CST);
+    uint64_t enough = word / ALPS_GATHER_DONE_ + 1;
+    enough += (word & ALPS_GATHER_SYNCING_) != 0;
+    if (!alps_gather_lock_(g, ALPS_GATHER_SYNCING_, enough))
         return 0;
-    __atomic_fetch_add(&g->lock, 2, __ATOMIC_SEQ_CST);
     alps_gather_bytes_(g, m->always_off, m->always_n);
-    return g->n != 0;
+    taken->n = g->n;
+    memcpy(taken->range, g->range, g->n * sizeof *g->range);
+    g->n = 0;
+    alps_gather_unlock_(g, ALPS_GATHER_SYNCING_);
+    return 1;
 }
 
 /* The next stretch to sync by one call, and how many ranges it covers: 0 at
@@ -1817,40 +1930,47 @@ ALPS_COLD_ void alps_gather_drop_(alps_gather *g, unsigned k)
 /* Linux takes a page that it could not write for clean from then on, and the
  * next sync call would answer 0 without having written it. Storing into each
  * what it holds, as one atomic operation, makes it dirty again. */
-ALPS_COLD_ void alps_gather_redirty_(alps_map *m)
+ALPS_COLD_ void alps_gather_redirty_(alps_map *m, uint64_t from, uint64_t to)
 {
-    for (unsigned i = 0; i < m->gather.n; i++)
-        for (uint64_t page = m->gather.range[i].from;
-             page < m->gather.range[i].to; page++) {
-            void *at = m->base + page * ALPS_PAGE;
-            uint64_t *word = (uint64_t *)at, value = alps_load_(word);
-            __atomic_compare_exchange_n(word, &value, value, 0,
-                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-        }
+    for (uint64_t page = from; page < to; page++) {
+        void *at = m->base + page * ALPS_PAGE;
+        uint64_t *word = (uint64_t *)at, value = alps_load_(word);
+        __atomic_compare_exchange_n(word, &value, value, 0, __ATOMIC_RELAXED,
+                                    __ATOMIC_RELAXED);
+    }
 }
 
-/* Leaves the fence. After a failure what was not synced stays gathered, so
- * that a later fence tries again. */
-ALPS_COLD_ int alps_gather_end_(alps_map *m, int err)
+/* Leaves the fence. What could not be synced is gathered again, so that a
+ * later fence tries once more. */
+ALPS_COLD_ void alps_gather_end_(alps_map *m, const alps_gather *left)
 {
-    if (err && !(m->flags & ALPS_READ_ONLY))
-        alps_gather_redirty_(m);
-    alps_gather_unlock_(&m->gather);
-    return err;
+    alps_gather *g = &m->gather;
+    uint64_t done = left->n ? 0 : ALPS_GATHER_DONE_;
+    alps_gather_lock_(g, 0, ~0ull);
+    for (unsigned i = 0; i < left->n; i++) {
+        if (!(m->flags & ALPS_READ_ONLY))
+            alps_gather_redirty_(m, left->range[i].from, left->range[i].to);
+        alps_gather_add_(g, left->range[i].from, left->range[i].to);
+    }
+    alps_gather_unlock_(g, done - ALPS_GATHER_SYNCING_);
 }
 
 /* All that was gathered before is on the medium when this answers 0. */
 ALPS_CORE_ int alps_gather_fence_(alps_map *m, const alps_backend *b)
 {
+    alps_gather taken;
     uint64_t off = 0, n = 0;
-    unsigned k = alps_gather_begin_(m) != 0;
+    unsigned k;
     int err = ALPS_OK;
-    while (k && !err && (k = alps_gather_next_(&m->gather, &off, &n)) != 0) {
+    if (!alps_gather_begin_(m, &taken))
+        return ALPS_OK;
+    while (!err && (k = alps_gather_next_(&taken, &off, &n)) != 0) {
         err = b->sync(m, off, n);
         if (!err)
-            alps_gather_drop_(&m->gather, k);
+            alps_gather_drop_(&taken, k);
     }
-    return alps_gather_end_(m, err);
+    alps_gather_end_(m, &taken);
+    return err;
 }
 
 /* persist.h -- write-back by whichever way was chosen at open
@@ -1972,9 +2092,13 @@ ALPS_FN_ int alps_none_settle_(alps_map *m)
 }
 
 static const alps_policy alps_policy_none_ __attribute__((unused)) = {
-    "none",           0,
-    alps_none_open_,  alps_none_flush_,  alps_none_stream_,
-    alps_none_fence_, alps_none_settle_,
+    "none",
+    0,
+    alps_none_open_,
+    alps_none_flush_,
+    alps_none_stream_,
+    alps_none_fence_,
+    alps_none_settle_,
 };
 
 /* flush.h -- cache lines are written back
@@ -2154,11 +2278,11 @@ static const alps_policy alps_policy_msync_ __attribute__((unused)) = {
 typedef uint64_t alps_off;
 #define ALPS_NULL ((alps_off)0)
 
-#define ALPS_MAGIC 0x5041454853504c41ull       /* "ALPSHEAP" */
+#define ALPS_MAGIC 0x5041454853504c41ull        /* "ALPSHEAP" */
 #define ALPS_STATE_MAKING 0x676e696b616d2e2eull /* "..making" */
 #define ALPS_STATE_READY 0x2e2e2e7964616572ull  /* "ready..." */
 
-#define ALPS_GRANULE 64u      /* bytes one code of a heap extent speaks for */
+#define ALPS_GRANULE 64u /* bytes one code of a heap extent speaks for */
 #define ALPS_GRANULE_SHIFT 6u
 #define ALPS_EXTENT_SHIFT_MIN 12u
 #define ALPS_EXTENT_SHIFT_MAX 30u
@@ -2178,20 +2302,20 @@ enum {
 
 /* The first page. Checked as a whole by `crc`, except for what follows it. */
 typedef struct alps_superblock {
-    uint64_t magic;         /* ALPS_MAGIC */
-    uint64_t state;         /* ALPS_STATE_...: READY is the last store of all
+    uint64_t magic;        /* ALPS_MAGIC */
+    uint64_t state;        /* ALPS_STATE_...: READY is the last store of all
                                that make the region. Not in `crc`. */
-    uint32_t layout;        /* ALPS_LAYOUT */
-    uint32_t extent_shift;  /* log2 of the bytes of an extent */
-    uint32_t lanes;         /* how many */
-    uint32_t processes;     /* slots, how many */
-    uint64_t limit;         /* bytes the region may grow to */
-    uint64_t created;       /* nanoseconds since 1970 */
-    uint8_t uuid[16];       /* random, of this region alone */
-    char name[64];          /* the program's layout name, zero-padded */
-    uint32_t unused;        /* zero */
-    uint32_t crc;           /* CRC-32C of the above but `state` */
-    uint64_t line_[7];      /* zero */
+    uint32_t layout;       /* ALPS_LAYOUT */
+    uint32_t extent_shift; /* log2 of the bytes of an extent */
+    uint32_t lanes;        /* how many */
+    uint32_t processes;    /* slots, how many */
+    uint64_t limit;        /* bytes the region may grow to */
+    uint64_t created;      /* nanoseconds since 1970 */
+    uint8_t uuid[16];      /* random, of this region alone */
+    char name[64];         /* the program's layout name, zero-padded */
+    uint32_t unused;       /* zero */
+    uint32_t crc;          /* CRC-32C of the above but `state` */
+    uint64_t line_[7];     /* zero */
     /* Sealed words, each in its own line: a value of 48 bits above a CRC-16 of
      * it, so that one 8-byte store changes both. */
     uint64_t size;          /* bytes of the region */
@@ -2251,14 +2375,14 @@ ALPS_STATIC_ASSERT_(sizeof(alps_lane) == 512, "size");
 typedef struct alps_slot {
     uint64_t generation; /* counts the users of this slot; odd: in use */
     uint64_t pid;
-    uint64_t start;      /* when that process started, clock ticks after boot */
+    uint64_t start; /* when that process started, clock ticks after boot */
     uint64_t line_[5];
 } alps_slot;
 ALPS_STATIC_ASSERT_(sizeof(alps_slot) == ALPS_LINE, "line");
 
 /* What all processes share and recovery makes anew. Index. */
 typedef struct alps_shared {
-    uint64_t lock;      /* guards all below, the two indexes, every code */
+    uint64_t lock; /* guards all below, the two indexes, every code */
     uint64_t line_[7];
     uint64_t built;     /* what an extent's `built` must say to be trusted */
     uint64_t built_top; /* the same, of the index of extents */
@@ -2284,7 +2408,8 @@ ALPS_STATIC_ASSERT_(sizeof(alps_index) % ALPS_LINE == 0, "lines");
 
 /* The first line of a heap extent; its map of codes follows, then granules. */
 typedef struct alps_extent {
-    uint64_t built; /* alps_shared.built when its free runs were indexed. Index */
+    uint64_t
+        built; /* alps_shared.built when its free runs were indexed. Index */
     uint64_t line_[7];
 } alps_extent;
 ALPS_STATIC_ASSERT_(sizeof(alps_extent) == ALPS_LINE, "line");
@@ -2304,7 +2429,8 @@ typedef struct alps_geometry {
     alps_off done, lanes, slots, shared, index, held, codes, kinds, heap;
     uint64_t limit;
     uint64_t extents_max; /* that fit below the limit */
-    uint64_t first;       /* granules of an extent before its first block */
+    uint64_t granules;    /* of an extent */
+    uint64_t first;       /* of them before its first block */
     unsigned extent_shift, lane_count, slot_count;
 } alps_geometry;
 
@@ -2325,8 +2451,8 @@ ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
         limit >> extent_shift > ALPS_EXTENTS_MAX)
         return ALPS_EINVAL;
     uint64_t extents = limit >> extent_shift;
-    uint64_t granules = (1ull << extent_shift) / ALPS_GRANULE;
     alps_off off = 2 * ALPS_PAGE;
+    g->granules = (1ull << extent_shift) / ALPS_GRANULE;
     g->done = off;
     g->lanes = off += lanes * sizeof(alps_done);
     g->slots = off += lanes * sizeof(alps_lane);
@@ -2341,7 +2467,7 @@ ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
     g->extent_shift = extent_shift;
     g->lane_count = lanes;
     g->slot_count = slots;
-    g->first = (sizeof(alps_extent) + granules / 4 + ALPS_GRANULE - 1) /
+    g->first = (sizeof(alps_extent) + g->granules / 4 + ALPS_GRANULE - 1) /
                ALPS_GRANULE;
     g->extents_max = alps_geometry_extents_(g, limit);
     return g->extents_max ? ALPS_OK : ALPS_EINVAL;
@@ -2375,8 +2501,8 @@ ALPS_FN_ int alps_sealed_(uint64_t word)
  * state is in the region, where every process sees it. */
 
 typedef struct alps_handle {
-    alps_map map;      /* the open medium */
-    alps_geometry at;  /* where everything is */
+    alps_map map;     /* the open medium */
+    alps_geometry at; /* where everything is */
     alps_superblock *super;
     alps_shared *shared;
     alps_done *done;
@@ -2399,6 +2525,12 @@ typedef struct alps_tables {
     const alps_policy *policy;
     int (*slow)(alps_handle *h, int what, uint64_t units, uint64_t level);
 } alps_tables;
+
+/* Keeps `code` for alps_error. */
+ALPS_FN_ void alps_fail_(alps_handle *h, int code)
+{
+    __atomic_store_n(&h->error, code, __ATOMIC_RELAXED);
+}
 
 /* The bytes of the region now; another process may have grown it. */
 ALPS_FN_ uint64_t alps_size_(const alps_handle *h)
@@ -2552,7 +2684,7 @@ ALPS_CORE_ uint64_t alps_lock_wait_(alps_handle *h, uint64_t *word,
         } else if (round < 200) {
             sched_yield();
         } else {
-            struct timespec nap = { 0, 50000 };
+            struct timespec nap = {0, 50000};
             nanosleep(&nap, NULL);
             uint64_t owner = alps_load_(word);
             if (round % 100 == 0 && owner && !alps_owner_lives_(h, owner, t) &&
@@ -2587,7 +2719,7 @@ typedef struct alps_bin {
 } alps_bin;
 
 /* The bin in which a run of `units` is kept. */
-ALPS_FN_ alps_bin alps_bin_of_(uint64_t units)
+ALPS_CORE_ alps_bin alps_bin_of_(uint64_t units)
 {
     alps_bin bin;
     if (units < ALPS_COLUMNS) {
@@ -2602,7 +2734,7 @@ ALPS_FN_ alps_bin alps_bin_of_(uint64_t units)
 }
 
 /* `units` rounded up to where a bin begins: any run of that bin is enough. */
-ALPS_FN_ uint64_t alps_bin_ceiling_(uint64_t units)
+ALPS_CORE_ uint64_t alps_bin_ceiling_(uint64_t units)
 {
     if (units < ALPS_COLUMNS)
         return units;
@@ -2610,9 +2742,13 @@ ALPS_FN_ uint64_t alps_bin_ceiling_(uint64_t units)
     return units + ((1ull << (high - 5)) - 1);
 }
 
-ALPS_FN_ int alps_bin_same_(alps_bin a, alps_bin b)
+/* Whether runs of `a` and of `b` units belong to one bin. */
+ALPS_CORE_ int alps_bin_same_(uint64_t a, uint64_t b)
 {
-    return a.row == b.row && a.column == b.column;
+    if (a < ALPS_COLUMNS)
+        return a == b;
+    unsigned slice = 58u - (unsigned)__builtin_clzll(a);
+    return a >> slice == b >> slice;
 }
 
 /* codes.h -- the truth about blocks: two bits a unit
@@ -2623,34 +2759,34 @@ ALPS_FN_ int alps_bin_same_(alps_bin a, alps_bin b)
 
 #define ALPS_STARTS_ 0x5555555555555555ull
 
-ALPS_FN_ unsigned alps_code_(const uint64_t *codes, uint64_t unit)
+ALPS_CORE_ unsigned alps_code_(const uint64_t *codes, uint64_t unit)
 {
     return (unsigned)(alps_load_(&codes[unit / 32]) >> (unit % 32 * 2)) & 3u;
 }
 
-ALPS_FN_ void alps_code_set_(uint64_t *codes, uint64_t unit, unsigned code)
+ALPS_CORE_ void alps_code_set_(uint64_t *codes, uint64_t unit, unsigned code)
 {
     uint64_t *word = &codes[unit / 32];
     unsigned shift = (unsigned)(unit % 32 * 2);
-    alps_store_(word, (alps_load_(word) & ~(3ull << shift)) |
-                          (uint64_t)code << shift);
+    alps_store_(word, (alps_load_(word) & ~(3ull << shift)) | (uint64_t)code
+                                                                  << shift);
 }
 
 /* One bit for each start in the word that holds `unit`. */
-ALPS_FN_ uint64_t alps_code_starts_(const uint64_t *codes, uint64_t unit)
+ALPS_CORE_ uint64_t alps_code_starts_(const uint64_t *codes, uint64_t unit)
 {
     uint64_t word = alps_load_(&codes[unit / 32]);
     return (word | word >> 1) & ALPS_STARTS_;
 }
 
 /* The first start in [unit, end), or `end`. */
-ALPS_FN_ uint64_t alps_code_next_(const uint64_t *codes, uint64_t unit,
-                                  uint64_t end)
+ALPS_CORE_ uint64_t alps_code_next_(const uint64_t *codes, uint64_t unit,
+                                    uint64_t end)
 {
     if (unit >= end)
         return end;
     uint64_t starts = alps_code_starts_(codes, unit) >> (unit % 32 * 2)
-                                                    << (unit % 32 * 2);
+                                                            << (unit % 32 * 2);
     while (!starts) {
         unit = (unit / 32 + 1) * 32;
         if (unit >= end)
@@ -2661,36 +2797,25 @@ ALPS_FN_ uint64_t alps_code_next_(const uint64_t *codes, uint64_t unit,
     return unit < end ? unit : end;
 }
 
-/* The last start before `unit` in its own word or the one before, not below
- * `first`; or `unit` where there is none so near. */
-ALPS_FN_ uint64_t alps_code_near_(const uint64_t *codes, uint64_t unit,
-                                  uint64_t first)
+/* The last start before `unit`, looked for in one word, that of the unit
+ * before; or `unit` where there is none so near. */
+ALPS_CORE_ uint64_t alps_code_near_(const uint64_t *codes, uint64_t unit)
 {
-    uint64_t at = unit;
-    for (int words = 0; words < 2 && at > first; words++) {
-        unsigned bits = (unsigned)((at - 1) % 32 + 1) * 2;
-        uint64_t starts = alps_code_starts_(codes, at - 1);
-        if (bits < 64)
-            starts &= (1ull << bits) - 1;
-        uint64_t floor = (at - 1) / 32 * 32;
-        if (starts) {
-            at = floor + alps_high_bit_(starts) / 2;
-            return at < first ? unit : at;
-        }
-        at = floor;
-    }
-    return unit;
+    uint64_t last = unit - 1;
+    uint64_t below = ~0ull >> (62 - last % 32 * 2);
+    uint64_t starts = alps_code_starts_(codes, last) & below;
+    return starts ? last / 32 * 32 + alps_high_bit_(starts) / 2 : unit;
 }
 
 /* Whether no unit of [from, to) is a start. */
-ALPS_FN_ int alps_code_inside_(const uint64_t *codes, uint64_t from,
-                               uint64_t to)
+ALPS_CORE_ int alps_code_inside_(const uint64_t *codes, uint64_t from,
+                                 uint64_t to)
 {
     return alps_code_next_(codes, from, to) == to;
 }
 
 /* Makes all of [from, to) the inside of what starts before it. */
-ALPS_FN_ void alps_code_clear_(uint64_t *codes, uint64_t from, uint64_t to)
+ALPS_CORE_ void alps_code_clear_(uint64_t *codes, uint64_t from, uint64_t to)
 {
     for (from = alps_code_next_(codes, from, to); from < to;
          from = alps_code_next_(codes, from, to))
@@ -2724,7 +2849,7 @@ typedef struct alps_zone {
 enum { ALPS_LEVEL_GRANULE = 0, ALPS_LEVEL_EXTENT = 1 };
 
 /* The zone of heap extent `extent`. */
-ALPS_FN_ alps_zone alps_zone_extent_(const alps_handle *h, uint64_t extent)
+ALPS_CORE_ alps_zone alps_zone_extent_(const alps_handle *h, uint64_t extent)
 {
     alps_zone z;
     z.base = h->map.base;
@@ -2732,13 +2857,13 @@ ALPS_FN_ alps_zone alps_zone_extent_(const alps_handle *h, uint64_t extent)
     z.codes = (uint64_t *)(void *)(z.base + z.origin + sizeof(alps_extent));
     z.index = &h->index[ALPS_LEVEL_GRANULE];
     z.first = h->at.first;
-    z.end = 1ull << (h->at.extent_shift - ALPS_GRANULE_SHIFT);
+    z.end = h->at.granules;
     z.shift = ALPS_GRANULE_SHIFT;
     return z;
 }
 
 /* The zone of all extents. */
-ALPS_FN_ alps_zone alps_zone_top_(const alps_handle *h)
+ALPS_CORE_ alps_zone alps_zone_top_(const alps_handle *h)
 {
     alps_zone z;
     z.base = h->map.base;
@@ -2751,44 +2876,45 @@ ALPS_FN_ alps_zone alps_zone_top_(const alps_handle *h)
     return z;
 }
 
-ALPS_FN_ alps_off alps_zone_off_(const alps_zone *z, uint64_t unit)
+ALPS_CORE_ alps_off alps_zone_off_(const alps_zone *z, uint64_t unit)
 {
     return z->origin + (unit << z->shift);
 }
 
-ALPS_FN_ uint64_t alps_zone_unit_(const alps_zone *z, alps_off off)
+ALPS_CORE_ uint64_t alps_zone_unit_(const alps_zone *z, alps_off off)
 {
     return (off - z->origin) >> z->shift;
 }
 
 /* Units of the block or run that starts at `unit`. */
-ALPS_FN_ uint64_t alps_zone_units_(const alps_zone *z, uint64_t unit)
+ALPS_CORE_ uint64_t alps_zone_units_(const alps_zone *z, uint64_t unit)
 {
     return alps_code_next_(z->codes, unit + 1, z->end) - unit;
 }
 
 /* The head of the free run at `unit`. */
-ALPS_FN_ alps_run *alps_run_(const alps_zone *z, uint64_t unit)
+ALPS_CORE_ alps_run *alps_run_(const alps_zone *z, uint64_t unit)
 {
     return (alps_run *)(void *)(z->base + alps_zone_off_(z, unit));
 }
 
 /* The word in a run's last bytes that names its head. */
-ALPS_FN_ alps_off *alps_run_foot_(const alps_zone *z, uint64_t end)
+ALPS_CORE_ alps_off *alps_run_foot_(const alps_zone *z, uint64_t end)
 {
     return (alps_off *)(void *)(z->base + alps_zone_off_(z, end)) - 1;
 }
 
-/* Reads the word before `unit`. It may be the program's own memory, which a
+/* Reads what may be the foot of a run, or the program's own memory, which a
  * thread writes meanwhile: then what is read is not believed anyway. */
 __attribute__((no_sanitize_thread)) ALPS_FN_ alps_off
-alps_run_peek_(const alps_zone *z, uint64_t unit)
+alps_run_peek_(const alps_off *foot)
 {
-    return alps_load_(alps_run_foot_(z, unit));
+    return alps_load_(foot);
 }
 
 /* Writes how long the free run at `unit` is. */
-ALPS_FN_ void alps_run_size_(const alps_zone *z, uint64_t unit, uint64_t units)
+ALPS_CORE_ void alps_run_size_(const alps_zone *z, uint64_t unit,
+                               uint64_t units)
 {
     alps_run_(z, unit)->units = units;
     *alps_run_foot_(z, unit + units) = alps_zone_off_(z, unit);
@@ -2796,25 +2922,25 @@ ALPS_FN_ void alps_run_size_(const alps_zone *z, uint64_t unit, uint64_t units)
 
 /* Whether a free run of so many units starts at `unit`, as far as both ends
  * tell. */
-ALPS_FN_ int alps_run_valid_(const alps_zone *z, uint64_t unit, uint64_t units)
+ALPS_CORE_ int alps_run_valid_(const alps_zone *z, uint64_t unit,
+                               uint64_t units)
 {
     return unit >= z->first && unit < z->end && units &&
-           units <= z->end - unit &&
-           alps_code_(z->codes, unit) == ALPS_FREE &&
+           units <= z->end - unit && alps_code_(z->codes, unit) == ALPS_FREE &&
            (unit + units == z->end || alps_code_(z->codes, unit + units));
 }
 
 /* Whether `off` can be the head of a run in the region: 0, or a unit. */
-ALPS_FN_ int alps_run_place_(const alps_handle *h, const alps_zone *z,
-                             alps_off off)
+ALPS_CORE_ int alps_run_place_(const alps_handle *h, const alps_zone *z,
+                               alps_off off)
 {
     return off == 0 || (off >= h->at.heap && off < alps_size_(h) &&
                         off % (1ull << z->shift) == 0);
 }
 
 /* Puts the free run at `unit` into its bin. */
-ALPS_FN_ void alps_run_insert_(const alps_zone *z, uint64_t unit,
-                               uint64_t units)
+ALPS_CORE_ void alps_run_insert_(const alps_zone *z, uint64_t unit,
+                                 uint64_t units)
 {
     alps_index *x = z->index;
     alps_bin bin = alps_bin_of_(units);
@@ -2832,8 +2958,8 @@ ALPS_FN_ void alps_run_insert_(const alps_zone *z, uint64_t unit,
 }
 
 /* Takes the free run at `unit` out of its bin. */
-ALPS_FN_ int alps_run_unlink_(const alps_handle *h, const alps_zone *z,
-                              uint64_t unit)
+ALPS_CORE_ int alps_run_unlink_(const alps_handle *h, const alps_zone *z,
+                                uint64_t unit)
 {
     alps_index *x = z->index;
     alps_run *run = alps_run_(z, unit);
@@ -2845,9 +2971,9 @@ ALPS_FN_ int alps_run_unlink_(const alps_handle *h, const alps_zone *z,
         return ALPS_ECORRUPT;
     alps_run *next =
         run->next ? (alps_run *)(void *)(z->base + run->next) : NULL;
-    alps_off *back = run->previous
-                         ? &((alps_run *)(void *)(z->base + run->previous))->next
-                         : head;
+    alps_off *back =
+        run->previous ? &((alps_run *)(void *)(z->base + run->previous))->next
+                      : head;
     if (*back != off || (next && next->previous != off))
         return ALPS_ECORRUPT;
     *back = run->next;
@@ -2863,11 +2989,11 @@ ALPS_FN_ int alps_run_unlink_(const alps_handle *h, const alps_zone *z,
 
 /* Gives the indexed run at `unit` another length, `to` units; it may start
  * elsewhere in the bins after it. */
-ALPS_FN_ int alps_run_resize_(const alps_handle *h, const alps_zone *z,
-                              uint64_t unit, uint64_t to)
+ALPS_CORE_ int alps_run_resize_(const alps_handle *h, const alps_zone *z,
+                                uint64_t unit, uint64_t to)
 {
     uint64_t units = alps_run_(z, unit)->units;
-    if (alps_bin_same_(alps_bin_of_(units), alps_bin_of_(to))) {
+    if (alps_bin_same_(units, to)) {
         alps_run_size_(z, unit, to);
         return ALPS_OK;
     }
@@ -2880,8 +3006,8 @@ ALPS_FN_ int alps_run_resize_(const alps_handle *h, const alps_zone *z,
 /* The head of a run of at least `units`, or 0. Two bit searches; where they
  * find nothing, the bin in which longer and shorter runs are mixed is looked
  * through for a while, so that the last long run is not overlooked. */
-ALPS_FN_ alps_off alps_index_find_(const alps_handle *h, const alps_index *x,
-                                   uint64_t units, unsigned shift)
+ALPS_CORE_ alps_off alps_index_find_(const alps_handle *h, const alps_index *x,
+                                     uint64_t units, unsigned shift)
 {
     alps_bin bin = alps_bin_of_(alps_bin_ceiling_(units));
     if (bin.row >= ALPS_ROWS)
@@ -2913,9 +3039,9 @@ ALPS_FN_ alps_off alps_index_find_(const alps_handle *h, const alps_index *x,
 /* Carves `units` out of the free run at `unit`, as near to its end as `align`
  * (bytes, a power of two) lets them lie, and gives them `code`. Answers the
  * block's first unit through `block`. */
-ALPS_FN_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
-                              uint64_t unit, uint64_t units, uint64_t align,
-                              unsigned code, uint64_t *block)
+ALPS_CORE_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
+                                uint64_t unit, uint64_t units, uint64_t align,
+                                unsigned code, uint64_t *block)
 {
     uint64_t have = alps_run_(z, unit)->units;
     if (!alps_run_valid_(z, unit, have) || have < units)
@@ -2946,14 +3072,14 @@ ALPS_FN_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
 /* The start of the free run that ends just before `unit`, or `unit`. The codes
  * tell when the start is near; else the last word of a free run does, believed
  * only when the run it names is free and ends here. */
-ALPS_FN_ uint64_t alps_zone_before_(const alps_zone *z, uint64_t unit)
+ALPS_CORE_ uint64_t alps_zone_before_(const alps_zone *z, uint64_t unit)
 {
     if (unit == z->first)
         return unit;
-    uint64_t near = alps_code_near_(z->codes, unit, z->first);
+    uint64_t near = alps_code_near_(z->codes, unit);
     if (near != unit)
         return alps_code_(z->codes, near) == ALPS_FREE ? near : unit;
-    alps_off off = alps_run_peek_(z, unit);
+    alps_off off = alps_run_peek_(alps_run_foot_(z, unit));
     if (off < alps_zone_off_(z, z->first) || off >= alps_zone_off_(z, unit) ||
         (off - z->origin) % (1ull << z->shift))
         return unit;
@@ -2967,8 +3093,8 @@ ALPS_FN_ uint64_t alps_zone_before_(const alps_zone *z, uint64_t unit)
 /* Makes the `units` at `unit`, whose code is not ALPS_FREE, a free run or part
  * of one: it merges with the runs beside it. On ALPS_ECORRUPT the codes are
  * right all the same. */
-ALPS_FN_ int alps_zone_give_(const alps_handle *h, const alps_zone *z,
-                             uint64_t unit, uint64_t units)
+ALPS_CORE_ int alps_zone_give_(const alps_handle *h, const alps_zone *z,
+                               uint64_t unit, uint64_t units)
 {
     uint64_t next = unit + units;
     uint64_t start = alps_zone_before_(z, unit);
@@ -3058,8 +3184,7 @@ ALPS_FN_ uint64_t alps_held_find_(const alps_handle *h, alps_off off)
 ALPS_FN_ int alps_held_slot_(const alps_handle *h, alps_off off)
 {
     uint64_t at = alps_held_find_(h, off);
-    return at == ALPS_HELD_NONE_ ? -1
-                                 : (int)(alps_held_table_(h)[at] & 0xffff);
+    return at == ALPS_HELD_NONE_ ? -1 : (int)(alps_held_table_(h)[at] & 0xffff);
 }
 
 /* Whether the table has room for one more. */
@@ -3148,8 +3273,8 @@ ALPS_FN_ void alps_held_move_(alps_handle *h, alps_off off, unsigned shift)
 
 ALPS_FN_ alps_extent *alps_extent_(const alps_handle *h, uint64_t extent)
 {
-    return (alps_extent *)alps_address_(
-        h, h->at.heap + (extent << h->at.extent_shift));
+    return (alps_extent *)alps_address_(h, h->at.heap +
+                                               (extent << h->at.extent_shift));
 }
 
 ALPS_FN_ int alps_extent_kind_(const alps_handle *h, uint64_t extent)
@@ -3181,7 +3306,7 @@ typedef struct alps_block {
 
 /* The block that starts at `off`, as far as one can start there, with its
  * code; or -1. Needs no lock. */
-ALPS_FN_ int alps_block_at_(const alps_handle *h, alps_off off, alps_block *b)
+ALPS_CORE_ int alps_block_at_(const alps_handle *h, alps_off off, alps_block *b)
 {
     if (off < h->at.heap || off % ALPS_GRANULE)
         return -1;
@@ -3224,8 +3349,7 @@ ALPS_FN_ int alps_zone_free_(const alps_handle *h, const alps_zone *z,
 {
     unsigned code = alps_code_(z->codes, unit);
     return code == ALPS_FREE ||
-           (code == ALPS_HELD &&
-            !alps_held_alive_(h, alps_zone_off_(z, unit)));
+           (code == ALPS_HELD && !alps_held_alive_(h, alps_zone_off_(z, unit)));
 }
 
 /* Reads the free runs of a zone, none of which is in the index, off its codes;
@@ -3266,23 +3390,31 @@ ALPS_COLD_ void alps_index_reset_(alps_handle *h)
     }
 }
 
-/* Makes sure that the free runs of a block's zone are in the index. */
-ALPS_FN_ void alps_block_build_(alps_handle *h, const alps_block *b)
+/* Where it is said for which epoch of the index a block's zone is built. */
+ALPS_CORE_ uint64_t *alps_block_built_(const alps_handle *h,
+                                       const alps_block *b)
 {
-    uint64_t *built = &h->shared->built_top;
-    if (b->level == ALPS_LEVEL_GRANULE)
-        built = &((alps_extent *)alps_address_(h, b->zone.origin))->built;
+    return b->level == ALPS_LEVEL_GRANULE
+               ? &((alps_extent *)alps_address_(h, b->zone.origin))->built
+               : &h->shared->built_top;
+}
+
+/* Makes sure that the free runs of a block's zone are in the index. */
+ALPS_CORE_ void alps_block_build_(alps_handle *h, const alps_block *b)
+{
+    uint64_t *built = alps_block_built_(h, b);
     if (ALPS_LIKELY_(*built == h->shared->built))
         return;
-    alps_zone_rebuild_(h, &b->zone);
+    alps_zone zone = b->zone; // a copy: the other one stays in registers
+    alps_zone_rebuild_(h, &zone);
     *built = h->shared->built;
 }
 
 /* Looks for a run of `units`, carves it, and gives it `code`; `off` is where it
  * is. ALPS_EFULL: the index has none. ALPS_ECORRUPT: the index was wrong, and
  * is reset; try again. */
-ALPS_FN_ int alps_take_(alps_handle *h, int level, uint64_t units,
-                        uint64_t align, unsigned code, alps_off *off)
+ALPS_CORE_ int alps_take_level_(alps_handle *h, int level, uint64_t units,
+                                uint64_t align, unsigned code, alps_off *off)
 {
     alps_zone z;
     unsigned shift = ALPS_GRANULE_SHIFT;
@@ -3304,8 +3436,8 @@ ALPS_FN_ int alps_take_(alps_handle *h, int level, uint64_t units,
         if (level == ALPS_LEVEL_GRANULE)
             z = alps_zone_extent_(h, extent);
         uint64_t unit = alps_zone_unit_(&z, run);
-        if (unit >= z.first && (level == ALPS_LEVEL_EXTENT ||
-                                alps_extent_heap_(h, extent)))
+        if (unit >= z.first &&
+            (level == ALPS_LEVEL_EXTENT || alps_extent_heap_(h, extent)))
             err = alps_zone_carve_(h, &z, unit, units, align, code, &unit);
         if (!err)
             *off = alps_zone_off_(&z, unit);
@@ -3317,13 +3449,49 @@ ALPS_FN_ int alps_take_(alps_handle *h, int level, uint64_t units,
     return err;
 }
 
-/* Gives a block, whose code is not ALPS_FREE, back to the index. */
-ALPS_FN_ void alps_give_(alps_handle *h, const alps_block *b)
+ALPS_COLD_ int alps_take_any_(alps_handle *h, int level, uint64_t units,
+                              uint64_t align, unsigned code, alps_off *off)
+{
+    return alps_take_level_(h, level, units, align, code, off);
+}
+
+/* The same; small blocks, which are most, by a path of their own. */
+ALPS_CORE_ int alps_take_(alps_handle *h, int level, uint64_t units,
+                          uint64_t align, unsigned code, alps_off *off)
+{
+    if (ALPS_UNLIKELY_(level != ALPS_LEVEL_GRANULE || align > ALPS_GRANULE))
+        return alps_take_any_(h, level, units, align, code, off);
+    return alps_take_level_(h, ALPS_LEVEL_GRANULE, units, 1, code, off);
+}
+
+ALPS_CORE_ void alps_give_level_(alps_handle *h, const alps_block *b)
 {
     alps_block_build_(h, b);
     uint64_t units = alps_zone_units_(&b->zone, b->unit);
     if (ALPS_UNLIKELY_(alps_zone_give_(h, &b->zone, b->unit, units)))
         alps_index_reset_(h);
+}
+
+ALPS_COLD_ void alps_give_large_(alps_handle *h, uint64_t extent)
+{
+    alps_block b;
+    b.zone = alps_zone_top_(h);
+    b.unit = extent;
+    b.level = ALPS_LEVEL_EXTENT;
+    alps_give_level_(h, &b);
+}
+
+/* Gives a block, whose code is not ALPS_FREE, back to the index. */
+ALPS_CORE_ void alps_give_(alps_handle *h, const alps_block *b)
+{
+    if (ALPS_UNLIKELY_(b->level != ALPS_LEVEL_GRANULE)) {
+        alps_give_large_(h, b->unit);
+        return;
+    }
+    alps_block small = *b;
+    small.zone.shift = ALPS_GRANULE_SHIFT; // known to the compiler from here
+    small.level = ALPS_LEVEL_GRANULE;
+    alps_give_level_(h, &small);
 }
 
 /* Writes back the codes from the one of `unit` to the one that ends its
@@ -3420,8 +3588,8 @@ ALPS_CORE_ int alps_extents_empty_(alps_handle *h, uint64_t *n,
 
 /* Rebuilds heap extents that this epoch has not touched, at most `max`, until
  * one brings a run of `units`; answers through `n` how many. */
-ALPS_FN_ void alps_extents_build_(alps_handle *h, uint64_t units,
-                                  uint64_t max, uint64_t *n)
+ALPS_FN_ void alps_extents_build_(alps_handle *h, uint64_t units, uint64_t max,
+                                  uint64_t *n)
 {
     uint64_t extents = alps_extents_(h);
     for (*n = 0; h->shared->cursor < extents && *n < max;) {
@@ -3470,8 +3638,7 @@ ALPS_CORE_ int alps_refill_(alps_handle *h, uint64_t units, uint64_t level,
  * length of one operation, so no two threads share a fence or a line. */
 
 /* The checksum of a record: the sum, and its complement. */
-ALPS_FN_ uint64_t alps_record_check_(const alps_handle *h,
-                                     const alps_record *r)
+ALPS_FN_ uint64_t alps_record_check_(const alps_handle *h, const alps_record *r)
 {
     uint32_t crc = h->super->crc;
     crc = alps_crc32c_(h->crc, crc, r, offsetof(alps_record, check));
@@ -3519,8 +3686,8 @@ ALPS_FN_ int alps_dest_valid_(const alps_handle *h, alps_off off)
 }
 
 /* Takes the first free one of `n` lanes, from the one that `key` hashes to. */
-ALPS_CORE_ alps_lane *alps_lane_first_(alps_handle *h, uint64_t key,
-                                       unsigned n, const alps_tables *t)
+ALPS_CORE_ alps_lane *alps_lane_first_(alps_handle *h, uint64_t key, unsigned n,
+                                       const alps_tables *t)
 {
     uint64_t hash = key * (uint64_t)0x9e3779b97f4a7c15 >> 32;
     for (unsigned i = 0;; i++) {
@@ -3588,14 +3755,13 @@ ALPS_CORE_ int alps_redo_settle_(alps_handle *h, const alps_record *r,
         r->units - 1 >= b.zone.end - b.unit)
         return ALPS_OK;
     int err = alps_codes_flush_(h, &b.zone, b.unit, r->units, t);
-    return err ? err
-               : t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
+    return err ? err : t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
 }
 
 /* Carries out a live record, again or for the first time; what is damaged in
  * it is left alone. A released block is left ALPS_HELD, named in the lane. */
-ALPS_CORE_ int alps_redo_(alps_handle *h, alps_lane *lane,
-                          const alps_record *r, const alps_tables *t)
+ALPS_CORE_ int alps_redo_(alps_handle *h, alps_lane *lane, const alps_record *r,
+                          const alps_tables *t)
 {
     alps_block b;
     int err = ALPS_OK;
@@ -3839,8 +4005,8 @@ ALPS_CORE_ int alps_lanes_slow_(alps_handle *h, uint64_t round,
 
 /* The index has no run of `units`. Before the region is full, what the dead
  * hold comes back. */
-ALPS_CORE_ int alps_refill_slow_(alps_handle *h, uint64_t units,
-                                 uint64_t level, const alps_tables *t)
+ALPS_CORE_ int alps_refill_slow_(alps_handle *h, uint64_t units, uint64_t level,
+                                 const alps_tables *t)
 {
     int err = alps_refill_(h, units, level, t);
     if (err != ALPS_EFULL)
@@ -3964,7 +4130,9 @@ ALPS_CORE_ int alps_super_state_(alps_handle *h, uint64_t state,
 ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
                                uint64_t *size)
 {
-    *size = h->map.fixed ? h->map.length : o->size ? o->size : ALPS_SIZE_DEFAULT;
+    *size = h->map.fixed ? h->map.length
+            : o->size    ? o->size
+                         : ALPS_SIZE_DEFAULT;
     uint64_t extent = o->extent;
     unsigned shift = ALPS_EXTENT_SHIFT_MIN;
     if (extent & (extent - 1) || extent > 1ull << ALPS_EXTENT_SHIFT_MAX ||
@@ -3978,14 +4146,15 @@ ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
     else
         while (shift < 22 && 32ull << shift <= *size)
             shift++;
-    uint64_t limit = o->limit ? o->limit : 1ull << (shift == 22 ? 40 : shift + 14);
+    uint64_t limit =
+        o->limit ? o->limit : 1ull << (shift == 22 ? 40 : shift + 14);
     if (h->map.fixed)
         limit = *size;
     if (limit < *size)
         limit = *size;
-    int err = alps_geometry_init_(&h->at, limit, shift,
-                                  o->lanes ? o->lanes : 64,
-                                  o->processes ? o->processes : 256);
+    int err =
+        alps_geometry_init_(&h->at, limit, shift, o->lanes ? o->lanes : 64,
+                            o->processes ? o->processes : 256);
     if (err)
         return err;
     return alps_geometry_extents_(&h->at, *size) ? ALPS_OK : ALPS_EINVAL;
@@ -4001,8 +4170,8 @@ ALPS_COLD_ void alps_uuid_(uint8_t uuid[16])
     if (n != 16) { // no device: time and process must do
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
-        uint64_t word[2] = { (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec,
-                             (uint64_t)getpid() * (uint64_t)0x9e3779b97f4a7c15 };
+        uint64_t word[2] = {(uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec,
+                            (uint64_t)getpid() * (uint64_t)0x9e3779b97f4a7c15};
         memcpy(uuid, word, 16);
     }
     uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40); // RFC 4122, version 4
@@ -4032,8 +4201,9 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
     alps_uuid_(uuid);
     for (unsigned i = 0; i < sizeof uuid; i++)
         s->uuid[i] = uuid[i];
-    for (unsigned i = 0, end = 0; i < sizeof s->name; i++) {
-        end |= !o->layout || !o->layout[i];
+    int end = 0;
+    for (unsigned i = 0; i < sizeof s->name; i++) {
+        end = end || !o->layout || !o->layout[i];
         s->name[i] = end ? 0 : o->layout[i];
     }
     s->unused = 0;
@@ -4069,8 +4239,8 @@ ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
     if (!err && !h->map.fixed)
         err = t->backend->resize(&h->map, size);
     if (!err)
-        err = alps_region_map_(h, size, h->at.limit,
-                               1ull << h->at.extent_shift, t);
+        err = alps_region_map_(h, size, h->at.limit, 1ull << h->at.extent_shift,
+                               t);
     return err ? err : alps_region_fill_(h, o, size, t);
 }
 
@@ -4108,8 +4278,9 @@ ALPS_CORE_ int alps_region_attach_(alps_handle *h, const alps_tables *t)
             others |= owner && alps_owner_lives_(h, owner, t);
         }
     }
-    uint64_t policy = alps_crc32c_(h->crc, 0, t->policy->name,
-                                   strlen(t->policy->name)) | 1ull << 32;
+    uint64_t policy =
+        alps_crc32c_(h->crc, 0, t->policy->name, strlen(t->policy->name)) |
+        1ull << 32;
     if (others && h->shared->policy != policy)
         return ALPS_EBUSY;
     int err = others ? ALPS_OK : alps_epoch_begin_(h, t);
@@ -4166,8 +4337,8 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
     uint64_t size = h->super->size >> 16;
     err = t->backend->unmap(&h->map);
     if (!err)
-        err = alps_region_map_(h, size, h->at.limit,
-                               1ull << h->at.extent_shift, t);
+        err = alps_region_map_(h, size, h->at.limit, 1ull << h->at.extent_shift,
+                               t);
     if (!err)
         alps_region_place_(h);
     return err;
@@ -4278,19 +4449,19 @@ ALPS_CORE_ int alps_region_grow_(alps_handle *h, uint64_t size,
  * copied by memcpy. An offset read from a region is input, so it is checked. */
 
 /* A typed offset. To C two ALPS_PTR(T) are two types: give it a typedef. */
-#define ALPS_PTR(T)    \
-    union {            \
-        alps_off off;  \
-        T *type_;      \
-    }
+#define ALPS_PTR(T) \
+  union {           \
+    alps_off off;   \
+    T *type_;       \
+  }
 
 /* A typed distance from itself; 0 is null, 1 is itself (no object starts at
  * an odd distance). */
-#define ALPS_REL(T)     \
-    union {             \
-        int64_t rel;    \
-        T *type_;       \
-    }
+#define ALPS_REL(T) \
+  union {           \
+    int64_t rel;    \
+    T *type_;       \
+  }
 
 /* The address of `off` in a region mapped at `map`, or NULL for null and for
  * what lies outside. One comparison. */
@@ -4323,20 +4494,18 @@ ALPS_FN_ void alps_rel_set_(int64_t *rel, const void *p)
 
 /* The address that an ALPS_PTR names, of its type; and the other way. */
 #define ALPS_GET(h, ptr) \
-    ((__typeof__((ptr).type_))alps_ptr_get_(&(h)->core.map, (ptr).off))
-#define ALPS_SET(h, ptr, p)                                             \
-    ((void)sizeof((ptr).type_ == (p)),                                  \
-     (void)((ptr).off = alps_ptr_off_(&(h)->core.map, (p))))
+  ((__typeof__((ptr).type_))alps_ptr_get_(&(h)->core.map, (ptr).off))
+#define ALPS_SET(h, ptr, p)          \
+  ((void)sizeof((ptr).type_ == (p)), \
+   (void)((ptr).off = alps_ptr_off_(&(h)->core.map, (p))))
 
 #define ALPS_REL_GET(ptr) ((__typeof__((ptr).type_))alps_rel_get_(&(ptr).rel))
-#define ALPS_REL_SET(ptr, p)           \
-    ((void)sizeof((ptr).type_ == (p)), \
-     alps_rel_set_(&(ptr).rel, (p)))
+#define ALPS_REL_SET(ptr, p) \
+  ((void)sizeof((ptr).type_ == (p)), alps_rel_set_(&(ptr).rel, (p)))
 
 /* Assigns between two ALPS_PTR(T) that are two types to C; the T must agree. */
-#define ALPS_COPY(to, from)                       \
-    ((void)sizeof((to).type_ == (from).type_),    \
-     (void)((to).off = (from).off))
+#define ALPS_COPY(to, from) \
+  ((void)sizeof((to).type_ == (from).type_), (void)((to).off = (from).off))
 
 /* heap.h -- alloc, free, realloc
  *
@@ -4364,9 +4533,9 @@ ALPS_FN_ int alps_request_init_(const alps_handle *h, uint64_t align,
     r->code = code;
     r->units = (n + !n + ALPS_GRANULE - 1) >> ALPS_GRANULE_SHIFT;
     r->level = ALPS_LEVEL_GRANULE;
-    uint64_t room = r->units + (r->align > ALPS_GRANULE
-                                    ? (r->align >> ALPS_GRANULE_SHIFT) - 1
-                                    : 0);
+    uint64_t room =
+        r->units +
+        (r->align > ALPS_GRANULE ? (r->align >> ALPS_GRANULE_SHIFT) - 1 : 0);
     if (room > extent / ALPS_GRANULE / 2) {
         r->level = ALPS_LEVEL_EXTENT;
         r->units = (n + !n + extent - 1) >> h->at.extent_shift;
@@ -4399,10 +4568,10 @@ ALPS_FN_ void alps_heap_block_(const alps_handle *h, alps_off off, int level,
                                alps_block *b)
 {
     b->level = level;
-    b->zone = level == ALPS_LEVEL_EXTENT
-                  ? alps_zone_top_(h)
-                  : alps_zone_extent_(h, (off - h->at.heap) >>
-                                             h->at.extent_shift);
+    b->zone =
+        level == ALPS_LEVEL_EXTENT
+            ? alps_zone_top_(h)
+            : alps_zone_extent_(h, (off - h->at.heap) >> h->at.extent_shift);
     b->unit = alps_zone_unit_(&b->zone, off);
 }
 
@@ -4461,7 +4630,7 @@ ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
     alps_off off = 0;
     int err = alps_request_init_(h, align, n, ALPS_USED, &r);
     if (ALPS_UNLIKELY_(err != ALPS_OK)) {
-        h->error = err;
+        alps_fail_(h, err);
         return NULL;
     }
     if (t->policy->durable && r.level == ALPS_LEVEL_EXTENT) {
@@ -4472,7 +4641,7 @@ ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
         alps_unlock_(h);
     }
     if (ALPS_UNLIKELY_(err != ALPS_OK)) {
-        h->error = err;
+        alps_fail_(h, err);
         return NULL;
     }
     void *p = alps_address_(h, off);
@@ -4481,7 +4650,7 @@ ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
     if (t->policy->durable) {
         err = alps_heap_settle_(h, off, &r, zero, t);
         if (err)
-            h->error = err;
+            alps_fail_(h, err);
     }
     return p;
 }
@@ -4489,8 +4658,8 @@ ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
 /* Finds the block at `p` for one who is to free it or publish it: 0 if its
  * code is `code`, and if it is held, by this process. Its zone is in the index
  * then. Under the lock. */
-ALPS_FN_ int alps_heap_own_(alps_handle *h, alps_off off, unsigned code,
-                            alps_block *b)
+ALPS_CORE_ int alps_heap_own_(alps_handle *h, alps_off off, unsigned code,
+                              alps_block *b)
 {
     int is = alps_block_at_(h, off, b);
     if (is < 0 || (unsigned)is != code)
@@ -4647,7 +4816,7 @@ ALPS_CORE_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
     }
     if (!err)
         return alps_address_(h, off);
-    h->error = err;
+    alps_fail_(h, err);
     return NULL;
 }
 
@@ -4671,9 +4840,8 @@ ALPS_CORE_ int alps_publish_prepare_(alps_handle *h, const alps_block *b,
 }
 
 /* Checks the block and the destination, and numbers the record. */
-ALPS_CORE_ int alps_record_begin_(alps_handle *h, alps_record *r,
-                                  unsigned code, alps_block *b,
-                                  const alps_tables *t)
+ALPS_CORE_ int alps_record_begin_(alps_handle *h, alps_record *r, unsigned code,
+                                  alps_block *b, const alps_tables *t)
 {
     int err = ALPS_OK;
     alps_lock_(h, t);
@@ -4711,7 +4879,8 @@ ALPS_CORE_ int alps_record_end_(alps_handle *h, alps_lane *lane,
                                 const alps_tables *t)
 {
     int publish = (r->op & 15) == ALPS_OP_PUBLISH;
-    int err = alps_codes_flush_(h, &b->zone, b->unit, publish ? r->units : 0, t);
+    int err =
+        alps_codes_flush_(h, &b->zone, b->unit, publish ? r->units : 0, t);
     if (!err && publish && b->level == ALPS_LEVEL_EXTENT)
         err = t->policy->flush(&h->map, &h->kinds[b->unit / 64], 8);
     if (!err)
@@ -4839,8 +5008,7 @@ ALPS_FN_ int alps_resize_claim_(alps_handle *h, alps_lane *lane,
 {
     const alps_zone *z = &next->zone;
     alps_block_build_(h, next);
-    if (next->unit >= z->end ||
-        alps_code_(z->codes, next->unit) != ALPS_FREE)
+    if (next->unit >= z->end || alps_code_(z->codes, next->unit) != ALPS_FREE)
         return ALPS_EFULL;
     uint64_t have = alps_run_(z, next->unit)->units;
     if (alps_run_valid_(z, next->unit, have) && have < more)
@@ -4923,7 +5091,7 @@ ALPS_CORE_ void *alps_resize_(alps_handle *h, void *p, uint64_t n,
     if (!err)
         return p;
     if (err != ALPS_EFULL) {
-        h->error = err;
+        alps_fail_(h, err);
         return NULL;
     }
     uint64_t old = alps_block_size_(&b);
@@ -4937,7 +5105,7 @@ ALPS_CORE_ void *alps_resize_(alps_handle *h, void *p, uint64_t n,
     if (!err)
         err = alps_heap_free_(h, p, t);
     if (err)
-        h->error = err;
+        alps_fail_(h, err);
     return to;
 }
 
@@ -4955,18 +5123,18 @@ typedef int alps_visit(void *context, void *p, size_t n);
 
 /* What a region holds, in bytes unless said. */
 typedef struct alps_statistics {
-    uint64_t size;         /* of the region */
-    uint64_t used;         /* by live blocks, whole granules */
-    uint64_t free;         /* that blocks could take */
-    uint64_t reserved;     /* by reservations */
-    uint64_t largest_free; /* the longest block that would fit now */
-    uint64_t blocks;       /* live ones, a count */
-    uint64_t runs;         /* free ones, a count */
-    uint64_t extents;      /* all; a count */
-    uint64_t heap_extents; /* that hold small blocks; a count */
-    unsigned fragmentation;            /* of free memory: 1 - largest / all,
+    uint64_t size;                   /* of the region */
+    uint64_t used;                   /* by live blocks, whole granules */
+    uint64_t free;                   /* that blocks could take */
+    uint64_t reserved;               /* by reservations */
+    uint64_t largest_free;           /* the longest block that would fit now */
+    uint64_t blocks;                 /* live ones, a count */
+    uint64_t runs;                   /* free ones, a count */
+    uint64_t extents;                /* all; a count */
+    uint64_t heap_extents;           /* that hold small blocks; a count */
+    unsigned fragmentation;          /* of free memory: 1 - largest / all,
                                           in thousandths */
-    uint64_t by_class[ALPS_CLASSES];   /* live blocks by size; counts */
+    uint64_t by_class[ALPS_CLASSES]; /* live blocks by size; counts */
 } alps_statistics;
 
 /* Walks the live blocks of one zone. */
@@ -4976,7 +5144,8 @@ ALPS_FN_ int alps_visit_zone_(const alps_handle *h, const alps_zone *z,
     uint64_t unit = alps_code_next_(z->codes, z->first, z->end);
     while (unit < z->end) {
         uint64_t next = alps_code_next_(z->codes, unit + 1, z->end);
-        int small = z->shift != ALPS_GRANULE_SHIFT && alps_extent_heap_(h, unit);
+        int small =
+            z->shift != ALPS_GRANULE_SHIFT && alps_extent_heap_(h, unit);
         if (!small && alps_code_(z->codes, unit) == ALPS_USED) {
             int stop = visit(context, z->base + alps_zone_off_(z, unit),
                              (size_t)((next - unit) << z->shift));
@@ -5227,19 +5396,29 @@ ALPS_FN_ void alps_check_held_(const alps_handle *h, alps_report *r)
     }
 }
 
-/* The lanes: no record of an idle lane waits to be redone. */
+/* An idle lane has nothing that waits to be redone. */
+ALPS_FN_ void alps_check_lane_(const alps_handle *h, unsigned i, alps_report *r)
+{
+    const alps_lane *lane = &h->lanes[i];
+    if (h->done[i].seq > h->shared->seq)
+        alps_check_say_(r, h->at.done + i * sizeof(alps_done),
+                        "a lane has retired what never was");
+    if (lane->held)
+        alps_check_say_(r, alps_offset_(h, lane), "an idle lane holds a block");
+    for (unsigned k = 0; k < ALPS_RING; k++)
+        if (alps_record_live_(h, i, &lane->ring[k]))
+            alps_check_say_(r, alps_offset_(h, &lane->ring[k]),
+                            "an idle lane has a live record");
+}
+
+/* The lanes, but those that are busy. */
 ALPS_FN_ void alps_check_lanes_(const alps_handle *h, alps_report *r)
 {
     for (unsigned i = 0; i < h->at.lane_count; i++) {
-        const alps_lane *lane = &h->lanes[i];
-        if (h->done[i].seq > h->shared->seq)
-            alps_check_say_(r, h->at.done + i * sizeof(alps_done),
-                            "a lane has retired what never was");
-        for (unsigned k = 0; k < ALPS_RING; k++)
-            if (!alps_load_(&lane->lock) &&
-                alps_record_live_(h, i, &lane->ring[k]))
-                alps_check_say_(r, alps_offset_(h, &lane->ring[k]),
-                                "an idle lane has a live record");
+        if (!alps_lock_try_(&h->lanes[i].lock, h->owner))
+            continue;
+        alps_check_lane_(h, i, r);
+        alps_lane_leave_(&h->lanes[i]);
     }
 }
 
@@ -5287,18 +5466,18 @@ typedef struct alps_description {
     uint64_t created;             /* nanoseconds since 1970 */
     uint64_t epoch;               /* openings by a first process, counted */
     uint8_t uuid[16];
-    char layout[64];              /* the program's name for what it stores */
+    char layout[64]; /* the program's name for what it stores */
 } alps_description;
 
 /* See alps_describe. */
 ALPS_FN_ void alps_describe_(const alps_handle *h, alps_description *d,
                              const alps_tables *t)
 {
-    static const char *const medium[] = { "",      "anon",  "shmem",
-                                          "cache", "fsdax", "devdax" };
-    static const char *const persist[] = { "none", "clflush", "clflushopt",
-                                           "clwb", "cvac",    "cvap",
-                                           "eadr", "msync" };
+    static const char *const medium[] = {"",      "anon",  "shmem",
+                                         "cache", "fsdax", "devdax"};
+    static const char *const persist[] = {"none", "clflush", "clflushopt",
+                                          "clwb", "cvac",    "cvap",
+                                          "eadr", "msync"};
     memset(d, 0, sizeof *d);
     d->backend = t->backend->name;
     d->policy = t->policy->name;
@@ -5377,16 +5556,20 @@ ALPS_CORE_ int alps_sync_(alps_handle *h, const alps_tables *t)
 #  define ALPS_BACKEND_TABLE_ &(ALPS_USER_BACKEND)
 #  define ALPS_NATURAL_POLICY_ ALPS_NONE
 #elif ALPS_BACKEND == ALPS_USER
-#  error "alps.h: backend ALPS_USER needs ALPS_USER_BACKEND, the name of your table"
+#  error \
+      "alps.h: backend ALPS_USER needs ALPS_USER_BACKEND, the name of your table"
 #  define ALPS_REFUSED_
 #elif ALPS_BACKEND == ALPS_PAGED
-#  error "alps.h: backend ALPS_PAGED is not in this version: ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER are"
+#  error \
+      "alps.h: backend ALPS_PAGED is not in this version: ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER are"
 #  define ALPS_REFUSED_
 #elif ALPS_BACKEND == ALPS_DSM
-#  error "alps.h: backend ALPS_DSM is not in this version: ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER are"
+#  error \
+      "alps.h: backend ALPS_DSM is not in this version: ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER are"
 #  define ALPS_REFUSED_
 #else
-#  error "alps.h: ALPS_BACKEND is none of ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER"
+#  error \
+      "alps.h: ALPS_BACKEND is none of ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER"
 #  define ALPS_REFUSED_
 #endif
 
@@ -5408,13 +5591,16 @@ ALPS_CORE_ int alps_sync_(alps_handle *h, const alps_tables *t)
 #elif ALPS_POLICY == ALPS_USER && defined(ALPS_USER_POLICY)
 #  define ALPS_POLICY_TABLE_ &(ALPS_USER_POLICY)
 #elif ALPS_POLICY == ALPS_USER
-#  error "alps.h: policy ALPS_USER needs ALPS_USER_POLICY, the name of your table"
+#  error \
+      "alps.h: policy ALPS_USER needs ALPS_USER_POLICY, the name of your table"
 #  define ALPS_REFUSED_
 #elif ALPS_POLICY != ALPS_CHECKPOINT
-#  error "alps.h: ALPS_POLICY is none of ALPS_NONE, ALPS_FLUSH, ALPS_FENCE, ALPS_MSYNC and ALPS_USER"
+#  error \
+      "alps.h: ALPS_POLICY is none of ALPS_NONE, ALPS_FLUSH, ALPS_FENCE, ALPS_MSYNC and ALPS_USER"
 #  define ALPS_REFUSED_
 #elif ALPS_BACKEND == ALPS_FILE || ALPS_BACKEND == ALPS_USER
-#  error "alps.h: policy ALPS_CHECKPOINT is not in this version: ALPS_NONE, ALPS_FLUSH, ALPS_FENCE, ALPS_MSYNC and ALPS_USER are"
+#  error \
+      "alps.h: policy ALPS_CHECKPOINT is not in this version: ALPS_NONE, ALPS_FLUSH, ALPS_FENCE, ALPS_MSYNC and ALPS_USER are"
 #  define ALPS_REFUSED_
 #endif
 
@@ -5440,7 +5626,8 @@ ALPS_CORE_ int alps_sync_(alps_handle *h, const alps_tables *t)
 #elif ALPS_BACKEND == ALPS_PMEM
 #  if ALPS_POLICY != ALPS_NONE && ALPS_POLICY != ALPS_FLUSH && \
       ALPS_POLICY != ALPS_FENCE && ALPS_POLICY != ALPS_MSYNC
-#    error "alps.h: backend ALPS_PMEM goes with policy ALPS_NONE, ALPS_FLUSH, ALPS_FENCE or ALPS_MSYNC"
+#    error \
+        "alps.h: backend ALPS_PMEM goes with policy ALPS_NONE, ALPS_FLUSH, ALPS_FENCE or ALPS_MSYNC"
 #    define ALPS_REFUSED_
 #  endif
 #endif
@@ -5514,7 +5701,7 @@ ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t units,
  * another policy, or ALPS_TRUNCATE while open), ALPS_ENOSPC, ALPS_ENOTPMEM,
  * ALPS_EPROCESSES, ALPS_ERECOVER. One thread per handle at a time. */
 static inline __attribute__((unused)) int
-ALPS_(open)(ALPS_(heap) *h, const char *path, const alps_options *o)
+ALPS_(open)(ALPS_(heap) * h, const char *path, const alps_options *o)
 {
     return alps_region_open_(&h->core, path, o, &ALPS_(tables_));
 }
@@ -5522,7 +5709,7 @@ ALPS_(open)(ALPS_(heap) *h, const char *path, const alps_options *o)
 /* Closes the region for this process and gives its reservations back. What
  * alloc, free, publish and release did is durable already; so is, under msync,
  * what the program stored. No other thread may use the handle. */
-static inline __attribute__((unused)) int ALPS_(close)(ALPS_(heap) *h)
+static inline __attribute__((unused)) int ALPS_(close)(ALPS_(heap) * h)
 {
     int err = ALPS_OK;
     if (h->core.owner && h->core.map.persist == ALPS_PERSIST_MSYNC)
@@ -5533,7 +5720,7 @@ static inline __attribute__((unused)) int ALPS_(close)(ALPS_(heap) *h)
 
 /* Makes the region `size` bytes long, in place; every attached process sees
  * it. A smaller size changes nothing. ALPS_ELIMIT, ALPS_ENOSPC. */
-static inline __attribute__((unused)) int ALPS_(grow)(ALPS_(heap) *h,
+static inline __attribute__((unused)) int ALPS_(grow)(ALPS_(heap) * h,
                                                       uint64_t size)
 {
     return alps_region_grow_(&h->core, size, &ALPS_(tables_));
@@ -5547,11 +5734,11 @@ static inline __attribute__((unused)) int ALPS_(remove)(const char *path)
 
 /* The program's static area: `n` <= ALPS_ROOT_SIZE bytes, zeroed when the
  * region was made, always the same ones. NULL if `n` is more. */
-static inline __attribute__((unused)) void *ALPS_(root)(ALPS_(heap) *h,
+static inline __attribute__((unused)) void *ALPS_(root)(ALPS_(heap) * h,
                                                         size_t n)
 {
     if (n > ALPS_ROOT_SIZE) {
-        h->core.error = ALPS_EINVAL;
+        alps_fail_(&h->core, ALPS_EINVAL);
         return NULL;
     }
     return h->core.map.base + ALPS_PAGE;
@@ -5559,13 +5746,13 @@ static inline __attribute__((unused)) void *ALPS_(root)(ALPS_(heap) *h,
 
 /* Makes everything so far durable, the program's own stores included. Not
  * atomic: after a crash in it, some of them are. O(region) under flush. */
-static inline __attribute__((unused)) int ALPS_(sync)(ALPS_(heap) *h)
+static inline __attribute__((unused)) int ALPS_(sync)(ALPS_(heap) * h)
 {
     return alps_sync_(&h->core, &ALPS_(tables_));
 }
 
 /* The address of `off`; NULL for null and for what cannot be one. O(1). */
-static inline __attribute__((unused)) void *ALPS_(at)(const ALPS_(heap) *h,
+static inline __attribute__((unused)) void *ALPS_(at)(const ALPS_(heap) * h,
                                                       alps_off off)
 {
     return off < alps_size_(&h->core) ? alps_ptr_get_(&h->core.map, off) : NULL;
@@ -5573,7 +5760,7 @@ static inline __attribute__((unused)) void *ALPS_(at)(const ALPS_(heap) *h,
 
 /* The offset of `p`, which is NULL or an address in the region. O(1). */
 static inline __attribute__((unused)) alps_off
-ALPS_(off_of)(const ALPS_(heap) *h, const void *p)
+ALPS_(off_of)(const ALPS_(heap) * h, const void *p)
 {
     return alps_ptr_off_(&h->core.map, p);
 }
@@ -5584,14 +5771,14 @@ ALPS_(off_of)(const ALPS_(heap) *h, const void *p)
  * durably allocated on return (one fence; above half an extent two): a crash
  * before the program's own link is durable leaks it; see alps_reserve.
  * O(1) but for the first touch of an extent. */
-static inline __attribute__((unused)) void *ALPS_(alloc)(ALPS_(heap) *h,
+static inline __attribute__((unused)) void *ALPS_(alloc)(ALPS_(heap) * h,
                                                          size_t n)
 {
     return alps_heap_alloc_(&h->core, 1, n, 0, &ALPS_(tables_));
 }
 
 /* The same, zeroed; the zeroes are durable as well, in the same fence. */
-static inline __attribute__((unused)) void *ALPS_(zalloc)(ALPS_(heap) *h,
+static inline __attribute__((unused)) void *ALPS_(zalloc)(ALPS_(heap) * h,
                                                           size_t n)
 {
     return alps_heap_alloc_(&h->core, 1, n, 1, &ALPS_(tables_));
@@ -5600,7 +5787,7 @@ static inline __attribute__((unused)) void *ALPS_(zalloc)(ALPS_(heap) *h,
 /* The same, aligned to `align` bytes in every mapping: a power of two, at most
  * the size of an extent (else ALPS_EINVAL). */
 static inline __attribute__((unused)) void *
-ALPS_(alloc_aligned)(ALPS_(heap) *h, size_t align, size_t n)
+ALPS_(alloc_aligned)(ALPS_(heap) * h, size_t align, size_t n)
 {
     return alps_heap_alloc_(&h->core, align, n, 0, &ALPS_(tables_));
 }
@@ -5609,8 +5796,8 @@ ALPS_(alloc_aligned)(ALPS_(heap) *h, size_t align, size_t n)
  * shrinks or the memory behind it is free; else it moves, and a crash between
  * that and the program's own link leaves the old block freed. NULL and a code
  * in alps_error when it fails; the block is then as it was. */
-static inline __attribute__((unused)) void *
-ALPS_(realloc)(ALPS_(heap) *h, void *p, size_t n)
+static inline __attribute__((unused)) void *ALPS_(realloc)(ALPS_(heap) * h,
+                                                           void *p, size_t n)
 {
     return alps_resize_(&h->core, p, n, &ALPS_(tables_));
 }
@@ -5619,14 +5806,14 @@ ALPS_(realloc)(ALPS_(heap) *h, void *p, size_t n)
  * fine. Durable on return (one fence). A double, wild or interior free is
  * ALPS_EINVALID_FREE, the reservation of another process ALPS_EOWNER, and
  * nothing is changed. What named the block must be durably gone before. O(1). */
-static inline __attribute__((unused)) int ALPS_(free)(ALPS_(heap) *h, void *p)
+static inline __attribute__((unused)) int ALPS_(free)(ALPS_(heap) * h, void *p)
 {
     return alps_heap_free_(&h->core, p, &ALPS_(tables_));
 }
 
 /* Bytes that the block at `p` has; 0 if it is none. No lock. */
 static inline __attribute__((unused)) size_t
-ALPS_(usable)(const ALPS_(heap) *h, const void *p)
+ALPS_(usable)(const ALPS_(heap) * h, const void *p)
 {
     return (size_t)alps_heap_usable_(&h->core, p);
 }
@@ -5634,7 +5821,7 @@ ALPS_(usable)(const ALPS_(heap) *h, const void *p)
 /* Reserves `n` bytes: memory to fill and then publish. Nothing is written back
  * and no fence is spent; a crash gives it back, and so does the death of this
  * process. NULL and a code in alps_error. O(1). */
-static inline __attribute__((unused)) void *ALPS_(reserve)(ALPS_(heap) *h,
+static inline __attribute__((unused)) void *ALPS_(reserve)(ALPS_(heap) * h,
                                                            size_t n)
 {
     return alps_publish_reserve_(&h->core, n, &ALPS_(tables_));
@@ -5646,13 +5833,13 @@ static inline __attribute__((unused)) void *ALPS_(reserve)(ALPS_(heap) *h,
  * this returns: guard it with the lock that guards the structure. ALPS_EOWNER,
  * ALPS_EINVALID_FREE (not a reservation), ALPS_EINVAL. */
 static inline __attribute__((unused)) int
-ALPS_(publish)(ALPS_(heap) *h, alps_off *dest, void *p)
+ALPS_(publish)(ALPS_(heap) * h, alps_off *dest, void *p)
 {
     return alps_publish_(&h->core, dest, p, &ALPS_(tables_));
 }
 
 /* Gives the reservation `p` back. Costs nothing durable. */
-static inline __attribute__((unused)) int ALPS_(cancel)(ALPS_(heap) *h,
+static inline __attribute__((unused)) int ALPS_(cancel)(ALPS_(heap) * h,
                                                         void *p)
 {
     if (!h->core.owner)
@@ -5664,7 +5851,7 @@ static inline __attribute__((unused)) int ALPS_(cancel)(ALPS_(heap) *h,
 /* In one step, whatever crashes: the block that `*dest` names is freed, and
  * `*dest` is null. Two fences. Null already: nothing. `*dest` is the caller's
  * alone, as for publish. */
-static inline __attribute__((unused)) int ALPS_(release)(ALPS_(heap) *h,
+static inline __attribute__((unused)) int ALPS_(release)(ALPS_(heap) * h,
                                                          alps_off *dest)
 {
     return alps_publish_release_(&h->core, dest, &ALPS_(tables_));
@@ -5675,30 +5862,30 @@ static inline __attribute__((unused)) int ALPS_(release)(ALPS_(heap) *h,
  * lane of a dead process is met, at open, at close, and before ALPS_EFULL. A
  * program that takes over a lock of its own from a dead process calls it
  * before it touches what that lock guards. */
-static inline __attribute__((unused)) int ALPS_(reap)(ALPS_(heap) *h)
+static inline __attribute__((unused)) int ALPS_(reap)(ALPS_(heap) * h)
 {
     return alps_reap_now_(&h->core, &ALPS_(tables_));
 }
 
 /* The program's own stores to [p, p + n) are durable after the next fence. */
-static inline __attribute__((unused)) int
-ALPS_(flush)(ALPS_(heap) *h, const void *p, size_t n)
+static inline __attribute__((unused)) int ALPS_(flush)(ALPS_(heap) * h,
+                                                       const void *p, size_t n)
 {
     return h->core.owner ? ALPS_(tables_).policy->flush(&h->core.map, p, n)
                          : ALPS_EREADONLY;
 }
 
 /* What this thread flushed before is durable on return. */
-static inline __attribute__((unused)) int ALPS_(fence)(ALPS_(heap) *h)
+static inline __attribute__((unused)) int ALPS_(fence)(ALPS_(heap) * h)
 {
-    return h->core.owner ? ALPS_(tables_).policy->fence(
-                               &h->core.map, ALPS_(tables_).backend)
+    return h->core.owner ? ALPS_(tables_).policy->fence(&h->core.map,
+                                                        ALPS_(tables_).backend)
                          : ALPS_EREADONLY;
 }
 
 /* Both. */
 static inline __attribute__((unused)) int
-ALPS_(persist)(ALPS_(heap) *h, const void *p, size_t n)
+ALPS_(persist)(ALPS_(heap) * h, const void *p, size_t n)
 {
     int err = ALPS_(flush)(h, p, n);
     return err ? err : ALPS_(fence)(h);
@@ -5708,7 +5895,7 @@ ALPS_(persist)(ALPS_(heap) *h, const void *p, size_t n)
  * first. It may free the block it is called for. No lock: what other threads
  * do meanwhile may be seen or not. O(size of the maps). */
 static inline __attribute__((unused)) int
-ALPS_(each)(ALPS_(heap) *h, alps_visit *visit, void *context)
+ALPS_(each)(ALPS_(heap) * h, alps_visit *visit, void *context)
 {
     return alps_visit_all_(&h->core, visit, context);
 }
@@ -5716,7 +5903,7 @@ ALPS_(each)(ALPS_(heap) *h, alps_visit *visit, void *context)
 /* Checks every structure against every other; `r` may be NULL. ALPS_ECORRUPT
  * and a report when something is wrong. Never changes anything. Holds the lock
  * meanwhile. O(size of the maps). */
-static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) *h,
+static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
                                                        alps_report *r)
 {
     alps_report own;
@@ -5724,7 +5911,7 @@ static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) *h,
 }
 
 /* Adds up what the region holds. No lock. O(size of the maps). */
-static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) *h,
+static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) * h,
                                                        alps_statistics *s)
 {
     alps_stats_all_(&h->core, s);
@@ -5732,15 +5919,15 @@ static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) *h,
 }
 
 /* What this instance and this medium turned out to be. */
-static inline __attribute__((unused)) int
-ALPS_(describe)(ALPS_(heap) *h, alps_description *d)
+static inline __attribute__((unused)) int ALPS_(describe)(ALPS_(heap) * h,
+                                                          alps_description *d)
 {
     alps_describe_(&h->core, d, &ALPS_(tables_));
     return ALPS_OK;
 }
 
 /* The code of the last allocation of this handle that failed, in any thread. */
-static inline __attribute__((unused)) int ALPS_(error)(const ALPS_(heap) *h)
+static inline __attribute__((unused)) int ALPS_(error)(const ALPS_(heap) * h)
 {
     return __atomic_load_n(&h->core.error, __ATOMIC_RELAXED);
 }

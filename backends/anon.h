@@ -33,7 +33,7 @@ ALPS_COLD_ int alps_anon_use_(alps_map *m, uint64_t from, uint64_t to)
     return ALPS_OK;
 }
 
-/* The bytes of whole pages from `from` on are given back, and read as zero. */
+/* Whole pages, bytes [from, to), are given back, and read as zero. */
 ALPS_COLD_ int alps_anon_drop_(alps_map *m, uint64_t from, uint64_t to)
 {
     if (from < to &&
@@ -79,16 +79,24 @@ ALPS_COLD_ int alps_anon_unmap_(alps_map *m)
     return ALPS_OK;
 }
 
+/* What is cut off reads as zero if it comes back, as it does in a file. */
+ALPS_COLD_ int alps_anon_cut_(alps_map *m, uint64_t size)
+{
+    uint64_t page = alps_system_page_();
+    uint64_t whole = alps_round_up_(size, page);
+    uint64_t end = whole < m->size ? whole : m->size;
+    memset(m->base + size, 0, (size_t)(end - size));
+    return alps_anon_drop_(m, whole, alps_round_up_(m->size, page));
+}
+
 ALPS_COLD_ int alps_anon_resize_(alps_map *m, uint64_t size)
 {
     int err = ALPS_OK;
     if (m->base && size > m->reserved)
         return ALPS_ENOMEM;
-    if (m->base && size > m->size)
-        err = alps_anon_use_(m, m->size, size);
-    else if (m->base)
-        err = alps_anon_drop_(m, alps_round_up_(size, alps_system_page_()),
-                              alps_round_up_(m->size, alps_system_page_()));
+    if (m->base)
+        err = size > m->size ? alps_anon_use_(m, m->size, size)
+                             : alps_anon_cut_(m, size);
     if (err)
         return err;
     m->length = size;
@@ -129,8 +137,17 @@ ALPS_COLD_ int alps_anon_remove_(const char *path)
 }
 
 static const alps_backend alps_backend_anon_ __attribute__((unused)) = {
-    "anon",           alps_anon_open_,  alps_anon_nothing_, alps_anon_map_,
-    alps_anon_unmap_, alps_anon_resize_, alps_anon_punch_,  alps_anon_sync_,
-    alps_anon_lease_, alps_anon_lease_, alps_anon_lease_,   alps_anon_unmap_,
+    "anon",
+    alps_anon_open_,
+    alps_anon_nothing_,
+    alps_anon_map_,
+    alps_anon_unmap_,
+    alps_anon_resize_,
+    alps_anon_punch_,
+    alps_anon_sync_,
+    alps_anon_lease_,
+    alps_anon_lease_,
+    alps_anon_lease_,
+    alps_anon_unmap_,
     alps_anon_remove_,
 };

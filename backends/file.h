@@ -36,8 +36,8 @@ ALPS_COLD_ int alps_file_resize_(alps_map *m, uint64_t size)
 }
 
 static const alps_backend alps_backend_file_ __attribute__((unused)) = {
-    "file",         alps_file_open_,   alps_unguard_,  alps_file_map_,
-    alps_fd_unmap_, alps_file_resize_, alps_fd_punch_, alps_fd_sync_,
-    alps_lease_,    alps_unlease_,     alps_leased_,   alps_fd_close_,
+    "file",          alps_file_open_,   alps_unguard_,  alps_file_map_,
+    alps_fd_unmap_,  alps_file_resize_, alps_fd_punch_, alps_fd_sync_,
+    alps_lease_,     alps_unlease_,     alps_leased_,   alps_fd_close_,
     alps_fd_remove_,
 };

@@ -40,9 +40,8 @@ ALPS_COLD_ void alps_pmem_sysfs_(dev_t device, char *dir, size_t n)
  * alignment in different places. What has neither is not a devdax device. */
 ALPS_COLD_ int alps_pmem_device_(alps_map *m, const struct stat *st)
 {
-    static const char *const where[] = {"align", "device/align",
-                                        "device/dax_region/align",
-                                        "dax_region/align"};
+    static const char *const where[] = {
+        "align", "device/align", "device/dax_region/align", "dax_region/align"};
     char dir[64];
     int err = ALPS_EUNSUPPORTED;
     alps_pmem_sysfs_(st->st_rdev, dir, sizeof dir);
@@ -50,8 +49,7 @@ ALPS_COLD_ int alps_pmem_device_(alps_map *m, const struct stat *st)
         return ALPS_EUNSUPPORTED;
     for (unsigned i = 0; err && i < sizeof where / sizeof *where; i++)
         err = alps_sysfs_number_(dir, where[i], &m->align);
-    if (err || !m->align || m->align & (m->align - 1) ||
-        m->length % m->align)
+    if (err || !m->align || m->align & (m->align - 1) || m->length % m->align)
         return ALPS_EUNSUPPORTED;
     m->fixed = 1;
     m->medium = ALPS_MEDIUM_DEVDAX;
@@ -86,8 +84,7 @@ ALPS_COLD_ int alps_pmem_forced_(void)
 
 /* A device refuses every mapping that is not aligned as it wants, so all of it
  * is mapped, whatever part is used. */
-ALPS_COLD_ int alps_pmem_map_device_(alps_map *m, uint64_t size,
-                                     uint64_t align)
+ALPS_COLD_ int alps_pmem_map_device_(alps_map *m, uint64_t size, uint64_t align)
 {
     if (size == 0 || size > m->length)
         return ALPS_EINVAL;
@@ -106,8 +103,8 @@ ALPS_COLD_ int alps_pmem_map_(alps_map *m, uint64_t size, uint64_t reserve,
     if (reserve >= ALPS_HUGE_PAGE_ && align < ALPS_HUGE_PAGE_)
         align = ALPS_HUGE_PAGE_;
     m->medium = ALPS_MEDIUM_FSDAX;
-    int err = alps_fd_map_(m, size, reserve, align,
-                           MAP_SHARED_VALIDATE | MAP_SYNC);
+    int err =
+        alps_fd_map_(m, size, reserve, align, MAP_SHARED_VALIDATE | MAP_SYNC);
     if (err != ALPS_EUNSUPPORTED && err != ALPS_EINVAL)
         return err;
     if (!alps_pmem_forced_()) {
@@ -153,8 +150,8 @@ ALPS_COLD_ int alps_pmem_sync_(alps_map *m, uint64_t off, uint64_t n)
 }
 
 static const alps_backend alps_backend_pmem_ __attribute__((unused)) = {
-    "pmem",         alps_pmem_open_,   alps_unguard_,    alps_pmem_map_,
-    alps_fd_unmap_, alps_pmem_resize_, alps_pmem_punch_, alps_pmem_sync_,
-    alps_lease_,    alps_unlease_,     alps_leased_,     alps_fd_close_,
+    "pmem",          alps_pmem_open_,   alps_unguard_,    alps_pmem_map_,
+    alps_fd_unmap_,  alps_pmem_resize_, alps_pmem_punch_, alps_pmem_sync_,
+    alps_lease_,     alps_unlease_,     alps_leased_,     alps_fd_close_,
     alps_fd_remove_,
 };

@@ -16,10 +16,10 @@
 
 /* How a region is opened. All zero asks for the defaults. */
 typedef struct alps_options {
-    uint64_t size;      /* bytes of a new region; 0: 64 MiB */
-    uint64_t limit;     /* bytes it may grow to; 0: 2^18 extents; at most 2^47 */
-    unsigned flags;     /* ALPS_CREATE ...; with no options: ALPS_CREATE */
-    unsigned mode;      /* permission bits of a new file; 0: 0600 */
+    uint64_t size;  /* bytes of a new region; 0: 64 MiB */
+    uint64_t limit; /* bytes it may grow to; 0: 2^18 extents; at most 2^47 */
+    unsigned flags; /* ALPS_CREATE ...; with no options: ALPS_CREATE */
+    unsigned mode;  /* permission bits of a new file; 0: 0600 */
     const char *layout; /* the program's name for what it stores, stored with a
                            new region and compared at open; NULL: any; at most
                            63 bytes */
@@ -51,21 +51,21 @@ typedef struct alps_gather {
 /* One open medium, inside the handle. The core reads it; backend and policy
  * fill it in. */
 typedef struct alps_map {
-    unsigned char *base;  /* address of offset 0; NULL while not mapped */
-    uint64_t length;      /* bytes of the medium; 0: just created or empty */
-    uint64_t size;        /* bytes mapped and usable */
-    uint64_t reserved;    /* bytes of address range held from `base` on: the
+    unsigned char *base; /* address of offset 0; NULL while not mapped */
+    uint64_t length;     /* bytes of the medium; 0: just created or empty */
+    uint64_t size;       /* bytes mapped and usable */
+    uint64_t reserved;   /* bytes of address range held from `base` on: the
                              region can grow in place up to here */
-    uint64_t align;       /* the medium's own alignment of lengths, or 1 */
-    uint64_t always_off;  /* a range that every fence of msync includes: the */
-    uint64_t always_n;    /* retire words of all lanes, see lane.h */
-    int fd;               /* the open file, or -1 */
-    unsigned flags;       /* the flags of the open */
-    unsigned medium;      /* ALPS_MEDIUM_... */
-    unsigned fixed;       /* 1: the length of the medium cannot be changed */
-    unsigned persist;     /* how the policy writes back: see policy.h */
-    alps_gather gather;   /* of policy msync */
-    void *user;           /* of a backend of the program's own */
+    uint64_t align;      /* the medium's own alignment of lengths, or 1 */
+    uint64_t always_off; /* a range that every fence of msync includes: the */
+    uint64_t always_n;   /* retire words of all lanes, see lane.h */
+    int fd;              /* the open file, or -1 */
+    unsigned flags;      /* the flags of the open */
+    unsigned medium;     /* ALPS_MEDIUM_... */
+    unsigned fixed;      /* 1: the length of the medium cannot be changed */
+    unsigned persist;    /* how the policy writes back: see policy.h */
+    alps_gather gather;  /* of policy msync */
+    void *user;          /* of a backend of the program's own */
 } alps_map;
 
 /* Asks `leased` for any lease at all. */

@@ -20,10 +20,12 @@
 #include <unistd.h>
 
 #if !defined(__linux__) || !defined(__LP64__)
-#  error "alps.h needs 64-bit Linux: it is written against its mmap, locks and /proc"
+#  error \
+      "alps.h needs 64-bit Linux: it is written against its mmap, locks and /proc"
 #endif
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#  error "alps.h needs a little-endian machine: the stored bytes are little-endian"
+#  error \
+      "alps.h needs a little-endian machine: the stored bytes are little-endian"
 #endif
 
 /* Checks promises of the caller. Define empty to remove. */

@@ -12,7 +12,7 @@ typedef struct alps_bin {
 } alps_bin;
 
 /* The bin in which a run of `units` is kept. */
-ALPS_FN_ alps_bin alps_bin_of_(uint64_t units)
+ALPS_CORE_ alps_bin alps_bin_of_(uint64_t units)
 {
     alps_bin bin;
     if (units < ALPS_COLUMNS) {
@@ -27,7 +27,7 @@ ALPS_FN_ alps_bin alps_bin_of_(uint64_t units)
 }
 
 /* `units` rounded up to where a bin begins: any run of that bin is enough. */
-ALPS_FN_ uint64_t alps_bin_ceiling_(uint64_t units)
+ALPS_CORE_ uint64_t alps_bin_ceiling_(uint64_t units)
 {
     if (units < ALPS_COLUMNS)
         return units;
@@ -35,7 +35,11 @@ ALPS_FN_ uint64_t alps_bin_ceiling_(uint64_t units)
     return units + ((1ull << (high - 5)) - 1);
 }
 
-ALPS_FN_ int alps_bin_same_(alps_bin a, alps_bin b)
+/* Whether runs of `a` and of `b` units belong to one bin. */
+ALPS_CORE_ int alps_bin_same_(uint64_t a, uint64_t b)
 {
-    return a.row == b.row && a.column == b.column;
+    if (a < ALPS_COLUMNS)
+        return a == b;
+    unsigned slice = 58u - (unsigned)__builtin_clzll(a);
+    return a >> slice == b >> slice;
 }

@@ -155,19 +155,29 @@ ALPS_FN_ void alps_check_held_(const alps_handle *h, alps_report *r)
     }
 }
 
-/* The lanes: no record of an idle lane waits to be redone. */
+/* An idle lane has nothing that waits to be redone. */
+ALPS_FN_ void alps_check_lane_(const alps_handle *h, unsigned i, alps_report *r)
+{
+    const alps_lane *lane = &h->lanes[i];
+    if (h->done[i].seq > h->shared->seq)
+        alps_check_say_(r, h->at.done + i * sizeof(alps_done),
+                        "a lane has retired what never was");
+    if (lane->held)
+        alps_check_say_(r, alps_offset_(h, lane), "an idle lane holds a block");
+    for (unsigned k = 0; k < ALPS_RING; k++)
+        if (alps_record_live_(h, i, &lane->ring[k]))
+            alps_check_say_(r, alps_offset_(h, &lane->ring[k]),
+                            "an idle lane has a live record");
+}
+
+/* The lanes, but those that are busy. */
 ALPS_FN_ void alps_check_lanes_(const alps_handle *h, alps_report *r)
 {
     for (unsigned i = 0; i < h->at.lane_count; i++) {
-        const alps_lane *lane = &h->lanes[i];
-        if (h->done[i].seq > h->shared->seq)
-            alps_check_say_(r, h->at.done + i * sizeof(alps_done),
-                            "a lane has retired what never was");
-        for (unsigned k = 0; k < ALPS_RING; k++)
-            if (!alps_load_(&lane->lock) &&
-                alps_record_live_(h, i, &lane->ring[k]))
-                alps_check_say_(r, alps_offset_(h, &lane->ring[k]),
-                                "an idle lane has a live record");
+        if (!alps_lock_try_(&h->lanes[i].lock, h->owner))
+            continue;
+        alps_check_lane_(h, i, r);
+        alps_lane_leave_(&h->lanes[i]);
     }
 }
 

@@ -49,8 +49,8 @@ ALPS_COLD_ int alps_persist_has_(unsigned persist)
 ALPS_COLD_ unsigned alps_persist_best_(void)
 {
     static const unsigned best[] = {ALPS_PERSIST_CLWB, ALPS_PERSIST_CVAP,
-                                    ALPS_PERSIST_CLFLUSHOPT,
-                                    ALPS_PERSIST_CVAC, ALPS_PERSIST_CLFLUSH};
+                                    ALPS_PERSIST_CLFLUSHOPT, ALPS_PERSIST_CVAC,
+                                    ALPS_PERSIST_CLFLUSH};
     for (unsigned i = 0; i < sizeof best / sizeof *best; i++)
         if (alps_persist_has_(best[i]))
             return best[i];

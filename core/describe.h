@@ -17,18 +17,18 @@ typedef struct alps_description {
     uint64_t created;             /* nanoseconds since 1970 */
     uint64_t epoch;               /* openings by a first process, counted */
     uint8_t uuid[16];
-    char layout[64];              /* the program's name for what it stores */
+    char layout[64]; /* the program's name for what it stores */
 } alps_description;
 
 /* See alps_describe. */
 ALPS_FN_ void alps_describe_(const alps_handle *h, alps_description *d,
                              const alps_tables *t)
 {
-    static const char *const medium[] = { "",      "anon",  "shmem",
-                                          "cache", "fsdax", "devdax" };
-    static const char *const persist[] = { "none", "clflush", "clflushopt",
-                                           "clwb", "cvac",    "cvap",
-                                           "eadr", "msync" };
+    static const char *const medium[] = {"",      "anon",  "shmem",
+                                         "cache", "fsdax", "devdax"};
+    static const char *const persist[] = {"none", "clflush", "clflushopt",
+                                          "clwb", "cvac",    "cvap",
+                                          "eadr", "msync"};
     memset(d, 0, sizeof *d);
     d->backend = t->backend->name;
     d->policy = t->policy->name;

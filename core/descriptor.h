@@ -83,10 +83,15 @@ ALPS_COLD_ int alps_fd_kind_(int fd, int device)
     return ALPS_EUNSUPPORTED;
 }
 
-/* The file is guarded: is it still the one that is meant? Sets `length`. */
+/* The file is guarded: is it still the one that is meant? Sets `length`. It
+ * is attached to before the name is looked at, so that it cannot be removed
+ * from then on. */
 ALPS_COLD_ int alps_fd_settle_(alps_map *m, const char *path)
 {
     struct stat st;
+    int err = alps_attach_(m->fd);
+    if (err)
+        return err;
     if (fstat(m->fd, &st))
         return alps_oserror_();
     if (!alps_fd_named_(m->fd, path))
@@ -95,7 +100,7 @@ ALPS_COLD_ int alps_fd_settle_(alps_map *m, const char *path)
     m->align = 1;
     if (alps_fd_must_make_(m) && m->length)
         return ALPS_EEXIST; // our file, but somebody was quicker to fill it
-    return alps_attach_(m->fd);
+    return ALPS_OK;
 }
 
 /* One try of `alps_fd_open_`; closes, and removes what it made, on failure. */
@@ -120,8 +125,9 @@ ALPS_COLD_ int alps_fd_once_(alps_map *m, const char *path, unsigned mode,
 }
 
 /* Opens the file `path`, or with `device` also a character device, and enters
- * the guard. The name is looked at again inside the guard, so that of an
- * opener and a remover at least one sees the other. */
+ * the guard. An opener attaches and then looks at the name again, a remover
+ * sees that nobody is attached and then removes the name: so of the two at
+ * least one sees the other. */
 ALPS_COLD_ int alps_fd_open_(alps_map *m, const char *path, unsigned mode,
                              int device)
 {
@@ -161,8 +167,8 @@ ALPS_COLD_ int alps_fd_map_at_(alps_map *m, unsigned char *base, uint64_t n,
                                int how)
 {
     int may = m->flags & ALPS_READ_ONLY ? PROT_READ : PROT_READ | PROT_WRITE;
-    void *p = mmap(base, (size_t)n, may, how | MAP_NORESERVE | MAP_FIXED,
-                   m->fd, 0);
+    void *p =
+        mmap(base, (size_t)n, may, how | MAP_NORESERVE | MAP_FIXED, m->fd, 0);
     return p == MAP_FAILED ? alps_oserror_() : ALPS_OK;
 }
 
@@ -336,8 +342,6 @@ ALPS_COLD_ int alps_fd_sync_length_(alps_map *m)
 ALPS_COLD_ int alps_fd_remove_at_(int fd, const char *path)
 {
     int err = alps_fd_kind_(fd, 0);
-    if (!err)
-        err = alps_guard_(fd, 0);
     if (!err)
         err = alps_detached_(fd);
     if (err)

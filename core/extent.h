@@ -17,8 +17,8 @@
 
 ALPS_FN_ alps_extent *alps_extent_(const alps_handle *h, uint64_t extent)
 {
-    return (alps_extent *)alps_address_(
-        h, h->at.heap + (extent << h->at.extent_shift));
+    return (alps_extent *)alps_address_(h, h->at.heap +
+                                               (extent << h->at.extent_shift));
 }
 
 ALPS_FN_ int alps_extent_kind_(const alps_handle *h, uint64_t extent)
@@ -50,7 +50,7 @@ typedef struct alps_block {
 
 /* The block that starts at `off`, as far as one can start there, with its
  * code; or -1. Needs no lock. */
-ALPS_FN_ int alps_block_at_(const alps_handle *h, alps_off off, alps_block *b)
+ALPS_CORE_ int alps_block_at_(const alps_handle *h, alps_off off, alps_block *b)
 {
     if (off < h->at.heap || off % ALPS_GRANULE)
         return -1;
@@ -93,8 +93,7 @@ ALPS_FN_ int alps_zone_free_(const alps_handle *h, const alps_zone *z,
 {
     unsigned code = alps_code_(z->codes, unit);
     return code == ALPS_FREE ||
-           (code == ALPS_HELD &&
-            !alps_held_alive_(h, alps_zone_off_(z, unit)));
+           (code == ALPS_HELD && !alps_held_alive_(h, alps_zone_off_(z, unit)));
 }
 
 /* Reads the free runs of a zone, none of which is in the index, off its codes;
@@ -135,23 +134,31 @@ ALPS_COLD_ void alps_index_reset_(alps_handle *h)
     }
 }
 
-/* Makes sure that the free runs of a block's zone are in the index. */
-ALPS_FN_ void alps_block_build_(alps_handle *h, const alps_block *b)
+/* Where it is said for which epoch of the index a block's zone is built. */
+ALPS_CORE_ uint64_t *alps_block_built_(const alps_handle *h,
+                                       const alps_block *b)
 {
-    uint64_t *built = &h->shared->built_top;
-    if (b->level == ALPS_LEVEL_GRANULE)
-        built = &((alps_extent *)alps_address_(h, b->zone.origin))->built;
+    return b->level == ALPS_LEVEL_GRANULE
+               ? &((alps_extent *)alps_address_(h, b->zone.origin))->built
+               : &h->shared->built_top;
+}
+
+/* Makes sure that the free runs of a block's zone are in the index. */
+ALPS_CORE_ void alps_block_build_(alps_handle *h, const alps_block *b)
+{
+    uint64_t *built = alps_block_built_(h, b);
     if (ALPS_LIKELY_(*built == h->shared->built))
         return;
-    alps_zone_rebuild_(h, &b->zone);
+    alps_zone zone = b->zone; // a copy: the other one stays in registers
+    alps_zone_rebuild_(h, &zone);
     *built = h->shared->built;
 }
 
 /* Looks for a run of `units`, carves it, and gives it `code`; `off` is where it
  * is. ALPS_EFULL: the index has none. ALPS_ECORRUPT: the index was wrong, and
  * is reset; try again. */
-ALPS_FN_ int alps_take_(alps_handle *h, int level, uint64_t units,
-                        uint64_t align, unsigned code, alps_off *off)
+ALPS_CORE_ int alps_take_level_(alps_handle *h, int level, uint64_t units,
+                                uint64_t align, unsigned code, alps_off *off)
 {
     alps_zone z;
     unsigned shift = ALPS_GRANULE_SHIFT;
@@ -173,8 +180,8 @@ ALPS_FN_ int alps_take_(alps_handle *h, int level, uint64_t units,
         if (level == ALPS_LEVEL_GRANULE)
             z = alps_zone_extent_(h, extent);
         uint64_t unit = alps_zone_unit_(&z, run);
-        if (unit >= z.first && (level == ALPS_LEVEL_EXTENT ||
-                                alps_extent_heap_(h, extent)))
+        if (unit >= z.first &&
+            (level == ALPS_LEVEL_EXTENT || alps_extent_heap_(h, extent)))
             err = alps_zone_carve_(h, &z, unit, units, align, code, &unit);
         if (!err)
             *off = alps_zone_off_(&z, unit);
@@ -186,13 +193,49 @@ ALPS_FN_ int alps_take_(alps_handle *h, int level, uint64_t units,
     return err;
 }
 
-/* Gives a block, whose code is not ALPS_FREE, back to the index. */
-ALPS_FN_ void alps_give_(alps_handle *h, const alps_block *b)
+ALPS_COLD_ int alps_take_any_(alps_handle *h, int level, uint64_t units,
+                              uint64_t align, unsigned code, alps_off *off)
+{
+    return alps_take_level_(h, level, units, align, code, off);
+}
+
+/* The same; small blocks, which are most, by a path of their own. */
+ALPS_CORE_ int alps_take_(alps_handle *h, int level, uint64_t units,
+                          uint64_t align, unsigned code, alps_off *off)
+{
+    if (ALPS_UNLIKELY_(level != ALPS_LEVEL_GRANULE || align > ALPS_GRANULE))
+        return alps_take_any_(h, level, units, align, code, off);
+    return alps_take_level_(h, ALPS_LEVEL_GRANULE, units, 1, code, off);
+}
+
+ALPS_CORE_ void alps_give_level_(alps_handle *h, const alps_block *b)
 {
     alps_block_build_(h, b);
     uint64_t units = alps_zone_units_(&b->zone, b->unit);
     if (ALPS_UNLIKELY_(alps_zone_give_(h, &b->zone, b->unit, units)))
         alps_index_reset_(h);
+}
+
+ALPS_COLD_ void alps_give_large_(alps_handle *h, uint64_t extent)
+{
+    alps_block b;
+    b.zone = alps_zone_top_(h);
+    b.unit = extent;
+    b.level = ALPS_LEVEL_EXTENT;
+    alps_give_level_(h, &b);
+}
+
+/* Gives a block, whose code is not ALPS_FREE, back to the index. */
+ALPS_CORE_ void alps_give_(alps_handle *h, const alps_block *b)
+{
+    if (ALPS_UNLIKELY_(b->level != ALPS_LEVEL_GRANULE)) {
+        alps_give_large_(h, b->unit);
+        return;
+    }
+    alps_block small = *b;
+    small.zone.shift = ALPS_GRANULE_SHIFT; // known to the compiler from here
+    small.level = ALPS_LEVEL_GRANULE;
+    alps_give_level_(h, &small);
 }
 
 /* Writes back the codes from the one of `unit` to the one that ends its
@@ -289,8 +332,8 @@ ALPS_CORE_ int alps_extents_empty_(alps_handle *h, uint64_t *n,
 
 /* Rebuilds heap extents that this epoch has not touched, at most `max`, until
  * one brings a run of `units`; answers through `n` how many. */
-ALPS_FN_ void alps_extents_build_(alps_handle *h, uint64_t units,
-                                  uint64_t max, uint64_t *n)
+ALPS_FN_ void alps_extents_build_(alps_handle *h, uint64_t units, uint64_t max,
+                                  uint64_t *n)
 {
     uint64_t extents = alps_extents_(h);
     for (*n = 0; h->shared->cursor < extents && *n < max;) {

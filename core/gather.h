@@ -2,10 +2,10 @@
  *
  * Behind a page cache a fence is a sync call of a tenth of a millisecond or
  * more, whatever it covers, so what is flushed is only written down, as ranges
- * of pages, and the fence syncs all of it. The lock is held for the whole time
- * of the syncs: a fence that finds nothing left to do has waited for the
- * thread that took its ranges along. That is a group commit: many threads that
- * publish at once share the calls.
+ * of pages, and the fence syncs all of it. One fence syncs at a time; what is
+ * flushed meanwhile waits for the next one, which takes along whatever all
+ * threads have gathered, and those whose pages it took need no call of their
+ * own. That is a group commit: many threads that publish at once share calls.
  *
  * Ranges less than ALPS_GATHER_GAP pages apart are synced by one call. Every
  * call costs a flush of the device, 175 us on the ext4 this was measured on;
@@ -26,16 +26,26 @@
 #  define ALPS_GATHER_GAP 16384u
 #endif
 
-/* The lock word: bit 0 while a thread works here, above it how many fences
- * have begun to sync. */
-ALPS_FN_ void alps_gather_lock_(alps_gather *g)
+/* The lock word. The ranges belong to whoever has set the first bit, for a few
+ * instructions; above the bits is counted how many syncs are done. */
+#define ALPS_GATHER_HELD_ 1u /* a thread works on the ranges */
+#define ALPS_GATHER_SYNCING_ \
+  2u                         /* a fence has taken some, and is syncing them */
+#define ALPS_GATHER_DONE_ 4u /* one sync of all that was taken */
+
+/* Takes the ranges, as soon as nobody has them, nor any of `bits` is set;
+ * answers 1. Or answers 0, as soon as `enough` syncs are done. */
+ALPS_FN_ int alps_gather_lock_(alps_gather *g, unsigned bits, uint64_t enough)
 {
     for (unsigned tries = 1;; tries++) {
-        uint64_t word = alps_load_(&g->lock);
-        if (!(word & 1) &&
-            __atomic_compare_exchange_n(&g->lock, &word, word | 1, 0,
+        uint64_t word = __atomic_load_n(&g->lock, __ATOMIC_ACQUIRE);
+        uint64_t held = word | ALPS_GATHER_HELD_;
+        if (word / ALPS_GATHER_DONE_ >= enough)
+            return 0;
+        if (!(word & (bits | ALPS_GATHER_HELD_)) &&
+            __atomic_compare_exchange_n(&g->lock, &word, held, 0,
                                         __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-            return;
+            return 1;
         if (tries % 64)
             alps_pause_();
         else
@@ -43,9 +53,10 @@ ALPS_FN_ void alps_gather_lock_(alps_gather *g)
     }
 }
 
-ALPS_FN_ void alps_gather_unlock_(alps_gather *g)
+/* Gives the ranges back, and changes the word by `change` as well. */
+ALPS_FN_ void alps_gather_unlock_(alps_gather *g, uint64_t change)
 {
-    __atomic_store_n(&g->lock, alps_load_(&g->lock) & ~1ull, __ATOMIC_RELEASE);
+    __atomic_fetch_add(&g->lock, change - ALPS_GATHER_HELD_, __ATOMIC_SEQ_CST);
 }
 
 /* Joins the two ranges that are closest, to make room. */
@@ -96,26 +107,30 @@ ALPS_COLD_ int alps_gather_flush_(alps_map *m, const void *p, size_t n)
     const unsigned char *at = (const unsigned char *)p;
     ALPS_ASSERT(at >= m->base && n <= m->reserved &&
                 (uint64_t)(at - m->base) <= m->reserved - n);
-    alps_gather_lock_(&m->gather);
+    alps_gather_lock_(&m->gather, 0, ~0ull);
     alps_gather_bytes_(&m->gather, (uint64_t)(at - m->base), n);
-    alps_gather_unlock_(&m->gather);
+    alps_gather_unlock_(&m->gather, 0);
     return ALPS_OK;
 }
 
-/* Enters the fence. Answers whether there is something to sync: not, if all
- * that was gathered here was taken along by a fence that began after this one
- * was called, for that took the `always` range along as well. */
-ALPS_COLD_ int alps_gather_begin_(alps_map *m)
+/* Enters the fence: moves all that is gathered into `taken`, and answers 1.
+ * Or answers 0, once a sync is done that began after this was called: that one
+ * had all of ours. It is the next but one to be done if one is under way. */
+ALPS_COLD_ int alps_gather_begin_(alps_map *m, alps_gather *taken)
 {
     alps_gather *g = &m->gather;
     // an operation on the word and not a load: our stores come before it
-    uint64_t began = __atomic_fetch_add(&g->lock, 0, __ATOMIC_SEQ_CST) >> 1;
-    alps_gather_lock_(g);
-    if (!g->n && alps_load_(&g->lock) >> 1 != began)
+    uint64_t word = __atomic_fetch_add(&g->lock, 0, __ATOMIC_SEQ_CST);
+    uint64_t enough = word / ALPS_GATHER_DONE_ + 1;
+    enough += (word & ALPS_GATHER_SYNCING_) != 0;
+    if (!alps_gather_lock_(g, ALPS_GATHER_SYNCING_, enough))
         return 0;
-    __atomic_fetch_add(&g->lock, 2, __ATOMIC_SEQ_CST);
     alps_gather_bytes_(g, m->always_off, m->always_n);
-    return g->n != 0;
+    taken->n = g->n;
+    memcpy(taken->range, g->range, g->n * sizeof *g->range);
+    g->n = 0;
+    alps_gather_unlock_(g, ALPS_GATHER_SYNCING_);
+    return 1;
 }
 
 /* The next stretch to sync by one call, and how many ranges it covers: 0 at
@@ -143,38 +158,45 @@ ALPS_COLD_ void alps_gather_drop_(alps_gather *g, unsigned k)
 /* Linux takes a page that it could not write for clean from then on, and the
  * next sync call would answer 0 without having written it. Storing into each
  * what it holds, as one atomic operation, makes it dirty again. */
-ALPS_COLD_ void alps_gather_redirty_(alps_map *m)
+ALPS_COLD_ void alps_gather_redirty_(alps_map *m, uint64_t from, uint64_t to)
 {
-    for (unsigned i = 0; i < m->gather.n; i++)
-        for (uint64_t page = m->gather.range[i].from;
-             page < m->gather.range[i].to; page++) {
-            void *at = m->base + page * ALPS_PAGE;
-            uint64_t *word = (uint64_t *)at, value = alps_load_(word);
-            __atomic_compare_exchange_n(word, &value, value, 0,
-                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-        }
+    for (uint64_t page = from; page < to; page++) {
+        void *at = m->base + page * ALPS_PAGE;
+        uint64_t *word = (uint64_t *)at, value = alps_load_(word);
+        __atomic_compare_exchange_n(word, &value, value, 0, __ATOMIC_RELAXED,
+                                    __ATOMIC_RELAXED);
+    }
 }
 
-/* Leaves the fence. After a failure what was not synced stays gathered, so
- * that a later fence tries again. */
-ALPS_COLD_ int alps_gather_end_(alps_map *m, int err)
+/* Leaves the fence. What could not be synced is gathered again, so that a
+ * later fence tries once more. */
+ALPS_COLD_ void alps_gather_end_(alps_map *m, const alps_gather *left)
 {
-    if (err && !(m->flags & ALPS_READ_ONLY))
-        alps_gather_redirty_(m);
-    alps_gather_unlock_(&m->gather);
-    return err;
+    alps_gather *g = &m->gather;
+    uint64_t done = left->n ? 0 : ALPS_GATHER_DONE_;
+    alps_gather_lock_(g, 0, ~0ull);
+    for (unsigned i = 0; i < left->n; i++) {
+        if (!(m->flags & ALPS_READ_ONLY))
+            alps_gather_redirty_(m, left->range[i].from, left->range[i].to);
+        alps_gather_add_(g, left->range[i].from, left->range[i].to);
+    }
+    alps_gather_unlock_(g, done - ALPS_GATHER_SYNCING_);
 }
 
 /* All that was gathered before is on the medium when this answers 0. */
 ALPS_CORE_ int alps_gather_fence_(alps_map *m, const alps_backend *b)
 {
+    alps_gather taken;
     uint64_t off = 0, n = 0;
-    unsigned k = alps_gather_begin_(m) != 0;
+    unsigned k;
     int err = ALPS_OK;
-    while (k && !err && (k = alps_gather_next_(&m->gather, &off, &n)) != 0) {
+    if (!alps_gather_begin_(m, &taken))
+        return ALPS_OK;
+    while (!err && (k = alps_gather_next_(&taken, &off, &n)) != 0) {
         err = b->sync(m, off, n);
         if (!err)
-            alps_gather_drop_(&m->gather, k);
+            alps_gather_drop_(&taken, k);
     }
-    return alps_gather_end_(m, err);
+    alps_gather_end_(m, &taken);
+    return err;
 }

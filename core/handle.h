@@ -7,8 +7,8 @@
 #include "layout.h"
 
 typedef struct alps_handle {
-    alps_map map;      /* the open medium */
-    alps_geometry at;  /* where everything is */
+    alps_map map;     /* the open medium */
+    alps_geometry at; /* where everything is */
     alps_superblock *super;
     alps_shared *shared;
     alps_done *done;
@@ -31,6 +31,12 @@ typedef struct alps_tables {
     const alps_policy *policy;
     int (*slow)(alps_handle *h, int what, uint64_t units, uint64_t level);
 } alps_tables;
+
+/* Keeps `code` for alps_error. */
+ALPS_FN_ void alps_fail_(alps_handle *h, int code)
+{
+    __atomic_store_n(&h->error, code, __ATOMIC_RELAXED);
+}
 
 /* The bytes of the region now; another process may have grown it. */
 ALPS_FN_ uint64_t alps_size_(const alps_handle *h)

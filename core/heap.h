@@ -27,9 +27,9 @@ ALPS_FN_ int alps_request_init_(const alps_handle *h, uint64_t align,
     r->code = code;
     r->units = (n + !n + ALPS_GRANULE - 1) >> ALPS_GRANULE_SHIFT;
     r->level = ALPS_LEVEL_GRANULE;
-    uint64_t room = r->units + (r->align > ALPS_GRANULE
-                                    ? (r->align >> ALPS_GRANULE_SHIFT) - 1
-                                    : 0);
+    uint64_t room =
+        r->units +
+        (r->align > ALPS_GRANULE ? (r->align >> ALPS_GRANULE_SHIFT) - 1 : 0);
     if (room > extent / ALPS_GRANULE / 2) {
         r->level = ALPS_LEVEL_EXTENT;
         r->units = (n + !n + extent - 1) >> h->at.extent_shift;
@@ -62,10 +62,10 @@ ALPS_FN_ void alps_heap_block_(const alps_handle *h, alps_off off, int level,
                                alps_block *b)
 {
     b->level = level;
-    b->zone = level == ALPS_LEVEL_EXTENT
-                  ? alps_zone_top_(h)
-                  : alps_zone_extent_(h, (off - h->at.heap) >>
-                                             h->at.extent_shift);
+    b->zone =
+        level == ALPS_LEVEL_EXTENT
+            ? alps_zone_top_(h)
+            : alps_zone_extent_(h, (off - h->at.heap) >> h->at.extent_shift);
     b->unit = alps_zone_unit_(&b->zone, off);
 }
 
@@ -124,7 +124,7 @@ ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
     alps_off off = 0;
     int err = alps_request_init_(h, align, n, ALPS_USED, &r);
     if (ALPS_UNLIKELY_(err != ALPS_OK)) {
-        h->error = err;
+        alps_fail_(h, err);
         return NULL;
     }
     if (t->policy->durable && r.level == ALPS_LEVEL_EXTENT) {
@@ -135,7 +135,7 @@ ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
         alps_unlock_(h);
     }
     if (ALPS_UNLIKELY_(err != ALPS_OK)) {
-        h->error = err;
+        alps_fail_(h, err);
         return NULL;
     }
     void *p = alps_address_(h, off);
@@ -144,7 +144,7 @@ ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
     if (t->policy->durable) {
         err = alps_heap_settle_(h, off, &r, zero, t);
         if (err)
-            h->error = err;
+            alps_fail_(h, err);
     }
     return p;
 }
@@ -152,8 +152,8 @@ ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
 /* Finds the block at `p` for one who is to free it or publish it: 0 if its
  * code is `code`, and if it is held, by this process. Its zone is in the index
  * then. Under the lock. */
-ALPS_FN_ int alps_heap_own_(alps_handle *h, alps_off off, unsigned code,
-                            alps_block *b)
+ALPS_CORE_ int alps_heap_own_(alps_handle *h, alps_off off, unsigned code,
+                              alps_block *b)
 {
     int is = alps_block_at_(h, off, b);
     if (is < 0 || (unsigned)is != code)

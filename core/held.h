@@ -61,8 +61,7 @@ ALPS_FN_ uint64_t alps_held_find_(const alps_handle *h, alps_off off)
 ALPS_FN_ int alps_held_slot_(const alps_handle *h, alps_off off)
 {
     uint64_t at = alps_held_find_(h, off);
-    return at == ALPS_HELD_NONE_ ? -1
-                                 : (int)(alps_held_table_(h)[at] & 0xffff);
+    return at == ALPS_HELD_NONE_ ? -1 : (int)(alps_held_table_(h)[at] & 0xffff);
 }
 
 /* Whether the table has room for one more. */

@@ -48,7 +48,7 @@ ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t units,
  * another policy, or ALPS_TRUNCATE while open), ALPS_ENOSPC, ALPS_ENOTPMEM,
  * ALPS_EPROCESSES, ALPS_ERECOVER. One thread per handle at a time. */
 static inline __attribute__((unused)) int
-ALPS_(open)(ALPS_(heap) *h, const char *path, const alps_options *o)
+ALPS_(open)(ALPS_(heap) * h, const char *path, const alps_options *o)
 {
     return alps_region_open_(&h->core, path, o, &ALPS_(tables_));
 }
@@ -56,7 +56,7 @@ ALPS_(open)(ALPS_(heap) *h, const char *path, const alps_options *o)
 /* Closes the region for this process and gives its reservations back. What
  * alloc, free, publish and release did is durable already; so is, under msync,
  * what the program stored. No other thread may use the handle. */
-static inline __attribute__((unused)) int ALPS_(close)(ALPS_(heap) *h)
+static inline __attribute__((unused)) int ALPS_(close)(ALPS_(heap) * h)
 {
     int err = ALPS_OK;
     if (h->core.owner && h->core.map.persist == ALPS_PERSIST_MSYNC)
@@ -67,7 +67,7 @@ static inline __attribute__((unused)) int ALPS_(close)(ALPS_(heap) *h)
 
 /* Makes the region `size` bytes long, in place; every attached process sees
  * it. A smaller size changes nothing. ALPS_ELIMIT, ALPS_ENOSPC. */
-static inline __attribute__((unused)) int ALPS_(grow)(ALPS_(heap) *h,
+static inline __attribute__((unused)) int ALPS_(grow)(ALPS_(heap) * h,
                                                       uint64_t size)
 {
     return alps_region_grow_(&h->core, size, &ALPS_(tables_));
@@ -81,11 +81,11 @@ static inline __attribute__((unused)) int ALPS_(remove)(const char *path)
 
 /* The program's static area: `n` <= ALPS_ROOT_SIZE bytes, zeroed when the
  * region was made, always the same ones. NULL if `n` is more. */
-static inline __attribute__((unused)) void *ALPS_(root)(ALPS_(heap) *h,
+static inline __attribute__((unused)) void *ALPS_(root)(ALPS_(heap) * h,
                                                         size_t n)
 {
     if (n > ALPS_ROOT_SIZE) {
-        h->core.error = ALPS_EINVAL;
+        alps_fail_(&h->core, ALPS_EINVAL);
         return NULL;
     }
     return h->core.map.base + ALPS_PAGE;
@@ -93,13 +93,13 @@ static inline __attribute__((unused)) void *ALPS_(root)(ALPS_(heap) *h,
 
 /* Makes everything so far durable, the program's own stores included. Not
  * atomic: after a crash in it, some of them are. O(region) under flush. */
-static inline __attribute__((unused)) int ALPS_(sync)(ALPS_(heap) *h)
+static inline __attribute__((unused)) int ALPS_(sync)(ALPS_(heap) * h)
 {
     return alps_sync_(&h->core, &ALPS_(tables_));
 }
 
 /* The address of `off`; NULL for null and for what cannot be one. O(1). */
-static inline __attribute__((unused)) void *ALPS_(at)(const ALPS_(heap) *h,
+static inline __attribute__((unused)) void *ALPS_(at)(const ALPS_(heap) * h,
                                                       alps_off off)
 {
     return off < alps_size_(&h->core) ? alps_ptr_get_(&h->core.map, off) : NULL;
@@ -107,7 +107,7 @@ static inline __attribute__((unused)) void *ALPS_(at)(const ALPS_(heap) *h,
 
 /* The offset of `p`, which is NULL or an address in the region. O(1). */
 static inline __attribute__((unused)) alps_off
-ALPS_(off_of)(const ALPS_(heap) *h, const void *p)
+ALPS_(off_of)(const ALPS_(heap) * h, const void *p)
 {
     return alps_ptr_off_(&h->core.map, p);
 }
@@ -118,14 +118,14 @@ ALPS_(off_of)(const ALPS_(heap) *h, const void *p)
  * durably allocated on return (one fence; above half an extent two): a crash
  * before the program's own link is durable leaks it; see alps_reserve.
  * O(1) but for the first touch of an extent. */
-static inline __attribute__((unused)) void *ALPS_(alloc)(ALPS_(heap) *h,
+static inline __attribute__((unused)) void *ALPS_(alloc)(ALPS_(heap) * h,
                                                          size_t n)
 {
     return alps_heap_alloc_(&h->core, 1, n, 0, &ALPS_(tables_));
 }
 
 /* The same, zeroed; the zeroes are durable as well, in the same fence. */
-static inline __attribute__((unused)) void *ALPS_(zalloc)(ALPS_(heap) *h,
+static inline __attribute__((unused)) void *ALPS_(zalloc)(ALPS_(heap) * h,
                                                           size_t n)
 {
     return alps_heap_alloc_(&h->core, 1, n, 1, &ALPS_(tables_));
@@ -134,7 +134,7 @@ static inline __attribute__((unused)) void *ALPS_(zalloc)(ALPS_(heap) *h,
 /* The same, aligned to `align` bytes in every mapping: a power of two, at most
  * the size of an extent (else ALPS_EINVAL). */
 static inline __attribute__((unused)) void *
-ALPS_(alloc_aligned)(ALPS_(heap) *h, size_t align, size_t n)
+ALPS_(alloc_aligned)(ALPS_(heap) * h, size_t align, size_t n)
 {
     return alps_heap_alloc_(&h->core, align, n, 0, &ALPS_(tables_));
 }
@@ -143,8 +143,8 @@ ALPS_(alloc_aligned)(ALPS_(heap) *h, size_t align, size_t n)
  * shrinks or the memory behind it is free; else it moves, and a crash between
  * that and the program's own link leaves the old block freed. NULL and a code
  * in alps_error when it fails; the block is then as it was. */
-static inline __attribute__((unused)) void *
-ALPS_(realloc)(ALPS_(heap) *h, void *p, size_t n)
+static inline __attribute__((unused)) void *ALPS_(realloc)(ALPS_(heap) * h,
+                                                           void *p, size_t n)
 {
     return alps_resize_(&h->core, p, n, &ALPS_(tables_));
 }
@@ -153,14 +153,14 @@ ALPS_(realloc)(ALPS_(heap) *h, void *p, size_t n)
  * fine. Durable on return (one fence). A double, wild or interior free is
  * ALPS_EINVALID_FREE, the reservation of another process ALPS_EOWNER, and
  * nothing is changed. What named the block must be durably gone before. O(1). */
-static inline __attribute__((unused)) int ALPS_(free)(ALPS_(heap) *h, void *p)
+static inline __attribute__((unused)) int ALPS_(free)(ALPS_(heap) * h, void *p)
 {
     return alps_heap_free_(&h->core, p, &ALPS_(tables_));
 }
 
 /* Bytes that the block at `p` has; 0 if it is none. No lock. */
 static inline __attribute__((unused)) size_t
-ALPS_(usable)(const ALPS_(heap) *h, const void *p)
+ALPS_(usable)(const ALPS_(heap) * h, const void *p)
 {
     return (size_t)alps_heap_usable_(&h->core, p);
 }
@@ -168,7 +168,7 @@ ALPS_(usable)(const ALPS_(heap) *h, const void *p)
 /* Reserves `n` bytes: memory to fill and then publish. Nothing is written back
  * and no fence is spent; a crash gives it back, and so does the death of this
  * process. NULL and a code in alps_error. O(1). */
-static inline __attribute__((unused)) void *ALPS_(reserve)(ALPS_(heap) *h,
+static inline __attribute__((unused)) void *ALPS_(reserve)(ALPS_(heap) * h,
                                                            size_t n)
 {
     return alps_publish_reserve_(&h->core, n, &ALPS_(tables_));
@@ -180,13 +180,13 @@ static inline __attribute__((unused)) void *ALPS_(reserve)(ALPS_(heap) *h,
  * this returns: guard it with the lock that guards the structure. ALPS_EOWNER,
  * ALPS_EINVALID_FREE (not a reservation), ALPS_EINVAL. */
 static inline __attribute__((unused)) int
-ALPS_(publish)(ALPS_(heap) *h, alps_off *dest, void *p)
+ALPS_(publish)(ALPS_(heap) * h, alps_off *dest, void *p)
 {
     return alps_publish_(&h->core, dest, p, &ALPS_(tables_));
 }
 
 /* Gives the reservation `p` back. Costs nothing durable. */
-static inline __attribute__((unused)) int ALPS_(cancel)(ALPS_(heap) *h,
+static inline __attribute__((unused)) int ALPS_(cancel)(ALPS_(heap) * h,
                                                         void *p)
 {
     if (!h->core.owner)
@@ -198,7 +198,7 @@ static inline __attribute__((unused)) int ALPS_(cancel)(ALPS_(heap) *h,
 /* In one step, whatever crashes: the block that `*dest` names is freed, and
  * `*dest` is null. Two fences. Null already: nothing. `*dest` is the caller's
  * alone, as for publish. */
-static inline __attribute__((unused)) int ALPS_(release)(ALPS_(heap) *h,
+static inline __attribute__((unused)) int ALPS_(release)(ALPS_(heap) * h,
                                                          alps_off *dest)
 {
     return alps_publish_release_(&h->core, dest, &ALPS_(tables_));
@@ -209,30 +209,30 @@ static inline __attribute__((unused)) int ALPS_(release)(ALPS_(heap) *h,
  * lane of a dead process is met, at open, at close, and before ALPS_EFULL. A
  * program that takes over a lock of its own from a dead process calls it
  * before it touches what that lock guards. */
-static inline __attribute__((unused)) int ALPS_(reap)(ALPS_(heap) *h)
+static inline __attribute__((unused)) int ALPS_(reap)(ALPS_(heap) * h)
 {
     return alps_reap_now_(&h->core, &ALPS_(tables_));
 }
 
 /* The program's own stores to [p, p + n) are durable after the next fence. */
-static inline __attribute__((unused)) int
-ALPS_(flush)(ALPS_(heap) *h, const void *p, size_t n)
+static inline __attribute__((unused)) int ALPS_(flush)(ALPS_(heap) * h,
+                                                       const void *p, size_t n)
 {
     return h->core.owner ? ALPS_(tables_).policy->flush(&h->core.map, p, n)
                          : ALPS_EREADONLY;
 }
 
 /* What this thread flushed before is durable on return. */
-static inline __attribute__((unused)) int ALPS_(fence)(ALPS_(heap) *h)
+static inline __attribute__((unused)) int ALPS_(fence)(ALPS_(heap) * h)
 {
-    return h->core.owner ? ALPS_(tables_).policy->fence(
-                               &h->core.map, ALPS_(tables_).backend)
+    return h->core.owner ? ALPS_(tables_).policy->fence(&h->core.map,
+                                                        ALPS_(tables_).backend)
                          : ALPS_EREADONLY;
 }
 
 /* Both. */
 static inline __attribute__((unused)) int
-ALPS_(persist)(ALPS_(heap) *h, const void *p, size_t n)
+ALPS_(persist)(ALPS_(heap) * h, const void *p, size_t n)
 {
     int err = ALPS_(flush)(h, p, n);
     return err ? err : ALPS_(fence)(h);
@@ -242,7 +242,7 @@ ALPS_(persist)(ALPS_(heap) *h, const void *p, size_t n)
  * first. It may free the block it is called for. No lock: what other threads
  * do meanwhile may be seen or not. O(size of the maps). */
 static inline __attribute__((unused)) int
-ALPS_(each)(ALPS_(heap) *h, alps_visit *visit, void *context)
+ALPS_(each)(ALPS_(heap) * h, alps_visit *visit, void *context)
 {
     return alps_visit_all_(&h->core, visit, context);
 }
@@ -250,7 +250,7 @@ ALPS_(each)(ALPS_(heap) *h, alps_visit *visit, void *context)
 /* Checks every structure against every other; `r` may be NULL. ALPS_ECORRUPT
  * and a report when something is wrong. Never changes anything. Holds the lock
  * meanwhile. O(size of the maps). */
-static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) *h,
+static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
                                                        alps_report *r)
 {
     alps_report own;
@@ -258,7 +258,7 @@ static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) *h,
 }
 
 /* Adds up what the region holds. No lock. O(size of the maps). */
-static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) *h,
+static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) * h,
                                                        alps_statistics *s)
 {
     alps_stats_all_(&h->core, s);
@@ -266,15 +266,15 @@ static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) *h,
 }
 
 /* What this instance and this medium turned out to be. */
-static inline __attribute__((unused)) int
-ALPS_(describe)(ALPS_(heap) *h, alps_description *d)
+static inline __attribute__((unused)) int ALPS_(describe)(ALPS_(heap) * h,
+                                                          alps_description *d)
 {
     alps_describe_(&h->core, d, &ALPS_(tables_));
     return ALPS_OK;
 }
 
 /* The code of the last allocation of this handle that failed, in any thread. */
-static inline __attribute__((unused)) int ALPS_(error)(const ALPS_(heap) *h)
+static inline __attribute__((unused)) int ALPS_(error)(const ALPS_(heap) * h)
 {
     return __atomic_load_n(&h->core.error, __ATOMIC_RELAXED);
 }

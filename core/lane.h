@@ -10,8 +10,7 @@
 #include "extent.h"
 
 /* The checksum of a record: the sum, and its complement. */
-ALPS_FN_ uint64_t alps_record_check_(const alps_handle *h,
-                                     const alps_record *r)
+ALPS_FN_ uint64_t alps_record_check_(const alps_handle *h, const alps_record *r)
 {
     uint32_t crc = h->super->crc;
     crc = alps_crc32c_(h->crc, crc, r, offsetof(alps_record, check));
@@ -59,8 +58,8 @@ ALPS_FN_ int alps_dest_valid_(const alps_handle *h, alps_off off)
 }
 
 /* Takes the first free one of `n` lanes, from the one that `key` hashes to. */
-ALPS_CORE_ alps_lane *alps_lane_first_(alps_handle *h, uint64_t key,
-                                       unsigned n, const alps_tables *t)
+ALPS_CORE_ alps_lane *alps_lane_first_(alps_handle *h, uint64_t key, unsigned n,
+                                       const alps_tables *t)
 {
     uint64_t hash = key * (uint64_t)0x9e3779b97f4a7c15 >> 32;
     for (unsigned i = 0;; i++) {
@@ -128,14 +127,13 @@ ALPS_CORE_ int alps_redo_settle_(alps_handle *h, const alps_record *r,
         r->units - 1 >= b.zone.end - b.unit)
         return ALPS_OK;
     int err = alps_codes_flush_(h, &b.zone, b.unit, r->units, t);
-    return err ? err
-               : t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
+    return err ? err : t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
 }
 
 /* Carries out a live record, again or for the first time; what is damaged in
  * it is left alone. A released block is left ALPS_HELD, named in the lane. */
-ALPS_CORE_ int alps_redo_(alps_handle *h, alps_lane *lane,
-                          const alps_record *r, const alps_tables *t)
+ALPS_CORE_ int alps_redo_(alps_handle *h, alps_lane *lane, const alps_record *r,
+                          const alps_tables *t)
 {
     alps_block b;
     int err = ALPS_OK;

@@ -18,11 +18,11 @@
 typedef uint64_t alps_off;
 #define ALPS_NULL ((alps_off)0)
 
-#define ALPS_MAGIC 0x5041454853504c41ull       /* "ALPSHEAP" */
+#define ALPS_MAGIC 0x5041454853504c41ull        /* "ALPSHEAP" */
 #define ALPS_STATE_MAKING 0x676e696b616d2e2eull /* "..making" */
 #define ALPS_STATE_READY 0x2e2e2e7964616572ull  /* "ready..." */
 
-#define ALPS_GRANULE 64u      /* bytes one code of a heap extent speaks for */
+#define ALPS_GRANULE 64u /* bytes one code of a heap extent speaks for */
 #define ALPS_GRANULE_SHIFT 6u
 #define ALPS_EXTENT_SHIFT_MIN 12u
 #define ALPS_EXTENT_SHIFT_MAX 30u
@@ -42,20 +42,20 @@ enum {
 
 /* The first page. Checked as a whole by `crc`, except for what follows it. */
 typedef struct alps_superblock {
-    uint64_t magic;         /* ALPS_MAGIC */
-    uint64_t state;         /* ALPS_STATE_...: READY is the last store of all
+    uint64_t magic;        /* ALPS_MAGIC */
+    uint64_t state;        /* ALPS_STATE_...: READY is the last store of all
                                that make the region. Not in `crc`. */
-    uint32_t layout;        /* ALPS_LAYOUT */
-    uint32_t extent_shift;  /* log2 of the bytes of an extent */
-    uint32_t lanes;         /* how many */
-    uint32_t processes;     /* slots, how many */
-    uint64_t limit;         /* bytes the region may grow to */
-    uint64_t created;       /* nanoseconds since 1970 */
-    uint8_t uuid[16];       /* random, of this region alone */
-    char name[64];          /* the program's layout name, zero-padded */
-    uint32_t unused;        /* zero */
-    uint32_t crc;           /* CRC-32C of the above but `state` */
-    uint64_t line_[7];      /* zero */
+    uint32_t layout;       /* ALPS_LAYOUT */
+    uint32_t extent_shift; /* log2 of the bytes of an extent */
+    uint32_t lanes;        /* how many */
+    uint32_t processes;    /* slots, how many */
+    uint64_t limit;        /* bytes the region may grow to */
+    uint64_t created;      /* nanoseconds since 1970 */
+    uint8_t uuid[16];      /* random, of this region alone */
+    char name[64];         /* the program's layout name, zero-padded */
+    uint32_t unused;       /* zero */
+    uint32_t crc;          /* CRC-32C of the above but `state` */
+    uint64_t line_[7];     /* zero */
     /* Sealed words, each in its own line: a value of 48 bits above a CRC-16 of
      * it, so that one 8-byte store changes both. */
     uint64_t size;          /* bytes of the region */
@@ -115,14 +115,14 @@ ALPS_STATIC_ASSERT_(sizeof(alps_lane) == 512, "size");
 typedef struct alps_slot {
     uint64_t generation; /* counts the users of this slot; odd: in use */
     uint64_t pid;
-    uint64_t start;      /* when that process started, clock ticks after boot */
+    uint64_t start; /* when that process started, clock ticks after boot */
     uint64_t line_[5];
 } alps_slot;
 ALPS_STATIC_ASSERT_(sizeof(alps_slot) == ALPS_LINE, "line");
 
 /* What all processes share and recovery makes anew. Index. */
 typedef struct alps_shared {
-    uint64_t lock;      /* guards all below, the two indexes, every code */
+    uint64_t lock; /* guards all below, the two indexes, every code */
     uint64_t line_[7];
     uint64_t built;     /* what an extent's `built` must say to be trusted */
     uint64_t built_top; /* the same, of the index of extents */
@@ -148,7 +148,8 @@ ALPS_STATIC_ASSERT_(sizeof(alps_index) % ALPS_LINE == 0, "lines");
 
 /* The first line of a heap extent; its map of codes follows, then granules. */
 typedef struct alps_extent {
-    uint64_t built; /* alps_shared.built when its free runs were indexed. Index */
+    uint64_t
+        built; /* alps_shared.built when its free runs were indexed. Index */
     uint64_t line_[7];
 } alps_extent;
 ALPS_STATIC_ASSERT_(sizeof(alps_extent) == ALPS_LINE, "line");
@@ -168,7 +169,8 @@ typedef struct alps_geometry {
     alps_off done, lanes, slots, shared, index, held, codes, kinds, heap;
     uint64_t limit;
     uint64_t extents_max; /* that fit below the limit */
-    uint64_t first;       /* granules of an extent before its first block */
+    uint64_t granules;    /* of an extent */
+    uint64_t first;       /* of them before its first block */
     unsigned extent_shift, lane_count, slot_count;
 } alps_geometry;
 
@@ -189,8 +191,8 @@ ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
         limit >> extent_shift > ALPS_EXTENTS_MAX)
         return ALPS_EINVAL;
     uint64_t extents = limit >> extent_shift;
-    uint64_t granules = (1ull << extent_shift) / ALPS_GRANULE;
     alps_off off = 2 * ALPS_PAGE;
+    g->granules = (1ull << extent_shift) / ALPS_GRANULE;
     g->done = off;
     g->lanes = off += lanes * sizeof(alps_done);
     g->slots = off += lanes * sizeof(alps_lane);
@@ -205,7 +207,7 @@ ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
     g->extent_shift = extent_shift;
     g->lane_count = lanes;
     g->slot_count = slots;
-    g->first = (sizeof(alps_extent) + granules / 4 + ALPS_GRANULE - 1) /
+    g->first = (sizeof(alps_extent) + g->granules / 4 + ALPS_GRANULE - 1) /
                ALPS_GRANULE;
     g->extents_max = alps_geometry_extents_(g, limit);
     return g->extents_max ? ALPS_OK : ALPS_EINVAL;

@@ -84,17 +84,20 @@ ALPS_COLD_ int alps_unguard_(alps_map *m)
     return alps_file_lock_(fd, LOCK_UN);
 }
 
-/* Says for as long as `fd` is open that somebody has the medium open. Taken
- * under the guard, as `alps_detached_` is asked under it. */
+/* Says for as long as `fd` is open that somebody has the medium open. Where
+ * somebody is about to remove it, ALPS_EBUSY. */
 ALPS_COLD_ int alps_attach_(int fd)
 {
     off_t off = ALPS_LOCK_ATTACHED_;
     if (alps_range_lock_(fd, F_OFD_SETLK, F_RDLCK, off, 1) >= 0)
         return ALPS_OK;
-    return alps_no_range_locks_() ? ALPS_OK : alps_oserror_();
+    if (alps_no_range_locks_())
+        return ALPS_OK;
+    return errno == EACCES ? ALPS_EBUSY : alps_oserror_();
 }
 
-/* 0 where nobody else has the medium open, ALPS_EBUSY where somebody has. */
+/* 0 where nobody else has the medium open, and none gets to open it while `fd`
+ * is; ALPS_EBUSY where somebody has. */
 ALPS_COLD_ int alps_detached_(int fd)
 {
     off_t off = ALPS_LOCK_ATTACHED_;

@@ -35,7 +35,7 @@ ALPS_CORE_ uint64_t alps_lock_wait_(alps_handle *h, uint64_t *word,
         } else if (round < 200) {
             sched_yield();
         } else {
-            struct timespec nap = { 0, 50000 };
+            struct timespec nap = {0, 50000};
             nanosleep(&nap, NULL);
             uint64_t owner = alps_load_(word);
             if (round % 100 == 0 && owner && !alps_owner_lives_(h, owner, t) &&

@@ -9,19 +9,19 @@
 #include "handle.h"
 
 /* A typed offset. To C two ALPS_PTR(T) are two types: give it a typedef. */
-#define ALPS_PTR(T)    \
-    union {            \
-        alps_off off;  \
-        T *type_;      \
-    }
+#define ALPS_PTR(T) \
+  union {           \
+    alps_off off;   \
+    T *type_;       \
+  }
 
 /* A typed distance from itself; 0 is null, 1 is itself (no object starts at
  * an odd distance). */
-#define ALPS_REL(T)     \
-    union {             \
-        int64_t rel;    \
-        T *type_;       \
-    }
+#define ALPS_REL(T) \
+  union {           \
+    int64_t rel;    \
+    T *type_;       \
+  }
 
 /* The address of `off` in a region mapped at `map`, or NULL for null and for
  * what lies outside. One comparison. */
@@ -54,17 +54,15 @@ ALPS_FN_ void alps_rel_set_(int64_t *rel, const void *p)
 
 /* The address that an ALPS_PTR names, of its type; and the other way. */
 #define ALPS_GET(h, ptr) \
-    ((__typeof__((ptr).type_))alps_ptr_get_(&(h)->core.map, (ptr).off))
-#define ALPS_SET(h, ptr, p)                                             \
-    ((void)sizeof((ptr).type_ == (p)),                                  \
-     (void)((ptr).off = alps_ptr_off_(&(h)->core.map, (p))))
+  ((__typeof__((ptr).type_))alps_ptr_get_(&(h)->core.map, (ptr).off))
+#define ALPS_SET(h, ptr, p)          \
+  ((void)sizeof((ptr).type_ == (p)), \
+   (void)((ptr).off = alps_ptr_off_(&(h)->core.map, (p))))
 
 #define ALPS_REL_GET(ptr) ((__typeof__((ptr).type_))alps_rel_get_(&(ptr).rel))
-#define ALPS_REL_SET(ptr, p)           \
-    ((void)sizeof((ptr).type_ == (p)), \
-     alps_rel_set_(&(ptr).rel, (p)))
+#define ALPS_REL_SET(ptr, p) \
+  ((void)sizeof((ptr).type_ == (p)), alps_rel_set_(&(ptr).rel, (p)))
 
 /* Assigns between two ALPS_PTR(T) that are two types to C; the T must agree. */
-#define ALPS_COPY(to, from)                       \
-    ((void)sizeof((to).type_ == (from).type_),    \
-     (void)((to).off = (from).off))
+#define ALPS_COPY(to, from) \
+  ((void)sizeof((to).type_ == (from).type_), (void)((to).off = (from).off))

@@ -52,7 +52,7 @@ ALPS_CORE_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
     }
     if (!err)
         return alps_address_(h, off);
-    h->error = err;
+    alps_fail_(h, err);
     return NULL;
 }
 
@@ -76,9 +76,8 @@ ALPS_CORE_ int alps_publish_prepare_(alps_handle *h, const alps_block *b,
 }
 
 /* Checks the block and the destination, and numbers the record. */
-ALPS_CORE_ int alps_record_begin_(alps_handle *h, alps_record *r,
-                                  unsigned code, alps_block *b,
-                                  const alps_tables *t)
+ALPS_CORE_ int alps_record_begin_(alps_handle *h, alps_record *r, unsigned code,
+                                  alps_block *b, const alps_tables *t)
 {
     int err = ALPS_OK;
     alps_lock_(h, t);
@@ -116,7 +115,8 @@ ALPS_CORE_ int alps_record_end_(alps_handle *h, alps_lane *lane,
                                 const alps_tables *t)
 {
     int publish = (r->op & 15) == ALPS_OP_PUBLISH;
-    int err = alps_codes_flush_(h, &b->zone, b->unit, publish ? r->units : 0, t);
+    int err =
+        alps_codes_flush_(h, &b->zone, b->unit, publish ? r->units : 0, t);
     if (!err && publish && b->level == ALPS_LEVEL_EXTENT)
         err = t->policy->flush(&h->map, &h->kinds[b->unit / 64], 8);
     if (!err)

@@ -211,8 +211,8 @@ ALPS_CORE_ int alps_lanes_slow_(alps_handle *h, uint64_t round,
 
 /* The index has no run of `units`. Before the region is full, what the dead
  * hold comes back. */
-ALPS_CORE_ int alps_refill_slow_(alps_handle *h, uint64_t units,
-                                 uint64_t level, const alps_tables *t)
+ALPS_CORE_ int alps_refill_slow_(alps_handle *h, uint64_t units, uint64_t level,
+                                 const alps_tables *t)
 {
     int err = alps_refill_(h, units, level, t);
     if (err != ALPS_EFULL)

@@ -102,7 +102,9 @@ ALPS_CORE_ int alps_super_state_(alps_handle *h, uint64_t state,
 ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
                                uint64_t *size)
 {
-    *size = h->map.fixed ? h->map.length : o->size ? o->size : ALPS_SIZE_DEFAULT;
+    *size = h->map.fixed ? h->map.length
+            : o->size    ? o->size
+                         : ALPS_SIZE_DEFAULT;
     uint64_t extent = o->extent;
     unsigned shift = ALPS_EXTENT_SHIFT_MIN;
     if (extent & (extent - 1) || extent > 1ull << ALPS_EXTENT_SHIFT_MAX ||
@@ -116,14 +118,15 @@ ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
     else
         while (shift < 22 && 32ull << shift <= *size)
             shift++;
-    uint64_t limit = o->limit ? o->limit : 1ull << (shift == 22 ? 40 : shift + 14);
+    uint64_t limit =
+        o->limit ? o->limit : 1ull << (shift == 22 ? 40 : shift + 14);
     if (h->map.fixed)
         limit = *size;
     if (limit < *size)
         limit = *size;
-    int err = alps_geometry_init_(&h->at, limit, shift,
-                                  o->lanes ? o->lanes : 64,
-                                  o->processes ? o->processes : 256);
+    int err =
+        alps_geometry_init_(&h->at, limit, shift, o->lanes ? o->lanes : 64,
+                            o->processes ? o->processes : 256);
     if (err)
         return err;
     return alps_geometry_extents_(&h->at, *size) ? ALPS_OK : ALPS_EINVAL;
@@ -139,8 +142,8 @@ ALPS_COLD_ void alps_uuid_(uint8_t uuid[16])
     if (n != 16) { // no device: time and process must do
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
-        uint64_t word[2] = { (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec,
-                             (uint64_t)getpid() * (uint64_t)0x9e3779b97f4a7c15 };
+        uint64_t word[2] = {(uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec,
+                            (uint64_t)getpid() * (uint64_t)0x9e3779b97f4a7c15};
         memcpy(uuid, word, 16);
     }
     uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40); // RFC 4122, version 4
@@ -170,8 +173,9 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
     alps_uuid_(uuid);
     for (unsigned i = 0; i < sizeof uuid; i++)
         s->uuid[i] = uuid[i];
-    for (unsigned i = 0, end = 0; i < sizeof s->name; i++) {
-        end |= !o->layout || !o->layout[i];
+    int end = 0;
+    for (unsigned i = 0; i < sizeof s->name; i++) {
+        end = end || !o->layout || !o->layout[i];
         s->name[i] = end ? 0 : o->layout[i];
     }
     s->unused = 0;
@@ -207,8 +211,8 @@ ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
     if (!err && !h->map.fixed)
         err = t->backend->resize(&h->map, size);
     if (!err)
-        err = alps_region_map_(h, size, h->at.limit,
-                               1ull << h->at.extent_shift, t);
+        err = alps_region_map_(h, size, h->at.limit, 1ull << h->at.extent_shift,
+                               t);
     return err ? err : alps_region_fill_(h, o, size, t);
 }
 
@@ -246,8 +250,9 @@ ALPS_CORE_ int alps_region_attach_(alps_handle *h, const alps_tables *t)
             others |= owner && alps_owner_lives_(h, owner, t);
         }
     }
-    uint64_t policy = alps_crc32c_(h->crc, 0, t->policy->name,
-                                   strlen(t->policy->name)) | 1ull << 32;
+    uint64_t policy =
+        alps_crc32c_(h->crc, 0, t->policy->name, strlen(t->policy->name)) |
+        1ull << 32;
     if (others && h->shared->policy != policy)
         return ALPS_EBUSY;
     int err = others ? ALPS_OK : alps_epoch_begin_(h, t);
@@ -304,8 +309,8 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
     uint64_t size = h->super->size >> 16;
     err = t->backend->unmap(&h->map);
     if (!err)
-        err = alps_region_map_(h, size, h->at.limit,
-                               1ull << h->at.extent_shift, t);
+        err = alps_region_map_(h, size, h->at.limit, 1ull << h->at.extent_shift,
+                               t);
     if (!err)
         alps_region_place_(h);
     return err;

@@ -33,8 +33,7 @@ ALPS_FN_ int alps_resize_claim_(alps_handle *h, alps_lane *lane,
 {
     const alps_zone *z = &next->zone;
     alps_block_build_(h, next);
-    if (next->unit >= z->end ||
-        alps_code_(z->codes, next->unit) != ALPS_FREE)
+    if (next->unit >= z->end || alps_code_(z->codes, next->unit) != ALPS_FREE)
         return ALPS_EFULL;
     uint64_t have = alps_run_(z, next->unit)->units;
     if (alps_run_valid_(z, next->unit, have) && have < more)
@@ -117,7 +116,7 @@ ALPS_CORE_ void *alps_resize_(alps_handle *h, void *p, uint64_t n,
     if (!err)
         return p;
     if (err != ALPS_EFULL) {
-        h->error = err;
+        alps_fail_(h, err);
         return NULL;
     }
     uint64_t old = alps_block_size_(&b);
@@ -131,6 +130,6 @@ ALPS_CORE_ void *alps_resize_(alps_handle *h, void *p, uint64_t n,
     if (!err)
         err = alps_heap_free_(h, p, t);
     if (err)
-        h->error = err;
+        alps_fail_(h, err);
     return to;
 }

@@ -27,16 +27,20 @@
 #  define ALPS_BACKEND_TABLE_ &(ALPS_USER_BACKEND)
 #  define ALPS_NATURAL_POLICY_ ALPS_NONE
 #elif ALPS_BACKEND == ALPS_USER
-#  error "alps.h: backend ALPS_USER needs ALPS_USER_BACKEND, the name of your table"
+#  error \
+      "alps.h: backend ALPS_USER needs ALPS_USER_BACKEND, the name of your table"
 #  define ALPS_REFUSED_
 #elif ALPS_BACKEND == ALPS_PAGED
-#  error "alps.h: backend ALPS_PAGED is not in this version: ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER are"
+#  error \
+      "alps.h: backend ALPS_PAGED is not in this version: ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER are"
 #  define ALPS_REFUSED_
 #elif ALPS_BACKEND == ALPS_DSM
-#  error "alps.h: backend ALPS_DSM is not in this version: ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER are"
+#  error \
+      "alps.h: backend ALPS_DSM is not in this version: ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER are"
 #  define ALPS_REFUSED_
 #else
-#  error "alps.h: ALPS_BACKEND is none of ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER"
+#  error \
+      "alps.h: ALPS_BACKEND is none of ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER"
 #  define ALPS_REFUSED_
 #endif
 
@@ -58,13 +62,16 @@
 #elif ALPS_POLICY == ALPS_USER && defined(ALPS_USER_POLICY)
 #  define ALPS_POLICY_TABLE_ &(ALPS_USER_POLICY)
 #elif ALPS_POLICY == ALPS_USER
-#  error "alps.h: policy ALPS_USER needs ALPS_USER_POLICY, the name of your table"
+#  error \
+      "alps.h: policy ALPS_USER needs ALPS_USER_POLICY, the name of your table"
 #  define ALPS_REFUSED_
 #elif ALPS_POLICY != ALPS_CHECKPOINT
-#  error "alps.h: ALPS_POLICY is none of ALPS_NONE, ALPS_FLUSH, ALPS_FENCE, ALPS_MSYNC and ALPS_USER"
+#  error \
+      "alps.h: ALPS_POLICY is none of ALPS_NONE, ALPS_FLUSH, ALPS_FENCE, ALPS_MSYNC and ALPS_USER"
 #  define ALPS_REFUSED_
 #elif ALPS_BACKEND == ALPS_FILE || ALPS_BACKEND == ALPS_USER
-#  error "alps.h: policy ALPS_CHECKPOINT is not in this version: ALPS_NONE, ALPS_FLUSH, ALPS_FENCE, ALPS_MSYNC and ALPS_USER are"
+#  error \
+      "alps.h: policy ALPS_CHECKPOINT is not in this version: ALPS_NONE, ALPS_FLUSH, ALPS_FENCE, ALPS_MSYNC and ALPS_USER are"
 #  define ALPS_REFUSED_
 #endif
 
@@ -90,7 +97,8 @@
 #elif ALPS_BACKEND == ALPS_PMEM
 #  if ALPS_POLICY != ALPS_NONE && ALPS_POLICY != ALPS_FLUSH && \
       ALPS_POLICY != ALPS_FENCE && ALPS_POLICY != ALPS_MSYNC
-#    error "alps.h: backend ALPS_PMEM goes with policy ALPS_NONE, ALPS_FLUSH, ALPS_FENCE or ALPS_MSYNC"
+#    error \
+        "alps.h: backend ALPS_PMEM goes with policy ALPS_NONE, ALPS_FLUSH, ALPS_FENCE or ALPS_MSYNC"
 #    define ALPS_REFUSED_
 #  endif
 #endif

@@ -29,7 +29,7 @@ typedef struct alps_zone {
 enum { ALPS_LEVEL_GRANULE = 0, ALPS_LEVEL_EXTENT = 1 };
 
 /* The zone of heap extent `extent`. */
-ALPS_FN_ alps_zone alps_zone_extent_(const alps_handle *h, uint64_t extent)
+ALPS_CORE_ alps_zone alps_zone_extent_(const alps_handle *h, uint64_t extent)
 {
     alps_zone z;
     z.base = h->map.base;
@@ -37,13 +37,13 @@ ALPS_FN_ alps_zone alps_zone_extent_(const alps_handle *h, uint64_t extent)
     z.codes = (uint64_t *)(void *)(z.base + z.origin + sizeof(alps_extent));
     z.index = &h->index[ALPS_LEVEL_GRANULE];
     z.first = h->at.first;
-    z.end = 1ull << (h->at.extent_shift - ALPS_GRANULE_SHIFT);
+    z.end = h->at.granules;
     z.shift = ALPS_GRANULE_SHIFT;
     return z;
 }
 
 /* The zone of all extents. */
-ALPS_FN_ alps_zone alps_zone_top_(const alps_handle *h)
+ALPS_CORE_ alps_zone alps_zone_top_(const alps_handle *h)
 {
     alps_zone z;
     z.base = h->map.base;
@@ -56,44 +56,45 @@ ALPS_FN_ alps_zone alps_zone_top_(const alps_handle *h)
     return z;
 }
 
-ALPS_FN_ alps_off alps_zone_off_(const alps_zone *z, uint64_t unit)
+ALPS_CORE_ alps_off alps_zone_off_(const alps_zone *z, uint64_t unit)
 {
     return z->origin + (unit << z->shift);
 }
 
-ALPS_FN_ uint64_t alps_zone_unit_(const alps_zone *z, alps_off off)
+ALPS_CORE_ uint64_t alps_zone_unit_(const alps_zone *z, alps_off off)
 {
     return (off - z->origin) >> z->shift;
 }
 
 /* Units of the block or run that starts at `unit`. */
-ALPS_FN_ uint64_t alps_zone_units_(const alps_zone *z, uint64_t unit)
+ALPS_CORE_ uint64_t alps_zone_units_(const alps_zone *z, uint64_t unit)
 {
     return alps_code_next_(z->codes, unit + 1, z->end) - unit;
 }
 
 /* The head of the free run at `unit`. */
-ALPS_FN_ alps_run *alps_run_(const alps_zone *z, uint64_t unit)
+ALPS_CORE_ alps_run *alps_run_(const alps_zone *z, uint64_t unit)
 {
     return (alps_run *)(void *)(z->base + alps_zone_off_(z, unit));
 }
 
 /* The word in a run's last bytes that names its head. */
-ALPS_FN_ alps_off *alps_run_foot_(const alps_zone *z, uint64_t end)
+ALPS_CORE_ alps_off *alps_run_foot_(const alps_zone *z, uint64_t end)
 {
     return (alps_off *)(void *)(z->base + alps_zone_off_(z, end)) - 1;
 }
 
-/* Reads the word before `unit`. It may be the program's own memory, which a
+/* Reads what may be the foot of a run, or the program's own memory, which a
  * thread writes meanwhile: then what is read is not believed anyway. */
 __attribute__((no_sanitize_thread)) ALPS_FN_ alps_off
-alps_run_peek_(const alps_zone *z, uint64_t unit)
+alps_run_peek_(const alps_off *foot)
 {
-    return alps_load_(alps_run_foot_(z, unit));
+    return alps_load_(foot);
 }
 
 /* Writes how long the free run at `unit` is. */
-ALPS_FN_ void alps_run_size_(const alps_zone *z, uint64_t unit, uint64_t units)
+ALPS_CORE_ void alps_run_size_(const alps_zone *z, uint64_t unit,
+                               uint64_t units)
 {
     alps_run_(z, unit)->units = units;
     *alps_run_foot_(z, unit + units) = alps_zone_off_(z, unit);
@@ -101,25 +102,25 @@ ALPS_FN_ void alps_run_size_(const alps_zone *z, uint64_t unit, uint64_t units)
 
 /* Whether a free run of so many units starts at `unit`, as far as both ends
  * tell. */
-ALPS_FN_ int alps_run_valid_(const alps_zone *z, uint64_t unit, uint64_t units)
+ALPS_CORE_ int alps_run_valid_(const alps_zone *z, uint64_t unit,
+                               uint64_t units)
 {
     return unit >= z->first && unit < z->end && units &&
-           units <= z->end - unit &&
-           alps_code_(z->codes, unit) == ALPS_FREE &&
+           units <= z->end - unit && alps_code_(z->codes, unit) == ALPS_FREE &&
            (unit + units == z->end || alps_code_(z->codes, unit + units));
 }
 
 /* Whether `off` can be the head of a run in the region: 0, or a unit. */
-ALPS_FN_ int alps_run_place_(const alps_handle *h, const alps_zone *z,
-                             alps_off off)
+ALPS_CORE_ int alps_run_place_(const alps_handle *h, const alps_zone *z,
+                               alps_off off)
 {
     return off == 0 || (off >= h->at.heap && off < alps_size_(h) &&
                         off % (1ull << z->shift) == 0);
 }
 
 /* Puts the free run at `unit` into its bin. */
-ALPS_FN_ void alps_run_insert_(const alps_zone *z, uint64_t unit,
-                               uint64_t units)
+ALPS_CORE_ void alps_run_insert_(const alps_zone *z, uint64_t unit,
+                                 uint64_t units)
 {
     alps_index *x = z->index;
     alps_bin bin = alps_bin_of_(units);
@@ -137,8 +138,8 @@ ALPS_FN_ void alps_run_insert_(const alps_zone *z, uint64_t unit,
 }
 
 /* Takes the free run at `unit` out of its bin. */
-ALPS_FN_ int alps_run_unlink_(const alps_handle *h, const alps_zone *z,
-                              uint64_t unit)
+ALPS_CORE_ int alps_run_unlink_(const alps_handle *h, const alps_zone *z,
+                                uint64_t unit)
 {
     alps_index *x = z->index;
     alps_run *run = alps_run_(z, unit);
@@ -150,9 +151,9 @@ ALPS_FN_ int alps_run_unlink_(const alps_handle *h, const alps_zone *z,
         return ALPS_ECORRUPT;
     alps_run *next =
         run->next ? (alps_run *)(void *)(z->base + run->next) : NULL;
-    alps_off *back = run->previous
-                         ? &((alps_run *)(void *)(z->base + run->previous))->next
-                         : head;
+    alps_off *back =
+        run->previous ? &((alps_run *)(void *)(z->base + run->previous))->next
+                      : head;
     if (*back != off || (next && next->previous != off))
         return ALPS_ECORRUPT;
     *back = run->next;
@@ -168,11 +169,11 @@ ALPS_FN_ int alps_run_unlink_(const alps_handle *h, const alps_zone *z,
 
 /* Gives the indexed run at `unit` another length, `to` units; it may start
  * elsewhere in the bins after it. */
-ALPS_FN_ int alps_run_resize_(const alps_handle *h, const alps_zone *z,
-                              uint64_t unit, uint64_t to)
+ALPS_CORE_ int alps_run_resize_(const alps_handle *h, const alps_zone *z,
+                                uint64_t unit, uint64_t to)
 {
     uint64_t units = alps_run_(z, unit)->units;
-    if (alps_bin_same_(alps_bin_of_(units), alps_bin_of_(to))) {
+    if (alps_bin_same_(units, to)) {
         alps_run_size_(z, unit, to);
         return ALPS_OK;
     }
@@ -185,8 +186,8 @@ ALPS_FN_ int alps_run_resize_(const alps_handle *h, const alps_zone *z,
 /* The head of a run of at least `units`, or 0. Two bit searches; where they
  * find nothing, the bin in which longer and shorter runs are mixed is looked
  * through for a while, so that the last long run is not overlooked. */
-ALPS_FN_ alps_off alps_index_find_(const alps_handle *h, const alps_index *x,
-                                   uint64_t units, unsigned shift)
+ALPS_CORE_ alps_off alps_index_find_(const alps_handle *h, const alps_index *x,
+                                     uint64_t units, unsigned shift)
 {
     alps_bin bin = alps_bin_of_(alps_bin_ceiling_(units));
     if (bin.row >= ALPS_ROWS)
@@ -218,9 +219,9 @@ ALPS_FN_ alps_off alps_index_find_(const alps_handle *h, const alps_index *x,
 /* Carves `units` out of the free run at `unit`, as near to its end as `align`
  * (bytes, a power of two) lets them lie, and gives them `code`. Answers the
  * block's first unit through `block`. */
-ALPS_FN_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
-                              uint64_t unit, uint64_t units, uint64_t align,
-                              unsigned code, uint64_t *block)
+ALPS_CORE_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
+                                uint64_t unit, uint64_t units, uint64_t align,
+                                unsigned code, uint64_t *block)
 {
     uint64_t have = alps_run_(z, unit)->units;
     if (!alps_run_valid_(z, unit, have) || have < units)
@@ -251,14 +252,14 @@ ALPS_FN_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
 /* The start of the free run that ends just before `unit`, or `unit`. The codes
  * tell when the start is near; else the last word of a free run does, believed
  * only when the run it names is free and ends here. */
-ALPS_FN_ uint64_t alps_zone_before_(const alps_zone *z, uint64_t unit)
+ALPS_CORE_ uint64_t alps_zone_before_(const alps_zone *z, uint64_t unit)
 {
     if (unit == z->first)
         return unit;
-    uint64_t near = alps_code_near_(z->codes, unit, z->first);
+    uint64_t near = alps_code_near_(z->codes, unit);
     if (near != unit)
         return alps_code_(z->codes, near) == ALPS_FREE ? near : unit;
-    alps_off off = alps_run_peek_(z, unit);
+    alps_off off = alps_run_peek_(alps_run_foot_(z, unit));
     if (off < alps_zone_off_(z, z->first) || off >= alps_zone_off_(z, unit) ||
         (off - z->origin) % (1ull << z->shift))
         return unit;
@@ -272,8 +273,8 @@ ALPS_FN_ uint64_t alps_zone_before_(const alps_zone *z, uint64_t unit)
 /* Makes the `units` at `unit`, whose code is not ALPS_FREE, a free run or part
  * of one: it merges with the runs beside it. On ALPS_ECORRUPT the codes are
  * right all the same. */
-ALPS_FN_ int alps_zone_give_(const alps_handle *h, const alps_zone *z,
-                             uint64_t unit, uint64_t units)
+ALPS_CORE_ int alps_zone_give_(const alps_handle *h, const alps_zone *z,
+                               uint64_t unit, uint64_t units)
 {
     uint64_t next = unit + units;
     uint64_t start = alps_zone_before_(z, unit);

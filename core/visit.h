@@ -14,18 +14,18 @@ typedef int alps_visit(void *context, void *p, size_t n);
 
 /* What a region holds, in bytes unless said. */
 typedef struct alps_statistics {
-    uint64_t size;         /* of the region */
-    uint64_t used;         /* by live blocks, whole granules */
-    uint64_t free;         /* that blocks could take */
-    uint64_t reserved;     /* by reservations */
-    uint64_t largest_free; /* the longest block that would fit now */
-    uint64_t blocks;       /* live ones, a count */
-    uint64_t runs;         /* free ones, a count */
-    uint64_t extents;      /* all; a count */
-    uint64_t heap_extents; /* that hold small blocks; a count */
-    unsigned fragmentation;            /* of free memory: 1 - largest / all,
+    uint64_t size;                   /* of the region */
+    uint64_t used;                   /* by live blocks, whole granules */
+    uint64_t free;                   /* that blocks could take */
+    uint64_t reserved;               /* by reservations */
+    uint64_t largest_free;           /* the longest block that would fit now */
+    uint64_t blocks;                 /* live ones, a count */
+    uint64_t runs;                   /* free ones, a count */
+    uint64_t extents;                /* all; a count */
+    uint64_t heap_extents;           /* that hold small blocks; a count */
+    unsigned fragmentation;          /* of free memory: 1 - largest / all,
                                           in thousandths */
-    uint64_t by_class[ALPS_CLASSES];   /* live blocks by size; counts */
+    uint64_t by_class[ALPS_CLASSES]; /* live blocks by size; counts */
 } alps_statistics;
 
 /* Walks the live blocks of one zone. */
@@ -35,7 +35,8 @@ ALPS_FN_ int alps_visit_zone_(const alps_handle *h, const alps_zone *z,
     uint64_t unit = alps_code_next_(z->codes, z->first, z->end);
     while (unit < z->end) {
         uint64_t next = alps_code_next_(z->codes, unit + 1, z->end);
-        int small = z->shift != ALPS_GRANULE_SHIFT && alps_extent_heap_(h, unit);
+        int small =
+            z->shift != ALPS_GRANULE_SHIFT && alps_extent_heap_(h, unit);
         if (!small && alps_code_(z->codes, unit) == ALPS_USED) {
             int stop = visit(context, z->base + alps_zone_off_(z, unit),
                              (size_t)((next - unit) << z->shift));

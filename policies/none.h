@@ -46,7 +46,11 @@ ALPS_FN_ int alps_none_settle_(alps_map *m)
 }
 
 static const alps_policy alps_policy_none_ __attribute__((unused)) = {
-    "none",           0,
-    alps_none_open_,  alps_none_flush_,  alps_none_stream_,
-    alps_none_fence_, alps_none_settle_,
+    "none",
+    0,
+    alps_none_open_,
+    alps_none_flush_,
+    alps_none_stream_,
+    alps_none_fence_,
+    alps_none_settle_,
 };

@@ -16,6 +16,9 @@
 static const alps_backend *backend; // the table under test
 static char folder[64];             // where paths lie, with a closing slash
 static char path[160];              // of the medium of the running test
+static char file[200];              // the file that is behind it
+static const char *behind = "";     // what stands before `path` there
+static const char *mount_at;        // the folder of the file
 
 /* Makes a new folder for the files of this program. */
 static inline void folder_make(void)
@@ -26,6 +29,7 @@ static inline void folder_make(void)
         exit(2);
     }
     strcat(folder, "/");
+    mount_at = folder;
 }
 
 static inline void folder_remove(void)
@@ -37,7 +41,8 @@ static inline void folder_remove(void)
 static inline void path_to(const char *name)
 {
     snprintf(path, sizeof path, "%s%s", folder, name);
-    unlink(path);
+    snprintf(file, sizeof file, "%s%s", behind, path);
+    unlink(file);
 }
 
 static inline int try_open(alps_map *m, unsigned flags)
@@ -331,7 +336,7 @@ static inline void the_limit_of_the_process_is_a_code(void)
     close_and_remove(&m);
 }
 
-/* Runs with a file system of 80 MiB at `folder`, which nobody else sees. The
+/* Runs with a file system of 80 MiB at `mount_at`, which nobody else sees. The
  * first step of the growth finds room there, the second does not. */
 static inline int child_fills_the_medium(void)
 {
@@ -339,7 +344,7 @@ static inline int child_fills_the_medium(void)
     struct stat st;
     if (syscall(SYS_unshare, 0x00020000) || // CLONE_NEWNS
         mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-        mount("none", folder, "tmpfs", 0, "size=80m"))
+        mount("none", mount_at, "tmpfs", 0, "size=80m"))
         return 77;
     if (open_whole(&m, ALPS_CREATE, 200000))
         return 1;
@@ -406,7 +411,7 @@ static inline int child_opens_what_is_named(void)
     alps_map m;
     if (try_open(&m, ALPS_CREATE) || m.length != 0)
         return 1;
-    return !alps_fd_named_(m.fd, path) || backend->close(&m);
+    return !alps_fd_named_(m.fd, file) || backend->close(&m);
 }
 
 /* Removed, or replaced, while an opener waits for the guard. */
@@ -425,7 +430,7 @@ static inline void what_vanished_meanwhile_is_made_anew(void)
         _exit(child_opens_what_is_named());
     }
     usleep(100000);
-    CHECK_EQ(unlink(path), 0);
+    CHECK_EQ(unlink(file), 0);
     CHECK_EQ(backend->close(&m), 0);
     waitpid(pid, &status, 0);
     CHECK_EQ(status, 0);

@@ -62,12 +62,12 @@ static inline int child_opens_what_is_there(void)
         alps_map m;
         if (open_whole(&m, ALPS_CREATE, 4096))
             return 20;
-        if (!alps_fd_named_(m.fd, path))
+        if (!alps_fd_named_(m.fd, file))
             return 21;
         m.base[i % 4096]++;
         if (i % 8 == 0)
             sched_yield();
-        if (!alps_fd_named_(m.fd, path))
+        if (!alps_fd_named_(m.fd, file))
             return 22;
         if (backend->close(&m))
             return 23;

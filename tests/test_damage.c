@@ -119,14 +119,12 @@ static unsigned long each_byte(const unsigned char *from, const char *what,
 static void each_byte_of_a_closed_region(void)
 {
     CHECK(each_byte(closed, "closed", 0xff, 0x01) > 100 / STRIDE);
-    CHECK(each_byte(closed, "closed", 0xff, 0x80) > 100 / STRIDE);
     CHECK(each_byte(closed, "closed", 0x00, 0xff) > 100 / STRIDE);
 }
 
 static void each_byte_of_a_crashed_region(void)
 {
-    CHECK(each_byte(crashed, "crashed", 0xff, 0x02) > 100 / STRIDE);
-    CHECK(each_byte(crashed, "crashed", 0xff, 0xff) > 100 / STRIDE);
+    CHECK(each_byte(crashed, "crashed", 0xff, 0x80) > 100 / STRIDE);
     CHECK(each_byte(crashed, "crashed", 0x00, 0x00) > 40 / STRIDE);
 }
 
@@ -254,6 +252,45 @@ static void many_changes_at_once(void)
     }
 }
 
+/* Works in a region whose index is spoilt while it is open. The truth lies
+ * apart, so blocks stay what they are, and alloc rebuilds what it needs. */
+static void use_spoilt(region_heap *h, uint64_t off, uint64_t n, int byte)
+{
+    unsigned blocks = 0;
+    alps_report report;
+    memset(scene.bytes + off, byte, n);
+    (void)region_check(h, &report);
+    CHECK_EQ(region_each(h, image_touch_, &blocks), 0);
+    image_churn_(h);
+    image_churn_(h);
+    unsigned later = 0;
+    CHECK_EQ(region_each(h, image_touch_, &later), 0);
+    CHECK_EQ(later, blocks);
+}
+
+/* A program that writes to what it has freed. */
+static void scribbles_over_free_memory_do_no_harm(void)
+{
+    region_heap h;
+    alps_options o = image_options();
+    for (int byte = 0; byte < 256; byte++) {
+        void *p[6];
+        put_back(closed);
+        CHECK_EQ(region_open(&h, image_path(&scene), &o), 0);
+        snprintf(doing, sizeof doing, "scribble %d", byte);
+        watch();
+        image_churn_(&h); // whatever it frees is gone before we count
+        for (size_t i = 0; i < 6; i++)
+            p[i] = region_alloc(&h, 64 << i);
+        for (size_t i = 0; i < 6; i++) {
+            CHECK_EQ(region_free(&h, p[i]), 0);
+            memset(p[i], byte, 64 << i);
+        }
+        use_spoilt(&h, region_off_of(&h, p[1]), 128, byte ^ 0x55);
+        CHECK_EQ(region_close(&h), 0);
+    }
+}
+
 /* Cut short, at lengths of every class. */
 static void cut_short(void)
 {
@@ -316,7 +353,8 @@ static void foreign_files(void)
         for (uint64_t n = 1; n <= length; n *= 4) {
             put_back(crashed);
             memset(scene.bytes, (int)k, n);
-            memcpy(scene.bytes, heads[k], n < 7 ? n : strlen(heads[k]));
+            size_t head = strlen(heads[k]);
+            memcpy(scene.bytes, heads[k], n < head ? n : head);
             image_length(&scene, n);
             CHECK_EQ(use(ALPS_CREATE), ALPS_EFORMAT);
             CHECK_EQ(use(0), ALPS_EFORMAT);
@@ -394,6 +432,7 @@ int main(void)
     RUN(each_number_of_the_superblock_is_doubted);
     RUN(each_number_of_a_record_is_doubted);
     RUN(many_changes_at_once);
+    RUN(scribbles_over_free_memory_do_no_harm);
     RUN(cut_short);
     RUN(filled_with_zeroes);
     RUN(other_versions);

@@ -121,7 +121,8 @@ KIND(onfile, file)
 KIND(onshm, shm)
 KIND(onpmem, pmem)
 
-#define SLOTS 40 // objects of one worker, and of both together
+#define SLOTS 40 // objects of one worker
+#define SHARED 5 // objects of both together: few, so that they meet
 #define OURS 2   // the table of both; 0 and 1 are each one's own
 #define STASH 4  // reservations that a worker keeps for later
 
@@ -191,7 +192,7 @@ static alps_options options(void)
     o.size = o.limit = 8u << 20;
     o.extent = 64u << 10;
     o.lanes = 4;
-    o.processes = 16;
+    o.processes = 6;
     return o;
 }
 
@@ -306,7 +307,8 @@ static void settle(any_heap *h, const struct tables *t, int who)
 static void turn(any_heap *h, struct tables *t, int me, uint64_t table,
                  struct stash *s)
 {
-    uint64_t slot = roll(SLOTS), serial, use = roll(STASH);
+    uint64_t slot = roll(table == OURS ? SHARED : SLOTS), serial;
+    uint64_t use = roll(STASH);
     alps_off *dest = &t->slot[table][slot];
     int err;
     DEMAND(found(h, dest) == ledger->holds[table][slot], (int)slot);
@@ -410,7 +412,7 @@ static void work(int me, uint64_t seed, int traced)
         raise(SIGSTOP);
     while (!get(&ledger->worker[me].end)) {
         uint64_t what = roll(10);
-        if (what < 5)
+        if (what < 3)
             turn(&h, t, me, (uint64_t)me, &s);
         else if (what < 7)
             turn_of_both(&h, t, me, lock, &s);

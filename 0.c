@@ -1,0 +1,2 @@
+/* hello.c -- a program that remembers how often it has run */
+@HELLO@
