@@ -2429,6 +2429,7 @@ typedef struct alps_geometry {
     alps_off done, lanes, slots, shared, index, held, codes, kinds, heap;
     uint64_t limit;
     uint64_t extents_max; /* that fit below the limit */
+    uint64_t extent;      /* bytes of one */
     uint64_t granules;    /* of an extent */
     uint64_t first;       /* of them before its first block */
     unsigned extent_shift, lane_count, slot_count;
@@ -2452,7 +2453,8 @@ ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
         return ALPS_EINVAL;
     uint64_t extents = limit >> extent_shift;
     alps_off off = 2 * ALPS_PAGE;
-    g->granules = (1ull << extent_shift) / ALPS_GRANULE;
+    g->extent = 1ull << extent_shift;
+    g->granules = g->extent / ALPS_GRANULE;
     g->done = off;
     g->lanes = off += lanes * sizeof(alps_done);
     g->slots = off += lanes * sizeof(alps_lane);
@@ -2695,10 +2697,30 @@ ALPS_CORE_ uint64_t alps_lock_wait_(alps_handle *h, uint64_t *word,
     }
 }
 
+/* Whether nobody else can want the lock: memory of this process alone, which
+ * has one thread, as the C library knows (glibc 2.32). A locked instruction
+ * costs more than half of a small allocation. */
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 32)
+#  include <sys/single_threaded.h>
+ALPS_FN_ int alps_lock_alone_(const alps_handle *h)
+{
+    return h->map.medium == ALPS_MEDIUM_ANON && __libc_single_threaded;
+}
+#else
+ALPS_FN_ int alps_lock_alone_(const alps_handle *h)
+{
+    (void)h;
+    return 0;
+}
+#endif
+
 /* Takes the lock of the region. */
 ALPS_CORE_ void alps_lock_(alps_handle *h, const alps_tables *t)
 {
-    if (ALPS_UNLIKELY_(!alps_lock_try_(&h->shared->lock, h->owner)))
+    uint64_t *word = &h->shared->lock;
+    if (alps_lock_alone_(h) && !alps_load_(word))
+        alps_store_(word, h->owner);
+    else if (ALPS_UNLIKELY_(!alps_lock_try_(word, h->owner)))
         t->slow(h, ALPS_SLOW_WAIT, 0, 0);
 }
 
@@ -3311,14 +3333,16 @@ ALPS_CORE_ int alps_block_at_(const alps_handle *h, alps_off off, alps_block *b)
     if (off < h->at.heap || off % ALPS_GRANULE)
         return -1;
     uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
-    if (extent >= alps_extents_(h))
+    if (extent >= h->at.extents_max)
         return -1;
-    if (alps_extent_heap_(h, extent)) {
+    if (ALPS_LIKELY_(alps_extent_heap_(h, extent))) {
         b->zone = alps_zone_extent_(h, extent);
         b->level = ALPS_LEVEL_GRANULE;
-    } else {
+    } else if (extent < alps_extents_(h)) {
         b->zone = alps_zone_top_(h);
         b->level = ALPS_LEVEL_EXTENT;
+    } else {
+        return -1;
     }
     b->unit = alps_zone_unit_(&b->zone, off);
     if (b->unit < b->zone.first || alps_zone_off_(&b->zone, b->unit) != off)
@@ -3431,13 +3455,12 @@ ALPS_CORE_ int alps_take_level_(alps_handle *h, int level, uint64_t units,
         return ALPS_EFULL;
     int err = ALPS_ECORRUPT;
     uint64_t extent = (run - h->at.heap) >> h->at.extent_shift;
-    if (run >= h->at.heap && run % (1ull << shift) == 0 &&
-        extent < alps_extents_(h)) {
+    if (extent < h->at.extents_max && run % (1ull << shift) == 0 &&
+        (level == ALPS_LEVEL_EXTENT || alps_extent_heap_(h, extent))) {
         if (level == ALPS_LEVEL_GRANULE)
             z = alps_zone_extent_(h, extent);
         uint64_t unit = alps_zone_unit_(&z, run);
-        if (unit >= z.first &&
-            (level == ALPS_LEVEL_EXTENT || alps_extent_heap_(h, extent)))
+        if (unit >= z.first && unit < z.end)
             err = alps_zone_carve_(h, &z, unit, units, align, code, &unit);
         if (!err)
             *off = alps_zone_off_(&z, unit);
@@ -4239,7 +4262,7 @@ ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
     if (!err && !h->map.fixed)
         err = t->backend->resize(&h->map, size);
     if (!err)
-        err = alps_region_map_(h, size, h->at.limit, 1ull << h->at.extent_shift,
+        err = alps_region_map_(h, size, h->at.limit, h->at.extent,
                                t);
     return err ? err : alps_region_fill_(h, o, size, t);
 }
@@ -4337,7 +4360,7 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
     uint64_t size = h->super->size >> 16;
     err = t->backend->unmap(&h->map);
     if (!err)
-        err = alps_region_map_(h, size, h->at.limit, 1ull << h->at.extent_shift,
+        err = alps_region_map_(h, size, h->at.limit, h->at.extent,
                                t);
     if (!err)
         alps_region_place_(h);
@@ -4494,12 +4517,12 @@ ALPS_FN_ void alps_rel_set_(int64_t *rel, const void *p)
 
 /* The address that an ALPS_PTR names, of its type; and the other way. */
 #define ALPS_GET(h, ptr) \
-  ((__typeof__((ptr).type_))alps_ptr_get_(&(h)->core.map, (ptr).off))
+  ((__typeof__(1 ? (ptr).type_ : 0))alps_ptr_get_(&(h)->core.map, (ptr).off))
 #define ALPS_SET(h, ptr, p)          \
   ((void)sizeof((ptr).type_ == (p)), \
    (void)((ptr).off = alps_ptr_off_(&(h)->core.map, (p))))
 
-#define ALPS_REL_GET(ptr) ((__typeof__((ptr).type_))alps_rel_get_(&(ptr).rel))
+#define ALPS_REL_GET(ptr) ((__typeof__(1 ? (ptr).type_ : 0))alps_rel_get_(&(ptr).rel))
 #define ALPS_REL_SET(ptr, p) \
   ((void)sizeof((ptr).type_ == (p)), alps_rel_set_(&(ptr).rel, (p)))
 
@@ -4526,8 +4549,7 @@ typedef struct alps_request {
 ALPS_FN_ int alps_request_init_(const alps_handle *h, uint64_t align,
                                 uint64_t n, unsigned code, alps_request *r)
 {
-    uint64_t extent = 1ull << h->at.extent_shift;
-    if (align & (align - 1) || align > extent || n > ALPS_SIZE_MAX)
+    if (align & (align - 1) || align > h->at.extent || n > ALPS_SIZE_MAX)
         return ALPS_EINVAL;
     r->align = align ? align : 1;
     r->code = code;
@@ -4536,9 +4558,9 @@ ALPS_FN_ int alps_request_init_(const alps_handle *h, uint64_t align,
     uint64_t room =
         r->units +
         (r->align > ALPS_GRANULE ? (r->align >> ALPS_GRANULE_SHIFT) - 1 : 0);
-    if (room > extent / ALPS_GRANULE / 2) {
+    if (ALPS_UNLIKELY_(room > h->at.granules / 2)) {
         r->level = ALPS_LEVEL_EXTENT;
-        r->units = (n + !n + extent - 1) >> h->at.extent_shift;
+        r->units = (n + !n + h->at.extent - 1) >> h->at.extent_shift;
     }
     return h->owner ? ALPS_OK : ALPS_EREADONLY;
 }
@@ -4847,7 +4869,7 @@ ALPS_CORE_ int alps_record_begin_(alps_handle *h, alps_record *r, unsigned code,
     alps_lock_(h, t);
     if (code == ALPS_USED) // only now: a dead process's change of it is done
         r->block = alps_load_((uint64_t *)alps_address_(h, r->dest));
-    if (r->block)
+    if (r->block || code == ALPS_HELD)
         err = alps_heap_own_(h, r->block, code, b);
     if (!err && r->block) {
         r->seq = ++h->shared->seq;
@@ -4899,6 +4921,7 @@ ALPS_CORE_ int alps_publish_(alps_handle *h, alps_off *dest, const void *p,
     alps_record r;
     if (!h->owner)
         return ALPS_EREADONLY;
+    memset(&b, 0, sizeof b);
     memset(&r, 0, sizeof r);
     r.op = ALPS_OP_PUBLISH;
     r.block = r.value = alps_offset_(h, p);
@@ -4950,6 +4973,7 @@ ALPS_CORE_ int alps_publish_release_(alps_handle *h, alps_off *dest,
     alps_record r;
     if (!h->owner)
         return ALPS_EREADONLY;
+    memset(&b, 0, sizeof b);
     memset(&r, 0, sizeof r);
     r.op = ALPS_OP_RELEASE;
     r.dest = alps_offset_(h, dest);
@@ -5225,6 +5249,8 @@ ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
             s->heap_extents++;
             uint64_t longest = alps_stats_extent_(h, unit, s);
             empty = longest == whole;
+            if (longest > h->at.extent / 2)
+                longest = h->at.extent / 2; // more takes whole extents
             if (longest > s->largest_free)
                 s->largest_free = longest;
         } else {
@@ -5485,7 +5511,7 @@ ALPS_FN_ void alps_describe_(const alps_handle *h, alps_description *d,
     d->persist = h->map.persist < 8 ? persist[h->map.persist] : "";
     d->size = alps_size_(h);
     d->limit = h->at.limit;
-    d->extent = 1ull << h->at.extent_shift;
+    d->extent = h->at.extent;
     d->lanes = h->at.lane_count;
     d->processes = h->at.slot_count;
     for (unsigned i = 0; i < h->at.slot_count; i++)

@@ -36,7 +36,7 @@ ALPS_FN_ void alps_describe_(const alps_handle *h, alps_description *d,
     d->persist = h->map.persist < 8 ? persist[h->map.persist] : "";
     d->size = alps_size_(h);
     d->limit = h->at.limit;
-    d->extent = 1ull << h->at.extent_shift;
+    d->extent = h->at.extent;
     d->lanes = h->at.lane_count;
     d->processes = h->at.slot_count;
     for (unsigned i = 0; i < h->at.slot_count; i++)

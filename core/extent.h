@@ -55,14 +55,16 @@ ALPS_CORE_ int alps_block_at_(const alps_handle *h, alps_off off, alps_block *b)
     if (off < h->at.heap || off % ALPS_GRANULE)
         return -1;
     uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
-    if (extent >= alps_extents_(h))
+    if (extent >= h->at.extents_max)
         return -1;
-    if (alps_extent_heap_(h, extent)) {
+    if (ALPS_LIKELY_(alps_extent_heap_(h, extent))) {
         b->zone = alps_zone_extent_(h, extent);
         b->level = ALPS_LEVEL_GRANULE;
-    } else {
+    } else if (extent < alps_extents_(h)) {
         b->zone = alps_zone_top_(h);
         b->level = ALPS_LEVEL_EXTENT;
+    } else {
+        return -1;
     }
     b->unit = alps_zone_unit_(&b->zone, off);
     if (b->unit < b->zone.first || alps_zone_off_(&b->zone, b->unit) != off)
@@ -175,13 +177,12 @@ ALPS_CORE_ int alps_take_level_(alps_handle *h, int level, uint64_t units,
         return ALPS_EFULL;
     int err = ALPS_ECORRUPT;
     uint64_t extent = (run - h->at.heap) >> h->at.extent_shift;
-    if (run >= h->at.heap && run % (1ull << shift) == 0 &&
-        extent < alps_extents_(h)) {
+    if (extent < h->at.extents_max && run % (1ull << shift) == 0 &&
+        (level == ALPS_LEVEL_EXTENT || alps_extent_heap_(h, extent))) {
         if (level == ALPS_LEVEL_GRANULE)
             z = alps_zone_extent_(h, extent);
         uint64_t unit = alps_zone_unit_(&z, run);
-        if (unit >= z.first &&
-            (level == ALPS_LEVEL_EXTENT || alps_extent_heap_(h, extent)))
+        if (unit >= z.first && unit < z.end)
             err = alps_zone_carve_(h, &z, unit, units, align, code, &unit);
         if (!err)
             *off = alps_zone_off_(&z, unit);

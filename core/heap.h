@@ -20,8 +20,7 @@ typedef struct alps_request {
 ALPS_FN_ int alps_request_init_(const alps_handle *h, uint64_t align,
                                 uint64_t n, unsigned code, alps_request *r)
 {
-    uint64_t extent = 1ull << h->at.extent_shift;
-    if (align & (align - 1) || align > extent || n > ALPS_SIZE_MAX)
+    if (align & (align - 1) || align > h->at.extent || n > ALPS_SIZE_MAX)
         return ALPS_EINVAL;
     r->align = align ? align : 1;
     r->code = code;
@@ -30,9 +29,9 @@ ALPS_FN_ int alps_request_init_(const alps_handle *h, uint64_t align,
     uint64_t room =
         r->units +
         (r->align > ALPS_GRANULE ? (r->align >> ALPS_GRANULE_SHIFT) - 1 : 0);
-    if (room > extent / ALPS_GRANULE / 2) {
+    if (ALPS_UNLIKELY_(room > h->at.granules / 2)) {
         r->level = ALPS_LEVEL_EXTENT;
-        r->units = (n + !n + extent - 1) >> h->at.extent_shift;
+        r->units = (n + !n + h->at.extent - 1) >> h->at.extent_shift;
     }
     return h->owner ? ALPS_OK : ALPS_EREADONLY;
 }

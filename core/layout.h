@@ -169,6 +169,7 @@ typedef struct alps_geometry {
     alps_off done, lanes, slots, shared, index, held, codes, kinds, heap;
     uint64_t limit;
     uint64_t extents_max; /* that fit below the limit */
+    uint64_t extent;      /* bytes of one */
     uint64_t granules;    /* of an extent */
     uint64_t first;       /* of them before its first block */
     unsigned extent_shift, lane_count, slot_count;
@@ -192,7 +193,8 @@ ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
         return ALPS_EINVAL;
     uint64_t extents = limit >> extent_shift;
     alps_off off = 2 * ALPS_PAGE;
-    g->granules = (1ull << extent_shift) / ALPS_GRANULE;
+    g->extent = 1ull << extent_shift;
+    g->granules = g->extent / ALPS_GRANULE;
     g->done = off;
     g->lanes = off += lanes * sizeof(alps_done);
     g->slots = off += lanes * sizeof(alps_lane);

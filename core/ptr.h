@@ -54,12 +54,12 @@ ALPS_FN_ void alps_rel_set_(int64_t *rel, const void *p)
 
 /* The address that an ALPS_PTR names, of its type; and the other way. */
 #define ALPS_GET(h, ptr) \
-  ((__typeof__((ptr).type_))alps_ptr_get_(&(h)->core.map, (ptr).off))
+  ((__typeof__(1 ? (ptr).type_ : 0))alps_ptr_get_(&(h)->core.map, (ptr).off))
 #define ALPS_SET(h, ptr, p)          \
   ((void)sizeof((ptr).type_ == (p)), \
    (void)((ptr).off = alps_ptr_off_(&(h)->core.map, (p))))
 
-#define ALPS_REL_GET(ptr) ((__typeof__((ptr).type_))alps_rel_get_(&(ptr).rel))
+#define ALPS_REL_GET(ptr) ((__typeof__(1 ? (ptr).type_ : 0))alps_rel_get_(&(ptr).rel))
 #define ALPS_REL_SET(ptr, p) \
   ((void)sizeof((ptr).type_ == (p)), alps_rel_set_(&(ptr).rel, (p)))
 

@@ -83,7 +83,7 @@ ALPS_CORE_ int alps_record_begin_(alps_handle *h, alps_record *r, unsigned code,
     alps_lock_(h, t);
     if (code == ALPS_USED) // only now: a dead process's change of it is done
         r->block = alps_load_((uint64_t *)alps_address_(h, r->dest));
-    if (r->block)
+    if (r->block || code == ALPS_HELD)
         err = alps_heap_own_(h, r->block, code, b);
     if (!err && r->block) {
         r->seq = ++h->shared->seq;
@@ -135,6 +135,7 @@ ALPS_CORE_ int alps_publish_(alps_handle *h, alps_off *dest, const void *p,
     alps_record r;
     if (!h->owner)
         return ALPS_EREADONLY;
+    memset(&b, 0, sizeof b);
     memset(&r, 0, sizeof r);
     r.op = ALPS_OP_PUBLISH;
     r.block = r.value = alps_offset_(h, p);
@@ -186,6 +187,7 @@ ALPS_CORE_ int alps_publish_release_(alps_handle *h, alps_off *dest,
     alps_record r;
     if (!h->owner)
         return ALPS_EREADONLY;
+    memset(&b, 0, sizeof b);
     memset(&r, 0, sizeof r);
     r.op = ALPS_OP_RELEASE;
     r.dest = alps_offset_(h, dest);

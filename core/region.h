@@ -211,7 +211,7 @@ ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
     if (!err && !h->map.fixed)
         err = t->backend->resize(&h->map, size);
     if (!err)
-        err = alps_region_map_(h, size, h->at.limit, 1ull << h->at.extent_shift,
+        err = alps_region_map_(h, size, h->at.limit, h->at.extent,
                                t);
     return err ? err : alps_region_fill_(h, o, size, t);
 }
@@ -309,7 +309,7 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
     uint64_t size = h->super->size >> 16;
     err = t->backend->unmap(&h->map);
     if (!err)
-        err = alps_region_map_(h, size, h->at.limit, 1ull << h->at.extent_shift,
+        err = alps_region_map_(h, size, h->at.limit, h->at.extent,
                                t);
     if (!err)
         alps_region_place_(h);

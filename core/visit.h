@@ -116,6 +116,8 @@ ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
             s->heap_extents++;
             uint64_t longest = alps_stats_extent_(h, unit, s);
             empty = longest == whole;
+            if (longest > h->at.extent / 2)
+                longest = h->at.extent / 2; // more takes whole extents
             if (longest > s->largest_free)
                 s->largest_free = longest;
         } else {

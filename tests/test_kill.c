@@ -53,7 +53,8 @@ typedef struct kind {
     int (*publish)(any_heap *, alps_off *, void *);
     int (*release)(any_heap *, alps_off *);
     int (*cancel)(any_heap *, void *);
-    int (*persist)(any_heap *, const void *, size_t);
+    int (*reap)(any_heap *);
+    uint64_t (*reserved)(any_heap *);
     int (*check)(any_heap *);
     int (*each)(any_heap *, alps_visit *, void *);
 } kind;
@@ -98,9 +99,11 @@ typedef struct kind {
     {                                                                        \
         return x##_cancel(&h->field, p);                                     \
     }                                                                        \
-    static int x##_persist_k(any_heap *h, const void *p, size_t n)           \
+    static int x##_reap_k(any_heap *h) { return x##_reap(&h->field); }       \
+    static uint64_t x##_reserved_k(any_heap *h)                              \
     {                                                                        \
-        return x##_persist(&h->field, p, n);                                 \
+        alps_statistics now;                                                 \
+        return x##_stats(&h->field, &now) ? ~0ull : now.reserved;            \
     }                                                                        \
     static int x##_check_k(any_heap *h)                                      \
     {                                                                        \
@@ -114,7 +117,7 @@ typedef struct kind {
         #x,           x##_open_k,    x##_close_k,   x##_remove_k,            \
         x##_root_k,   x##_at_k,      x##_alloc_k,   x##_free_k,              \
         x##_reserve_k, x##_publish_k, x##_release_k, x##_cancel_k,           \
-        x##_persist_k, x##_check_k,   x##_each_k                             \
+        x##_reap_k,   x##_reserved_k, x##_check_k,  x##_each_k               \
     };
 
 KIND(onfile, file)
@@ -146,6 +149,8 @@ struct ledger {
     uint64_t holds[3][SLOTS]; // serials promised to be there; 0: none
     uint64_t serial;          // last given out
     uint64_t loose;           // blocks that may be without a name
+    uint64_t ask;             // 1: the witness is to look; 2: to end
+    char wrong[160];          // what it found
     struct {
         struct intent doing;
         uint64_t ops, end, pause, paused, slips;
@@ -480,6 +485,11 @@ static const char *judge(any_heap *h, char *text, size_t room)
                      table, (long long)is, (long long)ledger->holds[table][i]);
             return text;
         }
+    if (k->reserved(h)) {
+        snprintf(text, room, "%llu bytes are still reserved",
+                 (unsigned long long)k->reserved(h));
+        return text;
+    }
     memset(&c, 0, sizeof c);
     c.h = h;
     c.t = t;
@@ -606,6 +616,118 @@ static void stepped(unsigned rounds)
     }
 }
 
+/* A process that has the region open all the time, and looks when asked. */
+static void witness(void)
+{
+    any_heap h;
+    alps_options o = options();
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    int err = k->open(&h, path, &o);
+    set(&ledger->ask, 0);
+    for (;;) {
+        uint64_t ask = get(&ledger->ask);
+        if (ask == 2)
+            _exit(err || k->close(&h) ? 1 : 0);
+        if (ask == 0) {
+            sched_yield();
+            continue;
+        }
+        err = err ? err : k->reap(&h);
+        if (err)
+            snprintf(ledger->wrong, sizeof ledger->wrong, "code %d", err);
+        else
+            judge(&h, ledger->wrong, sizeof ledger->wrong);
+        set(&ledger->ask, 0);
+    }
+}
+
+/* One publish and one release between two stops. Never returns. */
+static void one_of_each(void)
+{
+    any_heap h;
+    alps_options o = options();
+    const int me = 0;
+    uint64_t serial = 0;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+        _exit(77);
+    int err = k->open(&h, path, &o);
+    DEMAND(!err, err);
+    struct tables *t = (struct tables *)k->root(&h, sizeof *t);
+    alps_off *dest = &t->slot[0][0];
+    if (*dest) {
+        err = k->release(&h, dest);
+        DEMAND(!err, err);
+        ledger->holds[0][0] = 0;
+    }
+    raise(SIGSTOP);
+    void *p = reserve(&h, me, &serial);
+    intend(me, PUBLISH, 0, 0, serial);
+    err = k->publish(&h, dest, p);
+    ledger->holds[0][0] = serial;
+    set(&ledger->worker[me].doing.op, IDLE);
+    DEMAND(!err, err);
+    intend(me, RELEASE, 0, 0, 0);
+    err = k->release(&h, dest);
+    ledger->holds[0][0] = 0;
+    set(&ledger->worker[me].doing.op, IDLE);
+    DEMAND(!err, err);
+    raise(SIGSTOP);
+    _exit(0);
+}
+
+/* Starts it, takes at most `n` single steps, kills it. Answers how many were
+ * taken: fewer, where the end came first. */
+static uint64_t killed_at_step(uint64_t n)
+{
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0)
+        one_of_each();
+    waitpid(pid, &status, 0);
+    if (WIFEXITED(status)) // no ptrace here
+        return 0;
+    uint64_t i = 0;
+    for (int signal = SIGTRAP; i < n && signal == SIGTRAP; i++) {
+        if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL))
+            break;
+        waitpid(pid, &status, 0);
+        signal = WIFSTOPPED(status) ? WSTOPSIG(status) : 0;
+    }
+    killed(0, pid);
+    return i;
+}
+
+/* Killed at every instruction of a publish and a release, or, where those are
+ * many, at `most` of them; the survivor looks. */
+static void at_every_instruction(uint64_t most)
+{
+    set(&ledger->ask, 3);
+    pid_t pid = fork();
+    if (pid == 0)
+        witness();
+    while (get(&ledger->ask))
+        nap(200);
+    uint64_t steps = killed_at_step(~0ull), stride = steps / most + 1;
+    for (uint64_t n = roll(stride); n < steps && !check_bad_; n += stride) {
+        (void)killed_at_step(n);
+        ledger->wrong[0] = 0;
+        set(&ledger->ask, 1);
+        while (get(&ledger->ask))
+            sched_yield();
+        if (ledger->wrong[0])
+            fprintf(stderr, "%s, killed at step %llu of %llu: %s\n", k->name,
+                    (unsigned long long)n, (unsigned long long)steps,
+                    ledger->wrong);
+        CHECK(!ledger->wrong[0]);
+    }
+    int status = 1;
+    set(&ledger->ask, 2);
+    waitpid(pid, &status, 0);
+    CHECK_EQ(status, 0);
+    look("after steps");
+}
+
 /* Two workers; one is killed, the other goes on, and from time to time rests
  * while a third process, attached beside it, looks. */
 static void in_pairs(unsigned rounds)
@@ -635,17 +757,20 @@ static void in_pairs(unsigned rounds)
     look("after pairs");
 }
 
-/* Both are killed at once. */
-static void both_at_once(unsigned rounds)
+/* One is killed, the other goes on for a while, and is killed, too. What the
+ * first left undone must not come back over what the second has done since. */
+static void one_after_the_other(unsigned rounds)
 {
     for (unsigned i = 0; i < rounds && !check_bad_; i++) {
         pid_t a = start(0, 0), b = start(1, 0);
-        goes_on((int)roll(2), 1 + roll(20));
+        goes_on(0, 1 + roll(3));
+        goes_on(1, 1);
         nap(roll(2000));
-        kill(a, SIGKILL);
-        killed(1, b);
         killed(0, a);
-        look("both killed");
+        if (i % 4)
+            goes_on(1, roll(20));
+        killed(1, b);
+        look("killed one after the other");
     }
 }
 
@@ -674,7 +799,8 @@ static void stopped(unsigned rounds)
     look("after stops");
 }
 
-static void torture(const kind *which, const char *where, unsigned rounds)
+static void torture(const kind *which, const char *where, unsigned rounds,
+                    uint64_t steps)
 {
     k = which;
     snprintf(path, sizeof path, "%s", where);
@@ -682,7 +808,8 @@ static void torture(const kind *which, const char *where, unsigned rounds)
     alone(rounds);
     stepped(rounds);
     in_pairs(rounds);
-    both_at_once(rounds / 4);
+    one_after_the_other(rounds);
+    at_every_instruction(steps);
     stopped(5);
     look("at last");
     CHECK_EQ(k->remove(path), 0);
@@ -692,14 +819,14 @@ static void a_file_outlives_its_processes(void)
 {
     char where[64];
     snprintf(where, sizeof where, "test_kill.%ld.alps", (long)getpid());
-    torture(&onfile, where, 30);
+    torture(&onfile, where, 30, 300);
 }
 
 static void shared_memory_outlives_its_processes(void)
 {
     char where[64];
     snprintf(where, sizeof where, "/alps-test-kill-%ld", (long)getpid());
-    torture(&onshm, where, 40);
+    torture(&onshm, where, 40, 3000);
 }
 
 static void pmem_outlives_its_processes(void)
@@ -708,7 +835,7 @@ static void pmem_outlives_its_processes(void)
     snprintf(where, sizeof where, "/dev/shm/alps-test-kill-%ld.pmem",
              (long)getpid());
     setenv("ALPS_PMEM_FORCE", "1", 1);
-    torture(&onpmem, where, 40);
+    torture(&onpmem, where, 40, 600);
 }
 
 static void hundreds_were_killed(void)

@@ -416,7 +416,10 @@ void sim_crash(const char *at)
     if (!w || !w->tracked || sim_depth == SIM_DEPTH)
         return;
     sim_world_latch(w);
-    if (sim_limits.events > 1 && sim_random() % sim_limits.events)
+    unsigned events = sim_limits.events;
+    if (sim_model == SIM_KILL && sim_depth)
+        events *= 64; // at every store would be too often
+    if (events > 1 && sim_random() % events)
         return;
     struct crash *c = &crashes[sim_depth];
     unsigned whole = sim_depth ? sim_limits.inside : sim_limits.whole;

@@ -111,6 +111,8 @@ static void mutate(unsigned effort)
     unsigned runs = 0, missed = 0;
     run_quickly(0);
     unsigned n = sim_site_count();
+    for (unsigned a = 0; getenv("SIM_SITES") && a < n; a++)
+        printf("site %u: %s\n", a, sim_site_name(a));
     for (unsigned a = 0; a < n; a++) {
         if (!is_act(a))
             continue;
