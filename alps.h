@@ -1760,9 +1760,12 @@ ALPS_COLD_ int alps_pmem_sync_(alps_map *m, uint64_t off, uint64_t n)
         return alps_fd_sync_(m, off, n);
     if (m->size - off < n)
         n = m->size - off; // the last page may reach beyond
-    alps_write_back_(alps_persist_best_(), m->base + off, (size_t)n);
+    unsigned persist = alps_persist_best_();
+    int err = alps_persist_asked_(&persist);
+    if (!err && alps_persist_line_(persist))
+        alps_write_back_(persist, m->base + off, (size_t)n);
     alps_drain_();
-    return ALPS_OK;
+    return err;
 }
 
 static const alps_backend alps_backend_pmem_ __attribute__((unused)) = {
@@ -2570,26 +2573,35 @@ ALPS_FN_ uint64_t alps_owner_(uint64_t generation, unsigned slot)
     return generation << 16 | slot;
 }
 
-/* When process `pid` started, in clock ticks after boot, or 0 if there is no
- * such process. */
-ALPS_COLD_ uint64_t alps_process_start_(uint64_t pid)
+/* What the system says of a process. */
+typedef struct alps_process {
+    uint64_t start; /* clock ticks after boot; 0: there is no such process */
+    int dying;      /* it has begun to end: it runs none of its own code */
+} alps_process;
+
+/* Reads /proc. The fields behind the name, which may hold spaces, are the
+ * state, then five numbers, flags (4: exiting), and start time as the 22nd. */
+ALPS_COLD_ alps_process alps_process_look_(uint64_t pid)
 {
+    alps_process found = {0, 0};
     char path[40], text[512];
     snprintf(path, sizeof path, "/proc/%llu/stat", (unsigned long long)pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return 0;
+        return found;
     ssize_t n = read(fd, text, sizeof text - 1);
     close(fd);
-    if (n <= 0)
-        return 0;
-    text[n] = 0;
-    const char *at = strrchr(text, ')'); // the name may hold spaces
-    if (at && at[1] == ' ' && (at[2] == 'Z' || at[2] == 'X'))
-        return 0; // a zombie runs no more
-    for (int field = 2; at && field < 22; field++)
+    text[n < 0 ? 0 : n] = 0;
+    const char *at = strrchr(text, ')');
+    if (!at || at[1] != ' ' || at[2] == 'Z' || at[2] == 'X')
+        return found;
+    for (int field = 2; at && field < 22; field++) {
         at = strchr(at + 1, ' ');
-    return at ? strtoull(at, NULL, 10) : 0;
+        if (at && field == 8)
+            found.dying = (strtoull(at, NULL, 10) & 4) != 0;
+    }
+    found.start = at ? strtoull(at, NULL, 10) : 0;
+    return found;
 }
 
 /* Whether the owner of a lock word, or of anything else, still lives. */
@@ -2607,7 +2619,7 @@ ALPS_CORE_ int alps_owner_lives_(alps_handle *h, uint64_t owner,
     int leased = t->backend->leased(&h->map, number);
     if (leased >= 0)
         return leased;
-    uint64_t start = alps_process_start_(alps_load_(&slot->pid));
+    uint64_t start = alps_process_look_(alps_load_(&slot->pid)).start;
     return start && start == alps_load_(&slot->start);
 }
 
@@ -2632,7 +2644,7 @@ ALPS_CORE_ int alps_slot_take_(alps_handle *h, const alps_tables *t)
             return err;
         uint64_t pid = (uint64_t)getpid();
         alps_store_(&slot->pid, pid);
-        alps_store_(&slot->start, alps_process_start_(pid));
+        alps_store_(&slot->start, alps_process_look_(pid).start);
         ALPS_BARRIER_();
         alps_store_(&slot->generation, slot->generation + 1);
         h->slot = i;
@@ -2649,6 +2661,26 @@ ALPS_FN_ void alps_slot_free_(alps_handle *h, unsigned number)
     alps_store_(&slot->pid, 0);
     __atomic_store_n(&slot->generation, (slot->generation | 1) + 1,
                      __ATOMIC_RELEASE);
+}
+
+/* Waits for those that have begun to end to be gone. A process that is killed
+ * gives up the program's locks and its lease one after the other, in whatever
+ * order the system likes; who got the one is told of the other here. */
+ALPS_CORE_ void alps_process_wait_(alps_handle *h, const alps_tables *t)
+{
+    for (unsigned i = 0; i < h->at.slot_count; i++) {
+        uint64_t owner = alps_slot_owner_(h, i);
+        if (!owner || owner == h->owner)
+            continue;
+        for (unsigned round = 0; round < 20000; round++) {
+            struct timespec nap = {0, 50000};
+            alps_process found = alps_process_look_(h->slots[i].pid);
+            if (!found.dying || found.start != h->slots[i].start ||
+                !alps_owner_lives_(h, owner, t))
+                break;
+            nanosleep(&nap, NULL);
+        }
+    }
 }
 
 /* lock.h -- a lock word in the region, whose owner may die
@@ -2931,7 +2963,7 @@ ALPS_CORE_ alps_off *alps_run_foot_(const alps_zone *z, uint64_t end)
 __attribute__((no_sanitize_thread)) ALPS_FN_ alps_off
 alps_run_peek_(const alps_off *foot)
 {
-    return alps_load_(foot);
+    return *(const volatile alps_off *)foot;
 }
 
 /* Writes how long the free run at `unit` is. */
@@ -3157,7 +3189,7 @@ ALPS_CORE_ int alps_zone_give_(const alps_handle *h, const alps_zone *z,
 #define ALPS_HELD_EMPTY_ 0ull
 #define ALPS_HELD_GONE_ 1ull /* was an entry: a search goes on behind it */
 
-/* Entries that stay free for the operations under way. */
+/* No entry. */
 #define ALPS_HELD_NONE_ (~0ull)
 
 ALPS_FN_ uint64_t alps_held_key_(alps_off off)
@@ -3515,6 +3547,18 @@ ALPS_CORE_ void alps_give_(alps_handle *h, const alps_block *b)
     small.zone.shift = ALPS_GRANULE_SHIFT; // known to the compiler from here
     small.level = ALPS_LEVEL_GRANULE;
     alps_give_level_(h, &small);
+}
+
+/* Goes back to the first table of reservations when there are none left. */
+ALPS_CORE_ void alps_held_fold_(alps_handle *h)
+{
+    alps_block b;
+    alps_off off = alps_held_place_(h);
+    if (ALPS_LIKELY_(off == h->at.held) || h->shared->held_used)
+        return;
+    alps_held_reset_(h);
+    if (alps_block_at_(h, off, &b) == ALPS_HELD)
+        alps_give_(h, &b);
 }
 
 /* Writes back the codes from the one of `unit` to the one that ends its
@@ -3888,7 +3932,7 @@ ALPS_FN_ void alps_held_give_(alps_handle *h, alps_off off)
  * that are not held. */
 ALPS_FN_ void alps_held_reap_(alps_handle *h, unsigned number)
 {
-    uint64_t *table = alps_held_table_(h);
+    const uint64_t *table = alps_held_table_(h);
     uint64_t n = 1ull << alps_held_shift_(h);
     for (uint64_t i = 0; i < n; i++) {
         if (table[i] <= ALPS_HELD_GONE_)
@@ -3899,8 +3943,9 @@ ALPS_FN_ void alps_held_reap_(alps_handle *h, unsigned number)
         if (mine)
             alps_held_give_(h, off);
         if (mine || alps_block_at_(h, off, &b) != ALPS_HELD)
-            table[i] = ALPS_HELD_GONE_;
+            alps_held_drop_(h, i);
     }
+    alps_held_fold_(h);
 }
 
 /* Ends the part of `owner`, who is dead or leaves: redoes its records, gives
@@ -4007,6 +4052,7 @@ ALPS_CORE_ int alps_reap_now_(alps_handle *h, const alps_tables *t)
 {
     if (!h->owner)
         return ALPS_EREADONLY;
+    alps_process_wait_(h, t);
     alps_lock_(h, t);
     int err = alps_reap_dead_(h, t);
     alps_unlock_(h);
@@ -4096,11 +4142,7 @@ ALPS_FN_ int alps_super_check_(const alps_handle *h)
     if (s->state != ALPS_STATE_READY || alps_super_crc_(h) != s->crc ||
         !alps_sealed_(s->size) || !alps_sealed_(s->epoch))
         return ALPS_ECORRUPT;
-    if (s->size >> 16 > h->map.length)
-        return ALPS_ETRUNCATED;
-    if (s->size >> 16 > s->limit)
-        return ALPS_ECORRUPT;
-    return ALPS_OK;
+    return s->size >> 16 > s->limit ? ALPS_ECORRUPT : ALPS_OK;
 }
 
 /* Where everything is in this process, once the region is mapped. */
@@ -4159,6 +4201,7 @@ ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
     uint64_t extent = o->extent;
     unsigned shift = ALPS_EXTENT_SHIFT_MIN;
     if (extent & (extent - 1) || extent > 1ull << ALPS_EXTENT_SHIFT_MAX ||
+        (extent && extent < 1ull << ALPS_EXTENT_SHIFT_MIN) ||
         *size > ALPS_SIZE_MAX || o->limit > ALPS_SIZE_MAX ||
         (o->limit && o->limit < *size && !h->map.fixed) ||
         (o->layout && strlen(o->layout) >= sizeof h->super->name))
@@ -4262,8 +4305,7 @@ ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
     if (!err && !h->map.fixed)
         err = t->backend->resize(&h->map, size);
     if (!err)
-        err = alps_region_map_(h, size, h->at.limit, h->at.extent,
-                               t);
+        err = alps_region_map_(h, size, h->at.limit, h->at.extent, t);
     return err ? err : alps_region_fill_(h, o, size, t);
 }
 
@@ -4281,6 +4323,8 @@ ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
     if (err)
         return err;
     const alps_superblock *s = h->super;
+    if (s->size >> 16 > h->map.length)
+        return ALPS_ETRUNCATED;
     if (o->layout && strncmp(o->layout, s->name, sizeof s->name))
         return ALPS_ELAYOUT;
     err = alps_geometry_init_(&h->at, s->limit, s->extent_shift, s->lanes,
@@ -4360,8 +4404,7 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
     uint64_t size = h->super->size >> 16;
     err = t->backend->unmap(&h->map);
     if (!err)
-        err = alps_region_map_(h, size, h->at.limit, h->at.extent,
-                               t);
+        err = alps_region_map_(h, size, h->at.limit, h->at.extent, t);
     if (!err)
         alps_region_place_(h);
     return err;
@@ -4522,7 +4565,8 @@ ALPS_FN_ void alps_rel_set_(int64_t *rel, const void *p)
   ((void)sizeof((ptr).type_ == (p)), \
    (void)((ptr).off = alps_ptr_off_(&(h)->core.map, (p))))
 
-#define ALPS_REL_GET(ptr) ((__typeof__(1 ? (ptr).type_ : 0))alps_rel_get_(&(ptr).rel))
+#define ALPS_REL_GET(ptr) \
+  ((__typeof__(1 ? (ptr).type_ : 0))alps_rel_get_(&(ptr).rel))
 #define ALPS_REL_SET(ptr, p) \
   ((void)sizeof((ptr).type_ == (p)), alps_rel_set_(&(ptr).rel, (p)))
 
@@ -4747,6 +4791,7 @@ ALPS_CORE_ int alps_heap_cancel_(alps_handle *h, alps_off off,
     if (!err) {
         alps_give_(h, &b);
         alps_held_drop_(h, alps_held_find_(h, off));
+        alps_held_fold_(h);
     }
     alps_unlock_(h);
     return err;
@@ -4891,6 +4936,7 @@ ALPS_FN_ void alps_publish_apply_(alps_handle *h, alps_lane *lane,
     alps_code_set_(b->zone.codes, b->unit, ALPS_USED);
     alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
     alps_held_drop_(h, alps_held_find_(h, r->block));
+    alps_held_fold_(h);
     ALPS_BARRIER_();
     alps_store_(&lane->apply, 0);
 }
@@ -5197,6 +5243,17 @@ ALPS_FN_ int alps_visit_all_(const alps_handle *h, alps_visit *visit,
     return alps_visit_zone_(h, &top, visit, context);
 }
 
+/* The code at `unit` as a rebuild would read it: what is held by nobody is
+ * free. A reader takes nobody's word for a holder. */
+ALPS_FN_ unsigned alps_stats_code_(const alps_handle *h, const alps_zone *z,
+                                   uint64_t unit)
+{
+    unsigned code = alps_code_(z->codes, unit);
+    if (code == ALPS_HELD && (!h->owner || alps_zone_free_(h, z, unit)))
+        return ALPS_FREE;
+    return code;
+}
+
 /* Adds up one block or run. */
 ALPS_FN_ void alps_stats_add_(alps_statistics *s, unsigned code, uint64_t n)
 {
@@ -5221,7 +5278,7 @@ ALPS_FN_ uint64_t alps_stats_extent_(const alps_handle *h, uint64_t extent,
     uint64_t unit = alps_code_next_(z.codes, z.first, z.end);
     while (unit < z.end) {
         uint64_t n = alps_zone_units_(&z, unit) << z.shift;
-        unsigned code = alps_code_(z.codes, unit);
+        unsigned code = alps_stats_code_(h, &z, unit);
         run = code == ALPS_FREE ? run + n : 0;
         if (run > longest)
             longest = run;
@@ -5231,7 +5288,7 @@ ALPS_FN_ uint64_t alps_stats_extent_(const alps_handle *h, uint64_t extent,
     return longest;
 }
 
-/* See alps_stats. */
+/* See alps_stats. Under the lock, where there is one. */
 ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
 {
     alps_zone top = alps_zone_top_(h);
@@ -5243,7 +5300,7 @@ ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
     for (uint64_t unit = 0, n; unit < top.end; unit += n) {
         int empty = 0;
         n = alps_zone_units_(&top, unit);
-        unsigned code = alps_code_(top.codes, unit);
+        unsigned code = alps_stats_code_(h, &top, unit);
         if (alps_extent_heap_(h, unit)) {
             n = 1;
             s->heap_extents++;
@@ -5936,11 +5993,16 @@ static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
     return alps_check_all_(&h->core, r ? r : &own, &ALPS_(tables_));
 }
 
-/* Adds up what the region holds. No lock. O(size of the maps). */
+/* Adds up what the region holds. Holds the lock meanwhile. O(size of the
+ * maps). */
 static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) * h,
                                                        alps_statistics *s)
 {
+    if (h->core.owner)
+        alps_lock_(&h->core, &ALPS_(tables_));
     alps_stats_all_(&h->core, s);
+    if (h->core.owner)
+        alps_unlock_(&h->core);
     return ALPS_OK;
 }
 

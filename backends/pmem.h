@@ -144,9 +144,12 @@ ALPS_COLD_ int alps_pmem_sync_(alps_map *m, uint64_t off, uint64_t n)
         return alps_fd_sync_(m, off, n);
     if (m->size - off < n)
         n = m->size - off; // the last page may reach beyond
-    alps_write_back_(alps_persist_best_(), m->base + off, (size_t)n);
+    unsigned persist = alps_persist_best_();
+    int err = alps_persist_asked_(&persist);
+    if (!err && alps_persist_line_(persist))
+        alps_write_back_(persist, m->base + off, (size_t)n);
     alps_drain_();
-    return ALPS_OK;
+    return err;
 }
 
 static const alps_backend alps_backend_pmem_ __attribute__((unused)) = {

@@ -104,7 +104,7 @@ static void count_warm_up(alps_heap *h)
 /* usage: counts DIRECTORY */
 int main(int argc, char **argv)
 {
-    static const size_t size[] = { 64, 2048, 4096 };
+    static const size_t size[] = {64, 2048, 4096};
     char path[4096];
     alps_options o;
     alps_off *head;

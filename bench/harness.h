@@ -28,15 +28,14 @@ typedef struct bench_scale {
     unsigned opens;        /* openings of each kind, their median is taken */
 } bench_scale;
 
-static const bench_scale bench_full = {0.06, 1000000, 10000000, 0.15,
-                                       10000000, 7};
-static const bench_scale bench_quick = {0.01, 100000, 300000, 0.03,
-                                        100000, 5};
+static const bench_scale bench_full = {0.06, 1000000,  10000000,
+                                       0.15, 10000000, 7};
+static const bench_scale bench_quick = {0.01, 100000, 300000, 0.03, 100000, 5};
 
 /* Ends the program with what went wrong. What it made in the directory it was
  * given is removed by run.sh, as after a crash. */
-__attribute__((noreturn, cold, format(printf, 1, 2)))
-static void bench_die(const char *why, ...)
+__attribute__((noreturn, cold, format(printf, 1, 2))) static void
+bench_die(const char *why, ...)
 {
     va_list arguments;
     va_start(arguments, why);

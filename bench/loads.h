@@ -3,15 +3,15 @@
  * A peer's adapter defines, before it includes this, a type and four functions
  *
  *     typedef struct peer peer;
- *     static void  peer_open(peer *p, const char *dir, size_t bytes, int fresh);
- *     static void  peer_close(peer *p);
- *     static void *peer_alloc(peer *p, size_t n);
- *     static void  peer_free(peer *p, void *o);
+ *     void  peer_open(peer *p, const char *dir, size_t bytes, int fresh);
+ *     void  peer_close(peer *p);
+ *     void *peer_alloc(peer *p, size_t n);
+ *     void  peer_free(peer *p, void *o);
  *
  * and, with PEER_LINKS, a durable array of PEER_LINKS list heads
  *
- *     static void peer_link(peer *p, unsigned i, uint64_t fill);
- *     static void peer_release(peer *p, unsigned i);
+ *     void  peer_link(peer *p, unsigned i, uint64_t fill);
+ *     void  peer_release(peer *p, unsigned i);
  *
  * PEER_REOPENS says that what was allocated is still there after a close and
  * after a crash, PEER_ALLOCATES (the default, 1) that there is an allocator at
@@ -42,14 +42,14 @@ static inline void *bench_take(peer *p, size_t n)
 
 /* pair: allocate one object, store into it, free it. The size is a constant,
  * as in `malloc(sizeof *p)`. */
-#define BENCH_PAIRS(size)                                \
-    static void bench_pairs_##size(peer *p, unsigned n)  \
-    {                                                    \
-        while (n--) {                                    \
-            void *o = bench_take(p, size);               \
-            bench_keep(o);                               \
-            peer_free(p, o);                             \
-        }                                                \
+#  define BENCH_PAIRS(size)                             \
+    static void bench_pairs_##size(peer *p, unsigned n) \
+    {                                                   \
+      while (n--) {                                     \
+        void *o = bench_take(p, size);                  \
+        bench_keep(o);                                  \
+        peer_free(p, o);                                \
+      }                                                 \
     }
 BENCH_PAIRS(64)
 BENCH_PAIRS(256)
@@ -93,8 +93,8 @@ static double bench_pair(peer *p, void (*pairs)(peer *, unsigned),
     for (i = 0; i < threads; i++) {
         bench_runner r = {p, pairs, seconds, 0, &start};
         runner[i] = r;
-        if (i > 0 && pthread_create(&thread[i], NULL, bench_run_pairs,
-                                    &runner[i]))
+        if (i > 0 &&
+            pthread_create(&thread[i], NULL, bench_run_pairs, &runner[i]))
             bench_die("no thread");
     }
     bench_run_pairs(&runner[0]);
@@ -250,7 +250,7 @@ static void bench_load_link(const char *dir, const bench_scale *s)
             peer_release(&p, i);
         end = bench_now();
         if (n++ == 0)
-            continue;  // the first round touches the pages
+            continue; // the first round touches the pages
         link += middle - begin;
         release += end - middle;
     } while (link + release < s->link_seconds);

@@ -18,7 +18,9 @@ function median(text,    value, n, i, j, v)
     low = value[1] + 0
     high = value[n] + 0
     count = n
-    return n % 2 ? value[(n + 1) / 2] + 0 : (value[n / 2] + value[n / 2 + 1]) / 2
+    if (n % 2)
+        return value[(n + 1) / 2] + 0
+    return (value[n / 2] + value[n / 2 + 1]) / 2
 }
 
 function figure(v)
@@ -84,8 +86,8 @@ function bar(m, p, y, scale,    v, cut, width, class)
         width = 1
     class = p ~ /^alps/ ? "us" : "peer"
     body = body text(122, y + 12, "name " class "name", p)
-    body = body sprintf("<rect x=\"130\" y=\"%d\" width=\"%.1f\" height=\"14\"" \
-        " rx=\"2\" class=\"%s\"/>\n", y + 1, width, class)
+    body = body sprintf("<rect x=\"130\" y=\"%d\" width=\"%.1f\"" \
+        " height=\"14\" rx=\"2\" class=\"%s\"/>\n", y + 1, width, class)
     if (cut)
         body = body sprintf("<path d=\"M%d %d l-5 16 h5 l5 -16 z\"" \
             " class=\"cut\"/>\n", 130 + width - 18, y)

@@ -9,8 +9,9 @@ BENCH_FLAGS = -O2 -DNDEBUG $(WARNINGS) -I. -pthread
 
 BENCH_MALLOCS = glibc jemalloc mimalloc tcmalloc
 BENCH_ALPS = alps_none alps_shmem alps_flush alps_msync
+BENCH_BARE = $(if $(filter x86_64,$(shell uname -m)),bare bare_store)
 BENCH_PEERS = $(BENCH_MALLOCS) memkind boost pmemobj pmemobj_msync \
-	bare bare_store $(BENCH_ALPS)
+	$(BENCH_BARE) $(BENCH_ALPS)
 
 bench_glibc = -DPEER_LIBRARY='"libc.so"'
 bench_jemalloc = -DPEER_LIBRARY='"jemalloc"' -ljemalloc
@@ -43,7 +44,8 @@ BENCH_PROGRAMS = $(BENCH_PEERS:%=$(BENCH)/%)
 bench_name = $(notdir $@)
 bench_source = $(filter %.c %.cpp,$^)
 bench_wants = $(bench_needs_$(bench_name))
-bench_cc = $(if $(filter %.cpp,$(bench_source)),$(CXX) -std=gnu++11,$(CC) $(C11))
+bench_cpp = $(filter %.cpp,$(bench_source))
+bench_cc = $(if $(bench_cpp),$(CXX) -std=gnu++11,$(CC) $(C11))
 
 $(BENCH_MALLOCS:%=$(BENCH)/%): bench/malloc.c
 $(BENCH_ALPS:%=$(BENCH)/%): bench/alps.c
@@ -55,8 +57,9 @@ $(BENCH_ALPS:%=$(BENCH)/%) $(BENCH)/counts: alps.h
 
 $(BENCH_PROGRAMS): bench/loads.h bench/harness.h bench/rules.mk
 	@mkdir -p $(BENCH)
-	@if printf '%s\n' $(patsubst %,'#include <%>',$(firstword $(bench_wants))) \
-	    | $(bench_cc) -x $(if $(filter %.cpp,$(bench_source)),c++,c) -E - \
+	@if printf '%s\n' \
+	    $(patsubst %,'#include <%>',$(firstword $(bench_wants))) \
+	    | $(bench_cc) -x $(if $(bench_cpp),c++,c) -E - \
 	      >/dev/null 2>&1; then \
 	    echo "$(bench_cc) -o $@"; \
 	    $(bench_cc) $(BENCH_FLAGS) $(bench_source) -o $@ \
@@ -68,16 +71,18 @@ $(BENCH_PROGRAMS): bench/loads.h bench/harness.h bench/rules.mk
 	        "(Debian: $(lastword $(bench_wants)))"; \
 	fi
 
+BENCH_ALL = $(BENCH_PROGRAMS) $(BENCH)/counts
+
 $(BENCH)/counts: bench/counts.c bench/rules.mk
 	@mkdir -p $(BENCH)
 	$(CC) $(C11) $(BENCH_FLAGS) $< -o $@
 
 .PHONY: bench bench-quick bench-counts
-bench: $(BENCH_PROGRAMS) $(BENCH)/counts ## measures alps.h beside its peers: a table, pictures
+bench: $(BENCH_ALL) ## measures alps.h beside its peers: a table, pictures
 	@sh bench/run.sh $(BENCH) full $(BENCH_PEERS)
 
-bench-quick: $(BENCH_PROGRAMS) $(BENCH)/counts ## the same as a smoke test: its figures mean little
+bench-quick: $(BENCH_ALL) ## the same as a smoke test: its figures mean little
 	@sh bench/run.sh $(BENCH) quick $(BENCH_PEERS)
 
-bench-counts: $(BENCH_PROGRAMS) $(BENCH)/counts ## fences, lines, instructions of each operation, exactly
+bench-counts: $(BENCH_ALL) ## fences, lines, instructions of each operation
 	@sh bench/counts.sh $(BENCH) $(BENCH_PEERS)

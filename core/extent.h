@@ -239,6 +239,18 @@ ALPS_CORE_ void alps_give_(alps_handle *h, const alps_block *b)
     alps_give_level_(h, &small);
 }
 
+/* Goes back to the first table of reservations when there are none left. */
+ALPS_CORE_ void alps_held_fold_(alps_handle *h)
+{
+    alps_block b;
+    alps_off off = alps_held_place_(h);
+    if (ALPS_LIKELY_(off == h->at.held) || h->shared->held_used)
+        return;
+    alps_held_reset_(h);
+    if (alps_block_at_(h, off, &b) == ALPS_HELD)
+        alps_give_(h, &b);
+}
+
 /* Writes back the codes from the one of `unit` to the one that ends its
  * `units`: also those that somebody else changed and did not write back. */
 ALPS_CORE_ int alps_codes_flush_(alps_handle *h, const alps_zone *z,

@@ -218,6 +218,7 @@ ALPS_CORE_ int alps_heap_cancel_(alps_handle *h, alps_off off,
     if (!err) {
         alps_give_(h, &b);
         alps_held_drop_(h, alps_held_find_(h, off));
+        alps_held_fold_(h);
     }
     alps_unlock_(h);
     return err;

@@ -12,7 +12,7 @@
 #define ALPS_HELD_EMPTY_ 0ull
 #define ALPS_HELD_GONE_ 1ull /* was an entry: a search goes on behind it */
 
-/* Entries that stay free for the operations under way. */
+/* No entry. */
 #define ALPS_HELD_NONE_ (~0ull)
 
 ALPS_FN_ uint64_t alps_held_key_(alps_off off)

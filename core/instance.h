@@ -257,11 +257,16 @@ static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
     return alps_check_all_(&h->core, r ? r : &own, &ALPS_(tables_));
 }
 
-/* Adds up what the region holds. No lock. O(size of the maps). */
+/* Adds up what the region holds. Holds the lock meanwhile. O(size of the
+ * maps). */
 static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) * h,
                                                        alps_statistics *s)
 {
+    if (h->core.owner)
+        alps_lock_(&h->core, &ALPS_(tables_));
     alps_stats_all_(&h->core, s);
+    if (h->core.owner)
+        alps_unlock_(&h->core);
     return ALPS_OK;
 }
 

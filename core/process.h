@@ -14,26 +14,35 @@ ALPS_FN_ uint64_t alps_owner_(uint64_t generation, unsigned slot)
     return generation << 16 | slot;
 }
 
-/* When process `pid` started, in clock ticks after boot, or 0 if there is no
- * such process. */
-ALPS_COLD_ uint64_t alps_process_start_(uint64_t pid)
+/* What the system says of a process. */
+typedef struct alps_process {
+    uint64_t start; /* clock ticks after boot; 0: there is no such process */
+    int dying;      /* it has begun to end: it runs none of its own code */
+} alps_process;
+
+/* Reads /proc. The fields behind the name, which may hold spaces, are the
+ * state, then five numbers, flags (4: exiting), and start time as the 22nd. */
+ALPS_COLD_ alps_process alps_process_look_(uint64_t pid)
 {
+    alps_process found = {0, 0};
     char path[40], text[512];
     snprintf(path, sizeof path, "/proc/%llu/stat", (unsigned long long)pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return 0;
+        return found;
     ssize_t n = read(fd, text, sizeof text - 1);
     close(fd);
-    if (n <= 0)
-        return 0;
-    text[n] = 0;
-    const char *at = strrchr(text, ')'); // the name may hold spaces
-    if (at && at[1] == ' ' && (at[2] == 'Z' || at[2] == 'X'))
-        return 0; // a zombie runs no more
-    for (int field = 2; at && field < 22; field++)
+    text[n < 0 ? 0 : n] = 0;
+    const char *at = strrchr(text, ')');
+    if (!at || at[1] != ' ' || at[2] == 'Z' || at[2] == 'X')
+        return found;
+    for (int field = 2; at && field < 22; field++) {
         at = strchr(at + 1, ' ');
-    return at ? strtoull(at, NULL, 10) : 0;
+        if (at && field == 8)
+            found.dying = (strtoull(at, NULL, 10) & 4) != 0;
+    }
+    found.start = at ? strtoull(at, NULL, 10) : 0;
+    return found;
 }
 
 /* Whether the owner of a lock word, or of anything else, still lives. */
@@ -51,7 +60,7 @@ ALPS_CORE_ int alps_owner_lives_(alps_handle *h, uint64_t owner,
     int leased = t->backend->leased(&h->map, number);
     if (leased >= 0)
         return leased;
-    uint64_t start = alps_process_start_(alps_load_(&slot->pid));
+    uint64_t start = alps_process_look_(alps_load_(&slot->pid)).start;
     return start && start == alps_load_(&slot->start);
 }
 
@@ -76,7 +85,7 @@ ALPS_CORE_ int alps_slot_take_(alps_handle *h, const alps_tables *t)
             return err;
         uint64_t pid = (uint64_t)getpid();
         alps_store_(&slot->pid, pid);
-        alps_store_(&slot->start, alps_process_start_(pid));
+        alps_store_(&slot->start, alps_process_look_(pid).start);
         ALPS_BARRIER_();
         alps_store_(&slot->generation, slot->generation + 1);
         h->slot = i;
@@ -93,4 +102,24 @@ ALPS_FN_ void alps_slot_free_(alps_handle *h, unsigned number)
     alps_store_(&slot->pid, 0);
     __atomic_store_n(&slot->generation, (slot->generation | 1) + 1,
                      __ATOMIC_RELEASE);
+}
+
+/* Waits for those that have begun to end to be gone. A process that is killed
+ * gives up the program's locks and its lease one after the other, in whatever
+ * order the system likes; who got the one is told of the other here. */
+ALPS_CORE_ void alps_process_wait_(alps_handle *h, const alps_tables *t)
+{
+    for (unsigned i = 0; i < h->at.slot_count; i++) {
+        uint64_t owner = alps_slot_owner_(h, i);
+        if (!owner || owner == h->owner)
+            continue;
+        for (unsigned round = 0; round < 20000; round++) {
+            struct timespec nap = {0, 50000};
+            alps_process found = alps_process_look_(h->slots[i].pid);
+            if (!found.dying || found.start != h->slots[i].start ||
+                !alps_owner_lives_(h, owner, t))
+                break;
+            nanosleep(&nap, NULL);
+        }
+    }
 }

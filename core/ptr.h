@@ -59,7 +59,8 @@ ALPS_FN_ void alps_rel_set_(int64_t *rel, const void *p)
   ((void)sizeof((ptr).type_ == (p)), \
    (void)((ptr).off = alps_ptr_off_(&(h)->core.map, (p))))
 
-#define ALPS_REL_GET(ptr) ((__typeof__(1 ? (ptr).type_ : 0))alps_rel_get_(&(ptr).rel))
+#define ALPS_REL_GET(ptr) \
+  ((__typeof__(1 ? (ptr).type_ : 0))alps_rel_get_(&(ptr).rel))
 #define ALPS_REL_SET(ptr, p) \
   ((void)sizeof((ptr).type_ == (p)), alps_rel_set_(&(ptr).rel, (p)))
 

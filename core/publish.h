@@ -105,6 +105,7 @@ ALPS_FN_ void alps_publish_apply_(alps_handle *h, alps_lane *lane,
     alps_code_set_(b->zone.codes, b->unit, ALPS_USED);
     alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
     alps_held_drop_(h, alps_held_find_(h, r->block));
+    alps_held_fold_(h);
     ALPS_BARRIER_();
     alps_store_(&lane->apply, 0);
 }

@@ -71,7 +71,7 @@ ALPS_FN_ void alps_held_give_(alps_handle *h, alps_off off)
  * that are not held. */
 ALPS_FN_ void alps_held_reap_(alps_handle *h, unsigned number)
 {
-    uint64_t *table = alps_held_table_(h);
+    const uint64_t *table = alps_held_table_(h);
     uint64_t n = 1ull << alps_held_shift_(h);
     for (uint64_t i = 0; i < n; i++) {
         if (table[i] <= ALPS_HELD_GONE_)
@@ -82,8 +82,9 @@ ALPS_FN_ void alps_held_reap_(alps_handle *h, unsigned number)
         if (mine)
             alps_held_give_(h, off);
         if (mine || alps_block_at_(h, off, &b) != ALPS_HELD)
-            table[i] = ALPS_HELD_GONE_;
+            alps_held_drop_(h, i);
     }
+    alps_held_fold_(h);
 }
 
 /* Ends the part of `owner`, who is dead or leaves: redoes its records, gives
@@ -190,6 +191,7 @@ ALPS_CORE_ int alps_reap_now_(alps_handle *h, const alps_tables *t)
 {
     if (!h->owner)
         return ALPS_EREADONLY;
+    alps_process_wait_(h, t);
     alps_lock_(h, t);
     int err = alps_reap_dead_(h, t);
     alps_unlock_(h);

@@ -45,11 +45,7 @@ ALPS_FN_ int alps_super_check_(const alps_handle *h)
     if (s->state != ALPS_STATE_READY || alps_super_crc_(h) != s->crc ||
         !alps_sealed_(s->size) || !alps_sealed_(s->epoch))
         return ALPS_ECORRUPT;
-    if (s->size >> 16 > h->map.length)
-        return ALPS_ETRUNCATED;
-    if (s->size >> 16 > s->limit)
-        return ALPS_ECORRUPT;
-    return ALPS_OK;
+    return s->size >> 16 > s->limit ? ALPS_ECORRUPT : ALPS_OK;
 }
 
 /* Where everything is in this process, once the region is mapped. */
@@ -108,6 +104,7 @@ ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
     uint64_t extent = o->extent;
     unsigned shift = ALPS_EXTENT_SHIFT_MIN;
     if (extent & (extent - 1) || extent > 1ull << ALPS_EXTENT_SHIFT_MAX ||
+        (extent && extent < 1ull << ALPS_EXTENT_SHIFT_MIN) ||
         *size > ALPS_SIZE_MAX || o->limit > ALPS_SIZE_MAX ||
         (o->limit && o->limit < *size && !h->map.fixed) ||
         (o->layout && strlen(o->layout) >= sizeof h->super->name))
@@ -211,8 +208,7 @@ ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
     if (!err && !h->map.fixed)
         err = t->backend->resize(&h->map, size);
     if (!err)
-        err = alps_region_map_(h, size, h->at.limit, h->at.extent,
-                               t);
+        err = alps_region_map_(h, size, h->at.limit, h->at.extent, t);
     return err ? err : alps_region_fill_(h, o, size, t);
 }
 
@@ -230,6 +226,8 @@ ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
     if (err)
         return err;
     const alps_superblock *s = h->super;
+    if (s->size >> 16 > h->map.length)
+        return ALPS_ETRUNCATED;
     if (o->layout && strncmp(o->layout, s->name, sizeof s->name))
         return ALPS_ELAYOUT;
     err = alps_geometry_init_(&h->at, s->limit, s->extent_shift, s->lanes,
@@ -309,8 +307,7 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
     uint64_t size = h->super->size >> 16;
     err = t->backend->unmap(&h->map);
     if (!err)
-        err = alps_region_map_(h, size, h->at.limit, h->at.extent,
-                               t);
+        err = alps_region_map_(h, size, h->at.limit, h->at.extent, t);
     if (!err)
         alps_region_place_(h);
     return err;

@@ -64,6 +64,17 @@ ALPS_FN_ int alps_visit_all_(const alps_handle *h, alps_visit *visit,
     return alps_visit_zone_(h, &top, visit, context);
 }
 
+/* The code at `unit` as a rebuild would read it: what is held by nobody is
+ * free. A reader takes nobody's word for a holder. */
+ALPS_FN_ unsigned alps_stats_code_(const alps_handle *h, const alps_zone *z,
+                                   uint64_t unit)
+{
+    unsigned code = alps_code_(z->codes, unit);
+    if (code == ALPS_HELD && (!h->owner || alps_zone_free_(h, z, unit)))
+        return ALPS_FREE;
+    return code;
+}
+
 /* Adds up one block or run. */
 ALPS_FN_ void alps_stats_add_(alps_statistics *s, unsigned code, uint64_t n)
 {
@@ -88,7 +99,7 @@ ALPS_FN_ uint64_t alps_stats_extent_(const alps_handle *h, uint64_t extent,
     uint64_t unit = alps_code_next_(z.codes, z.first, z.end);
     while (unit < z.end) {
         uint64_t n = alps_zone_units_(&z, unit) << z.shift;
-        unsigned code = alps_code_(z.codes, unit);
+        unsigned code = alps_stats_code_(h, &z, unit);
         run = code == ALPS_FREE ? run + n : 0;
         if (run > longest)
             longest = run;
@@ -98,7 +109,7 @@ ALPS_FN_ uint64_t alps_stats_extent_(const alps_handle *h, uint64_t extent,
     return longest;
 }
 
-/* See alps_stats. */
+/* See alps_stats. Under the lock, where there is one. */
 ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
 {
     alps_zone top = alps_zone_top_(h);
@@ -110,7 +121,7 @@ ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
     for (uint64_t unit = 0, n; unit < top.end; unit += n) {
         int empty = 0;
         n = alps_zone_units_(&top, unit);
-        unsigned code = alps_code_(top.codes, unit);
+        unsigned code = alps_stats_code_(h, &top, unit);
         if (alps_extent_heap_(h, unit)) {
             n = 1;
             s->heap_extents++;

@@ -53,10 +53,12 @@ static inline void check_run_(void (*test)(void), const char *name)
     check_failed_ += check_bad_ != 0;
     check_skipped_ += !check_bad_ && check_skip_;
     check_passed_ += !check_bad_ && !check_skip_;
-    if (!check_bad_ && check_skip_)
+    if (check_bad_)
+        printf("FAIL %s: %u checks, see above\n", name, check_bad_);
+    else if (check_skip_)
         printf("skip %s: %s\n", name, check_skip_);
     else
-        printf("%s %s\n", check_bad_ ? "FAIL" : "ok", name);
+        printf("ok %s\n", name);
     fflush(stdout);
 }
 

@@ -257,19 +257,50 @@ static inline void bases_are_aligned(void)
     close_and_remove(&m);
 }
 
+/* Leaves this process 1 GiB of addresses more than it has. Answers 0 where the
+ * system does not keep it to that. */
+static inline int few_addresses(void)
+{
+    unsigned long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    int n = f ? fscanf(f, "%lu", &pages) : 0;
+    if (f)
+        fclose(f);
+    struct rlimit limit;
+    limit.rlim_cur = limit.rlim_max = pages * 4096 + (1u << 30);
+    if (n != 1 || setrlimit(RLIMIT_AS, &limit))
+        return 0;
+    void *p = mmap(NULL, 2u << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                   0);
+    return p == MAP_FAILED;
+}
+
+static inline int child_holds_fewer_addresses(void)
+{
+    alps_map m;
+    if (!few_addresses())
+        return 77;
+    if (try_open(&m, 0) || backend->map(&m, 12288, 1ull << 36, 1u << 22))
+        return 1;
+    if (m.reserved < 1u << 26 || m.reserved > 1u << 30 || m.base[12287])
+        return 2;
+    return backend->close(&m) ? 3 : 0;
+}
+
 static inline void fewer_addresses_are_held_where_there_are_not_so_many(void)
 {
     alps_map m;
     path_to("addresses");
     CHECK_EQ(open_whole(&m, ALPS_CREATE, 12288), 0);
     CHECK_EQ(backend->unmap(&m), 0);
-    CHECK_EQ(backend->map(&m, 12288, 1ull << 62, 1u << 22), 0);
-    CHECK(m.reserved >= 12288 && m.reserved < 1ull << 48);
-    CHECK_EQ(m.base[12287], 0);
-    CHECK_EQ(backend->unmap(&m), 0);
     CHECK_EQ(backend->map(&m, 12289, 1u << 20, 4096), ALPS_EINVAL);
     CHECK_EQ(backend->map(&m, 0, 4096, 4096), ALPS_EINVAL);
     CHECK(m.base == NULL);
+    int found = in_child(child_holds_fewer_addresses);
+    if (found == 77)
+        SKIP("a process cannot be kept to few addresses here");
+    else
+        CHECK_EQ(found, 0);
     close_and_remove(&m);
 }
 

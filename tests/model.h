@@ -133,7 +133,7 @@ static inline const char *shm_path(const char *what)
 }
 
 /* The path of a file of this process, on a file system of the machine. */
-static inline const char *file_path(const char *what)
+static inline const char *disk_path(const char *what)
 {
     static char path[2][80];
     static int turn;
@@ -141,6 +141,12 @@ static inline const char *file_path(const char *what)
     snprintf(path[turn], sizeof path[turn], "/tmp/alps-test-%d-%s",
              (int)getpid(), what);
     return path[turn];
+}
+
+/* The same where it does not matter which: in memory, which is faster. */
+static inline const char *file_path(const char *what)
+{
+    return shm_path(what);
 }
 
 /* All bytes of a file, to be freed; NULL where it cannot be read. */
@@ -249,6 +255,42 @@ static inline int sound(any_heap *heap)
         printf("  at %llu: %s\n", (unsigned long long)r.first[i].off,
                r.first[i].text);
     return 0;
+}
+
+/* With nothing alive all memory is one block again. */
+static inline int one_block_again(any_heap *heap)
+{
+    alps_statistics s;
+    uint64_t whole = alps_extents_(&heap->core) << heap->core.at.extent_shift;
+    if (any_stats(heap, &s) || s.blocks || s.largest_free != whole)
+        return 0;
+    void *p = any_alloc(heap, (size_t)whole);
+    return p && !any_free(heap, p);
+}
+
+/* An object that tells whether it is still the one it was. */
+struct token {
+    uint64_t n, seed; // bytes of it all, and what the rest is filled from
+};
+
+static inline void token_fill(void *p, uint64_t n, uint64_t seed)
+{
+    struct token *t = (struct token *)p;
+    uint64_t *word = (uint64_t *)p;
+    t->n = n;
+    t->seed = seed;
+    for (uint64_t i = 2; i < n / 8; i++)
+        word[i] = seed + i;
+}
+
+static inline int token_whole(const void *p)
+{
+    const struct token *t = (const struct token *)p;
+    const uint64_t *word = (const uint64_t *)p;
+    for (uint64_t i = 2; i < t->n / 8; i++)
+        if (word[i] != t->seed + i)
+            return 0;
+    return t->n >= sizeof *t;
 }
 
 /* The options of a small region. */

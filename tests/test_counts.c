@@ -65,56 +65,55 @@ static void seen(cost *c)
 }
 
 static const costs none_yet = {
-    { ~0u, 0, 0, 0 }, { ~0u, 0, 0, 0 }, { ~0u, 0, 0, 0 },
-    { ~0u, 0, 0, 0 }, { ~0u, 0, 0, 0 }, { ~0u, 0, 0, 0 },
+    {~0u, 0, 0, 0}, {~0u, 0, 0, 0}, {~0u, 0, 0, 0},
+    {~0u, 0, 0, 0}, {~0u, 0, 0, 0}, {~0u, 0, 0, 0},
 };
 
 /* Measures all operations on objects of `n` bytes with an instance's own
  * functions. Before it counts it has had as much memory in use at once as it
  * will need, so that no extent is made meanwhile. */
-#define MEASURE(name)                                                       \
-    static void name##_measure(name##_heap *h, size_t n, int rounds,        \
-                               costs *c)                                    \
-    {                                                                       \
-        static void *p[ROUNDS];                                             \
-        alps_off *dest = (alps_off *)name##_root(h, sizeof *dest * ROUNDS); \
-        int i;                                                              \
-        *c = none_yet;                                                      \
-        CHECK(dest != NULL);                                                \
-        for (i = 0; i < rounds; i++)                                        \
-            CHECK((p[i] = name##_alloc(h, n)) != NULL);                     \
-        for (i = 0; i < rounds; i++)                                        \
-            CHECK_EQ(name##_free(h, p[i]), 0);                              \
-        nothing_seen();                                                     \
-        for (i = 0; i < rounds; i++, seen(&c->alloc))                       \
-            CHECK((p[i] = name##_alloc(h, n)) != NULL);                     \
-        for (i = 0; i < rounds; i++, seen(&c->give))                        \
-            CHECK_EQ(name##_free(h, p[i]), 0);                              \
-        for (i = 0; i < rounds; i++, seen(&c->reserve))                     \
-            CHECK((p[i] = name##_reserve(h, n)) != NULL);                   \
-        for (i = 0; i < rounds; i++, seen(&c->cancel))                      \
-            CHECK_EQ(name##_cancel(h, p[i]), 0);                            \
-        for (i = 0; i < rounds; i++)                                        \
-            CHECK((p[i] = name##_reserve(h, n)) != NULL);                   \
-        nothing_seen();                                                     \
-        for (i = 0; i < rounds; i++, seen(&c->publish)) {                   \
-            memset(p[i], i, n);                                             \
-            CHECK_EQ(name##_publish(h, &dest[i], p[i]), 0);                 \
-        }                                                                   \
-        for (i = 0; i < rounds; i++, seen(&c->release))                     \
-            CHECK_EQ(name##_release(h, &dest[i]), 0);                       \
-        CHECK_EQ(name##_check(h, NULL), 0);                                 \
-    }
+#define MEASURE(name)                                                        \
+  static void name##_measure(name##_heap *h, size_t n, int rounds, costs *c) \
+  {                                                                          \
+    static void *p[ROUNDS];                                                  \
+    alps_off *dest = (alps_off *)name##_root(h, sizeof *dest * ROUNDS);      \
+    int i;                                                                   \
+    *c = none_yet;                                                           \
+    CHECK(dest != NULL);                                                     \
+    for (i = 0; i < rounds; i++)                                             \
+      CHECK((p[i] = name##_alloc(h, n)) != NULL);                            \
+    for (i = 0; i < rounds; i++)                                             \
+      CHECK_EQ(name##_free(h, p[i]), 0);                                     \
+    nothing_seen();                                                          \
+    for (i = 0; i < rounds; i++, seen(&c->alloc))                            \
+      CHECK((p[i] = name##_alloc(h, n)) != NULL);                            \
+    for (i = 0; i < rounds; i++, seen(&c->give))                             \
+      CHECK_EQ(name##_free(h, p[i]), 0);                                     \
+    for (i = 0; i < rounds; i++, seen(&c->reserve))                          \
+      CHECK((p[i] = name##_reserve(h, n)) != NULL);                          \
+    for (i = 0; i < rounds; i++, seen(&c->cancel))                           \
+      CHECK_EQ(name##_cancel(h, p[i]), 0);                                   \
+    for (i = 0; i < rounds; i++)                                             \
+      CHECK((p[i] = name##_reserve(h, n)) != NULL);                          \
+    nothing_seen();                                                          \
+    for (i = 0; i < rounds; i++, seen(&c->publish)) {                        \
+      memset(p[i], i, n);                                                    \
+      CHECK_EQ(name##_publish(h, &dest[i], p[i]), 0);                        \
+    }                                                                        \
+    for (i = 0; i < rounds; i++, seen(&c->release))                          \
+      CHECK_EQ(name##_release(h, &dest[i]), 0);                              \
+    CHECK_EQ(name##_check(h, NULL), 0);                                      \
+  }
 MEASURE(alps)
 MEASURE(pages)
 MEASURE(plain)
 
 /* Every one of the operations cost exactly `want` fences. */
-#define CHECK_COST(cost, want)           \
-    do {                                 \
-        CHECK_EQ((cost).least, (want)); \
-        CHECK_EQ((cost).most, (want));  \
-    } while (0)
+#define CHECK_COST(cost, want)      \
+  do {                              \
+    CHECK_EQ((cost).least, (want)); \
+    CHECK_EQ((cost).most, (want));  \
+  } while (0)
 
 static costs of_lines(size_t n)
 {

@@ -2,8 +2,8 @@
  *
  * Workers publish and release objects, alone and two at a time, and write down
  * beside the region what they are about to do and what they were promised. A
- * supervisor kills them with SIGKILL, after a random time or a random number
- * of single steps, and lets another process look: every published object is
+ * supervisor kills them with SIGKILL, after a random time or some single steps
+ * after a flush, a fence or a lock, and lets another process look: every published object is
  * there exactly once with its contents, the one operation under way has
  * happened or has not, alps_check has nothing to say, and no block is left
  * that nobody names. Nothing of this depends on when the signal comes. */
@@ -17,6 +17,24 @@
 #include <unistd.h>
 
 #include "check.h"
+
+/* Stops a traced process after so many flushes, fences and locks; from there
+ * it goes on by single steps. */
+static unsigned long events_left;
+static unsigned long events;
+static int observe(void)
+{
+    events++;
+    if (events_left && !--events_left) {
+#if defined(__x86_64__)
+        __asm__ volatile("int3");
+#else
+        raise(SIGTRAP);
+#endif
+    }
+    return 0;
+}
+#define ALPS_OBSERVE(event, p, n) observe()
 
 #define ALPS_NAME onfile
 #define ALPS_BACKEND ALPS_FILE
@@ -293,7 +311,7 @@ static void *reserve(any_heap *h, int me, uint64_t *serial)
     return p;
 }
 
-/* Settles what a dead worker left undecided about a slot: whatever is there
+/* Writes down what a dead worker left undecided about a slot: what is there
  * now is what stays. */
 static void settle(any_heap *h, const struct tables *t, int who)
 {
@@ -337,15 +355,18 @@ static void turn(any_heap *h, struct tables *t, int me, uint64_t table,
 }
 
 /* The same in the table of both, under a lock that the kernel takes from a
- * holder that dies. Who gets it after such a death decides what has happened:
- * it must not happen, or be undone, later. */
+ * holder that dies. Who gets it after such a death reaps, and sees what has
+ * happened: it must not happen, or be undone, later. */
 static void turn_of_both(any_heap *h, struct tables *t, int me, int lock,
                          struct stash *s)
 {
     DEMAND(flock(lock, LOCK_EX) == 0, errno);
     if (get(&ledger->worker[!me].doing.op) != IDLE &&
-        ledger->worker[!me].doing.table == OURS)
+        ledger->worker[!me].doing.table == OURS) {
+        int err = k->reap(h);
+        DEMAND(!err, err);
         settle(h, t, !me);
+    }
     turn(h, t, me, OURS, s);
     DEMAND(flock(lock, LOCK_UN) == 0, errno);
 }
@@ -394,7 +415,7 @@ static void rest(any_heap *h, int me, struct stash *s)
 }
 
 /* Works until told to end. Never returns. */
-static void work(int me, uint64_t seed, int traced)
+static void work(int me, uint64_t seed, unsigned long traced)
 {
     any_heap h;
     struct stash s;
@@ -402,19 +423,20 @@ static void work(int me, uint64_t seed, int traced)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     memset(&s, 0, sizeof s);
     dice = seed * 2 + 1;
-    int lock = open(lock_path, O_RDWR | O_CLOEXEC);
-    DEMAND(lock >= 0, errno);
     if (traced && ptrace(PTRACE_TRACEME, 0, NULL, NULL))
         _exit(77);
     int err = k->open(&h, path, &o);
     DEMAND(!err, err);
+    // After the region: a dying process closes in this order, so whoever gets
+    // the lock finds its lease of the region gone already.
+    int lock = open(lock_path, O_RDWR | O_CLOEXEC);
+    DEMAND(lock >= 0, errno);
     struct tables *t = (struct tables *)k->root(&h, sizeof *t);
     DEMAND(flock(lock, LOCK_EX) == 0, errno);
     if (get(&ledger->worker[me].doing.op) != IDLE)
         settle(&h, t, me);
     DEMAND(flock(lock, LOCK_UN) == 0, errno);
-    if (traced)
-        raise(SIGSTOP);
+    events_left = traced;
     while (!get(&ledger->worker[me].end)) {
         uint64_t what = roll(10);
         if (what < 3)
@@ -535,7 +557,7 @@ static void look(const char *when)
 
 /* ---- the supervisor */
 
-static pid_t start(int me, int traced)
+static pid_t start(int me, unsigned long traced)
 {
     uint64_t seed = roll(1ull << 40);
     set(&ledger->worker[me].end, 0);
@@ -596,23 +618,41 @@ static void alone(unsigned rounds)
     }
 }
 
-/* One worker, killed after a random number of instructions. */
-static void stepped(unsigned rounds)
+/* Waits for the stop that the traced process makes by itself, and takes at
+ * most `n` single steps from there. Answers 0 where there is no such stop. */
+static int stepped(pid_t pid, uint64_t n)
+{
+    int status = 0;
+    waitpid(pid, &status, 0);
+    if (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP)
+        return 0;
+    while (n-- && !ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL)) {
+        waitpid(pid, &status, 0);
+        if (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP)
+            return 0;
+    }
+    return 1;
+}
+
+/* Whether processes may be traced here. */
+static int may_trace(void)
+{
+    int status = 1;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(ptrace(PTRACE_TRACEME, 0, NULL, NULL) ? 77 : 0);
+    waitpid(pid, &status, 0);
+    return status == 0;
+}
+
+/* One worker, killed at an instruction; the next opener looks. */
+static void at_an_instruction(unsigned rounds)
 {
     for (unsigned i = 0; i < rounds && !check_bad_; i++) {
-        int status = 0;
-        pid_t pid = start(0, 1);
-        waitpid(pid, &status, 0);
-        if (WIFEXITED(status)) // no ptrace here
-            return;
-        for (uint64_t n = roll(6000); n && WIFSTOPPED(status); n--) {
-            if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL))
-                break;
-            waitpid(pid, &status, 0);
-        }
-        CHECK(WIFSTOPPED(status));
+        pid_t pid = start(0, 1 + roll(300));
+        CHECK(stepped(pid, roll(90)));
         killed(0, pid);
-        look("killed by steps");
+        look("killed at an instruction");
     }
 }
 
@@ -641,26 +681,26 @@ static void witness(void)
     }
 }
 
-/* One publish and one release between two stops. Never returns. */
-static void one_of_each(void)
+/* One publish and one release; writes down how many events those have. Never
+ * returns. */
+static void one_of_each(unsigned long traced)
 {
     any_heap h;
     alps_options o = options();
     const int me = 0;
     uint64_t serial = 0;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+    if (traced && ptrace(PTRACE_TRACEME, 0, NULL, NULL))
         _exit(77);
     int err = k->open(&h, path, &o);
     DEMAND(!err, err);
     struct tables *t = (struct tables *)k->root(&h, sizeof *t);
     alps_off *dest = &t->slot[0][0];
-    if (*dest) {
-        err = k->release(&h, dest);
-        DEMAND(!err, err);
-        ledger->holds[0][0] = 0;
-    }
-    raise(SIGSTOP);
+    err = k->release(&h, dest);
+    DEMAND(!err, err);
+    ledger->holds[0][0] = 0;
+    events = 0;
+    events_left = traced;
     void *p = reserve(&h, me, &serial);
     intend(me, PUBLISH, 0, 0, serial);
     err = k->publish(&h, dest, p);
@@ -672,60 +712,56 @@ static void one_of_each(void)
     ledger->holds[0][0] = 0;
     set(&ledger->worker[me].doing.op, IDLE);
     DEMAND(!err, err);
-    raise(SIGSTOP);
-    _exit(0);
+    ledger->worker[me].ops = events;
+    _exit(k->close(&h) ? 1 : 0);
 }
 
-/* Starts it, takes at most `n` single steps, kills it. Answers how many were
- * taken: fewer, where the end came first. */
-static uint64_t killed_at_step(uint64_t n)
+static pid_t start_one_of_each(unsigned long traced)
 {
-    int status = 0;
     pid_t pid = fork();
     if (pid == 0)
-        one_of_each();
-    waitpid(pid, &status, 0);
-    if (WIFEXITED(status)) // no ptrace here
-        return 0;
-    uint64_t i = 0;
-    for (int signal = SIGTRAP; i < n && signal == SIGTRAP; i++) {
-        if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL))
-            break;
-        waitpid(pid, &status, 0);
-        signal = WIFSTOPPED(status) ? WSTOPSIG(status) : 0;
-    }
-    killed(0, pid);
-    return i;
+        one_of_each(traced);
+    return pid;
 }
 
-/* Killed at every instruction of a publish and a release, or, where those are
- * many, at `most` of them; the survivor looks. */
-static void at_every_instruction(uint64_t most)
+/* The witness looks: what has the dead one left? */
+static void ask_witness(const char *when, unsigned long event, uint64_t step)
 {
+    ledger->wrong[0] = 0;
+    set(&ledger->ask, 1);
+    while (get(&ledger->ask))
+        sched_yield();
+    if (ledger->wrong[0])
+        fprintf(stderr, "%s, %s, event %lu, step %llu: %s\n", k->name, when,
+                event, (unsigned long long)step, ledger->wrong);
+    CHECK(!ledger->wrong[0]);
+}
+
+/* Killed at every `stride`-th instruction after each event of a publish and a
+ * release; a process that has the region open meanwhile looks. */
+static void beside_a_witness(uint64_t stride)
+{
+    int status = 1;
     set(&ledger->ask, 3);
-    pid_t pid = fork();
-    if (pid == 0)
+    pid_t watcher = fork();
+    if (watcher == 0)
         witness();
     while (get(&ledger->ask))
         nap(200);
-    uint64_t steps = killed_at_step(~0ull), stride = steps / most + 1;
-    for (uint64_t n = roll(stride); n < steps && !check_bad_; n += stride) {
-        (void)killed_at_step(n);
-        ledger->wrong[0] = 0;
-        set(&ledger->ask, 1);
-        while (get(&ledger->ask))
-            sched_yield();
-        if (ledger->wrong[0])
-            fprintf(stderr, "%s, killed at step %llu of %llu: %s\n", k->name,
-                    (unsigned long long)n, (unsigned long long)steps,
-                    ledger->wrong);
-        CHECK(!ledger->wrong[0]);
-    }
-    int status = 1;
+    pid_t pid = start_one_of_each(0);
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    unsigned long all = (unsigned long)ledger->worker[0].ops;
+    CHECK(all > 5);
+    for (unsigned long event = 1; event <= all; event++)
+        for (uint64_t step = roll(stride); step < 90 && !check_bad_;
+             step += stride) {
+            pid = start_one_of_each(event);
+            CHECK(stepped(pid, step));
+            killed(0, pid);
+            ask_witness("killed beside a witness", event, step);
+        }
     set(&ledger->ask, 2);
-    waitpid(pid, &status, 0);
-    CHECK_EQ(status, 0);
-    look("after steps");
+    CHECK(waitpid(watcher, &status, 0) == watcher && status == 0);
 }
 
 /* Two workers; one is killed, the other goes on, and from time to time rests
@@ -800,17 +836,20 @@ static void stopped(unsigned rounds)
 }
 
 static void torture(const kind *which, const char *where, unsigned rounds,
-                    uint64_t steps)
+                    uint64_t stride)
 {
     k = which;
     snprintf(path, sizeof path, "%s", where);
     memset(ledger, 0, sizeof *ledger);
-    alone(rounds);
-    stepped(rounds);
-    in_pairs(rounds);
-    one_after_the_other(rounds);
-    at_every_instruction(steps);
-    stopped(5);
+#define T(x) { struct timespec t0,t1; clock_gettime(CLOCK_MONOTONIC,&t0); x; clock_gettime(CLOCK_MONOTONIC,&t1); fprintf(stderr,"%s %s %.2f kills %u\n",k->name,#x,(double)(t1.tv_sec-t0.tv_sec)+(double)(t1.tv_nsec-t0.tv_nsec)*1e-9,kills); }
+    T(alone(rounds));
+    if (may_trace()) {
+        T(at_an_instruction(rounds));
+        T(beside_a_witness(stride));
+    }
+    T(in_pairs(rounds));
+    T(one_after_the_other(rounds));
+    T(stopped(5));
     look("at last");
     CHECK_EQ(k->remove(path), 0);
 }
@@ -819,14 +858,14 @@ static void a_file_outlives_its_processes(void)
 {
     char where[64];
     snprintf(where, sizeof where, "test_kill.%ld.alps", (long)getpid());
-    torture(&onfile, where, 30, 300);
+    torture(&onfile, where, 30, 30);
 }
 
 static void shared_memory_outlives_its_processes(void)
 {
     char where[64];
     snprintf(where, sizeof where, "/alps-test-kill-%ld", (long)getpid());
-    torture(&onshm, where, 40, 3000);
+    torture(&onshm, where, 40, 2);
 }
 
 static void pmem_outlives_its_processes(void)
@@ -835,7 +874,7 @@ static void pmem_outlives_its_processes(void)
     snprintf(where, sizeof where, "/dev/shm/alps-test-kill-%ld.pmem",
              (long)getpid());
     setenv("ALPS_PMEM_FORCE", "1", 1);
-    torture(&onpmem, where, 40, 600);
+    torture(&onpmem, where, 40, 10);
 }
 
 static void hundreds_were_killed(void)

@@ -8,9 +8,25 @@ static char fake_sysfs[128] = "/sys";
 #include "../backends/pmem.h"
 #include "races.h"
 
+/* Granted where /tmp is persistent memory, and by an emulator of another
+ * machine that does not know the flag. */
+static int map_sync_is_granted(void)
+{
+    alps_map m;
+    path_to("granted");
+    CHECK_EQ(open_whole(&m, ALPS_CREATE, 8192), 0);
+    int granted = m.medium == ALPS_MEDIUM_FSDAX;
+    close_and_remove(&m);
+    return granted;
+}
+
 static void without_map_sync_the_medium_says_so(void)
 {
     alps_map m;
+    if (map_sync_is_granted()) {
+        SKIP("MAP_SYNC is granted in /tmp");
+        return;
+    }
     path_to("cache");
     CHECK_EQ(open_whole(&m, ALPS_CREATE, 8192), 0);
     CHECK_EQ(m.medium, ALPS_MEDIUM_CACHE);
@@ -24,6 +40,8 @@ static void without_map_sync_the_medium_says_so(void)
 static void any_file_can_be_taken_for_pmem(void)
 {
     alps_map m;
+    unsigned medium =
+        map_sync_is_granted() ? ALPS_MEDIUM_FSDAX : ALPS_MEDIUM_CACHE;
     path_to("forced");
     CHECK_EQ(setenv("ALPS_PMEM_FORCE", "1", 1), 0);
     CHECK_EQ(open_whole(&m, ALPS_CREATE | ALPS_STRICT, 8192), 0);
@@ -33,7 +51,7 @@ static void any_file_can_be_taken_for_pmem(void)
     CHECK_EQ(backend->close(&m), 0);
     CHECK_EQ(setenv("ALPS_PMEM_FORCE", "0", 1), 0);
     CHECK_EQ(open_whole(&m, 0, 0), 0);
-    CHECK_EQ(m.medium, ALPS_MEDIUM_CACHE);
+    CHECK_EQ(m.medium, medium);
     CHECK_EQ(unsetenv("ALPS_PMEM_FORCE"), 0);
     close_and_remove(&m);
 }

@@ -139,15 +139,15 @@ void sim_saw_overwrite(struct sim_world *w, uint32_t place, size_t n)
     }
 }
 
-/* The machine dies, or the process of handle 0 alone. */
+/* The machine dies; or a process does, and that of handle 1 goes on. */
 static void leases(const struct sim_world *from, struct sim_world *to)
 {
-    void *dead;
+    void *alive;
     size_t n;
-    unit_handle(0, &dead, &n);
+    unit_handle(1, &alive, &n);
     for (unsigned i = 0; i < SIM_LEASES; i++) {
-        uintptr_t place = (uintptr_t)from->lease[i] - (uintptr_t)dead;
-        to->lease[i] = sim_survivor && place >= n ? from->lease[i] : NULL;
+        uintptr_t place = (uintptr_t)from->lease[i] - (uintptr_t)alive;
+        to->lease[i] = sim_survivor && place < n ? from->lease[i] : NULL;
     }
 }
 
@@ -413,7 +413,8 @@ static void sample(struct crash *c, const char *at, unsigned limit)
 void sim_crash(const char *at)
 {
     struct sim_world *w = sim_here;
-    if (!w || !w->tracked || sim_depth == SIM_DEPTH)
+    if (!w || !w->tracked || sim_depth == SIM_DEPTH ||
+        (sim_survivor && sim_thread == 1)) // it is the other one that dies
         return;
     sim_world_latch(w);
     unsigned events = sim_limits.events;

@@ -87,6 +87,10 @@ int sim_observe(int event, const void *p, size_t n);
 /* Events beside those of core/policy.h. */
 enum { SIM_SAW_SETTLE = 16 };
 
+/* tsan.c */
+int sim_cpuid(unsigned leaf, unsigned sub, unsigned *a, unsigned *b,
+              unsigned *c, unsigned *d);
+
 /* crash.c */
 struct sim_limits {
     unsigned whole;   /* images: at most so many and all are made */

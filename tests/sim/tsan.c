@@ -6,6 +6,9 @@
  * carried out here. */
 #include "sim.h"
 
+#if defined(__x86_64__)
+#  include <cpuid.h>
+#endif
 #include <string.h>
 
 /* The names are the compiler's. */
@@ -197,3 +200,34 @@ int *sim_errno_location(void)
     }
     return &places[0];
 }
+
+#if defined(__x86_64__)
+/* CPUID, remembered. */
+int sim_cpuid(unsigned leaf, unsigned sub, unsigned *a, unsigned *b,
+              unsigned *c, unsigned *d)
+{
+    static struct {
+        unsigned leaf, sub, a, b, c, d;
+        int answer;
+    } known[4];
+    static unsigned n;
+    unsigned i = 0;
+    while (i < n && (known[i].leaf != leaf || known[i].sub != sub))
+        i++;
+    if (i == 4)
+        return __get_cpuid_count(leaf, sub, a, b, c, d);
+    if (i == n) {
+        known[i].leaf = leaf;
+        known[i].sub = sub;
+        known[i].answer = __get_cpuid_count(leaf, sub, &known[i].a,
+                                            &known[i].b, &known[i].c,
+                                            &known[i].d);
+        n++;
+    }
+    *a = known[i].a;
+    *b = known[i].b;
+    *c = known[i].c;
+    *d = known[i].d;
+    return known[i].answer;
+}
+#endif

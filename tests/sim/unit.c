@@ -7,6 +7,15 @@
 
 #include <setjmp.h>
 
+/* The machine is asked for its features at every open, which is slow where
+ * that traps: it answers once. */
+#if defined(__x86_64__)
+#  include <cpuid.h>
+#  define __get_cpuid(leaf, a, b, c, d) sim_cpuid(leaf, 0, a, b, c, d)
+#  define __get_cpuid_count(leaf, sub, a, b, c, d) \
+      sim_cpuid(leaf, sub, a, b, c, d)
+#endif
+
 #define ALPS_OBSERVE(event, p, n) sim_observe((event), (p), (n))
 #define ALPS_ASSERT(cond) \
     ((cond) ? (void)0 : sim_fault("asserted in the library: %s", #cond))
