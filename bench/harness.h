@@ -46,11 +46,24 @@ bench_die(const char *why, ...)
     exit(1);
 }
 
-static inline double bench_now(void)
+static inline double bench_clock(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* Seconds that go by: for what sleeps, or waits for others. */
+static inline double bench_now(void)
+{
+    return bench_clock(CLOCK_MONOTONIC);
+}
+
+/* Seconds that this thread had a processor: the same for one thread that
+ * waits for nobody, but for the time in which the system ran something else. */
+static inline double bench_worked(void)
+{
+    return bench_clock(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static inline void bench_report(const char *metric, double value)

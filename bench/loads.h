@@ -13,6 +13,8 @@
  *     void  peer_link(peer *p, unsigned i, uint64_t fill);
  *     void  peer_release(peer *p, unsigned i);
  *
+ * measured with PEER_CLOCK (default: the time the thread had a processor).
+ *
  * PEER_REOPENS says that what was allocated is still there after a close and
  * after a crash, PEER_ALLOCATES (the default, 1) that there is an allocator at
  * all. The functions are static, not a table of pointers: a peer is called the
@@ -26,6 +28,9 @@
 #endif
 #ifndef PEER_REOPENS
 #  define PEER_REOPENS 0
+#endif
+#ifndef PEER_CLOCK
+#  define PEER_CLOCK CLOCK_THREAD_CPUTIME_ID
 #endif
 #define BENCH_MIB ((size_t)1 << 20)
 
@@ -61,6 +66,7 @@ typedef struct bench_runner {
     double seconds;
     double nanoseconds; /* the answer: for one pair */
     pthread_barrier_t *start;
+    clockid_t clock;
 } bench_runner;
 
 static void *bench_run_pairs(void *context)
@@ -70,11 +76,11 @@ static void *bench_run_pairs(void *context)
     uint64_t n = 0;
     r->pairs(r->p, 2000);
     pthread_barrier_wait(r->start);
-    begin = bench_now();
+    begin = bench_clock(r->clock);
     do {
         r->pairs(r->p, 1000);
         n += 1000;
-        end = bench_now();
+        end = bench_clock(r->clock);
     } while (end - begin < r->seconds);
     r->nanoseconds = (end - begin) / (double)n * 1e9;
     return NULL;
@@ -87,11 +93,12 @@ static double bench_pair(peer *p, void (*pairs)(peer *, unsigned),
     pthread_t thread[BENCH_THREADS];
     bench_runner runner[BENCH_THREADS];
     pthread_barrier_t start;
+    clockid_t clock = threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
     double sum = 0;
     unsigned i;
     pthread_barrier_init(&start, NULL, threads);
     for (i = 0; i < threads; i++) {
-        bench_runner r = {p, pairs, seconds, 0, &start};
+        bench_runner r = {p, pairs, seconds, 0, &start, clock};
         runner[i] = r;
         if (i > 0 &&
             pthread_create(&thread[i], NULL, bench_run_pairs, &runner[i]))
@@ -126,14 +133,14 @@ static void bench_load_pairs(const char *dir, const bench_scale *s)
 static void bench_rand(peer *p, void **object, const uint16_t *size,
                        const unsigned *order, unsigned n, int warm)
 {
-    double begin = bench_now(), middle, end;
+    double begin = bench_worked(), middle, end;
     unsigned i;
     for (i = 0; i < n; i++)
         object[i] = bench_take(p, size[i]);
-    middle = bench_now();
+    middle = bench_worked();
     for (i = 0; i < n; i++)
         peer_free(p, object[order[i]]);
-    end = bench_now();
+    end = bench_worked();
     bench_report(warm ? "rand1m_warm_alloc" : "rand1m_cold_alloc",
                  (middle - begin) / n * 1e9);
     bench_report(warm ? "rand1m_warm_free" : "rand1m_cold_free",
@@ -176,7 +183,7 @@ static void bench_load_churn(const char *dir, const bench_scale *s)
     unsigned n = 0, k;
     peer p;
     peer_open(&p, dir, 320 * BENCH_MIB, 1);
-    begin = bench_now();
+    begin = bench_worked();
     for (i = 0; i < s->churn; i++) {
         unsigned want = 16 + bench_below(&dice, 4081);
         if (live + want <= full) {
@@ -194,7 +201,7 @@ static void bench_load_churn(const char *dir, const bench_scale *s)
             size[k] = size[n];
         }
     }
-    end = bench_now();
+    end = bench_worked();
     bench_report("churn_ratio",
                  (bench_status("VmHWM") - resident) / (double)peak);
     bench_report("churn_time", (end - begin) / (double)s->churn * 1e9);
@@ -242,13 +249,13 @@ static void bench_load_link(const char *dir, const bench_scale *s)
     peer p;
     peer_open(&p, dir, 64 * BENCH_MIB, 1);
     do {
-        begin = bench_now();
+        begin = bench_clock(PEER_CLOCK);
         for (i = 0; i < PEER_LINKS; i++)
             peer_link(&p, i, n);
-        middle = bench_now();
+        middle = bench_clock(PEER_CLOCK);
         for (i = 0; i < PEER_LINKS; i++)
             peer_release(&p, i);
-        end = bench_now();
+        end = bench_clock(PEER_CLOCK);
         if (n++ == 0)
             continue; // the first round touches the pages
         link += middle - begin;

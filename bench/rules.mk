@@ -19,7 +19,8 @@ bench_mimalloc = -DPEER_LIBRARY='"mimalloc"' -lmimalloc
 bench_tcmalloc = -DPEER_LIBRARY='"tcmalloc"' -ltcmalloc_minimal
 bench_memkind = -lmemkind
 bench_pmemobj = -DPEER_FORCE='"1"' -lpmemobj
-bench_pmemobj_msync = -DPEER_FORCE='"0"' -DPEER_LINKS=16 -lpmemobj
+bench_pmemobj_msync = -DPEER_FORCE='"0"' -DPEER_LINKS=16 \
+	-DPEER_CLOCK=CLOCK_MONOTONIC -lpmemobj
 bench_bare = -DBARE_STREAM=1
 bench_bare_store = -DBARE_STREAM=0
 bench_alps_none = -DBENCH_BACKEND=ALPS_ANON -DBENCH_POLICY=ALPS_NONE \
@@ -29,7 +30,8 @@ bench_alps_shmem = -DBENCH_BACKEND=ALPS_SHMEM -DBENCH_POLICY=ALPS_NONE \
 bench_alps_flush = -DBENCH_BACKEND=ALPS_PMEM -DBENCH_POLICY=ALPS_FLUSH \
 	-DBENCH_DURABLE=1 -DBENCH_SHMEM=0 -DBENCH_REOPENS=1
 bench_alps_msync = -DBENCH_BACKEND=ALPS_FILE -DBENCH_POLICY=ALPS_MSYNC \
-	-DBENCH_DURABLE=1 -DBENCH_SHMEM=0 -DBENCH_REOPENS=1 -DBENCH_LINKS=16
+	-DBENCH_DURABLE=1 -DBENCH_SHMEM=0 -DBENCH_REOPENS=1 -DBENCH_LINKS=16 \
+	-DPEER_CLOCK=CLOCK_MONOTONIC
 
 # What a peer needs besides the compiler: a header, and the package with it.
 bench_needs_jemalloc = jemalloc/jemalloc.h libjemalloc-dev

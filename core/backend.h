@@ -64,6 +64,7 @@ typedef struct alps_map {
     unsigned medium;     /* ALPS_MEDIUM_... */
     unsigned fixed;      /* 1: the length of the medium cannot be changed */
     unsigned persist;    /* how the policy writes back: see policy.h */
+    unsigned stream;     /* 1: a record is faster past the caches */
     alps_gather gather;  /* of policy msync */
     void *user;          /* of a backend of the program's own */
 } alps_map;

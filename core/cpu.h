@@ -95,14 +95,29 @@ ALPS_FN_ void alps_drain_(void)
 /* Two 16-byte words that may lie over anything. */
 typedef long long alps_wide_ __attribute__((vector_size(16), may_alias));
 
-/* Copies one line past the caches. */
-ALPS_FN_ void alps_stream_line_(unsigned persist, void *to, const void *from)
+/* Whether a line gets to the medium sooner past the caches than by a store and
+ * a write-back. With the fence behind it: AMD Zen 4 92 against 158 ns, Intel
+ * Sapphire Rapids 178 against 140. */
+ALPS_COLD_ unsigned alps_stream_pays_(unsigned persist)
+{
+    unsigned a, b = 0, c, d;
+    if (persist != ALPS_PERSIST_CLWB)
+        return 1; // the other ways take the line out of the cache, too
+    return !__get_cpuid(0, &a, &b, &c, &d) || b != 0x756e6547; // "Genu"
+}
+
+/* Copies one line and starts it on its way to the medium. */
+ALPS_FN_ void alps_stream_line_(const alps_map *m, void *to, const void *from)
 {
     alps_wide_ *line = (alps_wide_ *)to;
     const alps_wide_ *word = (const alps_wide_ *)from;
-    (void)persist;
     for (int i = 0; i < 4; i++)
-        __asm__ volatile("movntdq %1, %0" : "=m"(line[i]) : "x"(word[i]));
+        if (m->stream)
+            __asm__ volatile("movntdq %1, %0" : "=m"(line[i]) : "x"(word[i]));
+        else
+            __asm__ volatile("movdqa %1, %0" : "=m"(line[i]) : "x"(word[i]));
+    if (!m->stream)
+        alps_write_back_line_(m->persist, (volatile char *)to);
     __asm__ volatile("" : : : "memory");
 }
 #else
@@ -116,14 +131,20 @@ ALPS_FN_ void alps_write_back_line_(unsigned persist, volatile char *line)
 
 ALPS_FN_ void alps_drain_(void)
 {
-    __asm__ volatile("dsb ish" : : : "memory");
+    __asm__ volatile("dsb sy" : : : "memory");
+}
+
+ALPS_COLD_ unsigned alps_stream_pays_(unsigned persist)
+{
+    (void)persist;
+    return 0;
 }
 
 /* No store here goes past the caches and is sure to arrive as one. */
-ALPS_FN_ void alps_stream_line_(unsigned persist, void *to, const void *from)
+ALPS_FN_ void alps_stream_line_(const alps_map *m, void *to, const void *from)
 {
     memcpy(to, from, ALPS_LINE);
-    alps_write_back_line_(persist, (volatile char *)to);
+    alps_write_back_line_(m->persist, (volatile char *)to);
 }
 #endif
 

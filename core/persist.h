@@ -28,7 +28,7 @@ ALPS_FN_ int alps_persist_stream_(alps_map *m, void *to, const void *from)
     if (ALPS_OBSERVE(ALPS_SAW_STREAM, to, ALPS_LINE))
         return ALPS_OK;
     if (ALPS_LIKELY_(alps_persist_line_(m->persist)))
-        alps_stream_line_(m->persist, to, from);
+        alps_stream_line_(m, to, from);
     else
         memcpy(to, from, ALPS_LINE);
     return ALPS_OK;
@@ -71,5 +71,7 @@ ALPS_COLD_ int alps_persist_choose_(alps_map *m, unsigned persist)
         return m->flags & ALPS_STRICT ? ALPS_ENOTPMEM : ALPS_OK;
     }
     m->persist = persist;
-    return alps_persist_asked_(&m->persist);
+    int err = alps_persist_asked_(&m->persist);
+    m->stream = alps_stream_pays_(m->persist);
+    return err;
 }

@@ -52,14 +52,15 @@ ALPS_CORE_ int alps_owner_lives_(alps_handle *h, uint64_t owner,
     unsigned number = (unsigned)(owner & 0xffff);
     if (owner == h->owner)
         return 1;
-    if (number >= h->at.slot_count)
+    if (number > h->at.slot_count)
         return 0;
     const alps_slot *slot = &h->slots[number];
-    if (alps_load_(&slot->generation) != owner >> 16)
+    if (number < h->at.slot_count &&
+        alps_load_(&slot->generation) != owner >> 16)
         return 0;
     int leased = t->backend->leased(&h->map, number);
-    if (leased >= 0)
-        return leased;
+    if (leased >= 0 || number == h->at.slot_count)
+        return leased > 0;
     uint64_t start = alps_process_look_(alps_load_(&slot->pid)).start;
     return start && start == alps_load_(&slot->start);
 }

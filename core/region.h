@@ -237,6 +237,22 @@ ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
     return ALPS_OK;
 }
 
+/* Reaps the dead for one who has no slot yet, because every slot is taken. For
+ * that time it has the lease behind the last slot's; the guard sees to it that
+ * there is one such at a time. */
+ALPS_CORE_ int alps_region_make_room_(alps_handle *h, const alps_tables *t)
+{
+    unsigned number = h->at.slot_count;
+    int err = t->backend->lease(&h->map, number);
+    if (err && err != ALPS_EUNSUPPORTED)
+        return err;
+    h->owner = alps_owner_(1ull << 40 | (uint64_t)getpid(), number);
+    err = alps_reap_now_(h, t);
+    h->owner = 0;
+    int late = t->backend->unlease(&h->map, number);
+    return err || late == ALPS_EUNSUPPORTED ? err : late;
+}
+
 /* Enters the region: as the first of an epoch, or beside others. */
 ALPS_CORE_ int alps_region_attach_(alps_handle *h, const alps_tables *t)
 {
@@ -262,9 +278,7 @@ ALPS_CORE_ int alps_region_attach_(alps_handle *h, const alps_tables *t)
         return others ? alps_reap_now_(h, t) : ALPS_OK;
     if (err != ALPS_EPROCESSES)
         return err;
-    h->owner = alps_owner_(1ull << 40, h->at.slot_count); // of no slot
-    err = alps_reap_now_(h, t);
-    h->owner = 0;
+    err = alps_region_make_room_(h, t);
     return err ? err : alps_slot_take_(h, t);
 }
 

@@ -13,8 +13,14 @@
 #define EACH 10000 // blocks of each process
 
 typedef ALPS_PTR(struct node) node_ptr;
-struct node { node_ptr next; uint64_t number; int64_t from; };
-struct root { node_ptr head; };
+struct node {
+    node_ptr next;
+    uint64_t number;
+    int64_t from;
+};
+struct root {
+    node_ptr head;
+};
 
 /* The allocator guards itself. The head of the list is ours to guard, with a
  * lock that the kernel takes from a holder that dies. */

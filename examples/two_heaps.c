@@ -17,10 +17,18 @@
 #include "alps.h"
 
 typedef ALPS_PTR(struct entry) entry_ptr;
-struct entry { entry_ptr before; int64_t amount; char name[48]; };
+struct entry {
+    entry_ptr before;
+    int64_t amount;
+    char name[48];
+};
 
 typedef ALPS_PTR(struct balance) balance_ptr;
-struct balance { balance_ptr next; int64_t sum; char name[48]; };
+struct balance {
+    balance_ptr next;
+    int64_t sum;
+    char name[48];
+};
 
 /* Durable when this returns 0; killed before that, all of it or nothing. */
 static int enter(ledger_heap *h, entry_ptr *last, const char *name,
@@ -76,8 +84,7 @@ int main(int argc, char **argv)
     err = cache_open(&cache, NULL, NULL);
     if (err)
         return fprintf(stderr, "two_heaps: %s\n", cache_strerror(err)), 1;
-    entry_ptr *last =
-        (entry_ptr *)ledger_root(&ledger, sizeof *last);
+    entry_ptr *last = (entry_ptr *)ledger_root(&ledger, sizeof *last);
     err = argc == 3 ? enter(&ledger, last, argv[1], atoll(argv[2]))
                     : print(&cache, &ledger, last);
     if (err)

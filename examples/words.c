@@ -20,7 +20,7 @@
  *          not what to add, so linking twice is the same as linking once.
  *
  * At start the newest batch is linked again: that finishes what a crash cut
- * short. So there are three syncs in 1024 words and there is no log to write. */
+ * short. So 1024 words cost a handful of syncs, and no log is written. */
 #include <glob.h>
 #include <signal.h>
 
@@ -28,7 +28,7 @@
 #define ALPS_POLICY ALPS_MSYNC
 #include "alps.h"
 
-#define BATCH 1024  // postings in a batch
+#define BATCH 1024   // postings in a batch
 #define LONGEST 1023 // letters of a word
 
 typedef ALPS_PTR(struct word) word_ptr;
@@ -88,8 +88,8 @@ struct state {
     alps_heap heap;
     struct root *root;
     struct table *table;
-    struct batch *batch;                // being filled, or NULL
-    struct pending pending[2 * BATCH];  // its words, by hash
+    struct batch *batch;                 // being filled, or NULL
+    struct pending pending[2 * BATCH];   // its words, by hash
     uint64_t crash_after, crash_linking; // words until then; 0: never
 };
 
@@ -128,8 +128,8 @@ static word_ptr *slot(struct state *x, uint32_t h, const char *s, uint32_t n)
     return &x->table->slot[i];
 }
 
-static struct pending *pending_at(struct state *x, uint32_t h,
-                                  const char *s, uint32_t n)
+static struct pending *pending_at(struct state *x, uint32_t h, const char *s,
+                                  uint32_t n)
 {
     uint64_t i = h & (2 * BATCH - 1);
     while (x->pending[i].word && !is(x->pending[i].word, h, s, n))
@@ -142,8 +142,7 @@ static void *reserve(struct state *x, size_t n)
 {
     void *p = alps_reserve(&x->heap, n);
     alps_statistics now;
-    if (p || alps_error(&x->heap) != ALPS_EFULL ||
-        alps_stats(&x->heap, &now) ||
+    if (p || alps_error(&x->heap) != ALPS_EFULL || alps_stats(&x->heap, &now) ||
         alps_grow(&x->heap, now.size * 2))
         return p;
     return alps_reserve(&x->heap, n);
@@ -358,8 +357,7 @@ static int more(const void *a, const void *b)
 static void print_counts(struct state *x, uint64_t top)
 {
     uint64_t n = 0;
-    struct count *all =
-        (struct count *)calloc(x->table->slots, sizeof *all);
+    struct count *all = (struct count *)calloc(x->table->slots, sizeof *all);
     for (uint64_t i = 0; all && i < x->table->slots; i++) {
         struct word *w = ALPS_GET(&x->heap, x->table->slot[i]);
         if (!w)

@@ -1,7 +1,7 @@
 /* msync.h -- pages are written back by the system
  *
  * For ordinary files, and for whatever else answers `sync`. A flush writes
- * down pages, a fence has them synced by as few calls as it can; see gather.h. */
+ * down pages, a fence has them synced by as few calls as it can: gather.h. */
 #pragma once
 #include "../core/gather.h"
 #include <sys/vfs.h>

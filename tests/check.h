@@ -7,16 +7,16 @@
 #include <stdio.h>
 
 static unsigned check_passed_, check_failed_, check_skipped_; // tests
-static unsigned check_bad_;                   // checks of the test that runs
-static const char *check_skip_;               // why it was skipped, or NULL
+static unsigned check_bad_;     // checks of the test that runs
+static const char *check_skip_; // why it was skipped, or NULL
 
 /* Remarks that `cond` holds, or where it does not. */
 #define CHECK(cond) check_that_(!!(cond), #cond, __FILE__, __LINE__)
 
 /* The same for two integers that should be equal, and tells both. */
-#define CHECK_EQ(got, want)                                                  \
-    check_equal_((long long)(got), (long long)(want), #got, #want, __FILE__, \
-                 __LINE__)
+#define CHECK_EQ(got, want)                                                \
+  check_equal_((long long)(got), (long long)(want), #got, #want, __FILE__, \
+               __LINE__)
 
 /* Calls the test `name`. */
 #define RUN(name) check_run_(name, #name)

@@ -270,8 +270,8 @@ static inline int few_addresses(void)
     limit.rlim_cur = limit.rlim_max = pages * 4096 + (1u << 30);
     if (n != 1 || setrlimit(RLIMIT_AS, &limit))
         return 0;
-    void *p = mmap(NULL, 2u << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                   0);
+    void *p =
+        mmap(NULL, 2u << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return p == MAP_FAILED;
 }
 

@@ -109,10 +109,9 @@ static inline int image_remove_(const char *path)
 }
 
 static const alps_backend image_backend = {
-    "image",       image_open_,   image_nothing_, image_map_,    image_unmap_,
-    image_resize_, image_range_,  image_range_,   image_lease_,  image_lease_,
-    image_leased_, image_unmap_,  image_remove_
-};
+    "image",       image_open_,  image_nothing_, image_map_,   image_unmap_,
+    image_resize_, image_range_, image_range_,   image_lease_, image_lease_,
+    image_leased_, image_unmap_, image_remove_};
 
 /* A policy that means power failure, so that all that is done for it is done,
  * and that waits for nothing: asking the machine how to is slow in places. */
@@ -139,9 +138,10 @@ static inline int image_stream_(alps_map *m, void *to, const void *from)
 }
 
 static const alps_policy image_policy = {
-    "image",       1,
-    image_policy_, image_flush_,   image_stream_,
-    image_policy_, image_nothing_,
+    "image",        1,
+    image_policy_,  image_flush_,
+    image_stream_,  image_policy_,
+    image_nothing_,
 };
 
 #define ALPS_NAME region
@@ -188,11 +188,11 @@ static inline int image_touch_(void *context, void *p, size_t n)
     return ++*blocks > IMAGE_ROOM / 16;
 }
 
-/* Allocates, links, frees; what it meets may be spoilt, so the codes do not
- * matter: only that every answer comes, and that memory handed out is memory. */
+/* Allocates, links, frees. What it meets may be spoilt, so the codes do not
+ * matter: only that answers come, and that what is handed out is memory. */
 static inline void image_churn_(region_heap *h)
 {
-    static const size_t sizes[] = { 1, 64, 700, 3000, 9000 };
+    static const size_t sizes[] = {1, 64, 700, 3000, 9000};
     void *p[5];
     alps_off *root = (alps_off *)(void *)region_root(h, 64);
     for (int i = 0; i < 5; i++) {

@@ -36,7 +36,7 @@ static void hangs(int signal)
 
 static void watch(void)
 {
-    static const struct itimerval patience = { { 0, 0 }, { 20, 0 } };
+    static const struct itimerval patience = {{0, 0}, {20, 0}};
     setitimer(ITIMER_REAL, &patience, NULL);
 }
 
@@ -135,11 +135,11 @@ static void each_bit_of_the_superblock_is_guarded(void)
     static const struct {
         uint64_t from, to;
     } guarded[] = {
-        { 0, offsetof(alps_superblock, line_) },
-        { offsetof(alps_superblock, size),
-          offsetof(alps_superblock, size_line_) },
-        { offsetof(alps_superblock, epoch),
-          offsetof(alps_superblock, epoch_line_) },
+        {0, offsetof(alps_superblock, line_)},
+        {offsetof(alps_superblock, size),
+         offsetof(alps_superblock, size_line_)},
+        {offsetof(alps_superblock, epoch),
+         offsetof(alps_superblock, epoch_line_)},
     };
     for (unsigned k = 0; k < 3; k++)
         for (uint64_t i = guarded[k].from; i < guarded[k].to; i++)
@@ -168,17 +168,18 @@ static void seal(void)
 /* Numbers that no creation would write, under a checksum that is right. */
 static void each_number_of_the_superblock_is_doubted(void)
 {
-    static const uint64_t odd[] = { 0,       1,          2,         3,
-                                    11,      13,         31,        63,
-                                    64,      4095,       4097,      65535,
-                                    65537,   1ull << 20, 1ull << 31, 1ull << 32,
-                                    1ull << 46, 1ull << 47, 1ull << 48, ~0ull };
+    static const uint64_t odd[] = {
+        0,          1,          2,          3,          11,
+        13,         31,         63,         64,         4095,
+        4097,       65535,      65537,      1ull << 20, 1ull << 31,
+        1ull << 32, 1ull << 46, 1ull << 47, 1ull << 48, ~0ull};
     for (uint64_t at = offsetof(alps_superblock, layout);
          at < offsetof(alps_superblock, crc); at += 4)
         for (unsigned k = 0; k < sizeof odd / sizeof *odd; k++)
             for (unsigned wide = 4; wide <= 8; wide += 4) {
-                snprintf(doing, sizeof doing, "superblock, %u bytes at %d: %llx",
-                         wide, (int)at, (unsigned long long)odd[k]);
+                snprintf(doing, sizeof doing,
+                         "superblock, %u bytes at %d: %llx", wide, (int)at,
+                         (unsigned long long)odd[k]);
                 watch();
                 put_back(crashed);
                 memcpy(scene.bytes + at, &odd[k], wide);
@@ -198,9 +199,9 @@ static void each_number_of_the_superblock_is_doubted(void)
 /* Records that recovery would believe, of what cannot be. */
 static void each_number_of_a_record_is_doubted(void)
 {
-    static const uint64_t odd[] = { 0,    1,     8,     63,    64,   4096,
-                                    4100, 8184,  8192,  28672, 65528, 65535,
-                                    65536, 1u << 20, 1ull << 40, ~0ull };
+    static const uint64_t odd[] = {
+        0,    1,     8,     63,    64,    4096,     4100,       8184,
+        8192, 28672, 65528, 65535, 65536, 1u << 20, 1ull << 40, ~0ull};
     const unsigned n = sizeof odd / sizeof *odd;
     region_heap h;
     alps_options o = image_options();
@@ -301,7 +302,7 @@ static void cut_short(void)
         put_back(closed);
         image_length(&scene, n);
         int err = use(ALPS_READ_ONLY);
-        CHECK(err == (n == 0        ? ALPS_EUNFINISHED
+        CHECK(err == (n == 0     ? ALPS_EUNFINISHED
                       : n < 4096 ? ALPS_EFORMAT
                                  : ALPS_ETRUNCATED));
         if (n)
@@ -346,9 +347,11 @@ static void other_versions(void)
 /* What was never a region is not made into one. */
 static void foreign_files(void)
 {
-    static const char *const heads[] = { "\177ELF\2\1\1", "PK\3\4", "#!/bin/sh\n",
-                                         "SQLite format 3", "ALPSHEA", "ALPS",
-                                         "HEAPALPS", "<html>", "\n", "alpsheap" };
+    static const char *const heads[] = {
+        "\177ELF\2\1\1",   "PK\3\4",  "#!/bin/sh\n",
+        "SQLite format 3", "ALPSHEA", "ALPS",
+        "HEAPALPS",        "<html>",  "\n",
+        "alpsheap"};
     for (unsigned k = 0; k < sizeof heads / sizeof *heads; k++)
         for (uint64_t n = 1; n <= length; n *= 4) {
             put_back(crashed);

@@ -3,10 +3,10 @@
  * Workers publish and release objects, alone and two at a time, and write down
  * beside the region what they are about to do and what they were promised. A
  * supervisor kills them with SIGKILL, after a random time or some single steps
- * after a flush, a fence or a lock, and lets another process look: every published object is
- * there exactly once with its contents, the one operation under way has
- * happened or has not, alps_check has nothing to say, and no block is left
- * that nobody names. Nothing of this depends on when the signal comes. */
+ * after a flush, a fence or a lock, and lets another process look: every
+ * published object is there exactly once with its contents, the one operation
+ * under way has happened or has not, alps_check has nothing to say, and no
+ * block is left that nobody names. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -77,66 +77,84 @@ typedef struct kind {
     int (*each)(any_heap *, alps_visit *, void *);
 } kind;
 
-#define KIND(x, field)                                                       \
-    static int x##_open_k(any_heap *h, const char *path,                     \
-                          const alps_options *o)                             \
-    {                                                                        \
-        return x##_open(&h->field, path, o);                                 \
-    }                                                                        \
-    static int x##_close_k(any_heap *h) { return x##_close(&h->field); }     \
-    static int x##_remove_k(const char *path) { return x##_remove(path); }   \
-    static void *x##_root_k(any_heap *h, size_t n)                           \
-    {                                                                        \
-        return x##_root(&h->field, n);                                       \
-    }                                                                        \
-    static void *x##_at_k(any_heap *h, alps_off off)                         \
-    {                                                                        \
-        return x##_at(&h->field, off);                                       \
-    }                                                                        \
-    static void *x##_alloc_k(any_heap *h, size_t n)                          \
-    {                                                                        \
-        return x##_alloc(&h->field, n);                                      \
-    }                                                                        \
-    static int x##_free_k(any_heap *h, void *p)                              \
-    {                                                                        \
-        return x##_free(&h->field, p);                                       \
-    }                                                                        \
-    static void *x##_reserve_k(any_heap *h, size_t n)                        \
-    {                                                                        \
-        return x##_reserve(&h->field, n);                                    \
-    }                                                                        \
-    static int x##_publish_k(any_heap *h, alps_off *dest, void *p)           \
-    {                                                                        \
-        return x##_publish(&h->field, dest, p);                              \
-    }                                                                        \
-    static int x##_release_k(any_heap *h, alps_off *dest)                    \
-    {                                                                        \
-        return x##_release(&h->field, dest);                                 \
-    }                                                                        \
-    static int x##_cancel_k(any_heap *h, void *p)                            \
-    {                                                                        \
-        return x##_cancel(&h->field, p);                                     \
-    }                                                                        \
-    static int x##_reap_k(any_heap *h) { return x##_reap(&h->field); }       \
-    static uint64_t x##_reserved_k(any_heap *h)                              \
-    {                                                                        \
-        alps_statistics now;                                                 \
-        return x##_stats(&h->field, &now) ? ~0ull : now.reserved;            \
-    }                                                                        \
-    static int x##_check_k(any_heap *h)                                      \
-    {                                                                        \
-        return x##_check(&h->field, NULL);                                   \
-    }                                                                        \
-    static int x##_each_k(any_heap *h, alps_visit *visit, void *context)     \
-    {                                                                        \
-        return x##_each(&h->field, visit, context);                          \
-    }                                                                        \
-    static const kind x = {                                                  \
-        #x,           x##_open_k,    x##_close_k,   x##_remove_k,            \
-        x##_root_k,   x##_at_k,      x##_alloc_k,   x##_free_k,              \
-        x##_reserve_k, x##_publish_k, x##_release_k, x##_cancel_k,           \
-        x##_reap_k,   x##_reserved_k, x##_check_k,  x##_each_k               \
-    };
+#define KIND(x, field)                                                        \
+  static int x##_open_k(any_heap *h, const char *path, const alps_options *o) \
+  {                                                                           \
+    return x##_open(&h->field, path, o);                                      \
+  }                                                                           \
+  static int x##_close_k(any_heap *h)                                         \
+  {                                                                           \
+    return x##_close(&h->field);                                              \
+  }                                                                           \
+  static int x##_remove_k(const char *path)                                   \
+  {                                                                           \
+    return x##_remove(path);                                                  \
+  }                                                                           \
+  static void *x##_root_k(any_heap *h, size_t n)                              \
+  {                                                                           \
+    return x##_root(&h->field, n);                                            \
+  }                                                                           \
+  static void *x##_at_k(any_heap *h, alps_off off)                            \
+  {                                                                           \
+    return x##_at(&h->field, off);                                            \
+  }                                                                           \
+  static void *x##_alloc_k(any_heap *h, size_t n)                             \
+  {                                                                           \
+    return x##_alloc(&h->field, n);                                           \
+  }                                                                           \
+  static int x##_free_k(any_heap *h, void *p)                                 \
+  {                                                                           \
+    return x##_free(&h->field, p);                                            \
+  }                                                                           \
+  static void *x##_reserve_k(any_heap *h, size_t n)                           \
+  {                                                                           \
+    return x##_reserve(&h->field, n);                                         \
+  }                                                                           \
+  static int x##_publish_k(any_heap *h, alps_off *dest, void *p)              \
+  {                                                                           \
+    return x##_publish(&h->field, dest, p);                                   \
+  }                                                                           \
+  static int x##_release_k(any_heap *h, alps_off *dest)                       \
+  {                                                                           \
+    return x##_release(&h->field, dest);                                      \
+  }                                                                           \
+  static int x##_cancel_k(any_heap *h, void *p)                               \
+  {                                                                           \
+    return x##_cancel(&h->field, p);                                          \
+  }                                                                           \
+  static int x##_reap_k(any_heap *h)                                          \
+  {                                                                           \
+    return x##_reap(&h->field);                                               \
+  }                                                                           \
+  static uint64_t x##_reserved_k(any_heap *h)                                 \
+  {                                                                           \
+    alps_statistics now;                                                      \
+    return x##_stats(&h->field, &now) ? ~0ull : now.reserved;                 \
+  }                                                                           \
+  static int x##_check_k(any_heap *h)                                         \
+  {                                                                           \
+    return x##_check(&h->field, NULL);                                        \
+  }                                                                           \
+  static int x##_each_k(any_heap *h, alps_visit *visit, void *context)        \
+  {                                                                           \
+    return x##_each(&h->field, visit, context);                               \
+  }                                                                           \
+  static const kind x = {#x,                                                  \
+                         x##_open_k,                                          \
+                         x##_close_k,                                         \
+                         x##_remove_k,                                        \
+                         x##_root_k,                                          \
+                         x##_at_k,                                            \
+                         x##_alloc_k,                                         \
+                         x##_free_k,                                          \
+                         x##_reserve_k,                                       \
+                         x##_publish_k,                                       \
+                         x##_release_k,                                       \
+                         x##_cancel_k,                                        \
+                         x##_reap_k,                                          \
+                         x##_reserved_k,                                      \
+                         x##_check_k,                                         \
+                         x##_each_k};
 
 KIND(onfile, file)
 KIND(onshm, shm)
@@ -193,8 +211,8 @@ static uint64_t roll(uint64_t below)
 
 static void nap(uint64_t microseconds)
 {
-    struct timespec t = { (time_t)(microseconds / 1000000),
-                          (long)(microseconds % 1000000 * 1000) };
+    struct timespec t = {(time_t)(microseconds / 1000000),
+                         (long)(microseconds % 1000000 * 1000)};
     nanosleep(&t, NULL);
 }
 
@@ -286,11 +304,11 @@ static void quit(int me, int line, int err)
     ledger->worker[me].line = line;
     _exit(1);
 }
-#define DEMAND(cond, err)              \
-    do {                               \
-        if (!(cond))                   \
-            quit(me, __LINE__, (err)); \
-    } while (0)
+#define DEMAND(cond, err)        \
+  do {                           \
+    if (!(cond))                 \
+      quit(me, __LINE__, (err)); \
+  } while (0)
 
 static void intend(int me, uint64_t op, uint64_t table, uint64_t slot,
                    uint64_t serial)
@@ -423,14 +441,14 @@ static void work(int me, uint64_t seed, unsigned long traced)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     memset(&s, 0, sizeof s);
     dice = seed * 2 + 1;
+    // Before the region: so the kernel lets go of it after the region, and who
+    // gets it after a death finds the dead one's lease gone.
+    int lock = open(lock_path, O_RDWR | O_CLOEXEC);
+    DEMAND(lock >= 0, errno);
     if (traced && ptrace(PTRACE_TRACEME, 0, NULL, NULL))
         _exit(77);
     int err = k->open(&h, path, &o);
     DEMAND(!err, err);
-    // After the region: a dying process closes in this order, so whoever gets
-    // the lock finds its lease of the region gone already.
-    int lock = open(lock_path, O_RDWR | O_CLOEXEC);
-    DEMAND(lock >= 0, errno);
     struct tables *t = (struct tables *)k->root(&h, sizeof *t);
     DEMAND(flock(lock, LOCK_EX) == 0, errno);
     if (get(&ledger->worker[me].doing.op) != IDLE)
@@ -473,8 +491,8 @@ static int count(void *context, void *p, size_t n)
     unsigned names = 0;
     for (int table = 0; table < 3; table++)
         for (int i = 0; i < SLOTS; i++)
-            names += c->t->slot[table][i] &&
-                     k->at(c->h, c->t->slot[table][i]) == p;
+            names +=
+                c->t->slot[table][i] && k->at(c->h, c->t->slot[table][i]) == p;
     if (names > 1 || n == 0)
         return 1;
     if (!names && c->nameless < 64)
@@ -575,8 +593,10 @@ static void killed(int me, pid_t pid)
     waitpid(pid, &status, 0);
     kills++;
     if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
-        fprintf(stderr, "%s: worker %d ended by itself: status %x, line %d: "
-                "%d\n", k->name, me, (unsigned)status, ledger->worker[me].line,
+        fprintf(stderr,
+                "%s: worker %d ended by itself: status %x, line %d: "
+                "%d\n",
+                k->name, me, (unsigned)status, ledger->worker[me].line,
                 ledger->worker[me].err);
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
@@ -768,7 +788,7 @@ static void beside_a_witness(uint64_t stride)
  * while a third process, attached beside it, looks. */
 static void in_pairs(unsigned rounds)
 {
-    pid_t pid[2] = { start(0, 0), start(1, 0) };
+    pid_t pid[2] = {start(0, 0), start(1, 0)};
     for (unsigned i = 0; i < rounds && !check_bad_; i++) {
         int dead = (int)roll(2), alive = !dead;
         goes_on(dead, 1 + roll(3));
@@ -841,15 +861,14 @@ static void torture(const kind *which, const char *where, unsigned rounds,
     k = which;
     snprintf(path, sizeof path, "%s", where);
     memset(ledger, 0, sizeof *ledger);
-#define T(x) { struct timespec t0,t1; clock_gettime(CLOCK_MONOTONIC,&t0); x; clock_gettime(CLOCK_MONOTONIC,&t1); fprintf(stderr,"%s %s %.2f kills %u\n",k->name,#x,(double)(t1.tv_sec-t0.tv_sec)+(double)(t1.tv_nsec-t0.tv_nsec)*1e-9,kills); }
-    T(alone(rounds));
+    alone(rounds);
     if (may_trace()) {
-        T(at_an_instruction(rounds));
-        T(beside_a_witness(stride));
+        at_an_instruction(rounds);
+        beside_a_witness(stride);
     }
-    T(in_pairs(rounds));
-    T(one_after_the_other(rounds));
-    T(stopped(5));
+    in_pairs(rounds);
+    one_after_the_other(rounds);
+    stopped(5);
     look("at last");
     CHECK_EQ(k->remove(path), 0);
 }
@@ -884,11 +903,9 @@ static void hundreds_were_killed(void)
 
 int main(void)
 {
-    ledger = (struct ledger *)mmap(NULL, sizeof *ledger,
-                                   PROT_READ | PROT_WRITE,
+    ledger = (struct ledger *)mmap(NULL, sizeof *ledger, PROT_READ | PROT_WRITE,
                                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    snprintf(lock_path, sizeof lock_path, "test_kill.%ld.lock",
-             (long)getpid());
+    snprintf(lock_path, sizeof lock_path, "test_kill.%ld.lock", (long)getpid());
     int fd = open(lock_path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
     if (ledger == (struct ledger *)MAP_FAILED || fd < 0)
         return 1;

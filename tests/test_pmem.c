@@ -74,8 +74,8 @@ static void attribute(const char *dir, const char *name, const char *text)
 {
     char at[300];
     snprintf(at, sizeof at, "%s/%s", fake_sysfs, dir);
-    for (char *slash = at + strlen(fake_sysfs); (slash = strchr(slash + 1, '/'));
-         *slash = '/') {
+    for (char *slash = at + strlen(fake_sysfs);
+         (slash = strchr(slash + 1, '/')); *slash = '/') {
         *slash = 0;
         mkdir(at, 0700);
     }
@@ -100,9 +100,8 @@ static void device_begin(void)
 
 static void device_end(void)
 {
-    static const char *const dirs[] = {"/dev/char/1:5/device",
-                                       "/dev/char/1:5", "/dev/char", "/dev",
-                                       ""};
+    static const char *const dirs[] = {"/dev/char/1:5/device", "/dev/char/1:5",
+                                       "/dev/char", "/dev", ""};
     char at[300];
     attribute("dev/char/1:5", "size", NULL);
     attribute("dev/char/1:5", "align", NULL);
@@ -161,9 +160,9 @@ static void a_device_is_mapped_whole_and_never_resized(void)
 static void a_device_that_is_no_devdax_is_refused(void)
 {
     static const char *const bad[][2] = {
-        {NULL, "4096\n"},       {"0\n", "4096\n"},    {"4096\n", NULL},
-        {"4096\n", "8192\n"},   {"12288\n", "0\n"},   {"junk\n", "4096\n"},
-        {"12288\n", "12288\n"}, {"4096\n", "-\n"},    {"", "4096\n"},
+        {NULL, "4096\n"},       {"0\n", "4096\n"},  {"4096\n", NULL},
+        {"4096\n", "8192\n"},   {"12288\n", "0\n"}, {"junk\n", "4096\n"},
+        {"12288\n", "12288\n"}, {"4096\n", "-\n"},  {"", "4096\n"},
     };
     alps_map m;
     int before = descriptors();

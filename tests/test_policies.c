@@ -58,7 +58,7 @@ static int remember_sync(alps_map *m, uint64_t off, uint64_t n)
 }
 
 static const alps_backend remember = {
-    "remember", NULL, NULL, NULL, NULL, NULL, NULL,
+    "remember",    NULL, NULL, NULL, NULL, NULL, NULL,
     remember_sync, NULL, NULL, NULL, NULL, NULL,
 };
 
@@ -310,7 +310,7 @@ static void gathered_ranges_cover_what_was_flushed(void)
         memset(flushed, 0, sizeof flushed);
         for (unsigned i = 0; i < steps; i++) {
             unsigned from = roll(PAGES), n = 1 + roll(round % 8 ? 4 : 200);
-            unsigned to = from + n < PAGES ? from + n : PAGES;
+            unsigned to = from + n < PAGES ? from + n : (unsigned)PAGES;
             squeezed |= g.n == ALPS_GATHER_MAX;
             memset(flushed + from, 1, to - from);
             alps_gather_add_(&g, from, to);

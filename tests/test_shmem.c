@@ -24,8 +24,8 @@ static void names_are_those_of_shm_open(void)
 
 static void names_that_lead_elsewhere_are_refused(void)
 {
-    static const char *const bad[] = {"/", ".", "/..", "//x", "a/b", "/a/b",
-                                      "../tmp/x"};
+    static const char *const bad[] = {"/",   ".",    "/..",     "//x",
+                                      "a/b", "/a/b", "../tmp/x"};
     alps_map m;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         snprintf(path, sizeof path, "%s", bad[i]);

@@ -5,6 +5,8 @@
 # a unit, two units in a program; nothing left over where nothing is used, no
 # call through a pointer where the tables are constant. Run from the root.
 #
+# The Makefile names the compilers, the warnings and the emulator.
+#
 #     sh tests/compile/run.sh [gcc | clang | aarch64]
 here=tests/compile
 if [ $# -eq 0 ]; then
@@ -220,16 +222,15 @@ clang)
     fi
     ;;
 aarch64)
-    c=${AARCH64_CC:-aarch64-linux-gnu-gcc}
+    c=$AARCH64_CC
     cxx=${c%gcc}g++
     tools=${c%gcc}
     linking=-static
-    # qemu 7 tells of dc cvap, yet does not know it.
-    emulator="env ALPS_PERSIST=cvac ${AARCH64_RUN:-qemu-aarch64}"
+    emulator=$AARCH64_RUN
     if ! have "$c"; then
         lack "all for AArch64" "$c"
-    elif ! have "${AARCH64_RUN:-qemu-aarch64}"; then
-        lack "all for AArch64" "${AARCH64_RUN:-qemu-aarch64}"
+    elif ! have "${emulator%% *}"; then
+        lack "all for AArch64" "${emulator%% *}"
     else
         control "$c"
         matrix aarch64 "$c -std=gnu11"

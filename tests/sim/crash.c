@@ -24,6 +24,7 @@ int sim_quick, sim_survivor;
 
 #define TRAIL 512u
 #define SEEN 4096u
+#define HANGS 2000000ul /* loads of a recovery that goes nowhere */
 
 /* How the next image is chosen. */
 enum way {
@@ -40,6 +41,7 @@ static struct crash {
     uint32_t trail_n, looked; /* choices on the trail, and made so far */
     uint32_t read[TRAIL], read_n; /* cells that some recovery read */
     uint64_t seen[SEEN];          /* presets made, by hash */
+    unsigned long work;           /* loads since the image was made */
     jmp_buf out;
     char fault[256];
     struct sim_view view;
@@ -107,9 +109,13 @@ static void choose(struct crash *c, struct sim_world *w, uint32_t number)
 void sim_saw_read(const void *p, size_t n)
 {
     struct sim_world *w = sim_here;
-    if (!w || w->tracked || !sim_depth)
+    if (!w || !sim_depth)
         return;
     struct crash *c = &crashes[sim_depth - 1];
+    if (++c->work > HANGS)
+        sim_fault("the recovery hangs");
+    if (w->tracked)
+        return;
     uintptr_t off = (uintptr_t)p - (uintptr_t)w->mem;
     if (off >= SIM_BYTES || !c->cells.open_n || !n)
         return;
@@ -127,7 +133,7 @@ void sim_saw_overwrite(struct sim_world *w, uint32_t place, size_t n)
     struct crash *c = &crashes[sim_depth - 1];
     if (!c->cells.open_n)
         return;
-    for (uint32_t word = place / 8; word <= (place + n - 1) / 8; word++) {
+    for (uint32_t word = place / 8; 8 * word < place + n; word++) {
         if (!c->cells.open[word])
             continue;
         if (8 * word >= place && 8 * word + 8 <= place + n) {
@@ -221,6 +227,7 @@ static const char *differs(const struct sim_view *v)
 static const char *judge(struct crash *c, int tracked)
 {
     unsigned handle = 1 + sim_depth;
+    c->work = 0;
     if (_setjmp(c->out))
         return c->fault;
     unit_look(handle, &c->view);

@@ -138,6 +138,22 @@ static int op_alloc(const struct op *op)
     return 1;
 }
 
+/* The zeroes are durable with the block. */
+static int op_zalloc(const struct op *op)
+{
+    struct sim_oracle *o = &sim_oracle;
+    o->doing = SIM_ALLOC;
+    uint64_t off = unit_zalloc(op->h, op->n);
+    if (off) {
+        struct sim_block b = fresh(op->h, off);
+        b.filled = op->n / 8 * 8;
+        b.id = 0;
+        sim_oracle_add(b);
+    }
+    returned("return of zalloc");
+    return 1;
+}
+
 /* The block without a name that is the oldest (1) or the newest (0). */
 static struct sim_block *nameless(int oldest)
 {
@@ -279,10 +295,21 @@ static int op_move_once(const struct op *op)
     return 1;
 }
 
+/* A store, and the sync of all. */
+static int op_sync(const struct op *op)
+{
+    uint64_t value = ++sim_oracle.ids << 32;
+    store_root(op->h, SIM_ROOTS - 2, value);
+    must(unit_sync(op->h), "sync");
+    set_root(SIM_ROOTS - 2, value);
+    returned("return of sync");
+    return 1;
+}
+
 static int op_grow(const struct op *op)
 {
     uint64_t size = sim_here->length + 4096;
-    if (size > SIM_BYTES)
+    if (size > SIM_BYTES || unit_fixed)
         return 0;
     must(unit_grow(op->h, size), "grow");
     if (sim_here->length != size)
@@ -303,9 +330,25 @@ static int op_reopen(const struct op *op)
     sim_oracle.held_n = 0;
     for (unsigned h = 0; h < 2; h++) {
         sim_thread = h;
-        must(unit_open(h), "open");
+        must(unit_open(h, 0), "open");
         returned("return of open");
     }
+    return 1;
+}
+
+/* The region is made anew, over what is there. */
+static int op_anew(const struct op *op)
+{
+    for (unsigned h = 0; h < 2; h++)
+        must(unit_close(h), "close");
+    sim_oracle.held_n = 0;
+    sim_oracle.doing = SIM_ANEW;
+    must(unit_open(op->h, 1), "open anew");
+    sim_oracle.n = 0;
+    for (unsigned i = 0; i < SIM_ROOTS; i++)
+        set_root(i, 0);
+    returned("return of open");
+    must(unit_open(!op->h, 0), "open");
     return 1;
 }
 
@@ -328,8 +371,11 @@ static const struct op alphabet[] = {
     {"publish it to 1", op_adopt, 0, 1, 0, 0},
     {"publish 3000 to 0", op_publish, 0, 0, 3000, 0},
     {"alloc 64 at 1024", op_alloc, 0, 0, 64, 1024},
+    {"zalloc 100", op_zalloc, 0, 0, 100, 0},
+    {"store, sync", op_sync, 0, 0, 0, 0},
     {"grow", op_grow, 0, 0, 0, 0},
     {"close, open", op_reopen, 0, 0, 0, 0},
+    {"make anew", op_anew, 0, 0, 0, 0},
 };
 #define OPS (sizeof alphabet / sizeof *alphabet)
 
@@ -367,7 +413,7 @@ static void open_both(void)
 {
     for (unsigned h = 0; h < 2; h++) {
         sim_thread = h;
-        must(unit_open(h), "open");
+        must(unit_open(h, 0), "open");
         returned("return of open");
     }
     sim_thread = 0;
@@ -462,6 +508,7 @@ static const struct op dice[] = {
     {"move", op_move, 0, 0, 0, 0},
     {"move at once", op_move_once, 0, 0, 0, 0},
     {"aligned", op_alloc, 0, 0, 0, 512},
+    {"zalloc", op_zalloc, 0, 0, 0, 0},
     {"reopen", op_reopen, 0, 0, 0, 0},
     {"grow", op_grow, 0, 0, 0, 0},
 };
@@ -497,14 +544,33 @@ void programs_random(uint64_t seed, unsigned length)
 
 /* ---- making, opening, growing, closing ---- */
 
-/* A region is made: whatever a crash leaves is made anew or is whole. Then a
- * life, twice. */
-void programs_life(void)
+static void live(void)
 {
-    static const unsigned life[] = {0, 8, 18, 1, 3, 19, 16, 9, 18, 4, 19};
-    begin(28 * 1024 + 2 * 4096);
+    static const unsigned life[] = {0, 8, 20, 1, 3, 21, 16, 9, 20, 4, 18, 21};
     snprintf(path[depth++], sizeof path[0], "open");
     open_both();
-    for (unsigned i = 0; i < 2 * sizeof life / sizeof *life; i++)
+    for (unsigned i = 0; i < 2 * sizeof life / sizeof *life; i++) {
         run_op(&alphabet[life[i % (sizeof life / sizeof *life)]]);
+        if (i == sizeof life / sizeof *life)
+            run_op(&alphabet[22]);
+    }
+}
+
+/* A region is made: whatever a crash leaves is made anew or is whole. Then a
+ * life, twice; on a medium that grows, and on a device full of old bytes. */
+void programs_life(void)
+{
+    begin(28 * 1024 + 2 * 4096);
+    live();
+    begin(28 * 1024 + 4 * 4096);
+    sim_here->length = unit_size;
+    for (uint64_t at = SIM_PAGE; at < unit_size; at += 8) {
+        uint64_t old = sim_random();
+        memcpy(sim_here->mem + at, &old, 8);
+    }
+    memcpy(sim_here->durable, sim_here->mem, SIM_BYTES);
+    memcpy(sim_here->seen, sim_here->mem, SIM_BYTES);
+    unit_fixed = 1;
+    live();
+    unit_fixed = 0;
 }

@@ -76,12 +76,14 @@ void sim_world_copy(struct sim_world *to, const struct sim_world *from);
 void sim_world_latch(struct sim_world *w);
 void sim_world_drain(struct sim_world *w);
 void sim_world_sync(struct sim_world *w, uint64_t off, uint64_t n);
+void sim_world_cut(struct sim_world *w, uint64_t length);
 void sim_world_evict(struct sim_world *w, unsigned keep);
 const char *sim_world_unseen(struct sim_world *w);
 void sim_saw_write(const void *p, size_t n);
 void sim_saw_locked(void);
 void sim_synced(uint64_t off, uint64_t n);
 int sim_saw(int event, const void *p, size_t n, const void *site);
+void sim_at_site(void);
 int sim_observe(int event, const void *p, size_t n);
 
 /* Events beside those of core/policy.h. */
@@ -142,6 +144,7 @@ struct sim_view {
 /* What the call under way may do to the model, if it crashes. */
 enum sim_doing {
     SIM_NOTHING,
+    SIM_ANEW,    /* the region is emptied */
     SIM_PUBLISH, /* `block` becomes live and `root[slot]` names it */
     SIM_RELEASE, /* `block` goes and `root[slot]` is null */
     SIM_ALLOC,   /* one block more, anywhere */
@@ -173,8 +176,9 @@ uint64_t sim_pattern(uint64_t id, uint64_t word);
  * program's; 2 and 3 are those of the first and second recovery. */
 #define SIM_HANDLES 4u
 extern const char sim_unit_name[];
-extern uint64_t unit_size;
-int unit_open(unsigned h);
+extern uint64_t unit_size; /* of a new region */
+extern int unit_fixed; /* the medium is a device: its length stays */
+int unit_open(unsigned h, int anew);
 int unit_close(unsigned h);
 void unit_handle(unsigned h, void **bytes, size_t *n);
 uint64_t unit_heap(unsigned h, uint64_t *end);
@@ -183,6 +187,7 @@ int unit_publish(unsigned h, unsigned slot, uint64_t off);
 int unit_release(unsigned h, unsigned slot);
 int unit_cancel(unsigned h, uint64_t off);
 uint64_t unit_alloc(unsigned h, size_t n, size_t align);
+uint64_t unit_zalloc(unsigned h, size_t n);
 uint64_t unit_realloc(unsigned h, uint64_t off, size_t n);
 int unit_free(unsigned h, uint64_t off);
 int unit_grow(unsigned h, uint64_t size);
@@ -192,6 +197,7 @@ int unit_persist(unsigned h, uint64_t off, uint64_t n);
 void unit_set(unsigned h, unsigned slot, uint64_t value);
 int unit_flush_root(unsigned h, unsigned slot);
 int unit_fence(unsigned h);
+int unit_sync(unsigned h);
 int unit_check(unsigned h);
 void unit_look(unsigned h, struct sim_view *v);
 

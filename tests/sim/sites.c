@@ -1,8 +1,8 @@
 /* sites.c -- flushes and fences by source line, and leaving them out
  *
- * The policies are inlined into the core, so every flush, fence and stream of
- * the library is a call of sim_observe() with a return address of its own. A
- * site is named by what addr2line makes of that address. */
+ * The policy is inlined into the core, so every flush, fence and stream of the
+ * library calls sim_at_site() from an address of its own. A site is named by
+ * what addr2line makes of that address. */
 #include "sim.h"
 
 #include <stdio.h>
@@ -73,8 +73,7 @@ static void add_place(char *text, size_t size, const char *function,
              file ? file + 1 : place);
 }
 
-/* "flush < alps_alloc_ (heap.h:120) < ...", the policy's own lines left out.
- * Valid until the next call. */
+/* "flush < alps_alloc_ (heap.h:120) < ...". Valid until the next call. */
 const char *sim_site_name(unsigned site)
 {
     static char text[1024];
@@ -87,8 +86,7 @@ const char *sim_site_name(unsigned site)
            fgets(place, sizeof place, f)) {
         function[strcspn(function, "\n")] = 0;
         place[strcspn(place, " \n")] = 0;
-        if (strncmp(function, "alps_policy_", 12) &&
-            strncmp(function, "sim_", 4))
+        if (strncmp(function, "sim_", 4))
             add_place(text, sizeof text, function, place);
     }
     if (f)

@@ -23,6 +23,9 @@
 #define ALPS_CORE_ONLY
 #include "alps.h"
 
+uint64_t unit_size;
+int unit_fixed;
+
 /* ---- the medium: worlds[depth] ---- */
 
 static int medium_open(alps_map *m, const char *path, const alps_options *o)
@@ -32,6 +35,7 @@ static int medium_open(alps_map *m, const char *path, const alps_options *o)
     m->user = sim_here;
     m->length = sim_here->length;
     m->align = 1;
+    m->fixed = (unsigned)unit_fixed;
     m->medium = SIM_POLICY == ALPS_FLUSH ? ALPS_MEDIUM_FSDAX
                 : SIM_POLICY == ALPS_MSYNC ? ALPS_MEDIUM_CACHE
                                            : ALPS_MEDIUM_SHMEM;
@@ -64,7 +68,8 @@ static int medium_resize(alps_map *m, uint64_t size)
 {
     if (size > SIM_BYTES)
         return ALPS_ENOSPC;
-    sim_here->length = m->length = size;
+    sim_world_cut(sim_here, size);
+    m->length = size;
     if (m->base)
         m->size = size;
     return ALPS_OK;
@@ -130,34 +135,56 @@ static const alps_backend sim_medium = {
     medium_unlease, medium_leased, medium_close, medium_remove
 };
 
-/* ---- the policy: the real one, with settle() to be seen ---- */
+/* ---- the policy: the real one, told apart by where it is called ---- */
 
 #if SIM_POLICY == ALPS_FLUSH
+#  define REAL(act) alps_persist_##act##_
+#  define REAL_OPEN alps_flush_open_
 const char sim_unit_name[] = "flush";
-static int sim_settle(alps_map *m)
+#elif SIM_POLICY == ALPS_MSYNC
+#  define REAL(act) alps_msync_##act##_
+#  define REAL_OPEN alps_msync_open_
+const char sim_unit_name[] = "msync";
+#else
+#  define REAL(act) alps_none_##act##_
+#  define REAL_OPEN alps_none_open_
+const char sim_unit_name[] = "none";
+#endif
+
+/* These are inlined wherever the core writes back or fences, so that each
+ * place has an address of its own. */
+ALPS_CORE_ int sim_flush(alps_map *m, const void *p, size_t n)
 {
-    (void)m;
-    return sim_observe(SIM_SAW_SETTLE, NULL, 0) & 0;
+    sim_at_site();
+    return REAL(flush)(m, p, n);
+}
+
+ALPS_CORE_ int sim_stream(alps_map *m, void *to, const void *from)
+{
+    sim_at_site();
+    return REAL(stream)(m, to, from);
+}
+
+ALPS_CORE_ int sim_fence(alps_map *m, const alps_backend *b)
+{
+    sim_at_site();
+    return REAL(fence)(m, b);
+}
+
+ALPS_CORE_ int sim_settle(alps_map *m)
+{
+    sim_at_site();
+    sim_observe(SIM_SAW_SETTLE, NULL, 0);
+    return REAL(settle)(m);
 }
 
 static const alps_policy sim_policy = {
-    "flush",
-    1,
-    alps_flush_open_,
-    alps_persist_flush_,
-    alps_persist_stream_,
-    alps_persist_fence_,
-    sim_settle,
+    sim_unit_name, SIM_POLICY != ALPS_NONE, REAL_OPEN, sim_flush,
+    sim_stream,    sim_fence,               sim_settle,
 };
-#  define ALPS_POLICY ALPS_USER
-#  define ALPS_USER_POLICY sim_policy
-#elif SIM_POLICY == ALPS_MSYNC
-const char sim_unit_name[] = "msync";
-#  define ALPS_POLICY ALPS_MSYNC
-#else
-const char sim_unit_name[] = "none";
-#  define ALPS_POLICY ALPS_NONE
-#endif
+
+#define ALPS_POLICY ALPS_USER
+#define ALPS_USER_POLICY sim_policy
 #define ALPS_BACKEND ALPS_USER
 #define ALPS_USER_BACKEND sim_medium
 #include "alps.h"
@@ -168,17 +195,16 @@ static alps_heap heaps[SIM_HANDLES];
 
 /* Opens what is there, or makes a region of few extents: metadata up to 28
  * KiB, then extents of 4 KiB. */
-uint64_t unit_size;
-
-int unit_open(unsigned h)
+int unit_open(unsigned h, int anew)
 {
     alps_options o;
     memset(&o, 0, sizeof o);
+    o.flags = anew ? ALPS_CREATE | ALPS_TRUNCATE : 0;
     o.size = unit_size;
     o.limit = SIM_BYTES;
     o.extent = 4096;
     o.lanes = 2;
-    o.processes = 2;
+    o.processes = 3;
     return alps_open(&heaps[h], "sim", &o);
 }
 
@@ -242,6 +268,11 @@ uint64_t unit_alloc(unsigned h, size_t n, size_t align)
                                 : alps_alloc(&heaps[h], n));
 }
 
+uint64_t unit_zalloc(unsigned h, size_t n)
+{
+    return off_of(h, alps_zalloc(&heaps[h], n));
+}
+
 uint64_t unit_realloc(unsigned h, uint64_t off, size_t n)
 {
     return off_of(h, alps_realloc(&heaps[h], at(h, off), n));
@@ -290,6 +321,11 @@ int unit_fence(unsigned h)
     return alps_fence(&heaps[h]);
 }
 
+int unit_sync(unsigned h)
+{
+    return alps_sync(&heaps[h]);
+}
+
 int unit_check(unsigned h)
 {
     return alps_check(&heaps[h], NULL);
@@ -328,7 +364,7 @@ static int failed(struct sim_view *v, const char *what, int err)
 void unit_look(unsigned h, struct sim_view *v)
 {
     v->n = 0;
-    if (failed(v, "alps_open", unit_open(h)) ||
+    if (failed(v, "alps_open", unit_open(h, 0)) ||
         failed(v, "alps_check", alps_check(&heaps[h], NULL)) ||
         failed(v, "alps_each", alps_each(&heaps[h], saw_block, v)))
         return;

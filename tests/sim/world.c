@@ -128,6 +128,21 @@ void sim_world_drain(struct sim_world *w)
         w->mark[sim_thread][w->marked[sim_thread][--*marks]] = 0;
 }
 
+/* The medium gets this length; what is behind it is gone, now and for ever. */
+void sim_world_cut(struct sim_world *w, uint64_t length)
+{
+    if (w->tracked) {
+        sim_world_latch(w);
+        settle_stores(w, is_between, length, SIM_BYTES);
+    } else {
+        sim_saw_overwrite(w, (uint32_t)length, SIM_BYTES - length);
+    }
+    memset(w->mem + length, 0, SIM_BYTES - length);
+    memset(w->durable + length, 0, SIM_BYTES - length);
+    memset(w->seen + length, 0, SIM_BYTES - length);
+    w->length = length;
+}
+
 /* A long program's index is never written back; its oldest stores have been
  * evicted by now. Bounds the log to `keep` stores. */
 void sim_world_evict(struct sim_world *w, unsigned keep)
@@ -235,12 +250,20 @@ int sim_saw(int event, const void *p, size_t n, const void *site)
     return 0;
 }
 
+/* The place from which the next act comes. */
+static const void *site;
+
+__attribute__((noinline)) void sim_at_site(void)
+{
+    site = __builtin_return_address(0);
+}
+
 /* What ALPS_OBSERVE of the unit calls. Real write-backs and fences do nothing
  * for a simulated medium and are left out; streams are made, for their bytes,
  * and the gathering of msync is the policy's own. */
-__attribute__((noinline)) int sim_observe(int event, const void *p, size_t n)
+int sim_observe(int event, const void *p, size_t n)
 {
-    int off = sim_saw(event, p, n, __builtin_return_address(0));
+    int off = sim_saw(event, p, n, site);
     int real = event == ALPS_SAW_STREAM || sim_model == SIM_PAGES;
     return real ? off : 1;
 }
