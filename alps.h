@@ -16,26 +16,35 @@
  *     #include "alps.h"
  *
  *     typedef ALPS_PTR(struct run) run_ptr;
- *     struct run { run_ptr before; unsigned long number; };
+ *     struct run {
+ *         run_ptr before;
+ *         unsigned long number;
+ *     };
+ *
+ *     static int failed(int code)
+ *     {
+ *         fprintf(stderr, "hello: %s\n", alps_strerror(code));
+ *         return 1;
+ *     }
  *
  *     int main(void)
  *     {
  *         alps_heap h;
  *         int err = alps_open(&h, "hello.alps", NULL);
  *         if (err)
- *             return fprintf(stderr, "hello: %s\n", alps_strerror(err)), 1;
+ *             return failed(err);
  *         run_ptr *last = (run_ptr *)alps_root(&h, sizeof *last);
  *         struct run *before = ALPS_GET(&h, *last);
- *         struct run *now =
- *             (struct run *)alps_reserve(&h, sizeof *now);
+ *         struct run *now = (struct run *)alps_reserve(&h, sizeof *now);
  *         if (!now)
- *             return fprintf(stderr, "hello: %s\n",
- *                            alps_strerror(alps_error(&h))), 1;
+ *             return failed(alps_error(&h));
  *         now->before = *last;
  *         now->number = before ? before->number + 1 : 1;
  *         err = alps_publish(&h, &last->off, now);
+ *         if (err)
+ *             return failed(err);
  *         printf("This program has run %lu times.\n", now->number);
- *         return alps_close(&h) || err;
+ *         return alps_close(&h) ? 1 : 0;
  *     }
  *
  * Choose before the include; both have defaults:
@@ -4368,7 +4377,7 @@ ALPS_CORE_ int alps_region_make_room_(alps_handle *h, const alps_tables *t)
     int err = t->backend->lease(&h->map, number);
     if (err && err != ALPS_EUNSUPPORTED)
         return err;
-    h->owner = alps_owner_(1ull << 40 | (uint64_t)getpid(), number);
+    h->owner = alps_owner_((uint64_t)1 << 40 | (uint64_t)getpid(), number);
     err = alps_reap_now_(h, t);
     h->owner = 0;
     int late = t->backend->unlease(&h->map, number);

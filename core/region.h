@@ -246,7 +246,7 @@ ALPS_CORE_ int alps_region_make_room_(alps_handle *h, const alps_tables *t)
     int err = t->backend->lease(&h->map, number);
     if (err && err != ALPS_EUNSUPPORTED)
         return err;
-    h->owner = alps_owner_(1ull << 40 | (uint64_t)getpid(), number);
+    h->owner = alps_owner_((uint64_t)1 << 40 | (uint64_t)getpid(), number);
     err = alps_reap_now_(h, t);
     h->owner = 0;
     int late = t->backend->unlease(&h->map, number);

@@ -10,7 +10,6 @@
  * by seed. What is never read has a random state. */
 #include "sim.h"
 
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +20,8 @@
 struct sim_limits sim_limits = {96, 48, 16, 6, 1, 4};
 unsigned long sim_images, sim_bad, sim_nested;
 int sim_quick, sim_survivor;
+unsigned sim_happens_in;
+jmp_buf sim_happened;
 
 #define TRAIL 512u
 #define SEEN 4096u
@@ -263,6 +264,18 @@ static void report(const struct crash *c, const char *wrong)
                (uintmax_t)c->view.block[i].n);
 }
 
+/* All of `mem` is durable, and stores are logged. */
+static void start_over(struct sim_world *w)
+{
+    memcpy(w->durable, w->mem, SIM_BYTES);
+    memcpy(w->seen, w->mem, SIM_BYTES);
+    memset(w->mark, 0, sizeof w->mark);
+    memset(w->marks, 0, sizeof w->marks);
+    w->stores = w->under_way_n = w->under_way_streamed = 0;
+    w->number = 1;
+    w->tracked = 1;
+}
+
 /* The recovery of this image, watched store by store, and crashed again. */
 static void crash_again(struct crash *c, const struct sim_world *from,
                         struct sim_world *to)
@@ -270,11 +283,7 @@ static void crash_again(struct crash *c, const struct sim_world *from,
     c->way = WAY_PRESET;
     make_image(c, from, to);
     c->cells.open_n = 0;
-    memcpy(to->durable, to->mem, SIM_BYTES);
-    memcpy(to->seen, to->mem, SIM_BYTES);
-    memset(to->mark, 0, sizeof to->mark);
-    memset(to->marks, 0, sizeof to->marks);
-    to->tracked = 1;
+    start_over(to);
     const char *wrong = judge(c, 1);
     if (!wrong) {
         settled = &c->view;
@@ -416,6 +425,22 @@ static void sample(struct crash *c, const char *at, unsigned limit)
     }
 }
 
+/* The program's world becomes one that a crash now leaves. */
+static void happen(void)
+{
+    struct sim_world *w = &sim_worlds[0];
+    struct crash *c = &crashes[0];
+    sim_cells_make(&c->cells, w);
+    preset_all(c, (unsigned)(sim_random() % 9), sim_random() % 2);
+    c->way = WAY_PRESET;
+    make_image(c, w, &sim_worlds[1]);
+    c->cells.open_n = 0;
+    memcpy(w->mem, sim_worlds[1].mem, SIM_BYTES);
+    start_over(w);
+    memset(w->lease, 0, sizeof w->lease);
+    longjmp(sim_happened, 1);
+}
+
 /* A crash may come now. `at` says where we are. */
 void sim_crash(const char *at)
 {
@@ -424,6 +449,8 @@ void sim_crash(const char *at)
         (sim_survivor && sim_thread == 1)) // it is the other one that dies
         return;
     sim_world_latch(w);
+    if (!sim_depth && sim_happens_in && !--sim_happens_in)
+        happen();
     unsigned events = sim_limits.events;
     if (sim_model == SIM_KILL && sim_depth)
         events *= 64; // at every store would be too often

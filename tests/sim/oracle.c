@@ -241,3 +241,28 @@ const char *sim_oracle_differs(const struct sim_view *v)
         wrong = roots(v, but);
     return wrong ? wrong : contents(v);
 }
+
+/* Goes on from what a crash has left: what was found is what there is. */
+void sim_oracle_adopt(const struct sim_view *found)
+{
+    struct sim_oracle *o = &sim_oracle;
+    static struct sim_block now[SIM_BLOCKS];
+    for (unsigned i = 0; i < found->n; i++) {
+        const struct sim_block *b = sim_oracle_find(found->block[i].off);
+        now[i] = found->block[i];
+        now[i].filled = 0;
+        now[i].id = ++o->ids;
+        if (!b && o->doing == SIM_PUBLISH && o->block.off == now[i].off)
+            b = &o->block;
+        if (b && b->filled <= now[i].n) {
+            now[i].filled = b->filled;
+            now[i].id = b->id;
+        }
+    }
+    o->n = found->n;
+    memcpy(o->live, now, o->n * sizeof *now);
+    for (unsigned i = 0; i < SIM_ROOTS; i++)
+        o->root[i] = o->maybe[i] = found->root[i];
+    o->held_n = 0;
+    o->doing = SIM_NOTHING;
+}

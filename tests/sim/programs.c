@@ -513,33 +513,63 @@ static const struct op dice[] = {
     {"grow", op_grow, 0, 0, 0, 0},
 };
 
-void programs_random(uint64_t seed, unsigned length)
+static void roll(void)
 {
+    uint64_t dies = sim_random();
+    struct op op = dice[dies % (sizeof dice / sizeof *dice)];
+    if ((op.run == op_reopen || op.run == op_grow) && sim_random() % 8)
+        return;
+    op.h = dies >> 32 & 1;
+    op.slot = (unsigned)(sim_random() % (SIM_ROOTS - 2));
+    if (op.run == op_move || op.run == op_move_once)
+        op.slot &= 1;
+    op.n = 8 + (unsigned)(sim_random() % (sim_random() % 8 ? 400 : 5000));
+    char name[24];
+    snprintf(name, sizeof name, "%.8s %u %u%s", op.name, op.slot, op.n,
+             op.h ? " B" : "");
+    op.name = name;
+    if (depth == PATH) {
+        memmove(path, path + PATH / 2, sizeof path / 2);
+        depth = PATH / 2;
+    }
+    run_op(&op);
+    if (sim_here->stores > 2048)
+        sim_world_evict(sim_here, 512);
+}
+
+/* The crash has happened: the program goes on with what it left. */
+static void go_on(void)
+{
+    static struct sim_view found;
+    snprintf(path[depth++], sizeof path[0], "CRASH");
+    sim_thread = 0;
+    unit_look(0, &found);
+    const char *wrong = sim_oracle_differs(&found);
+    if (wrong)
+        sim_fault("%s, after a crash that happened", wrong);
+    sim_oracle_adopt(&found);
+    returned("return of open");
+    sim_thread = 1;
+    must(unit_open(1, 0), "open");
+    returned("return of open");
+}
+
+/* `length` operations by seed, with a crash every `between` events or so. */
+void programs_random(uint64_t seed, unsigned length, unsigned between)
+{
+    static volatile unsigned i;
     sim_seed(seed);
     begin(28 * 1024 + (2 + sim_random() % 4) * 4096);
     open_quietly();
-    for (unsigned i = 0; i < length; i++) {
-        uint64_t dies = sim_random();
-        struct op op = dice[dies % (sizeof dice / sizeof *dice)];
-        if ((op.run == op_reopen || op.run == op_grow) && sim_random() % 8)
-            continue;
-        op.h = dies >> 32 & 1;
-        op.slot = (unsigned)(sim_random() % (SIM_ROOTS - 2));
-        if (op.run == op_move || op.run == op_move_once)
-            op.slot &= 1;
-        op.n = 8 + (unsigned)(sim_random() % (sim_random() % 16 ? 400 : 5000));
-        char name[24];
-        snprintf(name, sizeof name, "%.8s %u %u%s", op.name, op.slot, op.n,
-                 op.h ? " B" : "");
-        op.name = name;
-        if (depth == PATH) {
-            memmove(path, path + PATH / 2, sizeof path / 2);
-            depth = PATH / 2;
-        }
-        run_op(&op);
-        if (sim_here->stores > 2048)
-            sim_world_evict(sim_here, 512);
+    i = 0;
+    if (setjmp(sim_happened))
+        go_on();
+    sim_happens_in = between ? 1 + (unsigned)(sim_random() % between) : 0;
+    while (i < length) {
+        i++;
+        roll();
     }
+    sim_happens_in = 0;
 }
 
 /* ---- making, opening, growing, closing ---- */

@@ -11,6 +11,7 @@
  *
  * docs/simulator.md has the model and how to read a failure. */
 #pragma once
+#include <setjmp.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -107,6 +108,11 @@ extern unsigned long sim_images, sim_bad, sim_nested;
 extern int sim_quick; /* the first bad image ends the process */
 extern int sim_survivor; /* handle 1 outlives the crash */
 void sim_crash(const char *at);
+
+/* The crash after so many more events is the one that happens: worlds[0] is
+ * what it leaves, and control goes to `sim_happened`. 0: none. */
+extern unsigned sim_happens_in;
+extern jmp_buf sim_happened;
 void sim_saw_read(const void *p, size_t n);
 void sim_saw_overwrite(struct sim_world *w, uint32_t place, size_t n);
 void sim_fault(const char *format, ...)
@@ -170,6 +176,7 @@ void sim_oracle_add(struct sim_block b);
 void sim_oracle_drop(uint64_t off);
 struct sim_block *sim_oracle_find(uint64_t off);
 const char *sim_oracle_differs(const struct sim_view *found);
+void sim_oracle_adopt(const struct sim_view *found);
 uint64_t sim_pattern(uint64_t id, uint64_t word);
 
 /* unit.c: the library, called by number of the handle. Handles 0 and 1 are the
@@ -203,7 +210,7 @@ void unit_look(unsigned h, struct sim_view *v);
 
 /* programs.c */
 void programs_exhaustive(unsigned length);
-void programs_random(uint64_t seed, unsigned length);
+void programs_random(uint64_t seed, unsigned length, unsigned between);
 void programs_life(void);
 const char *programs_text(void);
 
