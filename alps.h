@@ -4221,8 +4221,7 @@ ALPS_CORE_ int alps_super_state_(alps_handle *h, uint64_t state,
                                  const alps_tables *t)
 {
     alps_store_(&h->super->state, state);
-    int err = t->policy->flush(&h->map, h->super, 16);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return t->policy->flush(&h->map, h->super, 16);
 }
 
 /* The numbers of a new region, from what was asked for. */
@@ -4278,7 +4277,8 @@ ALPS_COLD_ void alps_uuid_(uint8_t uuid[16])
     uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
 }
 
-/* Fills the mapped medium with an empty region, and marks it ready. */
+/* Fills the mapped medium with an empty region, and marks it ready: durably
+ * with the next fence, which is that of the first epoch. */
 ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
                                  uint64_t size, const alps_tables *t)
 {
@@ -4332,6 +4332,8 @@ ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
     if (err)
         return err;
     err = alps_super_state_(h, ALPS_STATE_MAKING, t);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
     if (!err)
         err = t->backend->unmap(&h->map);
     if (!err && !h->map.fixed)

@@ -318,37 +318,47 @@ static int op_grow(const struct op *op)
     return 1;
 }
 
-/* Both handles close, which gives reservations back, and open again. */
-static int op_reopen(const struct op *op)
+static void open_both(void)
 {
-    (void)op;
-    for (unsigned h = 0; h < 2; h++) {
-        sim_thread = h;
-        must(unit_close(h), "close");
-        returned("return of close");
-    }
-    sim_oracle.held_n = 0;
     for (unsigned h = 0; h < 2; h++) {
         sim_thread = h;
         must(unit_open(h, 0), "open");
         returned("return of open");
     }
+}
+
+static void close_both(void)
+{
+    for (unsigned h = 2; h-- > 0;) {
+        sim_thread = h;
+        must(unit_close(h), "close");
+        returned("return of close");
+    }
+    sim_oracle.held_n = 0;
+}
+
+/* Both handles close, which gives reservations back, and open again. */
+static int op_reopen(const struct op *op)
+{
+    (void)op;
+    close_both();
+    open_both();
     return 1;
 }
 
 /* The region is made anew, over what is there. */
 static int op_anew(const struct op *op)
 {
-    for (unsigned h = 0; h < 2; h++)
-        must(unit_close(h), "close");
-    sim_oracle.held_n = 0;
+    (void)op;
+    close_both();
     sim_oracle.doing = SIM_ANEW;
-    must(unit_open(op->h, 1), "open anew");
+    must(unit_open(0, 1), "open anew");
     sim_oracle.n = 0;
     for (unsigned i = 0; i < SIM_ROOTS; i++)
         set_root(i, 0);
     returned("return of open");
-    must(unit_open(!op->h, 0), "open");
+    sim_thread = 1;
+    must(unit_open(1, 0), "open");
     return 1;
 }
 
@@ -407,16 +417,6 @@ static void begin(uint64_t size)
     sim_depth = depth = sim_thread = 0;
     w->tracked = 1;
     unit_size = size;
-}
-
-static void open_both(void)
-{
-    for (unsigned h = 0; h < 2; h++) {
-        sim_thread = h;
-        must(unit_open(h, 0), "open");
-        returned("return of open");
-    }
-    sim_thread = 0;
 }
 
 /* Opens without looking at what a crash would leave. */

@@ -360,12 +360,19 @@ static int failed(struct sim_view *v, const char *what, int err)
     return err;
 }
 
+static int checked(unsigned h, struct sim_view *v)
+{
+    alps_report r;
+    int err = alps_check(&heaps[h], &r);
+    return failed(v, err && r.problems ? r.first[0].text : "alps_check", err);
+}
+
 /* Recovers what is there, and tells what it holds. */
 void unit_look(unsigned h, struct sim_view *v)
 {
     v->n = 0;
     if (failed(v, "alps_open", unit_open(h, 0)) ||
-        failed(v, "alps_check", alps_check(&heaps[h], NULL)) ||
+        checked(h, v) ||
         failed(v, "alps_each", alps_each(&heaps[h], saw_block, v)))
         return;
     for (unsigned i = 0; i < SIM_ROOTS; i++)
