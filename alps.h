@@ -69,12 +69,14 @@
  *     #define ALPS_ASSERT(cond)     before the first include: checks of what
  *                                   the caller promised
  *
- * The words. A *region* is a file or memory with a heap in it. A *root* is 4 KiB
- * of it that are yours from the start. An *offset pointer* (ALPS_PTR) stays
- * right when the region is mapped elsewhere. `alloc` and `free` are durable
- * when they return; but a crash between an alloc and your own link leaks.
- * `reserve`, fill, `publish` does not: the object is allocated, filled and linked,
- * or nothing happened. `release` frees and unlinks in the same way.
+ * The words. A *region* is a file or memory with a heap in it. A *root* is
+ * 4 KiB of it that are yours from the start. An *offset pointer* (ALPS_PTR)
+ * stays right when the region is mapped elsewhere. `alloc` and `free` are
+ * durable when they return; but a crash between an alloc and your own link
+ * leaks. `reserve`, fill, `publish` does not: the object is allocated, filled
+ * and linked, or nothing happened. `release` frees and unlinks in the same
+ * way. After fork() the child opens the region for itself: until it does or
+ * ends, it shares its parent's locks, and keeps them when the parent dies.
  *
  * The environment: ALPS_PERSIST=clwb|clflushopt|clflush|cvap|cvac|eadr|none
  * overrides how lines are written back, ALPS_PMEM_FORCE=1 takes any medium for
@@ -172,7 +174,8 @@
 /* The cache line: what the machine writes back as a whole. */
 #define ALPS_LINE 64u
 
-/* The page: what msync writes back as a whole, and what mappings are made of. */
+/* The page: what msync writes back as a whole, and what mappings are made
+ * of. */
 #define ALPS_PAGE 4096u
 
 /* Words that other threads and processes read and write meanwhile. On the
@@ -373,8 +376,7 @@ ALPS_FN_ uint32_t alps_crc_byte_(uint32_t crc, unsigned char byte)
     return crc;
 }
 #else
-#  error \
-      "alps.h knows x86-64 and AArch64; a new machine needs its words in base.h, bits.h and cpu.h"
+#  error "alps.h knows x86-64 and AArch64 only: base.h, bits.h, cpu.h"
 #endif
 
 ALPS_FN_ uint32_t alps_crc_hard_(uint32_t crc, const unsigned char *at,
@@ -530,8 +532,9 @@ typedef struct alps_backend {
 
     /* Leases, numbers from 0 on: `lease` takes one for as long as `m` is open
      * and the process lives; `leased` answers 1 where any other open of the
-     * medium holds it (ALPS_LEASE_ANY: holds any), 0 where none does, ALPS_EUNSUPPORTED where the medium
-     * cannot tell (the core then asks for the process). */
+     * medium holds it (ALPS_LEASE_ANY: holds any), 0 where none does,
+     * ALPS_EUNSUPPORTED where the medium cannot tell (the core then asks for
+     * the process). */
     int (*lease)(alps_map *m, unsigned number);
     int (*unlease)(alps_map *m, unsigned number);
     int (*leased)(alps_map *m, unsigned number);
@@ -2721,8 +2724,8 @@ ALPS_CORE_ void alps_process_wait_(alps_handle *h, const alps_tables *t)
  *
  * 0, or the owner's slot and generation. No pthread object is stored in a
  * region: this word means the same in every process, libc and boot. Waiting is
- * spinning, then yielding, then sleeping; who has slept for a while asks whether
- * the owner lives, and breaks the lock of a dead one. A stopped process is
+ * spinning, then yielding, then sleeping; who has slept for a while asks
+ * whether the owner lives, and breaks the lock of a dead one. A stopped process is
  * alive, and is waited for. */
 
 /* Takes the word if it is free. The locked instruction is also what makes the
@@ -4559,8 +4562,8 @@ ALPS_CORE_ int alps_region_grow_(alps_handle *h, uint64_t size,
 /* ptr.h -- pointers that survive a new address
  *
  * A region is mapped wherever there is room, so what is stored is not an
- * address. ALPS_PTR(T) is the offset from the first byte of the region: 8 bytes,
- * typed, copied with `=` or memcpy, null when zeroed. ALPS_REL(T) is the
+ * address. ALPS_PTR(T) is the offset from the first byte of the region: 8
+ * bytes, typed, copied with `=` or memcpy, null when zeroed. ALPS_REL(T) is the
  * distance from itself: it is followed without a handle, and must not be
  * copied by memcpy. An offset read from a region is input, so it is checked. */
 
@@ -5608,14 +5611,11 @@ ALPS_FN_ void alps_describe_(const alps_handle *h, alps_description *d,
 {
     static const char *const medium[] = {"",      "anon",  "shmem",
                                          "cache", "fsdax", "devdax"};
-    static const char *const persist[] = {"none", "clflush", "clflushopt",
-                                          "clwb", "cvac",    "cvap",
-                                          "eadr", "msync"};
     memset(d, 0, sizeof *d);
     d->backend = t->backend->name;
     d->policy = t->policy->name;
     d->medium = h->map.medium < 6 ? medium[h->map.medium] : "";
-    d->persist = h->map.persist < 8 ? persist[h->map.persist] : "";
+    d->persist = alps_persist_name_(h->map.persist);
     d->size = alps_size_(h);
     d->limit = h->at.limit;
     d->extent = h->at.extent;
@@ -5938,7 +5938,8 @@ static inline __attribute__((unused)) void *ALPS_(realloc)(ALPS_(heap) * h,
 /* Frees the block at `p`, or gives this process's reservation back; NULL is
  * fine. Durable on return (one fence). A double, wild or interior free is
  * ALPS_EINVALID_FREE, the reservation of another process ALPS_EOWNER, and
- * nothing is changed. What named the block must be durably gone before. O(1). */
+ * nothing is changed. What named the block must be durably gone before.
+ * O(1). */
 static inline __attribute__((unused)) int ALPS_(free)(ALPS_(heap) * h, void *p)
 {
     return alps_heap_free_(&h->core, p, &ALPS_(tables_));

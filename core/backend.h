@@ -111,8 +111,9 @@ typedef struct alps_backend {
 
     /* Leases, numbers from 0 on: `lease` takes one for as long as `m` is open
      * and the process lives; `leased` answers 1 where any other open of the
-     * medium holds it (ALPS_LEASE_ANY: holds any), 0 where none does, ALPS_EUNSUPPORTED where the medium
-     * cannot tell (the core then asks for the process). */
+     * medium holds it (ALPS_LEASE_ANY: holds any), 0 where none does,
+     * ALPS_EUNSUPPORTED where the medium cannot tell (the core then asks for
+     * the process). */
     int (*lease)(alps_map *m, unsigned number);
     int (*unlease)(alps_map *m, unsigned number);
     int (*leased)(alps_map *m, unsigned number);

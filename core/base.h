@@ -62,7 +62,8 @@
 /* The cache line: what the machine writes back as a whole. */
 #define ALPS_LINE 64u
 
-/* The page: what msync writes back as a whole, and what mappings are made of. */
+/* The page: what msync writes back as a whole, and what mappings are made
+ * of. */
 #define ALPS_PAGE 4096u
 
 /* Words that other threads and processes read and write meanwhile. On the

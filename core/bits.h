@@ -75,8 +75,7 @@ ALPS_FN_ uint32_t alps_crc_byte_(uint32_t crc, unsigned char byte)
     return crc;
 }
 #else
-#  error \
-      "alps.h knows x86-64 and AArch64; a new machine needs its words in base.h, bits.h and cpu.h"
+#  error "alps.h knows x86-64 and AArch64 only: base.h, bits.h, cpu.h"
 #endif
 
 ALPS_FN_ uint32_t alps_crc_hard_(uint32_t crc, const unsigned char *at,

@@ -26,14 +26,11 @@ ALPS_FN_ void alps_describe_(const alps_handle *h, alps_description *d,
 {
     static const char *const medium[] = {"",      "anon",  "shmem",
                                          "cache", "fsdax", "devdax"};
-    static const char *const persist[] = {"none", "clflush", "clflushopt",
-                                          "clwb", "cvac",    "cvap",
-                                          "eadr", "msync"};
     memset(d, 0, sizeof *d);
     d->backend = t->backend->name;
     d->policy = t->policy->name;
     d->medium = h->map.medium < 6 ? medium[h->map.medium] : "";
-    d->persist = h->map.persist < 8 ? persist[h->map.persist] : "";
+    d->persist = alps_persist_name_(h->map.persist);
     d->size = alps_size_(h);
     d->limit = h->at.limit;
     d->extent = h->at.extent;

@@ -152,7 +152,8 @@ static inline __attribute__((unused)) void *ALPS_(realloc)(ALPS_(heap) * h,
 /* Frees the block at `p`, or gives this process's reservation back; NULL is
  * fine. Durable on return (one fence). A double, wild or interior free is
  * ALPS_EINVALID_FREE, the reservation of another process ALPS_EOWNER, and
- * nothing is changed. What named the block must be durably gone before. O(1). */
+ * nothing is changed. What named the block must be durably gone before.
+ * O(1). */
 static inline __attribute__((unused)) int ALPS_(free)(ALPS_(heap) * h, void *p)
 {
     return alps_heap_free_(&h->core, p, &ALPS_(tables_));

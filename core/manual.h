@@ -58,12 +58,14 @@
  *     #define ALPS_ASSERT(cond)     before the first include: checks of what
  *                                   the caller promised
  *
- * The words. A *region* is a file or memory with a heap in it. A *root* is 4 KiB
- * of it that are yours from the start. An *offset pointer* (ALPS_PTR) stays
- * right when the region is mapped elsewhere. `alloc` and `free` are durable
- * when they return; but a crash between an alloc and your own link leaks.
- * `reserve`, fill, `publish` does not: the object is allocated, filled and linked,
- * or nothing happened. `release` frees and unlinks in the same way.
+ * The words. A *region* is a file or memory with a heap in it. A *root* is
+ * 4 KiB of it that are yours from the start. An *offset pointer* (ALPS_PTR)
+ * stays right when the region is mapped elsewhere. `alloc` and `free` are
+ * durable when they return; but a crash between an alloc and your own link
+ * leaks. `reserve`, fill, `publish` does not: the object is allocated, filled
+ * and linked, or nothing happened. `release` frees and unlinks in the same
+ * way. After fork() the child opens the region for itself: until it does or
+ * ends, it shares its parent's locks, and keeps them when the parent dies.
  *
  * The environment: ALPS_PERSIST=clwb|clflushopt|clflush|cvap|cvac|eadr|none
  * overrides how lines are written back, ALPS_PMEM_FORCE=1 takes any medium for

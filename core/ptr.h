@@ -1,8 +1,8 @@
 /* ptr.h -- pointers that survive a new address
  *
  * A region is mapped wherever there is room, so what is stored is not an
- * address. ALPS_PTR(T) is the offset from the first byte of the region: 8 bytes,
- * typed, copied with `=` or memcpy, null when zeroed. ALPS_REL(T) is the
+ * address. ALPS_PTR(T) is the offset from the first byte of the region: 8
+ * bytes, typed, copied with `=` or memcpy, null when zeroed. ALPS_REL(T) is the
  * distance from itself: it is followed without a handle, and must not be
  * copied by memcpy. An offset read from a region is input, so it is checked. */
 #pragma once

@@ -243,7 +243,7 @@ static void report(const struct crash *c, const char *wrong)
     sim_bad++;
     if (sim_quick)
         exit(1);
-    if (sim_bad > 10)
+    if (sim_bad > 40)
         return;
     printf("bad image: %s\n", wrong);
     if (c->view.err)
@@ -438,6 +438,7 @@ static void happen(void)
     memcpy(w->mem, sim_worlds[1].mem, SIM_BYTES);
     start_over(w);
     memset(w->lease, 0, sizeof w->lease);
+    sim_oracle.held_n = 0;
     longjmp(sim_happened, 1);
 }
 

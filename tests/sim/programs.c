@@ -537,6 +537,18 @@ static void roll(void)
         sim_world_evict(sim_here, 512);
 }
 
+/* A move that was cut short: the block has two names. */
+static void one_name_each(void)
+{
+    struct sim_oracle *o = &sim_oracle;
+    if (!o->root[0] || o->root[0] != o->root[1])
+        return;
+    store_root(0, 0, 0);
+    must(unit_flush_root(0, 0) || unit_fence(0), "persist");
+    set_root(0, 0);
+    returned("return of persist");
+}
+
 /* The crash has happened: the program goes on with what it left. */
 static void go_on(void)
 {
@@ -549,6 +561,7 @@ static void go_on(void)
         sim_fault("%s, after a crash that happened", wrong);
     sim_oracle_adopt(&found);
     returned("return of open");
+    one_name_each();
     sim_thread = 1;
     must(unit_open(1, 0), "open");
     returned("return of open");

@@ -1,2 +1,0 @@
-/* hello.c -- a program that remembers how often it has run */
-@HELLO@
