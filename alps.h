@@ -2752,7 +2752,7 @@ ALPS_CORE_ uint64_t alps_lock_wait_(alps_handle *h, uint64_t *word,
             return 0;
         if (round < 100) {
             alps_pause_();
-        } else if (round < 200) {
+        } else if (round < 1000) {
             sched_yield();
         } else {
             struct timespec nap = {0, 50000};
@@ -3135,7 +3135,8 @@ ALPS_CORE_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
                                 unsigned code, uint64_t *block)
 {
     uint64_t have = alps_run_(z, unit)->units;
-    if (!alps_run_valid_(z, unit, have) || have < units)
+    if (alps_code_(z->codes, unit) != ALPS_FREE || have < units ||
+        have > z->end - unit)
         return ALPS_ECORRUPT;
     uint64_t end = unit + have;
     uint64_t at = end - units;
@@ -3145,7 +3146,7 @@ ALPS_CORE_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
             return ALPS_EFULL;
         at = alps_zone_unit_(z, off);
     }
-    if (!alps_code_inside_(z->codes, at == unit ? at + 1 : at, end))
+    if (alps_code_next_(z->codes, at + (at == unit), z->end) != end)
         return ALPS_ECORRUPT;
     int err = at == unit ? alps_run_unlink_(h, z, unit)
                          : alps_run_resize_(h, z, unit, at - unit);

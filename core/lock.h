@@ -32,7 +32,7 @@ ALPS_CORE_ uint64_t alps_lock_wait_(alps_handle *h, uint64_t *word,
             return 0;
         if (round < 100) {
             alps_pause_();
-        } else if (round < 200) {
+        } else if (round < 1000) {
             sched_yield();
         } else {
             struct timespec nap = {0, 50000};

@@ -224,7 +224,8 @@ ALPS_CORE_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
                                 unsigned code, uint64_t *block)
 {
     uint64_t have = alps_run_(z, unit)->units;
-    if (!alps_run_valid_(z, unit, have) || have < units)
+    if (alps_code_(z->codes, unit) != ALPS_FREE || have < units ||
+        have > z->end - unit)
         return ALPS_ECORRUPT;
     uint64_t end = unit + have;
     uint64_t at = end - units;
@@ -234,7 +235,7 @@ ALPS_CORE_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
             return ALPS_EFULL;
         at = alps_zone_unit_(z, off);
     }
-    if (!alps_code_inside_(z->codes, at == unit ? at + 1 : at, end))
+    if (alps_code_next_(z->codes, at + (at == unit), z->end) != end)
         return ALPS_ECORRUPT;
     int err = at == unit ? alps_run_unlink_(h, z, unit)
                          : alps_run_resize_(h, z, unit, at - unit);

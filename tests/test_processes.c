@@ -6,6 +6,7 @@
 #include "model.h"
 
 #define BOXES 24
+#define ROOM (4u << 20)
 
 struct root {
     alps_off box[BOXES]; // objects on their way to somebody
@@ -24,9 +25,11 @@ static struct board *board;
 static const char *name; // of the region
 static unsigned rounds, me;
 
+static uint64_t room = ROOM; // bytes of the region
+
 static alps_options options(unsigned flags)
 {
-    alps_options o = small(4u << 20, 65536);
+    alps_options o = small(room, 65536);
     o.processes = 8;
     o.flags = flags;
     return o;
@@ -379,6 +382,54 @@ static void reservations_of_the_dead_come_back_when_they_are_needed(void)
     end();
 }
 
+/* Reserves until the table is full: first the end of an extent, then whole
+ * extents, so that the table, which grows meanwhile, lies next to the first. */
+static int child_fills_the_table(void)
+{
+    any_heap h;
+    if (attach(&h, 0))
+        return 1;
+    for (unsigned i = 0; i < 512; i++)
+        if (!any_reserve(&h, i < 128 || i >= 256 ? 64 : 65536))
+            return 2;
+    tell(&board->ready, 1);
+    if (!await(&board->go, 1))
+        return 3;
+    raise(SIGKILL);
+    return 4;
+}
+
+/* The table is full, and so is the region, until what the dead one held comes
+ * back in the middle of making the table larger: in its own place. */
+static void the_table_survives_the_return_of_the_dead(void)
+{
+    void *p[64], *block;
+    room = 9u << 20;
+    begin();
+    pid_t pid = start_child(child_fills_the_table);
+    CHECK(await(&board->ready, 1));
+    while ((block = any_alloc(&heap, 64)) != NULL)
+        token_fill(block, 64, 1);
+    CHECK_EQ(any_error(&heap), ALPS_EFULL);
+    tell(&board->go, 1);
+    CHECK_EQ(end_of(pid), 1000 + SIGKILL);
+    for (unsigned i = 0; i < 64; i++) {
+        CHECK((p[i] = any_reserve(&heap, 64)) != NULL);
+        if (p[i])
+            token_fill(p[i], 64, i);
+    }
+    CHECK(sound(&heap));
+    while ((block = any_alloc(&heap, 64)) != NULL)
+        token_fill(block, 64, 2);
+    for (unsigned i = 0; i < 64 && !check_bad_; i++) {
+        CHECK(token_whole(p[i]));
+        CHECK_EQ(any_cancel(&heap, p[i]), 0);
+    }
+    CHECK(sound(&heap));
+    end();
+    room = ROOM;
+}
+
 static int child_reserves_and_waits(void)
 {
     any_heap h;
@@ -584,6 +635,7 @@ int main(void)
     RUN_BOTH(the_lanes_of_a_dead_process_are_taken_over);
     RUN_BOTH(a_free_that_was_cut_short_is_completed);
     RUN_BOTH(reservations_of_the_dead_come_back_when_they_are_needed);
+    RUN_BOTH(the_table_survives_the_return_of_the_dead);
     RUN_BOTH(a_reservation_belongs_to_its_process);
     RUN(a_stopped_holder_of_the_lock_is_waited_for);
     RUN(a_stopped_holder_of_the_lanes_is_waited_for);

@@ -42,6 +42,7 @@ static void run(unsigned effort)
     if (effort >= 1)
         programs_exhaustive(3);
     sim_limits = few;
+    programs_crashed(effort ? 2 * effort : 1);
     if (effort >= 2)
         programs_exhaustive(4);
     random_runs(1, 4u << 2 * effort, 200);
@@ -51,6 +52,7 @@ static void run(unsigned effort)
 static void run_quickly(unsigned effort)
 {
     static const struct sim_limits some = {24, 20, 6, 4, 1, 4};
+    static const struct sim_limits few = {6, 4, 64, 4, 2, 8};
     static const struct sim_limits more = {128, 64, 2, 8, 1, 2};
     sim_seed(1);
     sim_limits = some;
@@ -58,8 +60,12 @@ static void run_quickly(unsigned effort)
     programs_exhaustive(1);
     random_runs(1, 4, 150);
     programs_exhaustive(2);
+    sim_limits = few;
+    programs_crashed(1);
     if (!effort)
         return;
+    sim_limits = some;
+    programs_crashed(3);
     random_runs(5, 20 * effort, 200);
     sim_limits = more;
     programs_life();

@@ -1,0 +1,408 @@
+/* operations.c -- what a program does to a region, and tells the oracle of
+ *
+ * An operation tells the oracle what it is about to do, does it, and tells the
+ * oracle that it is done; each return is an event. It answers 0 where it
+ * cannot be done in the state that there is. */
+#include "operations.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PATH 512u
+static char path[PATH][24]; /* the operations so far */
+unsigned op_depth;
+
+/* The program has done so. */
+void op_note(const char *text)
+{
+    if (op_depth == PATH) {
+        memmove(path, path + PATH / 2, sizeof path / 2);
+        op_depth = PATH / 2;
+    }
+    snprintf(path[op_depth++], sizeof path[0], "%s", text);
+}
+
+const char *programs_text(void)
+{
+    static char text[1024];
+    unsigned first = op_depth > 40 ? op_depth - 40 : 0;
+    size_t n = (size_t)snprintf(text, sizeof text, first ? "..." : "");
+    for (unsigned i = first; i < op_depth && n + 32 < sizeof text; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s",
+                              i ? "; " : "", path[i]);
+    return text;
+}
+
+void op_returned(const char *from)
+{
+    sim_oracle.doing = SIM_NOTHING;
+    sim_crash(from);
+}
+
+void op_must(int err, const char *what)
+{
+    if (err)
+        sim_fault("%s answers %d", what, err);
+}
+
+void op_set_root(unsigned slot, uint64_t off)
+{
+    sim_oracle.root[slot] = sim_oracle.maybe[slot] = off;
+}
+
+/* A block fresh from the heap, which nobody else may have. */
+static struct sim_block fresh(unsigned h, uint64_t off)
+{
+    struct sim_block b = {off, unit_usable(h, off), 0, ++sim_oracle.ids};
+    const struct sim_oracle *o = &sim_oracle;
+    for (unsigned i = 0; i < o->n; i++)
+        if (b.off < o->live[i].off + o->live[i].n &&
+            o->live[i].off < b.off + b.n)
+            sim_fault("a live block is given out again");
+    for (unsigned i = 0; i < o->held_n; i++)
+        if (b.off < o->held[i].off + o->held[i].n &&
+            o->held[i].off < b.off + b.n)
+            sim_fault("a reserved block is given out again");
+    return b;
+}
+
+static void unhold(unsigned i)
+{
+    struct sim_oracle *o = &sim_oracle;
+    o->held_n--;
+    memmove(o->held + i, o->held + i + 1,
+            (o->held_n - i) * sizeof *o->held);
+}
+
+/* ---- its operations: each answers 0 where it cannot be done now ---- */
+
+static void publish_block(const struct op *op, uint64_t off, uint64_t n)
+{
+    struct sim_oracle *o = &sim_oracle;
+    struct sim_block b = fresh(op->h, off);
+    unit_fill(op->h, off, n / 8 * 8, b.id);
+    b.filled = n / 8 * 8;
+    o->block = b;
+    o->slot = op->slot;
+    o->doing = SIM_PUBLISH;
+    op_must(unit_publish(op->h, op->slot, off), "publish");
+    sim_oracle_add(b);
+    op_set_root(op->slot, off);
+    op_returned("return of publish");
+}
+
+int op_publish(const struct op *op)
+{
+    if (sim_oracle.root[op->slot])
+        return 0;
+    uint64_t off = unit_reserve(op->h, op->n);
+    if (off)
+        publish_block(op, off, op->n);
+    return 1;
+}
+
+int op_release(const struct op *op)
+{
+    struct sim_oracle *o = &sim_oracle;
+    uint64_t off = o->root[op->slot];
+    if (!off)
+        return 0;
+    o->block = *sim_oracle_find(off);
+    o->slot = op->slot;
+    o->doing = SIM_RELEASE;
+    op_must(unit_release(op->h, op->slot), "release");
+    sim_oracle_drop(off);
+    op_set_root(op->slot, 0);
+    op_returned("return of release");
+    return 1;
+}
+
+int op_alloc(const struct op *op)
+{
+    struct sim_oracle *o = &sim_oracle;
+    o->doing = SIM_ALLOC;
+    uint64_t off = unit_alloc(op->h, op->n, op->align);
+    if (off && op->align && off % op->align)
+        sim_fault("a block is not aligned");
+    if (off)
+        sim_oracle_add(fresh(op->h, off));
+    op_returned("return of alloc");
+    if (!off)
+        return 1;
+    unit_fill(op->h, off, op->n / 8 * 8, o->ids);
+    op_must(unit_persist(op->h, off, op->n), "persist");
+    sim_oracle_find(off)->filled = op->n / 8 * 8;
+    op_returned("return of persist");
+    return 1;
+}
+
+/* The zeroes are durable with the block. */
+int op_zalloc(const struct op *op)
+{
+    struct sim_oracle *o = &sim_oracle;
+    o->doing = SIM_ALLOC;
+    uint64_t off = unit_zalloc(op->h, op->n);
+    if (off) {
+        struct sim_block b = fresh(op->h, off);
+        b.filled = op->n / 8 * 8;
+        b.id = 0;
+        sim_oracle_add(b);
+    }
+    op_returned("return of zalloc");
+    return 1;
+}
+
+/* The block without a name that is the oldest (1) or the newest (0). */
+static struct sim_block *nameless(int oldest)
+{
+    struct sim_oracle *o = &sim_oracle;
+    struct sim_block *found = NULL;
+    for (unsigned i = 0; i < o->n; i++) {
+        struct sim_block *b = &o->live[i];
+        int named = 0;
+        for (unsigned k = 0; k < SIM_ROOTS; k++)
+            named |= o->root[k] == b->off;
+        if (!named && (!found || (b->id < found->id) == oldest))
+            found = b;
+    }
+    return found;
+}
+
+int op_free(const struct op *op)
+{
+    struct sim_oracle *o = &sim_oracle;
+    struct sim_block *b = nameless(1);
+    if (!b)
+        return 0;
+    o->block = *b;
+    o->doing = SIM_FREE;
+    op_must(unit_free(op->h, o->block.off), "free");
+    sim_oracle_drop(o->block.off);
+    op_returned("return of free");
+    return 1;
+}
+
+int op_realloc(const struct op *op)
+{
+    struct sim_oracle *o = &sim_oracle;
+    struct sim_block *b = nameless(1);
+    if (!b)
+        return 0;
+    struct sim_block old = *b;
+    uint64_t kept = old.filled < op->n / 8 * 8 ? old.filled : op->n / 8 * 8;
+    o->block = old;
+    o->block.n = old.n < op->n ? old.n : op->n;
+    o->block.filled = kept;
+    o->doing = SIM_REALLOC;
+    uint64_t off = unit_realloc(op->h, old.off, op->n);
+    if (off) {
+        sim_oracle_drop(old.off);
+        struct sim_block now = fresh(op->h, off);
+        now.id = old.id;
+        now.filled = kept;
+        sim_oracle_add(now);
+    }
+    op_returned("return of realloc");
+    return 1;
+}
+
+int op_cancel(const struct op *op)
+{
+    uint64_t off = unit_reserve(op->h, op->n);
+    if (!off)
+        return 1;
+    unit_fill(op->h, off, op->n, fresh(op->h, off).id);
+    op_must(unit_cancel(op->h, off), "cancel");
+    op_returned("return of cancel");
+    return 1;
+}
+
+/* A reservation stays open... */
+int op_reserve(const struct op *op)
+{
+    struct sim_oracle *o = &sim_oracle;
+    if (o->held_n == sizeof o->held / sizeof *o->held)
+        return 0;
+    uint64_t off = unit_reserve(op->h, op->n);
+    if (!off)
+        return 1;
+    struct sim_block b = fresh(op->h, off);
+    unit_fill(op->h, off, op->n / 8 * 8, b.id);
+    b.id = op->h;
+    o->held[o->held_n++] = b;
+    op_returned("return of reserve");
+    return 1;
+}
+
+/* ...until its handle publishes it. */
+int op_adopt(const struct op *op)
+{
+    struct sim_oracle *o = &sim_oracle;
+    unsigned i = 0;
+    while (i < o->held_n && o->held[i].id != op->h)
+        i++;
+    if (i == o->held_n || o->root[op->slot])
+        return 0;
+    struct sim_block b = o->held[i];
+    unhold(i);
+    publish_block(op, b.off, b.n);
+    return 1;
+}
+
+void op_store_root(unsigned h, unsigned slot, uint64_t off)
+{
+    sim_oracle.maybe[slot] = off;
+    unit_set(h, slot, off);
+}
+
+/* The program moves a name with its own stores, each made durable by itself. */
+int op_move(const struct op *op)
+{
+    struct sim_oracle *o = &sim_oracle;
+    unsigned to = op->slot, from = !to;
+    uint64_t off = o->root[from];
+    if (!off || o->root[to])
+        return 0;
+    op_store_root(op->h, to, off);
+    op_must(unit_flush_root(op->h, to) || unit_fence(op->h), "persist");
+    op_set_root(to, off);
+    op_returned("return of persist");
+    op_store_root(op->h, from, 0);
+    op_must(unit_flush_root(op->h, from) || unit_fence(op->h), "persist");
+    op_set_root(from, 0);
+    op_returned("return of persist");
+    return 1;
+}
+
+/* The same in one epoch: until the fence, either may be durable. */
+int op_move_once(const struct op *op)
+{
+    struct sim_oracle *o = &sim_oracle;
+    unsigned to = op->slot, from = !to;
+    uint64_t off = o->root[from];
+    if (!off || o->root[to])
+        return 0;
+    op_store_root(op->h, to, off);
+    op_store_root(op->h, from, 0);
+    op_must(unit_flush_root(op->h, to) || unit_flush_root(op->h, from) ||
+             unit_fence(op->h),
+         "persist");
+    op_set_root(to, off);
+    op_set_root(from, 0);
+    op_returned("return of persist");
+    return 1;
+}
+
+/* A store, and the sync of all. */
+int op_sync(const struct op *op)
+{
+    uint64_t value = ++sim_oracle.ids << 32;
+    op_store_root(op->h, SIM_ROOTS - 2, value);
+    op_must(unit_sync(op->h), "sync");
+    op_set_root(SIM_ROOTS - 2, value);
+    op_returned("return of sync");
+    return 1;
+}
+
+int op_grow(const struct op *op)
+{
+    uint64_t size = sim_here->length + 4096;
+    if (size > SIM_BYTES || unit_fixed)
+        return 0;
+    op_must(unit_grow(op->h, size), "grow");
+    if (sim_here->length != size)
+        sim_fault("grow did not grow");
+    op_returned("return of grow");
+    return 1;
+}
+
+void op_open_both(void)
+{
+    for (unsigned h = 0; h < 2; h++) {
+        sim_thread = h;
+        op_must(unit_open(h, 0), "open");
+        op_returned("return of open");
+    }
+}
+
+static void close_both(void)
+{
+    for (unsigned h = 2; h-- > 0;) {
+        sim_thread = h;
+        op_must(unit_close(h), "close");
+        op_returned("return of close");
+    }
+    sim_oracle.held_n = 0;
+}
+
+/* Both handles close, which gives reservations back, and open again. */
+int op_reopen(const struct op *op)
+{
+    (void)op;
+    close_both();
+    op_open_both();
+    return 1;
+}
+
+/* The region is made anew, over what is there. */
+int op_anew(const struct op *op)
+{
+    (void)op;
+    close_both();
+    sim_oracle.doing = SIM_ANEW;
+    op_must(unit_open(0, 1), "open anew");
+    sim_oracle.n = 0;
+    for (unsigned i = 0; i < SIM_ROOTS; i++)
+        op_set_root(i, 0);
+    op_returned("return of open");
+    sim_thread = 1;
+    op_must(unit_open(1, 0), "open");
+    return 1;
+}
+
+const struct op op_alphabet[] = {
+    {"publish 64 to 0", op_publish, 0, 0, 64, 0},
+    {"publish 200 to 1", op_publish, 0, 1, 200, 0},
+    {"publish 64 to 1 by B", op_publish, 1, 1, 64, 0},
+    {"release 0", op_release, 0, 0, 0, 0},
+    {"release 1", op_release, 0, 1, 0, 0},
+    {"release 0 by B", op_release, 1, 0, 0, 0},
+    {"move 0 to 1", op_move, 0, 1, 0, 0},
+    {"move 1 to 0 at once", op_move_once, 0, 0, 0, 0},
+    {"alloc 100", op_alloc, 0, 0, 100, 0},
+    {"free", op_free, 0, 0, 0, 0},
+    {"free by B", op_free, 1, 0, 0, 0},
+    {"realloc to 300", op_realloc, 0, 0, 300, 0},
+    {"realloc to 40", op_realloc, 0, 0, 40, 0},
+    {"reserve, cancel", op_cancel, 0, 0, 200, 0},
+    {"reserve", op_reserve, 0, 0, 64, 0},
+    {"publish it to 1", op_adopt, 0, 1, 0, 0},
+    {"publish 3000 to 0", op_publish, 0, 0, 3000, 0},
+    {"alloc 64 at 1024", op_alloc, 0, 0, 64, 1024},
+    {"zalloc 100", op_zalloc, 0, 0, 100, 0},
+    {"store, sync", op_sync, 0, 0, 0, 0},
+    {"grow", op_grow, 0, 0, 0, 0},
+    {"close, open", op_reopen, 0, 0, 0, 0},
+    {"make anew", op_anew, 0, 0, 0, 0},
+};
+const unsigned op_alphabet_n = sizeof op_alphabet / sizeof *op_alphabet;
+
+/* Handles are threads too. Whoever takes over got the word by a locked
+ * instruction of the other: see docs/design.md. */
+int op_run(const struct op *op)
+{
+    if (sim_thread != op->h) {
+        sim_saw_locked();
+        sim_thread = op->h;
+    }
+    op_note(op->name);
+    if (!op->run(op)) {
+        op_depth--;
+        return 0;
+    }
+    const char *unseen = sim_world_unseen(sim_here);
+    if (unseen)
+        sim_fault("%s", unseen);
+    return 1;
+}
+
