@@ -3319,11 +3319,12 @@ ALPS_FN_ void alps_held_drop_(alps_handle *h, uint64_t at)
 /* Starts empty, in the place made for it. */
 ALPS_FN_ void alps_held_reset_(alps_handle *h)
 {
-    h->shared->held = h->at.held | ALPS_HELD_SHIFT;
-    h->shared->held_used = 0;
-    uint64_t *table = alps_held_table_(h);
+    uint64_t *table = (uint64_t *)alps_address_(h, h->at.held);
     for (uint64_t i = 0; i < 1ull << ALPS_HELD_SHIFT; i++)
         table[i] = ALPS_HELD_EMPTY_;
+    ALPS_BARRIER_(); // until here the other table is whole
+    alps_store_(&h->shared->held, h->at.held | ALPS_HELD_SHIFT);
+    h->shared->held_used = 0;
 }
 
 /* Goes on in the zeroed memory of 2^`shift` entries at `off`. The word that
@@ -3633,7 +3634,10 @@ ALPS_CORE_ int alps_extent_make_(alps_handle *h, const alps_tables *t)
     for (uint64_t word = 0; word < (z.end + 31) / 32; word++)
         alps_store_(&z.codes[word], 0);
     alps_code_set_(z.codes, z.first, ALPS_FREE);
-    err = t->policy->flush(&h->map, z.codes, z.end / 4);
+    alps_extent_(h, extent)->built =
+        0; // what is there may be of a former region
+    err = t->policy->flush(&h->map, alps_extent_(h, extent),
+                           sizeof(alps_extent) + z.end / 4);
     if (!err)
         err = alps_extent_turn_(h, extent, 1, t);
     if (!err) {
@@ -3645,7 +3649,6 @@ ALPS_CORE_ int alps_extent_make_(alps_handle *h, const alps_tables *t)
     alps_block b;
     b.zone = z;
     b.level = ALPS_LEVEL_GRANULE;
-    alps_extent_(h, extent)->built = h->shared->built - 1;
     alps_block_build_(h, &b);
     return err;
 }
@@ -4351,7 +4354,7 @@ ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
 
 /* Examines the region on the medium: 0, or the code it is refused with. */
 ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
-                                    const alps_tables *t)
+                                    uint64_t *size, const alps_tables *t)
 {
     uint64_t n = h->map.length < ALPS_PAGE ? h->map.length : ALPS_PAGE;
     if (n < ALPS_PAGE)
@@ -4363,13 +4366,14 @@ ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
     if (err)
         return err;
     const alps_superblock *s = h->super;
-    if (s->size >> 16 > h->map.length)
+    *size = alps_size_(h); // once: another process may be growing the region
+    if (*size > h->map.length)
         return ALPS_ETRUNCATED;
     if (o->layout && strncmp(o->layout, s->name, sizeof s->name))
         return ALPS_ELAYOUT;
     err = alps_geometry_init_(&h->at, s->limit, s->extent_shift, s->lanes,
                               s->processes);
-    if (err || !alps_geometry_extents_(&h->at, s->size >> 16))
+    if (err || !alps_geometry_extents_(&h->at, *size))
         return ALPS_ECORRUPT;
     return ALPS_OK;
 }
@@ -4436,6 +4440,7 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
 {
     int read_only = (h->map.flags & ALPS_READ_ONLY) != 0;
     int make = h->map.length == 0 || (h->map.flags & ALPS_TRUNCATE);
+    uint64_t size = 0;
     int err;
     if (make && read_only)
         return ALPS_EUNFINISHED;
@@ -4443,7 +4448,7 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
         t->backend->leased(&h->map, ALPS_LEASE_ANY) == 1)
         return ALPS_EBUSY;
     if (!make) {
-        err = alps_region_examine_(h, o, t);
+        err = alps_region_examine_(h, o, &size, t);
         if (err == ALPS_EUNFINISHED && (h->map.flags & ALPS_CREATE) &&
             !read_only)
             make = 1;
@@ -4455,7 +4460,6 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
     }
     if (make)
         return alps_region_make_(h, o, t);
-    uint64_t size = h->super->size >> 16;
     err = t->backend->unmap(&h->map);
     if (!err)
         err = alps_region_map_(h, size, h->at.limit, h->at.extent, t);
@@ -4464,41 +4468,60 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
     return err;
 }
 
-/* Opens or makes the region at `path`; see alps_open. */
+/* Opens or makes the region at `path` once. `length` is what the medium was
+ * found to have. */
+ALPS_CORE_ int alps_region_try_(alps_handle *h, const char *path,
+                                const alps_options *o, uint64_t *length,
+                                const alps_tables *t)
+{
+    memset(h, 0, sizeof *h);
+    h->map.fd = -1;
+    h->map.flags = o->flags;
+    h->crc = alps_crc_kind_();
+    int err = t->backend->open(&h->map, path, o);
+    if (err)
+        return err;
+    *length = h->map.length;
+    err = alps_region_enter_(h, o, t);
+    if (!err)
+        err = o->flags & ALPS_READ_ONLY ? alps_region_settled_(h, t)
+                                        : alps_region_attach_(h, t);
+    if (!err)
+        err = t->backend->unguard(&h->map);
+    if (!err)
+        return ALPS_OK;
+    if (!*length && h->map.length && !h->map.fixed)
+        t->backend->resize(&h->map, 0); // made by us, for nothing
+    t->backend->close(&h->map);
+    h->map.base = NULL;
+    h->owner = 0;
+    return err;
+}
+
+/* Opens or makes the region at `path`; see alps_open. What seems cut short may
+ * be growing: the medium gets longer before the region says so, and is then
+ * longer when it is looked at again. */
 ALPS_CORE_ int alps_region_open_(alps_handle *h, const char *path,
                                  const alps_options *given,
                                  const alps_tables *t)
 {
     alps_options o;
+    uint64_t before, length = 0;
+    int err;
     memset(&o, 0, sizeof o);
-    memset(h, 0, sizeof *h);
     if (given)
         o = *given;
     if (!(o.flags & ~(ALPS_STRICT | ALPS_READ_ONLY)))
         o.flags |= o.flags & ALPS_READ_ONLY ? 0 : ALPS_CREATE;
     if ((o.flags & ALPS_READ_ONLY) &&
-        (o.flags & (ALPS_CREATE | ALPS_TRUNCATE | ALPS_EXCLUSIVE)))
+        (o.flags & (ALPS_CREATE | ALPS_TRUNCATE | ALPS_EXCLUSIVE))) {
+        memset(h, 0, sizeof *h);
         return ALPS_EINVAL;
-    h->map.fd = -1;
-    h->map.flags = o.flags;
-    h->crc = alps_crc_kind_();
-    int err = t->backend->open(&h->map, path, &o);
-    if (err)
-        return err;
-    uint64_t length = h->map.length;
-    err = alps_region_enter_(h, &o, t);
-    if (!err)
-        err = o.flags & ALPS_READ_ONLY ? alps_region_settled_(h, t)
-                                       : alps_region_attach_(h, t);
-    if (!err)
-        err = t->backend->unguard(&h->map);
-    if (!err)
-        return ALPS_OK;
-    if (!length && h->map.length && !h->map.fixed)
-        t->backend->resize(&h->map, 0); // made by us, for nothing
-    t->backend->close(&h->map);
-    h->map.base = NULL;
-    h->owner = 0;
+    }
+    do {
+        before = length;
+        err = alps_region_try_(h, path, &o, &length, t);
+    } while (err == ALPS_ETRUNCATED && length > before);
     return err;
 }
 
@@ -4905,14 +4928,17 @@ ALPS_CORE_ int alps_held_grow_(alps_handle *h, const alps_tables *t)
     alps_block old;
     alps_off off = 0;
     unsigned shift = alps_held_shift_(h) + 1;
-    alps_off from = alps_held_place_(h);
     int err = alps_request_init_(h, 1, 8ull << shift, ALPS_HELD, &r);
     if (!err)
         err = alps_heap_take_(h, &r, &off, t);
     if (err)
         return err;
-    memset(alps_address_(h, off), 0, 8ull << shift);
-    alps_held_move_(h, off, shift);
+    alps_off from = off; // reaping the dead may have made room: then not needed
+    if (!alps_held_room_(h)) {
+        from = alps_held_place_(h);
+        memset(alps_address_(h, off), 0, 8ull << shift);
+        alps_held_move_(h, off, shift);
+    }
     if (from != h->at.held && alps_block_at_(h, from, &old) == ALPS_HELD)
         alps_give_(h, &old);
     return ALPS_OK;
@@ -4982,17 +5008,21 @@ ALPS_CORE_ int alps_record_begin_(alps_handle *h, alps_record *r, unsigned code,
 
 /* Carries a publish out: the code, the word, the reservation. Under the
  * lock. */
-ALPS_FN_ void alps_publish_apply_(alps_handle *h, alps_lane *lane,
-                                  const alps_block *b, const alps_record *r)
+ALPS_FN_ int alps_publish_apply_(alps_handle *h, alps_lane *lane,
+                                 const alps_block *b, const alps_record *r)
 {
+    uint64_t entry = alps_held_find_(h, r->block);
+    if (entry == ALPS_HELD_NONE_)
+        return ALPS_EINVALID_FREE; // published or cancelled meanwhile
     alps_store_(&lane->apply, 1);
     ALPS_BARRIER_();
     alps_code_set_(b->zone.codes, b->unit, ALPS_USED);
     alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
-    alps_held_drop_(h, alps_held_find_(h, r->block));
+    alps_held_drop_(h, entry);
     alps_held_fold_(h);
     ALPS_BARRIER_();
     alps_store_(&lane->apply, 0);
+    return ALPS_OK;
 }
 
 /* Writes back what a record has changed, and retires it. One fence. */
@@ -5034,14 +5064,15 @@ ALPS_CORE_ int alps_publish_(alps_handle *h, alps_off *dest, const void *p,
         err = alps_publish_prepare_(h, &b, &r, t);
         if (!err) {
             err = alps_record_write_(h, lane, &r, t);
+            if (!err) {
+                alps_lock_(h, t);
+                err = alps_publish_apply_(h, lane, &b, &r);
+                alps_unlock_(h);
+            }
             if (err)
                 alps_record_retire_(h, lane, r.seq, t);
-        }
-        if (!err) {
-            alps_lock_(h, t);
-            alps_publish_apply_(h, lane, &b, &r);
-            alps_unlock_(h);
-            err = alps_record_end_(h, lane, &b, &r, t);
+            else
+                err = alps_record_end_(h, lane, &b, &r, t);
         }
     }
     alps_lane_leave_(lane);

@@ -285,7 +285,10 @@ ALPS_CORE_ int alps_extent_make_(alps_handle *h, const alps_tables *t)
     for (uint64_t word = 0; word < (z.end + 31) / 32; word++)
         alps_store_(&z.codes[word], 0);
     alps_code_set_(z.codes, z.first, ALPS_FREE);
-    err = t->policy->flush(&h->map, z.codes, z.end / 4);
+    alps_extent_(h, extent)->built =
+        0; // what is there may be of a former region
+    err = t->policy->flush(&h->map, alps_extent_(h, extent),
+                           sizeof(alps_extent) + z.end / 4);
     if (!err)
         err = alps_extent_turn_(h, extent, 1, t);
     if (!err) {
@@ -297,7 +300,6 @@ ALPS_CORE_ int alps_extent_make_(alps_handle *h, const alps_tables *t)
     alps_block b;
     b.zone = z;
     b.level = ALPS_LEVEL_GRANULE;
-    alps_extent_(h, extent)->built = h->shared->built - 1;
     alps_block_build_(h, &b);
     return err;
 }

@@ -104,11 +104,12 @@ ALPS_FN_ void alps_held_drop_(alps_handle *h, uint64_t at)
 /* Starts empty, in the place made for it. */
 ALPS_FN_ void alps_held_reset_(alps_handle *h)
 {
-    h->shared->held = h->at.held | ALPS_HELD_SHIFT;
-    h->shared->held_used = 0;
-    uint64_t *table = alps_held_table_(h);
+    uint64_t *table = (uint64_t *)alps_address_(h, h->at.held);
     for (uint64_t i = 0; i < 1ull << ALPS_HELD_SHIFT; i++)
         table[i] = ALPS_HELD_EMPTY_;
+    ALPS_BARRIER_(); // until here the other table is whole
+    alps_store_(&h->shared->held, h->at.held | ALPS_HELD_SHIFT);
+    h->shared->held_used = 0;
 }
 
 /* Goes on in the zeroed memory of 2^`shift` entries at `off`. The word that

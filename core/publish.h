@@ -20,14 +20,17 @@ ALPS_CORE_ int alps_held_grow_(alps_handle *h, const alps_tables *t)
     alps_block old;
     alps_off off = 0;
     unsigned shift = alps_held_shift_(h) + 1;
-    alps_off from = alps_held_place_(h);
     int err = alps_request_init_(h, 1, 8ull << shift, ALPS_HELD, &r);
     if (!err)
         err = alps_heap_take_(h, &r, &off, t);
     if (err)
         return err;
-    memset(alps_address_(h, off), 0, 8ull << shift);
-    alps_held_move_(h, off, shift);
+    alps_off from = off; // reaping the dead may have made room: then not needed
+    if (!alps_held_room_(h)) {
+        from = alps_held_place_(h);
+        memset(alps_address_(h, off), 0, 8ull << shift);
+        alps_held_move_(h, off, shift);
+    }
     if (from != h->at.held && alps_block_at_(h, from, &old) == ALPS_HELD)
         alps_give_(h, &old);
     return ALPS_OK;
@@ -97,17 +100,21 @@ ALPS_CORE_ int alps_record_begin_(alps_handle *h, alps_record *r, unsigned code,
 
 /* Carries a publish out: the code, the word, the reservation. Under the
  * lock. */
-ALPS_FN_ void alps_publish_apply_(alps_handle *h, alps_lane *lane,
-                                  const alps_block *b, const alps_record *r)
+ALPS_FN_ int alps_publish_apply_(alps_handle *h, alps_lane *lane,
+                                 const alps_block *b, const alps_record *r)
 {
+    uint64_t entry = alps_held_find_(h, r->block);
+    if (entry == ALPS_HELD_NONE_)
+        return ALPS_EINVALID_FREE; // published or cancelled meanwhile
     alps_store_(&lane->apply, 1);
     ALPS_BARRIER_();
     alps_code_set_(b->zone.codes, b->unit, ALPS_USED);
     alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
-    alps_held_drop_(h, alps_held_find_(h, r->block));
+    alps_held_drop_(h, entry);
     alps_held_fold_(h);
     ALPS_BARRIER_();
     alps_store_(&lane->apply, 0);
+    return ALPS_OK;
 }
 
 /* Writes back what a record has changed, and retires it. One fence. */
@@ -149,14 +156,15 @@ ALPS_CORE_ int alps_publish_(alps_handle *h, alps_off *dest, const void *p,
         err = alps_publish_prepare_(h, &b, &r, t);
         if (!err) {
             err = alps_record_write_(h, lane, &r, t);
+            if (!err) {
+                alps_lock_(h, t);
+                err = alps_publish_apply_(h, lane, &b, &r);
+                alps_unlock_(h);
+            }
             if (err)
                 alps_record_retire_(h, lane, r.seq, t);
-        }
-        if (!err) {
-            alps_lock_(h, t);
-            alps_publish_apply_(h, lane, &b, &r);
-            alps_unlock_(h);
-            err = alps_record_end_(h, lane, &b, &r, t);
+            else
+                err = alps_record_end_(h, lane, &b, &r, t);
         }
     }
     alps_lane_leave_(lane);

@@ -216,7 +216,7 @@ ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
 
 /* Examines the region on the medium: 0, or the code it is refused with. */
 ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
-                                    const alps_tables *t)
+                                    uint64_t *size, const alps_tables *t)
 {
     uint64_t n = h->map.length < ALPS_PAGE ? h->map.length : ALPS_PAGE;
     if (n < ALPS_PAGE)
@@ -228,13 +228,14 @@ ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
     if (err)
         return err;
     const alps_superblock *s = h->super;
-    if (s->size >> 16 > h->map.length)
+    *size = alps_size_(h); // once: another process may be growing the region
+    if (*size > h->map.length)
         return ALPS_ETRUNCATED;
     if (o->layout && strncmp(o->layout, s->name, sizeof s->name))
         return ALPS_ELAYOUT;
     err = alps_geometry_init_(&h->at, s->limit, s->extent_shift, s->lanes,
                               s->processes);
-    if (err || !alps_geometry_extents_(&h->at, s->size >> 16))
+    if (err || !alps_geometry_extents_(&h->at, *size))
         return ALPS_ECORRUPT;
     return ALPS_OK;
 }
@@ -301,6 +302,7 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
 {
     int read_only = (h->map.flags & ALPS_READ_ONLY) != 0;
     int make = h->map.length == 0 || (h->map.flags & ALPS_TRUNCATE);
+    uint64_t size = 0;
     int err;
     if (make && read_only)
         return ALPS_EUNFINISHED;
@@ -308,7 +310,7 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
         t->backend->leased(&h->map, ALPS_LEASE_ANY) == 1)
         return ALPS_EBUSY;
     if (!make) {
-        err = alps_region_examine_(h, o, t);
+        err = alps_region_examine_(h, o, &size, t);
         if (err == ALPS_EUNFINISHED && (h->map.flags & ALPS_CREATE) &&
             !read_only)
             make = 1;
@@ -320,7 +322,6 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
     }
     if (make)
         return alps_region_make_(h, o, t);
-    uint64_t size = h->super->size >> 16;
     err = t->backend->unmap(&h->map);
     if (!err)
         err = alps_region_map_(h, size, h->at.limit, h->at.extent, t);
@@ -329,41 +330,60 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
     return err;
 }
 
-/* Opens or makes the region at `path`; see alps_open. */
+/* Opens or makes the region at `path` once. `length` is what the medium was
+ * found to have. */
+ALPS_CORE_ int alps_region_try_(alps_handle *h, const char *path,
+                                const alps_options *o, uint64_t *length,
+                                const alps_tables *t)
+{
+    memset(h, 0, sizeof *h);
+    h->map.fd = -1;
+    h->map.flags = o->flags;
+    h->crc = alps_crc_kind_();
+    int err = t->backend->open(&h->map, path, o);
+    if (err)
+        return err;
+    *length = h->map.length;
+    err = alps_region_enter_(h, o, t);
+    if (!err)
+        err = o->flags & ALPS_READ_ONLY ? alps_region_settled_(h, t)
+                                        : alps_region_attach_(h, t);
+    if (!err)
+        err = t->backend->unguard(&h->map);
+    if (!err)
+        return ALPS_OK;
+    if (!*length && h->map.length && !h->map.fixed)
+        t->backend->resize(&h->map, 0); // made by us, for nothing
+    t->backend->close(&h->map);
+    h->map.base = NULL;
+    h->owner = 0;
+    return err;
+}
+
+/* Opens or makes the region at `path`; see alps_open. What seems cut short may
+ * be growing: the medium gets longer before the region says so, and is then
+ * longer when it is looked at again. */
 ALPS_CORE_ int alps_region_open_(alps_handle *h, const char *path,
                                  const alps_options *given,
                                  const alps_tables *t)
 {
     alps_options o;
+    uint64_t before, length = 0;
+    int err;
     memset(&o, 0, sizeof o);
-    memset(h, 0, sizeof *h);
     if (given)
         o = *given;
     if (!(o.flags & ~(ALPS_STRICT | ALPS_READ_ONLY)))
         o.flags |= o.flags & ALPS_READ_ONLY ? 0 : ALPS_CREATE;
     if ((o.flags & ALPS_READ_ONLY) &&
-        (o.flags & (ALPS_CREATE | ALPS_TRUNCATE | ALPS_EXCLUSIVE)))
+        (o.flags & (ALPS_CREATE | ALPS_TRUNCATE | ALPS_EXCLUSIVE))) {
+        memset(h, 0, sizeof *h);
         return ALPS_EINVAL;
-    h->map.fd = -1;
-    h->map.flags = o.flags;
-    h->crc = alps_crc_kind_();
-    int err = t->backend->open(&h->map, path, &o);
-    if (err)
-        return err;
-    uint64_t length = h->map.length;
-    err = alps_region_enter_(h, &o, t);
-    if (!err)
-        err = o.flags & ALPS_READ_ONLY ? alps_region_settled_(h, t)
-                                       : alps_region_attach_(h, t);
-    if (!err)
-        err = t->backend->unguard(&h->map);
-    if (!err)
-        return ALPS_OK;
-    if (!length && h->map.length && !h->map.fixed)
-        t->backend->resize(&h->map, 0); // made by us, for nothing
-    t->backend->close(&h->map);
-    h->map.base = NULL;
-    h->owner = 0;
+    }
+    do {
+        before = length;
+        err = alps_region_try_(h, path, &o, &length, t);
+    } while (err == ALPS_ETRUNCATED && length > before);
     return err;
 }
 

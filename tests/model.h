@@ -74,9 +74,8 @@ static inline int quiet_settle_(alps_map *m)
 }
 
 static const alps_policy quiet = {
-    "quiet",       1,
-    quiet_open_,   quiet_flush_,  quiet_stream_,
-    quiet_fence_,  quiet_settle_,
+    "quiet",       1, quiet_open_, quiet_flush_, quiet_stream_, quiet_fence_,
+    quiet_settle_,
 };
 
 /* The next opens are of this kind. */
@@ -88,13 +87,13 @@ static inline void choose(const alps_backend *b, const alps_policy *p)
 
 /* Calls a test twice: what it says holds for a policy that means the death of
  * processes, and for one that means power failure. */
-#define RUN_BOTH(name)                              \
-    do {                                            \
-        choose(&alps_backend_shmem_, &alps_policy_none_); \
-        check_run_(name, #name);                    \
-        choose(&alps_backend_shmem_, &quiet);       \
-        check_run_(name, #name " (durably)");       \
-    } while (0)
+#define RUN_BOTH(name)                                \
+  do {                                                \
+    choose(&alps_backend_shmem_, &alps_policy_none_); \
+    check_run_(name, #name);                          \
+    choose(&alps_backend_shmem_, &quiet);             \
+    check_run_(name, #name " (durably)");             \
+  } while (0)
 
 /* ---- random numbers */
 
@@ -222,8 +221,7 @@ static inline void *board_make(size_t n)
 
 static inline void nap(long microseconds)
 {
-    struct timespec t = {microseconds / 1000000,
-                         microseconds % 1000000 * 1000};
+    struct timespec t = {microseconds / 1000000, microseconds % 1000000 * 1000};
     nanosleep(&t, NULL);
 }
 

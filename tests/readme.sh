@@ -35,7 +35,8 @@ runs() # name, source, compiler
 awk '
     /^ \*     #include "alps.h"$/ { inside = 1 }
     inside { print substr($0, 8) }
-    inside && /^ \*     }$/ { exit }' alps.h >"$work/manual.c"
+    /^ \*     int main\(/ { closing = inside }
+    closing && /^ \*     }$/ { exit }' alps.h >"$work/manual.c"
 runs "the manual, as C" "$work/manual.c" "${CC:-gcc}"
 if have "${CXX:-g++}"; then
     runs "the manual, as C++" "$work/manual.c" "${CXX:-g++}" -x c++

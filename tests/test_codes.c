@@ -81,8 +81,7 @@ static void one_start_is_found_from_everywhere(void)
                 CHECK_EQ(alps_code_next_(codes, from, UNITS),
                          from <= at ? at : UNITS);
             for (unsigned end = 0; end <= UNITS; end++)
-                CHECK_EQ(alps_code_next_(codes, 0, end),
-                         at < end ? at : end);
+                CHECK_EQ(alps_code_next_(codes, 0, end), at < end ? at : end);
             for (unsigned from = 1; from <= UNITS; from++)
                 CHECK_EQ(alps_code_near_(codes, from), naive_near(from));
         }
@@ -98,8 +97,7 @@ static void next_and_near_find_what_is_there(void)
                 unsigned next = from < end ? naive_next(from, end) : end;
                 CHECK_EQ(alps_code_next_(codes, from, end), next);
                 if (from <= end)
-                    CHECK_EQ(alps_code_inside_(codes, from, end),
-                             next == end);
+                    CHECK_EQ(alps_code_inside_(codes, from, end), next == end);
             }
             if (from)
                 CHECK_EQ(alps_code_near_(codes, from), naive_near(from));

@@ -396,7 +396,9 @@ static int file_is(const char *path, const unsigned char *bytes, uint64_t n)
 
 static void refused_files_stay_as_they_were(void)
 {
-    char path[] = "test_damage.XXXXXX";
+    char path[64];
+    const char *tmp = getenv("TMPDIR");
+    snprintf(path, sizeof path, "%.40s/alps-damage.XXXXXX", tmp ? tmp : "/tmp");
     int fd = mkstemp(path);
     unsigned refused = 0;
     CHECK(fd >= 0);

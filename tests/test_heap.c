@@ -59,8 +59,9 @@ static uint64_t whole(void)
  * ends and some between. */
 static size_t after(size_t i, size_t n)
 {
-    return i < 256 || n - i <= 256 ? i + 1 : i + 251 < n - 256 ? i + 251
-                                                              : n - 256;
+    return i < 256 || n - i <= 256 ? i + 1
+           : i + 251 < n - 256     ? i + 251
+                                   : n - 256;
 }
 
 static void fill(const struct block *b)
@@ -154,8 +155,8 @@ static size_t any_size(void)
     case 0: return (size_t)throw_of(2);
     case 1: return (size_t)(64 * throw_of(10));
     case 2: return (size_t)throw_of(extent / 2 + 2);
-    case 3: return (size_t)(throw_of(16) ? throw_of(512)
-                                         : throw_of(3 * extent));
+    case 3:
+        return (size_t)(throw_of(16) ? throw_of(512) : throw_of(3 * extent));
     default: return (size_t)throw_of(512);
     }
 }
@@ -523,7 +524,12 @@ static void a_destination_is_in_the_root_or_in_the_heap(void)
     unsigned char *root = (unsigned char *)any_root(&heap, ALPS_ROOT_SIZE);
     void *p = any_reserve(&heap, 100);
     CHECK(p != NULL);
-    void *bad[] = {&here, base, base + 8, root - 8, root + 4, root + 4096,
+    void *bad[] = {&here,
+                   base,
+                   base + 8,
+                   root - 8,
+                   root + 4,
+                   root + 4096,
                    base + heap.core.at.shared,
                    base + alps_size_(&heap.core)};
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -622,10 +628,14 @@ static void use_after_free_gives_no_block_twice(void)
                                  shadow[b].p + any_usable(&heap, shadow[b].p);
                 if (again || any_usable(&heap, gone[k]))
                     continue; // somebody has it now
-                uint64_t junk[] = {0, ~0ull, 64, 1,
+                uint64_t junk[] = {0,
+                                   ~0ull,
+                                   64,
+                                   1,
                                    any_off_of(&heap, gone[0]),
                                    any_off_of(&heap, gone[k]) + 64,
-                                   throw_of(256u << 10) / 64 * 64, 4096};
+                                   throw_of(256u << 10) / 64 * 64,
+                                   4096};
                 word[throw_of(3)] = junk[throw_of(8)];
                 word[room[k] / 8 - 1] = junk[throw_of(8)];
             }
@@ -676,9 +686,8 @@ static void a_full_region_is_a_code_and_comes_back(void)
 static void sizes_of_all_kinds_are_served_or_refused(void)
 {
     static const size_t absurd[] = {
-        (size_t)-1,         (size_t)-64,        (size_t)-65,
-        (size_t)1 << 63,    ((size_t)1 << 63) - 1,
-        ((size_t)1 << 47) + 1,
+        (size_t)-1,      (size_t)-64,           (size_t)-65,
+        (size_t)1 << 63, ((size_t)1 << 63) - 1, ((size_t)1 << 47) + 1,
     };
     begin(256u << 10, 4096);
     void *a = any_alloc(&heap, 0), *b = any_alloc(&heap, 0);

@@ -196,8 +196,9 @@ struct ledger {
 
 static struct ledger *ledger;
 static const kind *k;
-static char path[64];
-static char lock_path[64];
+static char path[96];
+static char folder[64]; // for a file, and for the lock of `turn_of_both`
+static char lock_path[96];
 static uint64_t dice = 0x2545f4914f6cdd1dull;
 static unsigned kills;
 
@@ -875,8 +876,8 @@ static void torture(const kind *which, const char *where, unsigned rounds,
 
 static void a_file_outlives_its_processes(void)
 {
-    char where[64];
-    snprintf(where, sizeof where, "test_kill.%ld.alps", (long)getpid());
+    char where[96];
+    snprintf(where, sizeof where, "%s/region", folder);
     torture(&onfile, where, 30, 30);
 }
 
@@ -903,17 +904,20 @@ static void hundreds_were_killed(void)
 
 int main(void)
 {
+    const char *tmp = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%.40s/alps-kill.XXXXXX",
+             tmp ? tmp : "/tmp");
     ledger = (struct ledger *)mmap(NULL, sizeof *ledger, PROT_READ | PROT_WRITE,
                                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    snprintf(lock_path, sizeof lock_path, "test_kill.%ld.lock", (long)getpid());
-    int fd = open(lock_path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
-    if (ledger == (struct ledger *)MAP_FAILED || fd < 0)
+    if (ledger == (struct ledger *)MAP_FAILED || !mkdtemp(folder))
         return 1;
+    snprintf(lock_path, sizeof lock_path, "%s/lock", folder);
+    close(open(lock_path, O_CREAT | O_RDWR | O_CLOEXEC, 0600));
     RUN(a_file_outlives_its_processes);
     RUN(shared_memory_outlives_its_processes);
     RUN(pmem_outlives_its_processes);
     RUN(hundreds_were_killed);
-    close(fd);
     unlink(lock_path);
+    rmdir(folder);
     return check_end("test_kill");
 }

@@ -130,8 +130,8 @@ static int child_exchanges(void)
     if (!await(&board->go, 1))
         return 11;
     for (unsigned i = 0; i < rounds; i++) {
-        int err = throw_of(3) ? exchange_box(&h, r)
-                              : turn_slot(&h, &r->slot[me]);
+        int err =
+            throw_of(3) ? exchange_box(&h, r) : turn_slot(&h, &r->slot[me]);
         if (err)
             return err;
         if (throw_of(64) == 0 && any_cancel(&h, make_object(&h, 1)))
@@ -371,8 +371,7 @@ static int child_dies_with_a_reservation(void)
 static void reservations_of_the_dead_come_back_when_they_are_needed(void)
 {
     begin();
-    CHECK_EQ(end_of(start_child(child_dies_with_reservations)),
-             1000 + SIGKILL);
+    CHECK_EQ(end_of(start_child(child_dies_with_reservations)), 1000 + SIGKILL);
     CHECK_EQ(attached(), 2);
     void *p = any_alloc(&heap, 5000);
     CHECK(p != NULL);
@@ -506,8 +505,7 @@ static int child_publishes(void)
         return 1;
     struct root *r = root_of(&h);
     void *p = any_reserve(&h, 100);
-    if (!p || any_publish(&h, &r->slot[0], p) ||
-        any_release(&h, &r->slot[0]))
+    if (!p || any_publish(&h, &r->slot[0], p) || any_release(&h, &r->slot[0]))
         return 2;
     tell(&board->done, 1);
     return any_close(&h) ? 3 : 0;

@@ -307,7 +307,7 @@ static void what_is_foreign_is_refused(void)
 
 static void a_damaged_superblock_is_refused(void)
 {
-    static const size_t at[] = {20, 24, 28, 32, 40,  48,  63, // 192 and 256:
+    static const size_t at[] = {20, 24, 28,  32,  40,  48,  63, // 192 and 256:
                                 64, 99, 127, 128, 132, 192, 256}; // sealed
     uint64_t word = 0x1111111111111111ull;
     victim_make();
@@ -341,11 +341,11 @@ static void an_absurd_geometry_is_refused(void)
         refused_when(offsetof(alps_superblock, lanes), &counts[i], 4, 1,
                      ALPS_ECORRUPT);
         if (counts[i] != 1025)
-            refused_when(offsetof(alps_superblock, processes), &counts[i], 4,
-                         1, ALPS_ECORRUPT);
+            refused_when(offsetof(alps_superblock, processes), &counts[i], 4, 1,
+                         ALPS_ECORRUPT);
     }
-    uint64_t limits[] = {0, 1, 4096, whole_n - 1, ~0ull, 1ull << 63,
-                         (1ull << 47) + 1};
+    uint64_t limits[] = {
+        0, 1, 4096, whole_n - 1, ~0ull, 1ull << 63, (1ull << 47) + 1};
     for (unsigned i = 0; i < 7; i++)
         refused_when(offsetof(alps_superblock, limit), &limits[i], 8, 1,
                      ALPS_ECORRUPT);
@@ -429,8 +429,8 @@ static void permission_is_a_code(void)
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) { // one who may not even read it
-        int err = setgid(65534) || setuid(65534) ? ALPS_EACCES
-                                                 : open_as(&h, path, 0);
+        int err =
+            setgid(65534) || setuid(65534) ? ALPS_EACCES : open_as(&h, path, 0);
         _exit(err == ALPS_EACCES ? 0 : 1);
     }
     CHECK_EQ(end_of(pid), 0);
@@ -452,7 +452,8 @@ static void every_option_is_kept(void)
     o.limit = 76543210;
     o.flags = ALPS_CREATE;
     o.mode = 0640;
-    o.layout = "sixty-three bytes are the longest name that a layout may have..";
+    o.layout =
+        "sixty-three bytes are the longest name that a layout may have..";
     o.extent = 32768;
     o.lanes = 17;
     o.processes = 33;
@@ -523,8 +524,7 @@ static void options_that_cannot_be_meant_are_refused(void)
     CHECK_EQ(try_options(1u << 20, 0, 1ull << 31, 0, 0, NULL), ALPS_EINVAL);
     CHECK_EQ(try_options(1u << 20, 0, 1ull << 63, 0, 0, NULL), ALPS_EINVAL);
     CHECK_EQ(try_options(1u << 20, 4096, 4096, 0, 0, NULL), ALPS_EINVAL);
-    CHECK_EQ(try_options(1u << 20, (1u << 20) - 1, 0, 0, 0, NULL),
-             ALPS_EINVAL);
+    CHECK_EQ(try_options(1u << 20, (1u << 20) - 1, 0, 0, 0, NULL), ALPS_EINVAL);
     CHECK_EQ(try_options(1u << 20, (1ull << 47) + 1, 0, 0, 0, NULL),
              ALPS_EINVAL);
     CHECK_EQ(try_options((1ull << 47) + 1, 0, 0, 0, 0, NULL), ALPS_EINVAL);
@@ -716,7 +716,7 @@ static void growth_is_in_place_and_seen_by_all(void)
 
 static struct {
     uint64_t ready, grown, off, done;
-} *talk;
+} * talk;
 
 static int child_uses_the_room(void)
 {
@@ -774,9 +774,8 @@ static int child_allocates_meanwhile(void)
     if (open_as(&h, race_path, 0))
         return 1;
     tell(&talk->ready, 1);
-    for (unsigned i = 0; __atomic_load_n(&talk->done, __ATOMIC_ACQUIRE) == 0 ||
-                         i < 2000;
-         i++) {
+    for (unsigned i = 0;
+         __atomic_load_n(&talk->done, __ATOMIC_ACQUIRE) == 0 || i < 2000; i++) {
         unsigned k = (unsigned)throw_of(64);
         if (p[k] && (!token_whole(p[k]) || any_free(&h, p[k])))
             return 2;

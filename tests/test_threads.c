@@ -16,10 +16,10 @@
 #define BOXES 24
 #define SLOTS 12
 
-static any_heap heap;           // of all threads, or of the first
-static alps_off box[BOXES];     // objects on their way to somebody
+static any_heap heap;                // of all threads, or of the first
+static alps_off box[BOXES];          // objects on their way to somebody
 static pthread_mutex_t guard[SLOTS]; // of the words of the root
-static unsigned bad;            // what went wrong, counted
+static unsigned bad;                 // what went wrong, counted
 static unsigned rounds;
 
 struct worker {

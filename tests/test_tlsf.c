@@ -9,14 +9,12 @@
 /* The shortest and the longest run of a bin, as the text of bins.h has it. */
 static uint64_t bin_first(alps_bin b)
 {
-    return b.row == 0 ? b.column
-                      : (32ull + b.column) << (b.row - 1);
+    return b.row == 0 ? b.column : (32ull + b.column) << (b.row - 1);
 }
 
 static uint64_t bin_last(alps_bin b)
 {
-    return b.row == 0 ? b.column
-                      : ((33ull + b.column) << (b.row - 1)) - 1;
+    return b.row == 0 ? b.column : ((33ull + b.column) << (b.row - 1)) - 1;
 }
 
 static void look_at_size(uint64_t units)
@@ -126,8 +124,8 @@ static int agree(void)
 static int carve(unsigned n, uint64_t align, uint64_t *block)
 {
     unsigned extra = align > 64 ? (unsigned)(align / 64) - 1 : 0;
-    alps_off run = alps_index_find_(&heap.core, zone.index, n + extra,
-                                    ALPS_GRANULE_SHIFT);
+    alps_off run =
+        alps_index_find_(&heap.core, zone.index, n + extra, ALPS_GRANULE_SHIFT);
     if (!run)
         return ALPS_EFULL;
     return alps_zone_carve_(&heap.core, &zone, alps_zone_unit_(&zone, run), n,
@@ -276,8 +274,8 @@ static void a_spoilt_index_gives_nothing_wrong(void)
                 (unsigned)(zone.first + throw_of(units - zone.first));
             if (taken[unit])
                 continue;
-            uint64_t *word = (uint64_t *)(void *)(zone.base +
-                                                  alps_zone_off_(&zone, unit));
+            uint64_t *word =
+                (uint64_t *)(void *)(zone.base + alps_zone_off_(&zone, unit));
             uint64_t junk[] = {0,
                                1,
                                ~0ull,
@@ -290,14 +288,13 @@ static void a_spoilt_index_gives_nothing_wrong(void)
         for (unsigned i = 0; i < 10; i++) {
             uint64_t block = 0;
             unsigned n = 1 + (unsigned)throw_of(6);
-            alps_off run = alps_index_find_(&heap.core, zone.index, n,
-                                            ALPS_GRANULE_SHIFT);
+            alps_off run =
+                alps_index_find_(&heap.core, zone.index, n, ALPS_GRANULE_SHIFT);
             if (run < alps_zone_off_(&zone, zone.first) ||
                 run >= alps_zone_off_(&zone, units) || run % 64)
                 continue; // alps_take_ looks at this
-            if (alps_zone_carve_(&heap.core, &zone,
-                                 alps_zone_unit_(&zone, run), n, 1, ALPS_USED,
-                                 &block))
+            if (alps_zone_carve_(&heap.core, &zone, alps_zone_unit_(&zone, run),
+                                 n, 1, ALPS_USED, &block))
                 break; // found out
             for (unsigned k = 0; k < n; k++) {
                 CHECK(block + k < units && !taken[block + k]);

@@ -31,7 +31,7 @@ refused() # program, compiler and flags
 }
 
 # Each refusal that select.h can speak is provoked by a program here.
-texts=$(sed -n 's/^# *error "\(.*\)"$/\1/p' core/select.h)
+texts=$(sed -n 's/^.*"\(alps\.h: .*\)"$/\1/p' core/select.h)
 while read -r text; do
     if head -qn 1 tests/reject/*.c | grep -qF "\"$text\""; then
         ok "provoked: $text"
