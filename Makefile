@@ -104,7 +104,8 @@ $(eval $(call kind,ndebug,$(CC),-O2 -g -DNDEBUG,))
 $(eval $(call kind,asan,$(CC),-O1 -g -fsanitize=address$(comma)undefined \
 	-fno-sanitize-recover=all,))
 $(eval $(call kind,tsan,$(CC),-O1 -g -fsanitize=thread -Wno-tsan,))
-$(eval $(call kind,aarch64,$(AARCH64_CC),-O2 -g -static,$(AARCH64_RUN) ))
+$(eval $(call kind,aarch64,$(AARCH64_CC),-O2 -g -static -DCHECK_EMULATED,\
+	$(AARCH64_RUN) ))
 
 check-unit: ## the unit tests with gcc and, where there is one, clang
 	@sh tests/run.sh '$(MAKE) -s run-gcc' \

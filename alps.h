@@ -3018,7 +3018,9 @@ ALPS_CORE_ int alps_run_valid_(const alps_zone *z, uint64_t unit,
 {
     return unit >= z->first && unit < z->end && units &&
            units <= z->end - unit && alps_code_(z->codes, unit) == ALPS_FREE &&
-           (unit + units == z->end || alps_code_(z->codes, unit + units));
+           (unit + units == z->end || alps_code_(z->codes, unit + units)) &&
+           alps_run_peek_(alps_run_foot_(z, unit + units)) ==
+               alps_zone_off_(z, unit);
 }
 
 /* Whether `off` can be the head of a run in the region: 0, or a unit. */
@@ -3136,7 +3138,9 @@ ALPS_CORE_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
 {
     uint64_t have = alps_run_(z, unit)->units;
     if (alps_code_(z->codes, unit) != ALPS_FREE || have < units ||
-        have > z->end - unit)
+        have > z->end - unit ||
+        alps_run_peek_(alps_run_foot_(z, unit + have)) !=
+            alps_zone_off_(z, unit))
         return ALPS_ECORRUPT;
     uint64_t end = unit + have;
     uint64_t at = end - units;
@@ -3611,15 +3615,6 @@ ALPS_CORE_ int alps_codes_flush_(alps_handle *h, const alps_zone *z,
     return t->policy->flush(&h->map, bytes + unit / 4, last / 4 - unit / 4 + 1);
 }
 
-/* Changes the kind of an extent that nobody uses, durably. */
-ALPS_CORE_ int alps_extent_turn_(alps_handle *h, uint64_t extent, int heap,
-                                 const alps_tables *t)
-{
-    alps_extent_kind_set_(h, extent, heap);
-    int err = t->policy->flush(&h->map, &h->kinds[extent / 64], 8);
-    return err ? err : t->policy->fence(&h->map, t->backend);
-}
-
 /* Makes a free extent a heap extent, empty and in the index. Its map and kind
  * are durable before its code says that it is used. */
 ALPS_CORE_ int alps_extent_make_(alps_handle *h, const alps_tables *t)
@@ -3638,23 +3633,31 @@ ALPS_CORE_ int alps_extent_make_(alps_handle *h, const alps_tables *t)
         0; // what is there may be of a former region
     err = t->policy->flush(&h->map, alps_extent_(h, extent),
                            sizeof(alps_extent) + z.end / 4);
+    alps_extent_kind_set_(h, extent, 1);
     if (!err)
-        err = alps_extent_turn_(h, extent, 1, t);
+        err = t->policy->flush(&h->map, &h->kinds[extent / 64], 8);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
     if (!err) {
         alps_code_set_(h->codes, extent, ALPS_USED);
         err = alps_codes_flush_(h, &top, extent, 1, t);
     }
     if (!err)
         err = t->policy->fence(&h->map, t->backend);
+    if (err) {
+        alps_give_large_(h, extent);
+        return err;
+    }
     alps_block b;
     b.zone = z;
     b.level = ALPS_LEVEL_GRANULE;
     alps_block_build_(h, &b);
-    return err;
+    return ALPS_OK;
 }
 
 /* Makes heap extents without a block free again; answers how many through
- * `n`. Each is durably free before its kind changes. */
+ * `n`. The kind bit that each leaves set means nothing while it is free; who
+ * takes it for a large object clears it. */
 ALPS_CORE_ int alps_extents_empty_(alps_handle *h, uint64_t *n,
                                    const alps_tables *t)
 {
@@ -3684,11 +3687,9 @@ ALPS_CORE_ int alps_extents_empty_(alps_handle *h, uint64_t *n,
         int err = alps_codes_flush_(h, &top, e.unit, 1, t);
         if (!err)
             err = t->policy->fence(&h->map, t->backend);
-        if (!err)
-            err = alps_extent_turn_(h, e.unit, 0, t);
+        alps_give_(h, &e);
         if (err)
             return err;
-        alps_give_(h, &e);
         ++*n;
     }
     return ALPS_OK;
@@ -3883,12 +3884,7 @@ ALPS_CORE_ int alps_redo_(alps_handle *h, alps_lane *lane, const alps_record *r,
     if (publish && !alps_redo_whole_(h, r, &b.zone, (unsigned)code))
         return ALPS_OK;
     if (publish) {
-        if (b.level == ALPS_LEVEL_EXTENT) {
-            alps_extent_kind_set_(h, b.unit, 0);
-            err = t->policy->flush(&h->map, &h->kinds[b.unit / 64], 8);
-        }
-        if (!err)
-            err = alps_redo_mark_(h, &b.zone, b.unit, r->units, t);
+        err = alps_redo_mark_(h, &b.zone, b.unit, r->units, t);
         alps_store_(dest, r->value);
     } else {
         if (code == ALPS_USED) {
@@ -3934,7 +3930,9 @@ ALPS_FN_ const alps_record *alps_redo_next_(const alps_handle *h,
 
 /* Redoes the live records of the lanes of `owner` (0: of all), then retires
  * them. Of a process that others outlive only the one is redone that it was
- * carrying out under the lock. Two fences where there was one, else none. */
+ * carrying out under the lock. One fence where there was one, else none: the
+ * retirement is durable with the next, as after a publish; but one more where
+ * others live, who may get what a released block leaves. */
 ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
                               const alps_tables *t)
 {
@@ -3958,7 +3956,7 @@ ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
         if (!owner || alps_load_(&h->lanes[i].lock) == owner)
             if (h->done[i].seq < last)
                 err = alps_record_retire_(h, &h->lanes[i], last, t);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return err || !owner ? err : t->policy->fence(&h->map, t->backend);
 }
 
 /* Gives back what is held at `off`, if it still is. */
@@ -4537,8 +4535,6 @@ ALPS_CORE_ int alps_region_close_(alps_handle *h, const alps_tables *t)
         int own = alps_reap_(h, h->owner, t);
         err = err ? err : own;
         alps_unlock_(h);
-        int last = t->policy->fence(&h->map, t->backend);
-        err = err ? err : last;
         t->backend->unlease(&h->map, h->slot);
     }
     int last = t->backend->close(&h->map);
@@ -4718,21 +4714,29 @@ ALPS_FN_ void alps_heap_block_(const alps_handle *h, alps_off off, int level,
     b->unit = alps_zone_unit_(&b->zone, off);
 }
 
-/* Makes the used block at `off` durable, with the zeroes in it if `zero`. One
- * fence. */
+/* What else an allocation is to do. */
+enum {
+    ALPS_ALLOC_ZERO = 1, /* zero the block */
+    ALPS_ALLOC_LATER = 2 /* leave the fence to the caller */
+};
+
+/* Makes the used block at `off` durable, with the zeroes in it if so asked.
+ * One fence. */
 ALPS_CORE_ int alps_heap_settle_(alps_handle *h, alps_off off,
-                                 const alps_request *r, int zero,
+                                 const alps_request *r, int how,
                                  const alps_tables *t)
 {
     alps_block b;
     int err = ALPS_OK;
     alps_heap_block_(h, off, r->level, &b);
-    if (zero)
+    if (how & ALPS_ALLOC_ZERO)
         err = t->policy->flush(&h->map, alps_address_(h, off),
                                r->units << b.zone.shift);
     if (!err)
         err = alps_codes_flush_(h, &b.zone, b.unit, r->units, t);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    if (err || how & ALPS_ALLOC_LATER)
+        return err;
+    return t->policy->fence(&h->map, t->backend);
 }
 
 /* Takes a run of extents, durably known to be no heap extent before its code
@@ -4767,7 +4771,7 @@ ALPS_CORE_ int alps_heap_take_large_(alps_handle *h, alps_request *r,
 
 /* See alps_alloc, alps_zalloc, alps_alloc_aligned. */
 ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
-                                  int zero, const alps_tables *t)
+                                  int how, const alps_tables *t)
 {
     alps_request r;
     alps_off off = 0;
@@ -4788,10 +4792,10 @@ ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
         return NULL;
     }
     void *p = alps_address_(h, off);
-    if (zero)
+    if (how & ALPS_ALLOC_ZERO)
         memset(p, 0, n);
     if (t->policy->durable) {
-        err = alps_heap_settle_(h, off, &r, zero, t);
+        err = alps_heap_settle_(h, off, &r, how, t);
         if (err)
             alps_fail_(h, err);
     }
@@ -4968,7 +4972,8 @@ ALPS_CORE_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
 }
 
 /* Fills in the record for `b`; its contents are on their way to the medium, or
- * there. The sum is taken before the write-back: loads from a line that is
+ * there; those of a large object with its kind, which must be durable before
+ * its code is. The sum is taken before the write-back: loads from a line that is
  * being written back stall. */
 ALPS_CORE_ int alps_publish_prepare_(alps_handle *h, const alps_block *b,
                                      alps_record *r, const alps_tables *t)
@@ -4977,12 +4982,14 @@ ALPS_CORE_ int alps_publish_prepare_(alps_handle *h, const alps_block *b,
     uint64_t n = r->units << b->zone.shift;
     if (!t->policy->durable)
         return ALPS_OK;
-    if (n <= ALPS_SUM_MAX) {
+    if (n <= ALPS_SUM_MAX && b->level == ALPS_LEVEL_GRANULE) {
         r->op |= ALPS_OP_SUMMED;
         r->crc = alps_crc32c_(h->crc, 0, p, n);
         return t->policy->flush(&h->map, p, n);
     }
     int err = t->policy->flush(&h->map, p, n);
+    if (!err && b->level == ALPS_LEVEL_EXTENT)
+        err = t->policy->flush(&h->map, &h->kinds[b->unit / 64], 8);
     return err ? err : t->policy->fence(&h->map, t->backend);
 }
 
@@ -5033,8 +5040,6 @@ ALPS_CORE_ int alps_record_end_(alps_handle *h, alps_lane *lane,
     int publish = (r->op & 15) == ALPS_OP_PUBLISH;
     int err =
         alps_codes_flush_(h, &b->zone, b->unit, publish ? r->units : 0, t);
-    if (!err && publish && b->level == ALPS_LEVEL_EXTENT)
-        err = t->policy->flush(&h->map, &h->kinds[b->unit / 64], 8);
     if (!err)
         err = t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
     if (!err)
@@ -5250,7 +5255,7 @@ ALPS_CORE_ void *alps_resize_(alps_handle *h, void *p, uint64_t n,
         return NULL;
     }
     uint64_t old = alps_block_size_(&b);
-    void *to = alps_heap_alloc_(h, 1, n, 0, t);
+    void *to = alps_heap_alloc_(h, 1, n, ALPS_ALLOC_LATER, t);
     if (!to)
         return NULL;
     memcpy(to, p, old < n ? old : n);
@@ -5946,7 +5951,7 @@ static inline __attribute__((unused)) void *ALPS_(alloc)(ALPS_(heap) * h,
 static inline __attribute__((unused)) void *ALPS_(zalloc)(ALPS_(heap) * h,
                                                           size_t n)
 {
-    return alps_heap_alloc_(&h->core, 1, n, 1, &ALPS_(tables_));
+    return alps_heap_alloc_(&h->core, 1, n, ALPS_ALLOC_ZERO, &ALPS_(tables_));
 }
 
 /* The same, aligned to `align` bytes in every mapping: a power of two, at most

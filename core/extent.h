@@ -262,15 +262,6 @@ ALPS_CORE_ int alps_codes_flush_(alps_handle *h, const alps_zone *z,
     return t->policy->flush(&h->map, bytes + unit / 4, last / 4 - unit / 4 + 1);
 }
 
-/* Changes the kind of an extent that nobody uses, durably. */
-ALPS_CORE_ int alps_extent_turn_(alps_handle *h, uint64_t extent, int heap,
-                                 const alps_tables *t)
-{
-    alps_extent_kind_set_(h, extent, heap);
-    int err = t->policy->flush(&h->map, &h->kinds[extent / 64], 8);
-    return err ? err : t->policy->fence(&h->map, t->backend);
-}
-
 /* Makes a free extent a heap extent, empty and in the index. Its map and kind
  * are durable before its code says that it is used. */
 ALPS_CORE_ int alps_extent_make_(alps_handle *h, const alps_tables *t)
@@ -289,23 +280,31 @@ ALPS_CORE_ int alps_extent_make_(alps_handle *h, const alps_tables *t)
         0; // what is there may be of a former region
     err = t->policy->flush(&h->map, alps_extent_(h, extent),
                            sizeof(alps_extent) + z.end / 4);
+    alps_extent_kind_set_(h, extent, 1);
     if (!err)
-        err = alps_extent_turn_(h, extent, 1, t);
+        err = t->policy->flush(&h->map, &h->kinds[extent / 64], 8);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
     if (!err) {
         alps_code_set_(h->codes, extent, ALPS_USED);
         err = alps_codes_flush_(h, &top, extent, 1, t);
     }
     if (!err)
         err = t->policy->fence(&h->map, t->backend);
+    if (err) {
+        alps_give_large_(h, extent);
+        return err;
+    }
     alps_block b;
     b.zone = z;
     b.level = ALPS_LEVEL_GRANULE;
     alps_block_build_(h, &b);
-    return err;
+    return ALPS_OK;
 }
 
 /* Makes heap extents without a block free again; answers how many through
- * `n`. Each is durably free before its kind changes. */
+ * `n`. The kind bit that each leaves set means nothing while it is free; who
+ * takes it for a large object clears it. */
 ALPS_CORE_ int alps_extents_empty_(alps_handle *h, uint64_t *n,
                                    const alps_tables *t)
 {
@@ -335,11 +334,9 @@ ALPS_CORE_ int alps_extents_empty_(alps_handle *h, uint64_t *n,
         int err = alps_codes_flush_(h, &top, e.unit, 1, t);
         if (!err)
             err = t->policy->fence(&h->map, t->backend);
-        if (!err)
-            err = alps_extent_turn_(h, e.unit, 0, t);
+        alps_give_(h, &e);
         if (err)
             return err;
-        alps_give_(h, &e);
         ++*n;
     }
     return ALPS_OK;

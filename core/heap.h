@@ -68,21 +68,29 @@ ALPS_FN_ void alps_heap_block_(const alps_handle *h, alps_off off, int level,
     b->unit = alps_zone_unit_(&b->zone, off);
 }
 
-/* Makes the used block at `off` durable, with the zeroes in it if `zero`. One
- * fence. */
+/* What else an allocation is to do. */
+enum {
+    ALPS_ALLOC_ZERO = 1, /* zero the block */
+    ALPS_ALLOC_LATER = 2 /* leave the fence to the caller */
+};
+
+/* Makes the used block at `off` durable, with the zeroes in it if so asked.
+ * One fence. */
 ALPS_CORE_ int alps_heap_settle_(alps_handle *h, alps_off off,
-                                 const alps_request *r, int zero,
+                                 const alps_request *r, int how,
                                  const alps_tables *t)
 {
     alps_block b;
     int err = ALPS_OK;
     alps_heap_block_(h, off, r->level, &b);
-    if (zero)
+    if (how & ALPS_ALLOC_ZERO)
         err = t->policy->flush(&h->map, alps_address_(h, off),
                                r->units << b.zone.shift);
     if (!err)
         err = alps_codes_flush_(h, &b.zone, b.unit, r->units, t);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    if (err || how & ALPS_ALLOC_LATER)
+        return err;
+    return t->policy->fence(&h->map, t->backend);
 }
 
 /* Takes a run of extents, durably known to be no heap extent before its code
@@ -117,7 +125,7 @@ ALPS_CORE_ int alps_heap_take_large_(alps_handle *h, alps_request *r,
 
 /* See alps_alloc, alps_zalloc, alps_alloc_aligned. */
 ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
-                                  int zero, const alps_tables *t)
+                                  int how, const alps_tables *t)
 {
     alps_request r;
     alps_off off = 0;
@@ -138,10 +146,10 @@ ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
         return NULL;
     }
     void *p = alps_address_(h, off);
-    if (zero)
+    if (how & ALPS_ALLOC_ZERO)
         memset(p, 0, n);
     if (t->policy->durable) {
-        err = alps_heap_settle_(h, off, &r, zero, t);
+        err = alps_heap_settle_(h, off, &r, how, t);
         if (err)
             alps_fail_(h, err);
     }

@@ -128,7 +128,7 @@ static inline __attribute__((unused)) void *ALPS_(alloc)(ALPS_(heap) * h,
 static inline __attribute__((unused)) void *ALPS_(zalloc)(ALPS_(heap) * h,
                                                           size_t n)
 {
-    return alps_heap_alloc_(&h->core, 1, n, 1, &ALPS_(tables_));
+    return alps_heap_alloc_(&h->core, 1, n, ALPS_ALLOC_ZERO, &ALPS_(tables_));
 }
 
 /* The same, aligned to `align` bytes in every mapping: a power of two, at most

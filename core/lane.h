@@ -147,12 +147,7 @@ ALPS_CORE_ int alps_redo_(alps_handle *h, alps_lane *lane, const alps_record *r,
     if (publish && !alps_redo_whole_(h, r, &b.zone, (unsigned)code))
         return ALPS_OK;
     if (publish) {
-        if (b.level == ALPS_LEVEL_EXTENT) {
-            alps_extent_kind_set_(h, b.unit, 0);
-            err = t->policy->flush(&h->map, &h->kinds[b.unit / 64], 8);
-        }
-        if (!err)
-            err = alps_redo_mark_(h, &b.zone, b.unit, r->units, t);
+        err = alps_redo_mark_(h, &b.zone, b.unit, r->units, t);
         alps_store_(dest, r->value);
     } else {
         if (code == ALPS_USED) {

@@ -60,7 +60,8 @@ ALPS_CORE_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
 }
 
 /* Fills in the record for `b`; its contents are on their way to the medium, or
- * there. The sum is taken before the write-back: loads from a line that is
+ * there; those of a large object with its kind, which must be durable before
+ * its code is. The sum is taken before the write-back: loads from a line that is
  * being written back stall. */
 ALPS_CORE_ int alps_publish_prepare_(alps_handle *h, const alps_block *b,
                                      alps_record *r, const alps_tables *t)
@@ -69,12 +70,14 @@ ALPS_CORE_ int alps_publish_prepare_(alps_handle *h, const alps_block *b,
     uint64_t n = r->units << b->zone.shift;
     if (!t->policy->durable)
         return ALPS_OK;
-    if (n <= ALPS_SUM_MAX) {
+    if (n <= ALPS_SUM_MAX && b->level == ALPS_LEVEL_GRANULE) {
         r->op |= ALPS_OP_SUMMED;
         r->crc = alps_crc32c_(h->crc, 0, p, n);
         return t->policy->flush(&h->map, p, n);
     }
     int err = t->policy->flush(&h->map, p, n);
+    if (!err && b->level == ALPS_LEVEL_EXTENT)
+        err = t->policy->flush(&h->map, &h->kinds[b->unit / 64], 8);
     return err ? err : t->policy->fence(&h->map, t->backend);
 }
 
@@ -125,8 +128,6 @@ ALPS_CORE_ int alps_record_end_(alps_handle *h, alps_lane *lane,
     int publish = (r->op & 15) == ALPS_OP_PUBLISH;
     int err =
         alps_codes_flush_(h, &b->zone, b->unit, publish ? r->units : 0, t);
-    if (!err && publish && b->level == ALPS_LEVEL_EXTENT)
-        err = t->policy->flush(&h->map, &h->kinds[b->unit / 64], 8);
     if (!err)
         err = t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
     if (!err)

@@ -32,7 +32,9 @@ ALPS_FN_ const alps_record *alps_redo_next_(const alps_handle *h,
 
 /* Redoes the live records of the lanes of `owner` (0: of all), then retires
  * them. Of a process that others outlive only the one is redone that it was
- * carrying out under the lock. Two fences where there was one, else none. */
+ * carrying out under the lock. One fence where there was one, else none: the
+ * retirement is durable with the next, as after a publish; but one more where
+ * others live, who may get what a released block leaves. */
 ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
                               const alps_tables *t)
 {
@@ -56,7 +58,7 @@ ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
         if (!owner || alps_load_(&h->lanes[i].lock) == owner)
             if (h->done[i].seq < last)
                 err = alps_record_retire_(h, &h->lanes[i], last, t);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return err || !owner ? err : t->policy->fence(&h->map, t->backend);
 }
 
 /* Gives back what is held at `off`, if it still is. */

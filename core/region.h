@@ -399,8 +399,6 @@ ALPS_CORE_ int alps_region_close_(alps_handle *h, const alps_tables *t)
         int own = alps_reap_(h, h->owner, t);
         err = err ? err : own;
         alps_unlock_(h);
-        int last = t->policy->fence(&h->map, t->backend);
-        err = err ? err : last;
         t->backend->unlease(&h->map, h->slot);
     }
     int last = t->backend->close(&h->map);

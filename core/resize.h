@@ -120,7 +120,7 @@ ALPS_CORE_ void *alps_resize_(alps_handle *h, void *p, uint64_t n,
         return NULL;
     }
     uint64_t old = alps_block_size_(&b);
-    void *to = alps_heap_alloc_(h, 1, n, 0, t);
+    void *to = alps_heap_alloc_(h, 1, n, ALPS_ALLOC_LATER, t);
     if (!to)
         return NULL;
     memcpy(to, p, old < n ? old : n);

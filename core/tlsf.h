@@ -107,7 +107,9 @@ ALPS_CORE_ int alps_run_valid_(const alps_zone *z, uint64_t unit,
 {
     return unit >= z->first && unit < z->end && units &&
            units <= z->end - unit && alps_code_(z->codes, unit) == ALPS_FREE &&
-           (unit + units == z->end || alps_code_(z->codes, unit + units));
+           (unit + units == z->end || alps_code_(z->codes, unit + units)) &&
+           alps_run_peek_(alps_run_foot_(z, unit + units)) ==
+               alps_zone_off_(z, unit);
 }
 
 /* Whether `off` can be the head of a run in the region: 0, or a unit. */
@@ -225,7 +227,9 @@ ALPS_CORE_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
 {
     uint64_t have = alps_run_(z, unit)->units;
     if (alps_code_(z->codes, unit) != ALPS_FREE || have < units ||
-        have > z->end - unit)
+        have > z->end - unit ||
+        alps_run_peek_(alps_run_foot_(z, unit + have)) !=
+            alps_zone_off_(z, unit))
         return ALPS_ECORRUPT;
     uint64_t end = unit + have;
     uint64_t at = end - units;

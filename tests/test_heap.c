@@ -652,6 +652,42 @@ static void use_after_free_gives_no_block_twice(void)
     }
 }
 
+/* The length in a block of `long_` granules, which was freed, is made to reach
+ * over the next block, up to the start of the one after it. */
+static void spoil_length(unsigned long_, unsigned wide)
+{
+    begin(1u << 20, 65536);
+    struct block far = {NULL, 64 * 200, NULL, 1, 0};
+    struct block next = {NULL, 64 * (size_t)wide, NULL, 2, 0};
+    far.p = (unsigned char *)any_alloc(&heap, far.n);
+    next.p = (unsigned char *)any_alloc(&heap, next.n);
+    unsigned char *gone = (unsigned char *)any_alloc(&heap, 64 * long_);
+    CHECK(gone + 64 * long_ == next.p && next.p + next.n == far.p);
+    unsigned char *stop = (unsigned char *)any_alloc(&heap, 64);
+    CHECK(stop + 64 == gone);
+    fill(&far);
+    fill(&next);
+    CHECK_EQ(any_free(&heap, gone), 0);
+    ((uint64_t *)(void *)gone)[2] = long_ + wide; // after it was freed
+    if (wide % 3 == 0)
+        CHECK_EQ(any_free(&heap, stop), 0); // which merges with it
+    for (unsigned i = 0; i < 30; i++) {
+        unsigned char *p = (unsigned char *)any_alloc(&heap, 64 * 2);
+        CHECK(p && (p >= far.p + far.n || p + 128 <= next.p));
+    }
+    CHECK(intact(&next, next.p, next.n) && intact(&far, far.p, far.n));
+    CHECK(sound(&heap));
+    end();
+}
+
+static void a_spoilt_length_reaches_no_live_block(void)
+{
+    for (unsigned wide = 1; wide < 400 && !check_bad_; wide += SLOW)
+        spoil_length(40, wide);
+    for (unsigned wide = 1; wide < 80 && !check_bad_; wide++)
+        spoil_length(300, wide);
+}
+
 /* ---- full, absurd and unusual requests */
 
 static void a_full_region_is_a_code_and_comes_back(void)
@@ -968,6 +1004,7 @@ int main(void)
     RUN_BOTH(what_is_no_block_is_not_released);
     RUN_BOTH(an_overflow_reaches_no_metadata);
     RUN_BOTH(use_after_free_gives_no_block_twice);
+    RUN_BOTH(a_spoilt_length_reaches_no_live_block);
     RUN_BOTH(a_full_region_is_a_code_and_comes_back);
     RUN_BOTH(sizes_of_all_kinds_are_served_or_refused);
     RUN_BOTH(every_alignment_is_kept_in_every_mapping);

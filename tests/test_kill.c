@@ -442,14 +442,14 @@ static void work(int me, uint64_t seed, unsigned long traced)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     memset(&s, 0, sizeof s);
     dice = seed * 2 + 1;
-    // Before the region: so the kernel lets go of it after the region, and who
-    // gets it after a death finds the dead one's lease gone.
-    int lock = open(lock_path, O_RDWR | O_CLOEXEC);
-    DEMAND(lock >= 0, errno);
     if (traced && ptrace(PTRACE_TRACEME, 0, NULL, NULL))
         _exit(77);
     int err = k->open(&h, path, &o);
     DEMAND(!err, err);
+    // After the region: the kernel lets go of it earlier than of the region,
+    // so who gets it finds the dead one still about to go.
+    int lock = open(lock_path, O_RDWR | O_CLOEXEC);
+    DEMAND(lock >= 0, errno);
     struct tables *t = (struct tables *)k->root(&h, sizeof *t);
     DEMAND(flock(lock, LOCK_EX) == 0, errno);
     if (get(&ledger->worker[me].doing.op) != IDLE)
@@ -878,14 +878,14 @@ static void a_file_outlives_its_processes(void)
 {
     char where[96];
     snprintf(where, sizeof where, "%s/region", folder);
-    torture(&onfile, where, 30, 30);
+    torture(&onfile, where, 40, 15);
 }
 
 static void shared_memory_outlives_its_processes(void)
 {
     char where[64];
     snprintf(where, sizeof where, "/alps-test-kill-%ld", (long)getpid());
-    torture(&onshm, where, 40, 2);
+    torture(&onshm, where, 60, 1);
 }
 
 static void pmem_outlives_its_processes(void)
@@ -894,7 +894,7 @@ static void pmem_outlives_its_processes(void)
     snprintf(where, sizeof where, "/dev/shm/alps-test-kill-%ld.pmem",
              (long)getpid());
     setenv("ALPS_PMEM_FORCE", "1", 1);
-    torture(&onpmem, where, 40, 10);
+    torture(&onpmem, where, 60, 4);
 }
 
 static void hundreds_were_killed(void)

@@ -205,6 +205,65 @@ static void threads_share_memory_of_their_process(void)
     run(4, 64, 0);
 }
 
+/* ---- one reservation, published by two at once */
+
+static pthread_barrier_t gate;
+static void *contested;
+
+struct rival {
+    pthread_t thread;
+    alps_off *dest;
+    unsigned won;
+};
+
+static void *publish_often(void *context)
+{
+    struct rival *r = (struct rival *)context;
+    for (unsigned i = 0; i < rounds; i++) {
+        pthread_barrier_wait(&gate); // there is a new one
+        int err = any_publish(&heap, r->dest, contested);
+        must(err == 0 || err == ALPS_EINVALID_FREE);
+        must(!err == !!*r->dest);
+        r->won += !err;
+        pthread_barrier_wait(&gate); // both have tried
+    }
+    return NULL;
+}
+
+static void a_reservation_is_published_once(void)
+{
+    struct rival r[2];
+    alps_options o = small(1u << 20, 16384);
+    bad = 0;
+    rounds = 5000 / SLOW;
+    CHECK_EQ(any_open(&heap, shm_name("threads"), &o), 0);
+    alps_off *root = (alps_off *)any_root(&heap, SLOTS * sizeof *root);
+    CHECK_EQ(pthread_barrier_init(&gate, NULL, 3), 0);
+    for (unsigned k = 0; k < 2; k++) {
+        r[k].dest = &root[k];
+        r[k].won = 0;
+        pthread_create(&r[k].thread, NULL, publish_often, &r[k]);
+    }
+    for (unsigned i = 0; i < rounds; i++) {
+        contested = any_reserve(&heap, 64 + i % 5000);
+        must(contested != NULL);
+        pthread_barrier_wait(&gate);
+        pthread_barrier_wait(&gate);
+        must(!root[0] != !root[1]);
+        must(any_release(&heap, &root[0]) == 0);
+        must(any_release(&heap, &root[1]) == 0);
+        must(i % 100 || any_check(&heap, NULL) == 0);
+    }
+    for (unsigned k = 0; k < 2; k++)
+        pthread_join(r[k].thread, NULL);
+    pthread_barrier_destroy(&gate);
+    CHECK_EQ(bad, 0);
+    CHECK_EQ(r[0].won + r[1].won, rounds);
+    clean_up();
+    CHECK_EQ(any_close(&heap), 0);
+    CHECK_EQ(any_remove(shm_name("threads")), 0);
+}
+
 /* ---- with constant tables, beginning alone */
 
 static own_heap alone;
@@ -261,6 +320,7 @@ int main(void)
     RUN_BOTH(threads_share_a_handle);
     RUN_BOTH(threads_have_a_handle_each);
     RUN_BOTH(threads_share_a_lane_or_two);
+    RUN_BOTH(a_reservation_is_published_once);
     RUN(threads_share_memory_of_their_process);
     return check_end("threads");
 }

@@ -453,8 +453,8 @@ void sim_crash(const char *at)
     if (!sim_depth && sim_happens_in && !--sim_happens_in)
         happen();
     unsigned events = sim_limits.events;
-    if (sim_model == SIM_KILL && sim_depth)
-        events *= 64; // at every store would be too often
+    if (sim_model == SIM_KILL) // at every store would be too often
+        events *= sim_depth ? 64 : 4;
     if (events > 1 && sim_random() % events)
         return;
     struct crash *c = &crashes[sim_depth];

@@ -3,6 +3,7 @@
  *     sim-POLICY MODEL run EFFORT     looks for bad images
  *     sim-POLICY MODEL mutate EFFORT  leaves out each flush, fence and stream,
  *                                     alone and in pairs: all must be noticed
+ *     sim-POLICY MODEL without SITE   leaves out one, and shows what happens
  *
  * MODEL is x86, weak, pages or kill. EFFORT 0 is for a glance, 1 for `make
  * check`, 2 for CI. The last line is the sum. */
@@ -35,6 +36,7 @@ static void run(unsigned effort)
     sim_seed(1);
     sim_limits = whole;
     programs_life();
+    programs_scripts();
     programs_exhaustive(1);
     sim_limits = effort ? whole : many;
     programs_exhaustive(2);
@@ -57,6 +59,7 @@ static void run_quickly(unsigned effort)
     sim_seed(1);
     sim_limits = some;
     programs_life();
+    programs_scripts();
     programs_exhaustive(1);
     random_runs(1, 4, 150);
     programs_exhaustive(2);
@@ -135,7 +138,7 @@ static void mutate(unsigned effort)
         runs++;
         alone[a] = (unsigned char)noticed(a, a, effort);
         missed += !alone[a];
-        printf("%s without %s\n", alone[a] ? "ok" : "UNNOTICED:",
+        printf("%s without %u: %s\n", alone[a] ? "ok" : "UNNOTICED:", a,
                sim_site_name(a));
     }
     for (unsigned a = 0; a < n; a++)
@@ -146,8 +149,8 @@ static void mutate(unsigned effort)
             if (noticed(a, b, effort))
                 continue;
             missed++;
-            printf("UNNOTICED: without %s\n", sim_site_name(a));
-            printf("       and without %s\n", sim_site_name(b));
+            printf("UNNOTICED: without %u: %s\n", a, sim_site_name(a));
+            printf("       and without %u: %s\n", b, sim_site_name(b));
         }
     printf("mutations: %u, unnoticed: %u\n", runs, missed);
     sim_bad += missed;
@@ -180,8 +183,9 @@ static int choose_model(const char *name)
 int main(int argc, char **argv)
 {
     if (argc != 4 || !choose_model(argv[1])) {
-        fprintf(stderr, "usage: %s x86|weak|pages|kill run|mutate EFFORT\n",
-                argv[0]);
+        fprintf(stderr, "usage: %s x86|weak|pages|kill run|mutate EFFORT\n"
+                        "       %s x86|weak|pages|kill without SITE\n",
+                argv[0], argv[0]);
         return 2;
     }
     unsigned effort = (unsigned)atoi(argv[3]);
@@ -190,14 +194,18 @@ int main(int argc, char **argv)
     struct timespec from, to;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (strcmp(argv[2], "mutate")) {
+    if (!strcmp(argv[2], "mutate")) {
+        mutate(effort);
+    } else if (!strcmp(argv[2], "without")) {
+        sim_sites_off[0] = effort + 1;
+        run_quickly(0);
+        printf("without %s\n", sim_site_name(effort));
+    } else {
         run(effort);
         if (sim_model == SIM_KILL) {
             sim_survivor = 1;
             run(effort);
         }
-    } else {
-        mutate(effort);
     }
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
     double seconds = (double)(to.tv_sec - from.tv_sec) +

@@ -330,9 +330,11 @@ static void close_both(void)
     for (unsigned h = 2; h-- > 0;) {
         sim_thread = h;
         op_must(unit_close(h), "close");
+        for (unsigned i = sim_oracle.held_n; i-- > 0;)
+            if (sim_oracle.held[i].id == h)
+                unhold(i);
         op_returned("return of close");
     }
-    sim_oracle.held_n = 0;
 }
 
 /* Both handles close, which gives reservations back, and open again. */
@@ -381,6 +383,11 @@ const struct op op_alphabet[] = {
     {"alloc 64 at 1024", op_alloc, 0, 0, 64, 1024},
     {"zalloc 100", op_zalloc, 0, 0, 100, 0},
     {"store, sync", op_sync, 0, 0, 0, 0},
+    {"alloc 3000", op_alloc, 0, 0, 3000, 0},
+    {"alloc 3000 at 4096", op_alloc, 1, 0, 3000, 4096},
+    {"zalloc 3000", op_zalloc, 0, 0, 3000, 0},
+    {"realloc to 3000", op_realloc, 0, 0, 3000, 0},
+    {"publish 200 to 0 by B", op_publish, 1, 0, 200, 0},
     {"grow", op_grow, 0, 0, 0, 0},
     {"close, open", op_reopen, 0, 0, 0, 0},
     {"make anew", op_anew, 0, 0, 0, 0},
@@ -406,3 +413,20 @@ int op_run(const struct op *op)
     return 1;
 }
 
+
+/* Runs operations by their names, with "; " between them. */
+void op_script(const char *names)
+{
+    while (*names) {
+        size_t n = strcspn(names, ";");
+        unsigned i = 0;
+        while (i < op_alphabet_n && (strncmp(op_alphabet[i].name, names, n) ||
+                                     op_alphabet[i].name[n]))
+            i++;
+        if (i == op_alphabet_n)
+            sim_fault("no operation is called %s", names);
+        op_run(&op_alphabet[i]);
+        names += n;
+        names += strspn(names, "; ");
+    }
+}

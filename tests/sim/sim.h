@@ -212,6 +212,7 @@ void unit_look(unsigned h, struct sim_view *v);
 void programs_exhaustive(unsigned length);
 void programs_random(uint64_t seed, unsigned length, unsigned between);
 void programs_life(void);
+void programs_scripts(void);
 void programs_crashed(unsigned times);
 const char *programs_text(void);
 

@@ -1,0 +1,50 @@
+#!/bin/sh
+# run.sh -- the simulator's runs, and whether they were enough
+#
+#     sh tests/sim/run.sh EFFORT [MIN_IMAGES]
+#
+# Run from the root, after `make sim`. EFFORT 1 is for `make check-sim`, 2 for
+# CI. A run with a bad image fails, and so do too few images in all.
+suite=sim
+. tests/lib.sh
+effort=${1:-1}
+least=${2:-100000}
+images=0
+bad=0
+
+# Runs one, shows what it says, adds up.
+run() # program, model, what
+{
+    log=build/sim/$1-$2-$3.txt
+    "build/sim/sim-$1" "$2" "$3" "$effort" >"$log" 2>&1
+    status=$?
+    set -- "$1" "$2" "$3" $(tail -n 1 "$log" | grep '^sim: [0-9]* images')
+    images=$((images + ${5:-0}))
+    bad=$((bad + ${7:-1}))
+    if [ $status -eq 0 ]; then
+        grep '^note' "$log"
+        ok "$3, policy $1, model $2: $(tail -n 2 "$log" | head -n 1)"
+    else
+        grep -v '^ok' "$log" | head -n 60
+        fail "$3, policy $1, model $2" "see $log"
+    fi
+}
+
+if build/sim/toy >build/sim/toy.txt 2>&1; then
+    ok "the toy's mistakes are seen"
+else
+    cat build/sim/toy.txt
+    fail "the toy's mistakes are seen" "see above"
+fi
+run FLUSH x86 run
+run FLUSH weak run
+run MSYNC pages run
+run NONE kill run
+run FLUSH weak mutate
+if [ $images -ge "$least" ]; then
+    ok "$images images are enough"
+else
+    fail "$images images are enough" "fewer than $least"
+fi
+echo "sim: $images images, $bad bad"
+closing
