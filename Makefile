@@ -95,7 +95,7 @@ build/$(1)/%: tests/%.c $(wildcard tests/*.h) $(PARTS) alps.h
 units-$(1): $(UNITS:%=build/$(1)/%)
 run-$(1):
 	@$(MAKE) -sk $$(JOBS) units-$(1) || true
-	@sh tests/run.sh $(UNITS:%='$(4)build/$(1)/%')
+	@LIMIT=300 sh tests/run.sh $(UNITS:%='$(4)build/$(1)/%')
 endef
 
 $(eval $(call kind,gcc,$(CC),-O2 -g,))
@@ -108,7 +108,7 @@ $(eval $(call kind,aarch64,$(AARCH64_CC),-O2 -g -static -DCHECK_EMULATED,\
 	$(AARCH64_RUN) ))
 
 check-unit: ## the unit tests with gcc and, where there is one, clang
-	@sh tests/run.sh '$(MAKE) -s run-gcc' \
+	@LIMIT=1500 sh tests/run.sh '$(MAKE) -s run-gcc' \
 	    'sh tests/where.sh $(CLANG) $(MAKE) -s run-clang'
 
 .PHONY: check-asan check-tsan check-ndebug check-aarch64
@@ -116,7 +116,7 @@ check-asan: run-asan ## the unit tests under AddressSanitizer and UBSan
 check-tsan: run-tsan ## the unit tests under ThreadSanitizer
 check-ndebug: run-ndebug ## the unit tests without assertions
 check-aarch64: ## the unit tests for AArch64, emulated
-	@sh tests/run.sh 'sh tests/where.sh $(AARCH64_CC) \
+	@LIMIT=1500 sh tests/run.sh 'sh tests/where.sh $(AARCH64_CC) \
 	    sh tests/where.sh $(firstword $(AARCH64_RUN)) $(MAKE) -s run-aarch64'
 
 # ---- the rest

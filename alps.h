@@ -2386,7 +2386,7 @@ typedef struct alps_record {
     uint64_t value; /* what that word is to hold */
     uint64_t zero;
     uint64_t check; /* CRC-32C of the above, and its complement */
-} alps_record;
+} __attribute__((aligned(64))) alps_record;
 ALPS_STATIC_ASSERT_(sizeof(alps_record) == ALPS_LINE, "line");
 
 enum {
@@ -2725,8 +2725,8 @@ ALPS_CORE_ void alps_process_wait_(alps_handle *h, const alps_tables *t)
  * 0, or the owner's slot and generation. No pthread object is stored in a
  * region: this word means the same in every process, libc and boot. Waiting is
  * spinning, then yielding, then sleeping; who has slept for a while asks
- * whether the owner lives, and breaks the lock of a dead one. A stopped process is
- * alive, and is waited for. */
+ * whether the owner lives, and breaks the lock of a dead one. A stopped process
+ * is alive, and is waited for. */
 
 /* Takes the word if it is free. The locked instruction is also what makes the
  * write-backs that this thread began before complete (x86). */
@@ -4973,8 +4973,8 @@ ALPS_CORE_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
 
 /* Fills in the record for `b`; its contents are on their way to the medium, or
  * there; those of a large object with its kind, which must be durable before
- * its code is. The sum is taken before the write-back: loads from a line that is
- * being written back stall. */
+ * its code is. The sum is taken before the write-back: loads from a line that
+ * is being written back stall. */
 ALPS_CORE_ int alps_publish_prepare_(alps_handle *h, const alps_block *b,
                                      alps_record *r, const alps_tables *t)
 {

@@ -87,7 +87,7 @@ typedef struct alps_record {
     uint64_t value; /* what that word is to hold */
     uint64_t zero;
     uint64_t check; /* CRC-32C of the above, and its complement */
-} alps_record;
+} __attribute__((aligned(64))) alps_record;
 ALPS_STATIC_ASSERT_(sizeof(alps_record) == ALPS_LINE, "line");
 
 enum {

@@ -3,8 +3,8 @@
  * 0, or the owner's slot and generation. No pthread object is stored in a
  * region: this word means the same in every process, libc and boot. Waiting is
  * spinning, then yielding, then sleeping; who has slept for a while asks
- * whether the owner lives, and breaks the lock of a dead one. A stopped process is
- * alive, and is waited for. */
+ * whether the owner lives, and breaks the lock of a dead one. A stopped process
+ * is alive, and is waited for. */
 #pragma once
 #include "process.h"
 

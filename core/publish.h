@@ -61,8 +61,8 @@ ALPS_CORE_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
 
 /* Fills in the record for `b`; its contents are on their way to the medium, or
  * there; those of a large object with its kind, which must be durable before
- * its code is. The sum is taken before the write-back: loads from a line that is
- * being written back stall. */
+ * its code is. The sum is taken before the write-back: loads from a line that
+ * is being written back stall. */
 ALPS_CORE_ int alps_publish_prepare_(alps_handle *h, const alps_block *b,
                                      alps_record *r, const alps_tables *t)
 {

@@ -6,7 +6,7 @@
 
 SIM_CC = gcc
 SIM_SOURCES = world tsan cells crash sites
-SIM_PARTS = $(SIM_SOURCES) oracle exercise programs main
+SIM_PARTS = $(SIM_SOURCES) oracle operations exercise programs main
 SIM_CFLAGS = $(C11) $(WARNINGS) -Werror -O2 -g -fno-pie
 SIM_UNIT = $(C11) $(WARNINGS) -Werror -Wno-maybe-uninitialized -O1 -g -fno-pie -fsanitize=thread \
 	--param tsan-instrument-func-entry-exit=0 -fno-builtin -fno-ipa-icf \

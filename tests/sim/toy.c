@@ -105,6 +105,8 @@ void unit_look(unsigned h, struct sim_view *v)
     fence();
 }
 
+struct sim_oracle sim_oracle;
+
 const char *sim_oracle_differs(const struct sim_view *v)
 {
     return v->err ? "the toy is broken" : NULL;
