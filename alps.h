@@ -875,6 +875,19 @@ ALPS_COLD_ int alps_fd_kind_(int fd, int device)
     return ALPS_EUNSUPPORTED;
 }
 
+/* The file that `path` names now is unlinked, unless it is open anywhere. */
+ALPS_COLD_ int alps_fd_remove_at_(int fd, const char *path)
+{
+    int err = alps_fd_kind_(fd, 0);
+    if (!err)
+        err = alps_detached_(fd);
+    if (err)
+        return err;
+    if (!alps_fd_named_(fd, path))
+        return ALPS_ENOENT; // somebody else removed it meanwhile
+    return unlink(path) ? alps_oserror_() : ALPS_OK;
+}
+
 /* The file is guarded: is it still the one that is meant? Sets `length`. It
  * is attached to before the name is looked at, so that it cannot be removed
  * from then on. */
@@ -909,8 +922,8 @@ ALPS_COLD_ int alps_fd_once_(alps_map *m, const char *path, unsigned mode,
         err = alps_fd_settle_(m, path);
     if (!err || m->fd < 0)
         return err;
-    if (made && err != ALPS_EEXIST && alps_fd_named_(m->fd, path))
-        unlink(path);
+    if (made && err != ALPS_EEXIST)
+        alps_fd_remove_at_(m->fd, path); // unless somebody has come to use it
     close(m->fd);
     m->fd = -1;
     return err;
@@ -1129,19 +1142,6 @@ ALPS_COLD_ int alps_fd_sync_length_(alps_map *m)
     if (m->base)
         return alps_fd_sync_(m, 0, 1);
     return fsync(m->fd) ? alps_oserror_() : ALPS_OK;
-}
-
-/* The file that `path` names now is unlinked, unless it is open anywhere. */
-ALPS_COLD_ int alps_fd_remove_at_(int fd, const char *path)
-{
-    int err = alps_fd_kind_(fd, 0);
-    if (!err)
-        err = alps_detached_(fd);
-    if (err)
-        return err;
-    if (!alps_fd_named_(fd, path))
-        return ALPS_ENOENT; // somebody else removed it meanwhile
-    return unlink(path) ? alps_oserror_() : ALPS_OK;
 }
 
 ALPS_COLD_ int alps_fd_remove_(const char *path)
@@ -3057,6 +3057,8 @@ ALPS_CORE_ int alps_run_unlink_(const alps_handle *h, const alps_zone *z,
     alps_index *x = z->index;
     alps_run *run = alps_run_(z, unit);
     alps_off off = alps_zone_off_(z, unit);
+    if (!run->units || run->units > z->end - unit)
+        return ALPS_ECORRUPT;
     alps_bin bin = alps_bin_of_(run->units);
     alps_off *head = &x->head[bin.row][bin.column];
     if (!alps_run_place_(h, z, run->next) ||
@@ -3202,6 +3204,8 @@ ALPS_CORE_ int alps_zone_give_(const alps_handle *h, const alps_zone *z,
         else
             units += more;
     }
+    if (start != unit && alps_run_(z, start)->units != unit - start)
+        err = ALPS_ECORRUPT;
     if (!err && start != unit)
         err = alps_run_resize_(h, z, start, unit - start + units);
     if (err) {

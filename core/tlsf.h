@@ -146,6 +146,8 @@ ALPS_CORE_ int alps_run_unlink_(const alps_handle *h, const alps_zone *z,
     alps_index *x = z->index;
     alps_run *run = alps_run_(z, unit);
     alps_off off = alps_zone_off_(z, unit);
+    if (!run->units || run->units > z->end - unit)
+        return ALPS_ECORRUPT;
     alps_bin bin = alps_bin_of_(run->units);
     alps_off *head = &x->head[bin.row][bin.column];
     if (!alps_run_place_(h, z, run->next) ||
@@ -291,6 +293,8 @@ ALPS_CORE_ int alps_zone_give_(const alps_handle *h, const alps_zone *z,
         else
             units += more;
     }
+    if (start != unit && alps_run_(z, start)->units != unit - start)
+        err = ALPS_ECORRUPT;
     if (!err && start != unit)
         err = alps_run_resize_(h, z, start, unit - start + units);
     if (err) {

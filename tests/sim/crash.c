@@ -438,7 +438,6 @@ static void happen(void)
     memcpy(w->mem, sim_worlds[1].mem, SIM_BYTES);
     start_over(w);
     memset(w->lease, 0, sizeof w->lease);
-    sim_oracle.held_n = 0;
     longjmp(sim_happened, 1);
 }
 

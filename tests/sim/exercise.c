@@ -59,10 +59,10 @@ static const char *all_taken(unsigned h)
 static const char *publish_and_release(unsigned h)
 {
     unsigned slot = SIM_ROOTS - 1;
-    uint64_t off = unit_reserve(h, 100);
+    uint64_t off = unit_reserve(h, 56);
     if (!off)
         return "after recovery, what was freed cannot be reserved";
-    unit_fill(h, off, 104, 1);
+    unit_fill(h, off, 56, 1);
     if (unit_publish(h, slot, off) || unit_release(h, slot))
         return "after recovery, publish or release fails";
     return NULL;

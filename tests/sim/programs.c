@@ -152,6 +152,7 @@ static void go_on(void)
     static struct sim_view found;
     op_note("CRASH");
     sim_thread = 0;
+    sim_oracle.held_n = 0;
     unit_look(0, &found);
     const char *wrong = sim_oracle_differs(&found);
     if (wrong)

@@ -6,7 +6,7 @@
 
 SIM_CC = gcc
 SIM_SOURCES = world tsan cells crash sites
-SIM_PARTS = $(SIM_SOURCES) oracle operations exercise programs main
+SIM_PARTS = $(SIM_SOURCES) oracle operations exercise operations programs main
 SIM_CFLAGS = $(C11) $(WARNINGS) -Werror -O2 -g -fno-pie
 SIM_UNIT = $(C11) $(WARNINGS) -Werror -Wno-maybe-uninitialized -O1 -g -fno-pie -fsanitize=thread \
 	--param tsan-instrument-func-entry-exit=0 -fno-builtin -fno-ipa-icf \
@@ -26,7 +26,8 @@ build/sim/toy.o: tests/sim/toy.c tests/sim/sim.h core/policy.h
 	$(SIM_CC) $(SIM_UNIT) -c $< -o $@.raw
 	objcopy $(SIM_RENAMED:%=--redefine-sym %) $@.raw $@
 
-build/sim/%.o: tests/sim/%.c tests/sim/sim.h tests/sim/cells.h core/policy.h
+build/sim/%.o: tests/sim/%.c tests/sim/sim.h tests/sim/cells.h \
+		tests/sim/operations.h core/policy.h
 	@mkdir -p build/sim
 	$(SIM_CC) $(SIM_CFLAGS) -c $< -o $@
 

@@ -191,14 +191,14 @@ int sim_no_yield(void)
 int *sim_errno_location(void);
 int *sim_errno_location(void)
 {
-    static int places[64];
+    static int places[64][16];
     for (unsigned i = 0; i < 64; i++) {
-        uint64_t hash = (uint64_t)(uintptr_t)&places[i];
+        uint64_t hash = (uint64_t)(uintptr_t)&places[i] >> 6;
         hash = hash * 0x9e3779b97f4a7c15ull >> 32;
         if (hash % 2 == sim_thread)
-            return &places[i];
+            return places[i];
     }
-    return &places[0];
+    return places[0];
 }
 
 #if defined(__x86_64__)
