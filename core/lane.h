@@ -35,15 +35,23 @@ ALPS_CORE_ int alps_record_write_(alps_handle *h, alps_lane *lane,
     return err ? err : t->policy->fence(&h->map, t->backend);
 }
 
-/* The lane's records up to `seq` have been carried out. Not fenced: until it
- * is durable, doing them again does no harm. */
-ALPS_CORE_ int alps_record_retire_(alps_handle *h, alps_lane *lane,
-                                   uint64_t seq, const alps_tables *t)
+/* The lane's records up to `seq` have been carried out: durably with the next
+ * fence. */
+ALPS_CORE_ int alps_record_done_(alps_handle *h, alps_lane *lane, uint64_t seq,
+                                 const alps_tables *t)
 {
     alps_done *done = &h->done[lane - h->lanes];
     ALPS_BARRIER_();
     alps_store_(&done->seq, seq);
-    int err = t->policy->flush(&h->map, done, sizeof done->seq);
+    return t->policy->flush(&h->map, done, sizeof done->seq);
+}
+
+/* The same, durably before another thread can contradict it. Not fenced: until
+ * it is durable, doing them again does no harm. */
+ALPS_CORE_ int alps_record_retire_(alps_handle *h, alps_lane *lane,
+                                   uint64_t seq, const alps_tables *t)
+{
+    int err = alps_record_done_(h, lane, seq, t);
     return err ? err : t->policy->settle(&h->map);
 }
 

@@ -30,11 +30,17 @@ ALPS_FN_ const alps_record *alps_redo_next_(const alps_handle *h,
     return best;
 }
 
+/* Whether a lane of `owner` (0: any lane) has a live record. */
+ALPS_FN_ int alps_redo_pending_(const alps_handle *h, uint64_t owner)
+{
+    alps_lane *lane;
+    return alps_redo_next_(h, owner, 0, &lane) != NULL;
+}
+
 /* Redoes the live records of the lanes of `owner` (0: of all), then retires
  * them. Of a process that others outlive only the one is redone that it was
- * carrying out under the lock. One fence where there was one, else none: the
- * retirement is durable with the next, as after a publish; but one more where
- * others live, who may get what a released block leaves. */
+ * carrying out under the lock. One fence where there was a record, else none;
+ * the retirement is durable with the next fence. */
 ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
                               const alps_tables *t)
 {
@@ -57,8 +63,8 @@ ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
     for (unsigned i = 0; !err && i < h->at.lane_count; i++)
         if (!owner || alps_load_(&h->lanes[i].lock) == owner)
             if (h->done[i].seq < last)
-                err = alps_record_retire_(h, &h->lanes[i], last, t);
-    return err || !owner ? err : t->policy->fence(&h->map, t->backend);
+                err = alps_record_done_(h, &h->lanes[i], last, t);
+    return err;
 }
 
 /* Gives back what is held at `off`, if it still is. */
@@ -96,7 +102,10 @@ ALPS_CORE_ int alps_reap_(alps_handle *h, uint64_t owner, const alps_tables *t)
     unsigned number = (unsigned)(owner & 0xffff);
     if (number >= h->at.slot_count || alps_slot_owner_(h, number) != owner)
         return ALPS_OK;
+    int redone = alps_redo_pending_(h, owner);
     int err = alps_redo_all_(h, owner, t);
+    if (!err && redone) // what it released may soon be another's
+        err = t->policy->fence(&h->map, t->backend);
     if (err)
         return err;
     for (unsigned i = 0; i < h->at.lane_count; i++) {
@@ -155,21 +164,21 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
     alps_held_reset_(h);
 }
 
-/* Begins an epoch: nobody else is attached. The number is durable before an
- * extent can carry it, so that no extent is believed built that is not. */
+/* Begins an epoch: nobody else is attached. What the last one left undone is
+ * done first; its retirement and the number of the new one share a fence. The
+ * number is durable before an extent can carry it, so that no extent is
+ * believed built that is not. */
 ALPS_CORE_ int alps_epoch_begin_(alps_handle *h, const alps_tables *t)
 {
     uint64_t epoch = (h->super->epoch >> 16) + 1;
+    int err = alps_redo_all_(h, 0, t);
     alps_store_(&h->super->epoch, alps_seal_(epoch));
-    int err = t->policy->flush(&h->map, &h->super->epoch, 8);
+    if (!err)
+        err = t->policy->flush(&h->map, &h->super->epoch, 8);
     if (!err)
         err = t->policy->fence(&h->map, t->backend);
-    if (err)
-        return err;
-    alps_shared_reset_(h, epoch);
-    err = alps_redo_all_(h, 0, t);
-    for (unsigned i = 0; i < h->at.lane_count; i++)
-        alps_store_(&h->lanes[i].held, 0);
+    if (!err)
+        alps_shared_reset_(h, epoch);
     return err;
 }
 

@@ -289,8 +289,7 @@ ALPS_CORE_ int alps_region_attach_(alps_handle *h, const alps_tables *t)
  * its writer lives and will see to it. */
 ALPS_CORE_ int alps_region_settled_(alps_handle *h, const alps_tables *t)
 {
-    alps_lane *lane;
-    if (!alps_redo_next_(h, 0, 0, &lane))
+    if (!alps_redo_pending_(h, 0))
         return ALPS_OK;
     return t->backend->leased(&h->map, ALPS_LEASE_ANY) == 1 ? ALPS_OK
                                                             : ALPS_ERECOVER;
