@@ -193,6 +193,9 @@ int op_realloc(const struct op *op)
     o->block = old;
     o->block.n = old.n < op->n ? old.n : op->n;
     o->block.filled = kept;
+    o->most = old.n > op->n ? old.n : (op->n + 63) / 64 * 64;
+    if (op->n > 2048)
+        o->most = (op->n + 4095) / 4096 * 4096;
     o->doing = SIM_REALLOC;
     uint64_t off = unit_realloc(op->h, old.off, op->n);
     if (off) {
@@ -293,13 +296,21 @@ int op_move_once(const struct op *op)
     return 1;
 }
 
-/* A store, and the sync of all. */
+/* Stores into the root area and into a block, and the sync of all. */
 int op_sync(const struct op *op)
 {
-    uint64_t value = ++sim_oracle.ids << 32;
+    struct sim_oracle *o = &sim_oracle;
+    uint64_t value = ++o->ids << 32;
+    struct sim_block *b = nameless(1);
     op_store_root(op->h, SIM_ROOTS - 2, value);
+    if (b) {
+        b->filled = 0;
+        unit_fill(op->h, b->off, b->n, b->id);
+    }
     op_must(unit_sync(op->h), "sync");
     op_set_root(SIM_ROOTS - 2, value);
+    if (b)
+        b->filled = b->n;
     op_returned("return of sync");
     return 1;
 }
@@ -371,6 +382,8 @@ const struct op op_alphabet[] = {
     {"release 0 by B", op_release, 1, 0, 0, 0},
     {"move 0 to 1", op_move, 0, 1, 0, 0},
     {"move 1 to 0 at once", op_move_once, 0, 0, 0, 0},
+    {"move 0 to 1 by B", op_move, 1, 1, 0, 0},
+    {"alloc 1900", op_alloc, 0, 0, 1900, 0},
     {"alloc 100", op_alloc, 0, 0, 100, 0},
     {"free", op_free, 0, 0, 0, 0},
     {"free by B", op_free, 1, 0, 0, 0},

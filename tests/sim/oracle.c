@@ -48,7 +48,8 @@ void sim_oracle_drop(uint64_t off)
 /* What word `word` of the block with pattern `id` holds; pattern 0 is zero. */
 uint64_t sim_pattern(uint64_t id, uint64_t word)
 {
-    return !id ? 0 : (id * 0x9e3779b97f4a7c15ull) ^ (word * 0xbf58476d1ce4e5b9ull);
+    uint64_t mixed = id * 0x9e3779b97f4a7c15ull;
+    return id ? mixed ^ word * 0xbf58476d1ce4e5b9ull : 0;
 }
 
 static int contents_intact(uint64_t off, uint64_t n, uint64_t id)
@@ -102,13 +103,19 @@ static const char *overlap(const struct sim_view *v)
     return NULL;
 }
 
-static const char *contents(const struct sim_view *v)
+/* What is being freed has no contents any more: the heap may use its memory
+ * before its code says so. */
+static const char *contents(const struct sim_view *v,
+                            const struct difference *d)
 {
     const struct sim_oracle *o = &sim_oracle;
+    int freed = o->doing == SIM_FREE || (o->doing == SIM_REALLOC && d->extra);
     for (unsigned i = 0, k = 0; i < o->n && k < v->n; k++) {
         while (i < o->n && o->live[i].off < v->block[k].off)
             i++;
         if (i == o->n || o->live[i].off != v->block[k].off)
+            continue;
+        if (freed && o->live[i].off == o->block.off)
             continue;
         uint64_t n = o->live[i].filled;
         if (!contents_intact(o->live[i].off, n < v->block[k].n ? n
@@ -173,20 +180,24 @@ static const char *freeing(const struct difference *d)
     return NULL;
 }
 
-/* `block` may have any size from the smaller of the two on; or there may be
- * another one, with or without it. */
+/* `block` may have any size between the two; or there may be another one, with
+ * or without it. */
 static const char *resizing(const struct difference *d)
 {
     const struct sim_oracle *o = &sim_oracle;
     if (d->extra > 1 || d->missing > 1 || d->resized > 1)
         return "a realloc under way changed another block";
     if (d->resized &&
-        (d->before.off != o->block.off || d->after.n < o->block.n))
+        (d->before.off != o->block.off || d->after.n < o->block.n ||
+         d->after.n > o->most))
         return "a realloc under way resized another block";
-    if (!d->missing)
+    if (!d->extra)
+        return d->missing ? "a realloc under way lost a block" : NULL;
+    if (d->missing && d->lost.off != o->block.off)
+        return "a realloc under way lost another block";
+    if (!d->missing &&
+        contents_intact(o->block.off, o->block.filled, o->block.id))
         return NULL;
-    if (d->lost.off != o->block.off || !d->extra)
-        return "a realloc under way lost a block";
     return contents_intact(d->more.off, o->block.filled, o->block.id)
                ? NULL
                : "a moved block has not its contents";
@@ -239,7 +250,7 @@ const char *sim_oracle_differs(const struct sim_view *v)
         wrong = by_doing(v, &d);
     if (!wrong)
         wrong = roots(v, but);
-    return wrong ? wrong : contents(v);
+    return wrong ? wrong : contents(v, &d);
 }
 
 /* Goes on from what a crash has left: what was found is what there is. */

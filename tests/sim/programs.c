@@ -228,6 +228,8 @@ void programs_crashed(unsigned times)
         crash_between(nodes);
         op_script("publish 64 to 0; alloc 100");
         crash_between(nodes);
+        op_script("alloc 1900; alloc 1900"); // the first extent is full
+        crash_between(nodes);
     }
     free(nodes);
 }
@@ -277,6 +279,10 @@ void programs_scripts(void)
         "release 0 by B; publish 64 to 1 by B; move 1 to 0 at once",
         "alloc 100; free; publish 3000 to 0; release 0; zalloc 3000; free; "
         "alloc 3000 at 4096; free by B; alloc 100; realloc to 3000; free",
+        "alloc 1900; alloc 100; alloc 100; alloc 100; free; free; free; "
+        "realloc to 300; realloc to 40; realloc to 300",
+        "alloc 100; alloc 3000; free; publish 3000 to 0; release 0; zalloc 100",
+        "alloc 3000; alloc 1900; alloc 1900; free; realloc to 3000; free; free",
         "alloc 3000 at 4096; zalloc 3000; alloc 100; free; alloc 100; "
         "realloc to 300; realloc to 3000; realloc to 40",
         "alloc 100; alloc 100; alloc 64 at 1024; free; realloc to 300; free; "

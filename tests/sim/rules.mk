@@ -8,7 +8,8 @@ SIM_CC = gcc
 SIM_SOURCES = world tsan cells crash sites
 SIM_PARTS = $(SIM_SOURCES) oracle operations exercise operations programs main
 SIM_CFLAGS = $(C11) $(WARNINGS) -Werror -O2 -g -fno-pie
-SIM_UNIT = $(C11) $(WARNINGS) -Werror -Wno-maybe-uninitialized -O1 -g -fno-pie -fsanitize=thread \
+SIM_UNIT = $(C11) $(WARNINGS) -Werror -Wno-maybe-uninitialized -O1 -g \
+	-fno-pie -fsanitize=thread \
 	--param tsan-instrument-func-entry-exit=0 -fno-builtin -fno-ipa-icf \
 	-fno-crossjumping -fno-tree-tail-merge -fno-reorder-blocks \
 	-fno-tree-loop-distribute-patterns -fno-inline-functions-called-once
@@ -47,4 +48,4 @@ check-sim: sim ## crash images by the hundred thousand, and mutations
 	@sh tests/sim/run.sh 1
 
 check-sim-ci: sim ## the same, a million and more: minutes
-	@sh tests/sim/run.sh 2
+	@sh tests/sim/run.sh 2 1000000

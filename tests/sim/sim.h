@@ -162,6 +162,7 @@ struct sim_oracle {
     enum sim_doing doing;
     unsigned slot;
     struct sim_block block;
+    uint64_t most; /* bytes that a realloc may make of it */
     uint64_t root[SIM_ROOTS];
     uint64_t maybe[SIM_ROOTS]; /* what the program is about to store there */
     uint64_t ids;              /* patterns given out */

@@ -73,12 +73,16 @@ static void add_place(char *text, size_t size, const char *function,
              file ? file + 1 : place);
 }
 
-/* "flush < alps_alloc_ (heap.h:120) < ...". Valid until the next call. */
+/* "flush < alps_alloc_ (heap.h:120) < ...". Asked for once. */
 const char *sim_site_name(unsigned site)
 {
-    static char text[1024];
+    static char names[SIM_SITES][1024];
+    char *text = names[site];
+    size_t size = sizeof names[site];
     char command[128], function[256], place[512];
-    snprintf(text, sizeof text, "%s", act(sites[site].event));
+    if (*text)
+        return text;
+    snprintf(text, size, "%s", act(sites[site].event));
     snprintf(command, sizeof command, "addr2line -ife /proc/%ld/exe %p",
              (long)getpid(), (const void *)((const char *)sites[site].at - 1));
     FILE *f = popen(command, "r");
@@ -87,7 +91,7 @@ const char *sim_site_name(unsigned site)
         function[strcspn(function, "\n")] = 0;
         place[strcspn(place, " \n")] = 0;
         if (strncmp(function, "sim_", 4))
-            add_place(text, sizeof text, function, place);
+            add_place(text, size, function, place);
     }
     if (f)
         pclose(f);

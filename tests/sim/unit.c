@@ -219,7 +219,8 @@ void unit_handle(unsigned h, void **bytes, size_t *n)
     *n = sizeof heaps[h];
 }
 
-/* Every word of the root area that a program uses has a line of its own. */
+/* Every word of the root area that a program uses has a line of its own, and
+ * its records another lane than those of the next word. */
 typedef struct root_word {
     uint64_t off;
     uint64_t line[7];
@@ -227,8 +228,8 @@ typedef struct root_word {
 
 static uint64_t *root(unsigned h, unsigned slot)
 {
-    size_t n = SIM_ROOTS * sizeof(root_word);
-    return &((root_word *)alps_root(&heaps[h], n))[slot].off;
+    root_word *words = (root_word *)alps_root(&heaps[h], ALPS_ROOT_SIZE);
+    return &words[slot / 2 + slot % 2 * 28].off;
 }
 
 static void *at(unsigned h, uint64_t off)
