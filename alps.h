@@ -205,6 +205,42 @@ ALPS_FN_ void alps_pause_(void)
 #endif
 }
 
+/* Who runs: a number that no other living thread of this process has. The
+ * thread pointer, one instruction; another thread may get it when this one has
+ * ended. A test that runs several threads on one stack defines its own. */
+#ifndef ALPS_THREAD_
+#  define ALPS_THREAD_() alps_thread_pointer_()
+#endif
+ALPS_FN_ uintptr_t alps_thread_pointer_(void)
+{
+    uintptr_t self;
+#if defined(__x86_64__)
+    __asm__("movq %%fs:0, %0" : "=r"(self));
+#elif defined(__aarch64__)
+    __asm__("mrs %0, tpidr_el0" : "=r"(self));
+#else
+    self = (uintptr_t)&errno;
+#endif
+    return self;
+}
+
+/* What waits for another thread or process: by turns a spin, a yield, a nap of
+ * 50 us. `round` counts from 0. A test that schedules threads itself defines
+ * ALPS_WAIT_ to let another one run. */
+#ifndef ALPS_WAIT_
+#  define ALPS_WAIT_(round) alps_wait_(round)
+#endif
+ALPS_FN_ void alps_wait_(unsigned round)
+{
+    struct timespec nap = {0, 50000};
+    if (round < 100)
+        alps_pause_();
+    else if (round < 1000)
+        sched_yield();
+    else
+        nanosleep(&nap, NULL);
+}
+
 /* error.h -- what can go wrong, and how it is said
  *
  * Every refusal has a code of its own, so that a program can act on it. The
@@ -2750,13 +2786,8 @@ ALPS_CORE_ uint64_t alps_lock_wait_(alps_handle *h, uint64_t *word,
     for (unsigned round = 0;; round++) {
         if (!alps_load_(word) && alps_lock_try_(word, h->owner))
             return 0;
-        if (round < 100) {
-            alps_pause_();
-        } else if (round < 1000) {
-            sched_yield();
-        } else {
-            struct timespec nap = {0, 50000};
-            nanosleep(&nap, NULL);
+        ALPS_WAIT_(round);
+        if (round >= 1000) {
             uint64_t owner = alps_load_(word);
             if (round % 100 == 0 && owner && !alps_owner_lives_(h, owner, t) &&
                 __atomic_compare_exchange_n(word, &owner, h->owner, 0,
@@ -4125,10 +4156,7 @@ ALPS_CORE_ int alps_lanes_slow_(alps_handle *h, uint64_t round,
 {
     if (round % 1024 == 255)
         return alps_reap_now_(h, t);
-    if (round < 64)
-        alps_pause_();
-    else
-        sched_yield();
+    ALPS_WAIT_(round < 64 ? 0 : 100 + (unsigned)(round % 800));
     return ALPS_OK;
 }
 

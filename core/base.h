@@ -92,3 +92,39 @@ ALPS_FN_ void alps_pause_(void)
     __asm__ volatile("isb");
 #endif
 }
+
+/* Who runs: a number that no other living thread of this process has. The
+ * thread pointer, one instruction; another thread may get it when this one has
+ * ended. A test that runs several threads on one stack defines its own. */
+#ifndef ALPS_THREAD_
+#  define ALPS_THREAD_() alps_thread_pointer_()
+#endif
+ALPS_FN_ uintptr_t alps_thread_pointer_(void)
+{
+    uintptr_t self;
+#if defined(__x86_64__)
+    __asm__("movq %%fs:0, %0" : "=r"(self));
+#elif defined(__aarch64__)
+    __asm__("mrs %0, tpidr_el0" : "=r"(self));
+#else
+    self = (uintptr_t)&errno;
+#endif
+    return self;
+}
+
+/* What waits for another thread or process: by turns a spin, a yield, a nap of
+ * 50 us. `round` counts from 0. A test that schedules threads itself defines
+ * ALPS_WAIT_ to let another one run. */
+#ifndef ALPS_WAIT_
+#  define ALPS_WAIT_(round) alps_wait_(round)
+#endif
+ALPS_FN_ void alps_wait_(unsigned round)
+{
+    struct timespec nap = {0, 50000};
+    if (round < 100)
+        alps_pause_();
+    else if (round < 1000)
+        sched_yield();
+    else
+        nanosleep(&nap, NULL);
+}

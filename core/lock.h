@@ -30,13 +30,8 @@ ALPS_CORE_ uint64_t alps_lock_wait_(alps_handle *h, uint64_t *word,
     for (unsigned round = 0;; round++) {
         if (!alps_load_(word) && alps_lock_try_(word, h->owner))
             return 0;
-        if (round < 100) {
-            alps_pause_();
-        } else if (round < 1000) {
-            sched_yield();
-        } else {
-            struct timespec nap = {0, 50000};
-            nanosleep(&nap, NULL);
+        ALPS_WAIT_(round);
+        if (round >= 1000) {
             uint64_t owner = alps_load_(word);
             if (round % 100 == 0 && owner && !alps_owner_lives_(h, owner, t) &&
                 __atomic_compare_exchange_n(word, &owner, h->owner, 0,

@@ -215,10 +215,7 @@ ALPS_CORE_ int alps_lanes_slow_(alps_handle *h, uint64_t round,
 {
     if (round % 1024 == 255)
         return alps_reap_now_(h, t);
-    if (round < 64)
-        alps_pause_();
-    else
-        sched_yield();
+    ALPS_WAIT_(round < 64 ? 0 : 100 + (unsigned)(round % 800));
     return ALPS_OK;
 }
 
