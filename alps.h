@@ -118,6 +118,7 @@
  * other threads and processes see is read and written. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -272,7 +273,9 @@ enum {
     ALPS_EIO = -21,           /* the medium failed to read or write */
     ALPS_EPROCESSES = -22,    /* every process slot of the region is taken */
     ALPS_ERECOVER = -23,      /* needs recovery; open it once for writing */
-    ALPS_ESYSTEM = -24        /* another error of the system: see errno */
+    ALPS_ESYSTEM = -24,       /* another error of the system: see errno */
+    ALPS_EFORK = -25          /* the child of a fork has to open the region for
+                                 itself */
 };
 
 /* The text of a code. Never NULL. Safe in any thread. */
@@ -304,6 +307,7 @@ ALPS_COLD_ const char *alps_error_text_(int code)
         "every process slot of the region is taken",
         "the region needs recovery: open it once for writing",
         "error of the operating system",
+        "the child of a fork has to open the region for itself",
     };
     if (code > 0 || (size_t)-code >= sizeof text / sizeof *text)
         return "unknown code";
@@ -474,7 +478,7 @@ ALPS_FN_ uint32_t alps_crc32c_(unsigned how, uint32_t seed, const void *p,
 /* How a region is opened. All zero asks for the defaults. */
 typedef struct alps_options {
     uint64_t size;  /* bytes of a new region; 0: 64 MiB */
-    uint64_t limit; /* bytes it may grow to; 0: 2^18 extents; at most 2^47 */
+    uint64_t limit; /* bytes it may grow to; 0: 2^16 extents; at most 2^47 */
     unsigned flags; /* ALPS_CREATE ...; with no options: ALPS_CREATE */
     unsigned mode;  /* permission bits of a new file; 0: 0600 */
     const char *layout; /* the program's name for what it stores, stored with a
@@ -482,7 +486,12 @@ typedef struct alps_options {
                            63 bytes */
     uint64_t extent;    /* bytes of an extent of a new region: a power of two
                            from 4 KiB to 1 GiB; 0: by size, up to 4 MiB */
-    unsigned lanes;     /* publishes under way at once; 0: 64; at most 1024 */
+    uint64_t small;     /* bytes of the largest object that shares a slab with
+                           others of its size, up to 1024 and an 8th of a slab;
+                           0: as many; 1: there are no slabs */
+    unsigned lanes;     /* threads of all processes that allocate by themselves;
+                           more work, but wait for each other; 0: 1,088, fewer
+                           in a small region; at most 4,032 */
     unsigned processes; /* processes attached at once; 0: 256; at most 4096 */
 } alps_options;
 
@@ -2344,7 +2353,7 @@ static const alps_policy alps_policy_msync_ __attribute__((unused)) = {
  * docs/format.md has the same as a table. */
 
 /* The version of this layout. A header opens regions of its own number only. */
-#define ALPS_LAYOUT 1u
+#define ALPS_LAYOUT 2u
 
 /* Bytes of the program's static area, at offset 4096. */
 #define ALPS_ROOT_SIZE 4096u
@@ -2359,6 +2368,11 @@ typedef uint64_t alps_off;
 
 #define ALPS_GRANULE 64u /* bytes one code of a heap extent speaks for */
 #define ALPS_GRANULE_SHIFT 6u
+#define ALPS_SLAB_SHIFT_MIN 10u           /* a slab is a 32nd of an extent, */
+#define ALPS_SLAB_SHIFT_MAX 16u           /* but from 1 KiB to 64 KiB */
+#define ALPS_SLAB_OBJECTS 2048u           /* at most, of one slab */
+#define ALPS_SLAB_END ((uint64_t)1 << 40) /* none lies above */
+#define ALPS_SMALL_MAX 1024u /* bytes of an object in any slab, at most */
 #define ALPS_EXTENT_SHIFT_MIN 12u
 #define ALPS_EXTENT_SHIFT_MAX 30u
 #define ALPS_SIZE_MAX (1ull << 47)
@@ -2371,8 +2385,8 @@ enum {
     ALPS_FREE = 1,   /* starts a free run */
     ALPS_USED = 2,   /* starts a used block */
     ALPS_HELD = 3    /* starts a run that is neither used nor in the index: a
-                        reservation, or a free whose fence is under way.
-                        Recovery reads it as free. */
+                        reservation, or a free whose fence is under way, or a
+                        slab. Recovery reads all but a slab as free. */
 };
 
 /* The first page. Checked as a whole by `crc`, except for what follows it. */
@@ -2390,7 +2404,8 @@ typedef struct alps_superblock {
     char name[64];         /* the program's layout name, zero-padded */
     uint32_t unused;       /* zero */
     uint32_t crc;          /* CRC-32C of the above but `state` */
-    uint64_t line_[7];     /* zero */
+    uint64_t small;        /* bytes of the largest object in slabs */
+    uint64_t line_[6];     /* zero */
     /* Sealed words, each in its own line: a value of 48 bits above a CRC-16 of
      * it, so that one 8-byte store changes both. */
     uint64_t size;          /* bytes of the region */
@@ -2417,7 +2432,8 @@ typedef struct alps_record {
     uint32_t op;    /* ALPS_OP_... */
     uint32_t crc;   /* CRC-32C of the block's bytes, where ALPS_OP_SUMMED */
     alps_off block; /* the object */
-    uint64_t units; /* its granules or, where ALPS_OP_LARGE, extents */
+    uint64_t units; /* its granules; extents where ALPS_OP_LARGE; bytes where
+                       ALPS_OP_SMALL */
     alps_off dest;  /* the word that is to name it, or that names it */
     uint64_t value; /* what that word is to hold */
     uint64_t zero;
@@ -2429,19 +2445,29 @@ enum {
     ALPS_OP_PUBLISH = 1,
     ALPS_OP_RELEASE = 2,
     ALPS_OP_SUMMED = 16, /* `crc` tells whether the contents are there */
-    ALPS_OP_LARGE = 32   /* the block is a run of extents */
+    ALPS_OP_LARGE = 32,  /* the block is a run of extents */
+    ALPS_OP_SMALL = 64   /* the block is an object of a slab */
 };
 
-/* A lane serves one operation of one thread at a time. Its first line is
- * index; the records are truth. They rotate, so that a store does not meet
- * a line whose write-back is under way. */
-#define ALPS_RING 7u
+/* A lane carries the records of one thread. It belongs to that thread as long
+ * as it lives, and makes it known to the others by its *token*, a number that
+ * is never used twice in an epoch; or, one of the last few, to one operation of
+ * any thread that found no lane of its own. Its first lines are index; the
+ * records are truth. They rotate, so that a store does not meet a line whose
+ * write-back is under way. */
+#define ALPS_RING 6u
+#define ALPS_LANES_MAX 4032u
 typedef struct alps_lane {
-    uint64_t lock;  /* owner, see lock.h */
-    alps_off held;  /* a block in ALPS_HELD for the operation under way */
-    uint64_t next;  /* records written so far */
-    uint64_t apply; /* 1 while the lock is held to carry a record out */
-    uint64_t line_[4];
+    uint64_t lock;    /* whose it is: a process, see lock.h */
+    alps_off held;    /* a block held back by the operation under way */
+    uint64_t next;    /* records written so far */
+    uint64_t apply;   /* 1 while a record is being carried out */
+    uint64_t token;   /* of the thread; 0: none */
+    alps_off pending; /* a released object, held back until the next fence */
+    uint64_t seq;     /* of the last record */
+    uint64_t pin;     /* epoch that its thread reads in, see epoch.h; or 0 */
+    uint64_t told[8]; /* extents, modulo 512, in which others freed objects of
+                         this thread's full slabs */
     alps_record ring[ALPS_RING];
 } alps_lane;
 ALPS_STATIC_ASSERT_(sizeof(alps_lane) == 512, "size");
@@ -2467,8 +2493,14 @@ typedef struct alps_shared {
     uint64_t held_used; /* entries of it that are not empty */
     uint64_t policy;    /* what every opener of this epoch must use */
     uint64_t reaped;    /* processes that left or were found dead */
+    uint64_t tokens;    /* given out in this epoch */
+    uint64_t swept;     /* extents below this were looked at for loose slabs */
+    uint64_t loose_by;  /* the token of slabs in the lists of loose ones */
+    uint64_t line2_[5];
+    alps_off loose[24]; /* by class: the first head of a slab that no thread
+                           owns and that has free objects */
 } alps_shared;
-ALPS_STATIC_ASSERT_(sizeof(alps_shared) == 2 * ALPS_LINE, "size");
+ALPS_STATIC_ASSERT_(sizeof(alps_shared) == 6 * ALPS_LINE, "size");
 
 /* Free runs by size class: see bins.h, tlsf.h. Index. */
 #define ALPS_ROWS 24u
@@ -2481,13 +2513,46 @@ typedef struct alps_index {
 } alps_index;
 ALPS_STATIC_ASSERT_(sizeof(alps_index) % ALPS_LINE == 0, "lines");
 
-/* The first line of a heap extent; its map of codes follows, then granules. */
+/* The first line of a heap extent. Its map of codes follows, a word of `told`
+ * for every 64 slabs, the slabs' heads, and then granules. */
 typedef struct alps_extent {
     uint64_t
         built; /* alps_shared.built when its free runs were indexed. Index */
     uint64_t line_[7];
 } alps_extent;
 ALPS_STATIC_ASSERT_(sizeof(alps_extent) == ALPS_LINE, "line");
+
+/* The head of a slab: objects of one size in a block of granules that starts at
+ * a multiple of the slab's size. It lies apart from the objects, in the front
+ * of the extent; pairs follow it, one for every 64 objects, and then keeps. */
+typedef struct alps_slab {
+    uint32_t kind;     /* class of size + 1. Truth; all else is index */
+    uint32_t size;     /* bytes of an object */
+    uint32_t scale;    /* 2^32 / size, rounded up */
+    uint32_t count;    /* objects */
+    uint64_t owner;    /* token of the thread it belongs to */
+    uint64_t process;  /* of which that was a thread, see process.h */
+    uint64_t full;     /* 1: its owner waits to be told of a free */
+    alps_off next;     /* in a list of its owner, or of loose slabs */
+    alps_off previous; /* in a list of its owner */
+    uint32_t where;    /* which list of its owner it is in */
+    uint32_t kept;     /* 1: some keep may not be zero */
+} alps_slab;
+ALPS_STATIC_ASSERT_(sizeof(alps_slab) == ALPS_LINE, "line");
+
+/* Which of 64 objects are live: those whose two bits differ. Truth. Only the
+ * owner of the slab changes `own`, so it needs no locked instruction; all
+ * others change `far`, atomically. Every change is one store of one word. */
+typedef struct alps_pair {
+    uint64_t own, far;
+} alps_pair;
+
+/* Which of them are not free though they are not live. Index. A reservation
+ * shows as a difference of the first two, like a live object. */
+typedef struct alps_keep {
+    uint64_t own, far;
+    uint64_t pinned; /* held back until a fence, or until readers are gone */
+} alps_keep;
 
 /* The head of a free run, in the free memory itself; the last 8 bytes of the
  * run hold the place of its head. Index: checked against the codes. */
@@ -2501,13 +2566,22 @@ typedef struct alps_run {
 
 /* Where everything is, which follows from four numbers. */
 typedef struct alps_geometry {
-    alps_off done, lanes, slots, shared, index, held, codes, kinds, heap;
+    alps_off done, lanes, slots, shared, index, held, codes, kinds, slabs;
+    alps_off heap;
     uint64_t limit;
     uint64_t extents_max; /* that fit below the limit */
     uint64_t extent;      /* bytes of one */
+    uint64_t extent_mask; /* the same - 1 */
+    uint64_t slab_mask;   /* bytes of a slab - 1 */
     uint64_t granules;    /* of an extent */
     uint64_t first;       /* of them before its first block */
-    unsigned extent_shift, lane_count, slot_count;
+    uint64_t told, heads; /* places in an extent: words, heads of slabs */
+    uint64_t head;        /* bytes of a slab's head with what follows it */
+    uint64_t keeps;       /* place of the keeps, from a head on */
+    uint64_t small;       /* bytes of the largest object in slabs */
+    uint64_t slab_end;    /* no slab lies above this */
+    unsigned extent_shift, slab_shift, lane_count, slot_count;
+    unsigned groups; /* pairs of a slab */
 } alps_geometry;
 
 /* The number of extents that fit between `heap` and `size`. */
@@ -2516,20 +2590,55 @@ ALPS_FN_ uint64_t alps_geometry_extents_(const alps_geometry *g, uint64_t size)
     return size < g->heap ? 0 : (size - g->heap) >> g->extent_shift;
 }
 
+/* Lays out the front of a heap extent: its line, the map, and the heads of
+ * slabs with all that a slab of the smallest objects needs. */
+ALPS_FN_ void alps_geometry_extent_(alps_geometry *g)
+{
+    unsigned shift = g->extent_shift - 5;
+    if (shift < ALPS_SLAB_SHIFT_MIN)
+        shift = ALPS_SLAB_SHIFT_MIN;
+    if (shift > ALPS_SLAB_SHIFT_MAX)
+        shift = ALPS_SLAB_SHIFT_MAX;
+    uint64_t slabs = g->extent >> shift;
+    uint64_t objects = (1ull << shift) / 16;
+    if (objects > ALPS_SLAB_OBJECTS)
+        objects = ALPS_SLAB_OBJECTS;
+    g->slab_shift = shift;
+    g->slab_mask = (1ull << shift) - 1;
+    g->groups = (unsigned)(objects / 64);
+    g->keeps = sizeof(alps_slab) +
+               alps_round_up_(g->groups * sizeof(alps_pair), ALPS_LINE);
+    g->head =
+        g->keeps + alps_round_up_(g->groups * sizeof(alps_keep), ALPS_LINE);
+    g->told = sizeof(alps_extent) + alps_round_up_(g->granules / 4, ALPS_LINE);
+    g->heads = g->told + alps_round_up_((slabs + 63) / 64 * 8, ALPS_LINE);
+    if (g->small < 16) { // no slabs at all
+        g->heads = g->told;
+        slabs = 0;
+    }
+    g->first = (g->heads + slabs * g->head) / ALPS_GRANULE;
+}
+
 /* Lays out a region. ALPS_EINVAL where the numbers are not sane. */
 ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
                                  unsigned extent_shift, unsigned lanes,
-                                 unsigned slots)
+                                 unsigned slots, uint64_t small)
 {
     if (extent_shift < ALPS_EXTENT_SHIFT_MIN ||
-        extent_shift > ALPS_EXTENT_SHIFT_MAX || lanes < 1 || lanes > 1024 ||
-        slots < 1 || slots > 4096 || limit > ALPS_SIZE_MAX ||
-        limit >> extent_shift > ALPS_EXTENTS_MAX)
+        extent_shift > ALPS_EXTENT_SHIFT_MAX || lanes < 1 ||
+        lanes > ALPS_LANES_MAX || slots < 1 || slots > 4096 ||
+        limit > ALPS_SIZE_MAX || limit >> extent_shift > ALPS_EXTENTS_MAX)
         return ALPS_EINVAL;
     uint64_t extents = limit >> extent_shift;
     alps_off off = 2 * ALPS_PAGE;
+    g->extent_shift = extent_shift;
     g->extent = 1ull << extent_shift;
+    g->extent_mask = g->extent - 1;
     g->granules = g->extent / ALPS_GRANULE;
+    g->small = small;
+    alps_geometry_extent_(g);
+    if (small > (1ull << g->slab_shift) / 8 || small > ALPS_SMALL_MAX)
+        return ALPS_EINVAL;
     g->done = off;
     g->lanes = off += lanes * sizeof(alps_done);
     g->slots = off += lanes * sizeof(alps_lane);
@@ -2538,14 +2647,13 @@ ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
     g->held = off += 2 * sizeof(alps_index);
     g->codes = off += 8ull << ALPS_HELD_SHIFT;
     g->kinds = off += alps_round_up_(extents / 4 + 1, ALPS_LINE);
-    off += alps_round_up_(extents / 8 + 1, ALPS_LINE);
+    g->slabs = off += alps_round_up_(extents / 8 + 1, ALPS_LINE);
+    g->slab_end = limit < ALPS_SLAB_END ? limit : ALPS_SLAB_END;
+    off += alps_round_up_((g->slab_end >> g->slab_shift) / 8 + 8, ALPS_LINE);
     g->heap = alps_round_up_(off, 1ull << extent_shift);
     g->limit = limit;
-    g->extent_shift = extent_shift;
     g->lane_count = lanes;
     g->slot_count = slots;
-    g->first = (sizeof(alps_extent) + g->granules / 4 + ALPS_GRANULE - 1) /
-               ALPS_GRANULE;
     g->extents_max = alps_geometry_extents_(g, limit);
     return g->extents_max ? ALPS_OK : ALPS_EINVAL;
 }
@@ -2574,8 +2682,9 @@ ALPS_FN_ int alps_sealed_(uint64_t word)
 
 /* handle.h -- what a process keeps of a region it has open
  *
- * Addresses in this process, and who this process is in the region. All other
- * state is in the region, where every process sees it. */
+ * Addresses in this process, who this process is in the region, and the caches
+ * of its threads. All other state is in the region, where every process sees
+ * it. A handle stays where it is while it is open. */
 
 typedef struct alps_handle {
     alps_map map;     /* the open medium */
@@ -2588,20 +2697,48 @@ typedef struct alps_handle {
     alps_index *index; /* two: of granules, of extents */
     uint64_t *codes;   /* of extents */
     uint64_t *kinds;   /* of extents: bit 1, a heap extent */
-    uint64_t owner;    /* what this handle writes into lock words; 0: none */
-    unsigned slot;     /* this handle's number among the attached */
-    unsigned crc;      /* how checksums are computed */
-    int error;         /* the last code that an allocation met */
+    uint64_t *slabs;   /* bit: a slab starts at this multiple of its size */
+    struct alps_local *local; /* gone in the child of a fork, see thread.h */
+    struct alps_seat *seats;  /* where a thread finds its cache */
+    unsigned keyed;           /* 1: `key` tells when a thread ends */
+    pthread_key_t key;
+    unsigned slot; /* this handle's number among the attached */
+    unsigned crc;  /* how checksums are computed */
+    int attached;  /* 1: this process, or the one it was forked from, is in */
+    int error;     /* the last code that an allocation met */
 } alps_handle;
 
 /* The tables of an instance and its path off the fast one, handed down as a
  * constant so that the compiler sees through it. */
-enum { ALPS_SLOW_WAIT = 1, ALPS_SLOW_REFILL = 2, ALPS_SLOW_LANES = 3 };
+enum {
+    ALPS_SLOW_WAIT = 1,
+    ALPS_SLOW_REFILL = 2,
+    ALPS_SLOW_LANES = 3,
+    ALPS_SLOW_RACK = 4,  /* this thread's cache has no object of a class */
+    ALPS_SLOW_FREED = 5, /* a full slab is not full any more, or is empty */
+    ALPS_SLOW_FAR = 6,   /* an object of another thread's slab is freed */
+    ALPS_SLOW_SELF = 7   /* not attached: read-only, or the child of a fork */
+};
 typedef struct alps_tables {
     const alps_backend *backend;
     const alps_policy *policy;
-    int (*slow)(alps_handle *h, int what, uint64_t units, uint64_t level);
+    int (*slow)(alps_handle *h, int what, uint64_t a, uint64_t b);
+    void (*ended)(void *cache); /* a thread ends */
+    void *(*other)(alps_handle *h, uint64_t align, uint64_t n, int how);
 } alps_tables;
+
+/* What is gone in the child of a fork: its first page. */
+typedef struct alps_local {
+    uint64_t owner; /* what this process writes into lock words; 0: none */
+    uint64_t lock;  /* 1 while a thread works on the seats */
+} alps_local;
+
+/* Who this process is in the region: 0 where it only reads, and in the child of
+ * a fork. */
+ALPS_CORE_ uint64_t alps_self_(const alps_handle *h)
+{
+    return ALPS_LIKELY_(h->local != NULL) ? alps_load_(&h->local->owner) : 0;
+}
 
 /* Keeps `code` for alps_error. */
 ALPS_FN_ void alps_fail_(alps_handle *h, int code)
@@ -2681,7 +2818,7 @@ ALPS_CORE_ int alps_owner_lives_(alps_handle *h, uint64_t owner,
                                  const alps_tables *t)
 {
     unsigned number = (unsigned)(owner & 0xffff);
-    if (owner == h->owner)
+    if (owner == alps_self_(h))
         return 1;
     if (number > h->at.slot_count)
         return 0;
@@ -2721,7 +2858,7 @@ ALPS_CORE_ int alps_slot_take_(alps_handle *h, const alps_tables *t)
         ALPS_BARRIER_();
         alps_store_(&slot->generation, slot->generation + 1);
         h->slot = i;
-        h->owner = alps_owner_(slot->generation, i);
+        alps_store_(&h->local->owner, alps_owner_(slot->generation, i));
         return ALPS_OK;
     }
     return ALPS_EPROCESSES;
@@ -2743,7 +2880,7 @@ ALPS_CORE_ void alps_process_wait_(alps_handle *h, const alps_tables *t)
 {
     for (unsigned i = 0; i < h->at.slot_count; i++) {
         uint64_t owner = alps_slot_owner_(h, i);
-        if (!owner || owner == h->owner)
+        if (!owner || owner == alps_self_(h))
             continue;
         for (unsigned round = 0; round < 20000; round++) {
             struct timespec nap = {0, 50000};
@@ -2784,13 +2921,13 @@ ALPS_CORE_ uint64_t alps_lock_wait_(alps_handle *h, uint64_t *word,
                                     const alps_tables *t)
 {
     for (unsigned round = 0;; round++) {
-        if (!alps_load_(word) && alps_lock_try_(word, h->owner))
+        if (!alps_load_(word) && alps_lock_try_(word, alps_self_(h)))
             return 0;
         ALPS_WAIT_(round);
         if (round >= 1000) {
             uint64_t owner = alps_load_(word);
             if (round % 100 == 0 && owner && !alps_owner_lives_(h, owner, t) &&
-                __atomic_compare_exchange_n(word, &owner, h->owner, 0,
+                __atomic_compare_exchange_n(word, &owner, alps_self_(h), 0,
                                             __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
                 return owner;
         }
@@ -2819,8 +2956,8 @@ ALPS_CORE_ void alps_lock_(alps_handle *h, const alps_tables *t)
 {
     uint64_t *word = &h->shared->lock;
     if (alps_lock_alone_(h) && !alps_load_(word))
-        alps_store_(word, h->owner);
-    else if (ALPS_UNLIKELY_(!alps_lock_try_(word, h->owner)))
+        alps_store_(word, alps_self_(h));
+    else if (ALPS_UNLIKELY_(!alps_lock_try_(word, alps_self_(h))))
         t->slow(h, ALPS_SLOW_WAIT, 0, 0);
 }
 
@@ -3389,6 +3526,240 @@ ALPS_FN_ void alps_held_move_(alps_handle *h, alps_off off, unsigned shift)
     h->shared->held_used = used;
 }
 
+/* slab.h -- small objects without headers
+ *
+ * Objects of one size share a slab, a block of granules. Which of them are
+ * live is told by pairs of words in the front of the extent, where no overflow
+ * reaches them. The thread that owns the slab changes one word of a pair with
+ * ordinary stores, all others the other word with atomic ones, and an object is
+ * live while its two bits differ: so each change is one store, and needs
+ * neither a lock nor a log. The slabs' bits, one per slab-sized piece of the
+ * region, tell where slabs are. Nothing here changes what a slab holds but by
+ * those words.
+ *
+ * One word for the owner and one for others: "freed by others" of mimalloc
+ * (Leijen, Zorn, de Moura: Mimalloc, APLAS 2019), as bits. */
+
+#define ALPS_KINDS 20u
+
+/* Bytes of an object of class `kind`: steps of 16, then four to a doubling. */
+ALPS_CORE_ unsigned alps_kind_size_(unsigned kind)
+{
+    static const uint16_t size[ALPS_KINDS] = {16,  32,  48,  64,  80,  96,  112,
+                                              128, 160, 192, 224, 256, 320, 384,
+                                              448, 512, 640, 768, 896, 1024};
+    return size[kind];
+}
+
+/* The class that serves `n` bytes, at most ALPS_SMALL_MAX. */
+ALPS_CORE_ unsigned alps_kind_of_(uint64_t n)
+{
+    static const uint8_t kind[ALPS_SMALL_MAX / 16 + 1] = {
+        0,  0,  1,  2,  3,  4,  5,  6,  7,  8,  8,  9,  9,  10, 10, 11, 11,
+        12, 12, 12, 12, 13, 13, 13, 13, 14, 14, 14, 14, 15, 15, 15, 15, 16,
+        16, 16, 16, 16, 16, 16, 16, 17, 17, 17, 17, 17, 17, 17, 17, 18, 18,
+        18, 18, 18, 18, 18, 18, 19, 19, 19, 19, 19, 19, 19, 19};
+    return kind[(n + 15) / 16];
+}
+
+/* Which list of its owner a slab is in. */
+enum {
+    ALPS_NOWHERE = 0, /* in none; or it has no owner */
+    ALPS_IN_USE = 1,  /* a rack hands out its objects */
+    ALPS_PARTIAL = 2, /* has free objects */
+    ALPS_EMPTY = 3,   /* the same, and no others */
+    ALPS_FULL = 4     /* has none */
+};
+
+/* Whether a slab starts at the multiple of its size at or below `off`. */
+ALPS_CORE_ int alps_slab_is_(const alps_handle *h, alps_off off)
+{
+    uint64_t unit = off >> h->at.slab_shift;
+    return off < h->at.slab_end &&
+           (alps_load_(&h->slabs[unit / 64]) >> (unit % 64) & 1);
+}
+
+ALPS_FN_ void alps_slab_mark_(const alps_handle *h, alps_off off, int slab)
+{
+    uint64_t unit = off >> h->at.slab_shift;
+    uint64_t bit = 1ull << (unit % 64);
+    uint64_t *word = &h->slabs[unit / 64];
+    alps_store_(word, slab ? alps_load_(word) | bit : alps_load_(word) & ~bit);
+}
+
+/* Where a slab would start whose objects `off` can be one of. */
+ALPS_CORE_ alps_off alps_slab_place_(const alps_handle *h, alps_off off)
+{
+    return off >> h->at.slab_shift << h->at.slab_shift;
+}
+
+/* The head of the slab at or below `off`. */
+ALPS_CORE_ alps_slab *alps_slab_head_(const alps_handle *h, alps_off off)
+{
+    uint64_t in = off & h->at.extent_mask;
+    return (alps_slab *)alps_address_(
+        h, off - in + h->at.heads + (in >> h->at.slab_shift) * h->at.head);
+}
+
+ALPS_CORE_ alps_pair *alps_slab_pairs_(alps_slab *s)
+{
+    return (alps_pair *)(void *)(s + 1);
+}
+
+ALPS_CORE_ alps_keep *alps_slab_keeps_(const alps_handle *h, alps_slab *s)
+{
+    return (alps_keep *)(void *)((unsigned char *)s + h->at.keeps);
+}
+
+ALPS_CORE_ unsigned alps_slab_groups_(const alps_slab *s)
+{
+    return (s->count + 63) / 64;
+}
+
+/* One bit for each object that group `g` has: the last may have fewer. */
+ALPS_CORE_ uint64_t alps_slab_whole_(const alps_slab *s, unsigned g)
+{
+    unsigned left = s->count - 64 * g;
+    return left < 64 ? (1ull << left) - 1 : ~0ull;
+}
+
+ALPS_CORE_ uint64_t alps_pair_live_(const alps_pair *p)
+{
+    uint64_t far = __atomic_load_n(&p->far, __ATOMIC_ACQUIRE);
+    return alps_load_(&p->own) ^ far;
+}
+
+/* Objects of a group that are reserved, or held back. */
+ALPS_CORE_ uint64_t alps_keep_any_(const alps_keep *k)
+{
+    return (alps_load_(&k->own) ^ alps_load_(&k->far)) | alps_load_(&k->pinned);
+}
+
+/* The objects of group `g` that may be handed out. */
+ALPS_CORE_ uint64_t alps_slab_free_(const alps_handle *h, alps_slab *s,
+                                    unsigned g)
+{
+    uint64_t taken = alps_pair_live_(&alps_slab_pairs_(s)[g]);
+    if (__atomic_load_n(&s->kept, __ATOMIC_ACQUIRE))
+        taken |= alps_keep_any_(&alps_slab_keeps_(h, s)[g]);
+    return ~taken & alps_slab_whole_(s, g);
+}
+
+/* Whether the slab has an object to hand out. */
+ALPS_FN_ int alps_slab_room_(const alps_handle *h, alps_slab *s)
+{
+    for (unsigned g = 0; g < alps_slab_groups_(s); g++)
+        if (alps_slab_free_(h, s, g))
+            return 1;
+    return 0;
+}
+
+/* Whether all of its objects may be handed out. */
+ALPS_FN_ int alps_slab_empty_(const alps_handle *h, alps_slab *s)
+{
+    for (unsigned g = 0; g < alps_slab_groups_(s); g++)
+        if (alps_slab_free_(h, s, g) != alps_slab_whole_(s, g))
+            return 0;
+    return 1;
+}
+
+/* Granules of the block that holds a slab of class `kind`. */
+ALPS_FN_ uint64_t alps_kind_granules_(const alps_handle *h, unsigned kind)
+{
+    uint64_t size = alps_kind_size_(kind);
+    uint64_t count = (1ull << h->at.slab_shift) / size;
+    if (count > 64 * h->at.groups)
+        count = 64 * h->at.groups;
+    return (count * size + ALPS_GRANULE - 1) / ALPS_GRANULE;
+}
+
+/* What follows from the class of a slab. 0 where that cannot be one. */
+ALPS_FN_ int alps_slab_derive_(const alps_handle *h, alps_slab *s)
+{
+    uint32_t kind = s->kind - 1;
+    if (kind >= ALPS_KINDS || alps_kind_size_(kind) > h->at.small)
+        return 0;
+    s->size = alps_kind_size_(kind);
+    s->scale = (uint32_t)((1ull << 32) / s->size) + 1;
+    s->count = (1u << h->at.slab_shift) / s->size;
+    if (s->count > 64 * h->at.groups)
+        s->count = 64 * h->at.groups;
+    return 1;
+}
+
+/* An object of a slab: which bit of which words speaks for it. */
+typedef struct alps_object {
+    alps_slab *slab;
+    alps_pair *pair;
+    alps_keep *keep;
+    uint64_t bit;
+    unsigned kind;
+} alps_object;
+
+/* Whether `off`, at or behind the start of a slab, is an object of it: 1; lies
+ * inside of one: -1; or is none of its business: 0. Believes nothing of the
+ * head but its class. */
+ALPS_FN_ int alps_object_at_(const alps_handle *h, alps_off off, alps_object *o)
+{
+    if (!alps_slab_is_(h, off))
+        return 0;
+    o->slab = alps_slab_head_(h, off);
+    o->kind = o->slab->kind - 1;
+    if (o->kind >= ALPS_KINDS)
+        return 0;
+    uint64_t size = alps_kind_size_(o->kind);
+    uint64_t in = off - alps_slab_place_(h, off);
+    uint64_t i = in / size;
+    if (in >= alps_kind_granules_(h, o->kind) * ALPS_GRANULE)
+        return 0;
+    if (i * size != in || i >= 64 * h->at.groups)
+        return -1;
+    o->pair = &alps_slab_pairs_(o->slab)[i / 64];
+    o->keep = &alps_slab_keeps_(h, o->slab)[i / 64];
+    o->bit = 1ull << (i % 64);
+    return 1;
+}
+
+ALPS_FN_ int alps_object_live_(const alps_object *o)
+{
+    return (alps_pair_live_(o->pair) & o->bit) != 0;
+}
+
+/* Whether the object is reserved. */
+ALPS_FN_ int alps_object_reserved_(const alps_object *o)
+{
+    uint64_t kept = alps_load_(&o->keep->own) ^ alps_load_(&o->keep->far);
+    return (kept & ~alps_pair_live_(o->pair) & o->bit) != 0;
+}
+
+/* Whether the object belongs to a slab of this token. */
+ALPS_FN_ int alps_object_mine_(const alps_object *o, uint64_t token)
+{
+    return token && alps_load_(&o->slab->owner) == token;
+}
+
+/* Turns the bit in the word that is `own`, if this thread owns the slab, or
+ * else in the other: one ordinary store, or an atomic one. */
+ALPS_FN_ void alps_object_turn_(uint64_t *own, uint64_t *far, uint64_t bit,
+                                int mine)
+{
+    if (mine)
+        alps_store_(own, alps_load_(own) ^ bit);
+    else
+        __atomic_fetch_xor(far, bit, __ATOMIC_SEQ_CST);
+}
+
+/* Holds an object back, whoever owns it, or lets it go. */
+ALPS_FN_ void alps_object_pin_(const alps_object *o, int pin)
+{
+    if (pin) {
+        __atomic_store_n(&o->slab->kept, 1, __ATOMIC_RELEASE);
+        __atomic_fetch_or(&o->keep->pinned, o->bit, __ATOMIC_SEQ_CST);
+    } else {
+        __atomic_fetch_and(&o->keep->pinned, ~o->bit, __ATOMIC_SEQ_CST);
+    }
+}
+
 /* extent.h -- extents: found, built, made, given back
  *
  * An extent is free, part of a large object, or a heap extent that holds small
@@ -3469,6 +3840,8 @@ ALPS_FN_ uint64_t alps_block_size_(const alps_block *b)
 /* Whether the ALPS_HELD block at `off` has a holder. */
 ALPS_FN_ int alps_held_alive_(const alps_handle *h, alps_off off)
 {
+    if (off == alps_slab_place_(h, off) && alps_slab_is_(h, off))
+        return 1;
     if (alps_held_slot_(h, off) >= 0 || alps_held_place_(h) == off)
         return 1;
     for (unsigned i = 0; i < h->at.lane_count; i++)
@@ -3664,8 +4037,10 @@ ALPS_CORE_ int alps_extent_make_(alps_handle *h, const alps_tables *t)
     for (uint64_t word = 0; word < (z.end + 31) / 32; word++)
         alps_store_(&z.codes[word], 0);
     alps_code_set_(z.codes, z.first, ALPS_FREE);
-    alps_extent_(h, extent)->built =
-        0; // what is there may be of a former region
+    // what is there may be of a former region
+    alps_extent_(h, extent)->built = 0;
+    memset(alps_address_(h, z.origin + h->at.told), 0,
+           (size_t)(h->at.heads - h->at.told));
     err = t->policy->flush(&h->map, alps_extent_(h, extent),
                            sizeof(alps_extent) + z.end / 4);
     alps_extent_kind_set_(h, extent, 1);
@@ -3772,14 +4147,659 @@ ALPS_CORE_ int alps_refill_(alps_handle *h, uint64_t units, uint64_t level,
     return n ? ALPS_OK : ALPS_EFULL;
 }
 
+/* loose.h -- slabs that no thread owns
+ *
+ * A thread that ends gives back its empty slabs and puts those with free
+ * objects into a list, by class, from which the next one takes them. What a
+ * process leaves that is killed is found by sweeping: the slabs of an extent
+ * are looked at when a thread would else make a slab, a few extents at a time.
+ * The lists are index: when the lock is broken they start again empty, and so
+ * does the sweep. Runs under the lock of the region. */
+
+/* How many extents one allocation sweeps before it prefers a fresh slab. */
+#ifndef ALPS_SWEEP_MAX
+#  define ALPS_SWEEP_MAX 4u
+#endif
+
+/* A token: the epoch, a count, and the lane of the thread that has it. */
+#define ALPS_TOKEN_LANE_ 0xfffu
+#define ALPS_TOKEN_EPOCH_ 40
+
+ALPS_FN_ uint64_t alps_epoch_(const alps_handle *h)
+{
+    return alps_load_(&h->super->epoch) >> 16 & 0xffffff;
+}
+
+/* A token that was never used in this epoch, for lane `number`. */
+ALPS_FN_ uint64_t alps_token_new_(const alps_handle *h, unsigned number)
+{
+    uint64_t count =
+        __atomic_add_fetch(&h->shared->tokens, 1, __ATOMIC_RELAXED);
+    return alps_epoch_(h) << ALPS_TOKEN_EPOCH_ | (count & 0xfffffff) << 12 |
+           number;
+}
+
+/* The lane of the living thread that has `token`, or NULL. */
+ALPS_FN_ alps_lane *alps_token_lane_(const alps_handle *h, uint64_t token)
+{
+    uint64_t number = token & ALPS_TOKEN_LANE_;
+    if (!token || number >= h->at.lane_count)
+        return NULL;
+    alps_lane *lane = &h->lanes[number];
+    return __atomic_load_n(&lane->token, __ATOMIC_ACQUIRE) == token ? lane
+                                                                    : NULL;
+}
+
+/* Whether somebody sees to the slab: its owner, or a list of loose ones. */
+ALPS_FN_ int alps_slab_seen_to_(const alps_handle *h, const alps_slab *s)
+{
+    uint64_t owner = __atomic_load_n(&s->owner, __ATOMIC_SEQ_CST);
+    return alps_token_lane_(h, owner) || owner == h->shared->loose_by;
+}
+
+/* The lists of loose slabs are void, and all are to be found again. */
+ALPS_FN_ void alps_loose_reset_(alps_handle *h)
+{
+    for (unsigned kind = 0; kind < ALPS_KINDS; kind++)
+        h->shared->loose[kind] = 0;
+    alps_store_(&h->shared->loose_by, alps_token_new_(h, ALPS_TOKEN_LANE_));
+    alps_store_(&h->shared->swept, 0);
+}
+
+/* Gives the block of an empty slab back: from here on no slab starts there,
+ * durably so before the block is anything else. */
+ALPS_CORE_ int alps_slab_drop_(alps_handle *h, alps_off place,
+                               const alps_tables *t)
+{
+    alps_block b;
+    if (alps_block_at_(h, place, &b) != ALPS_HELD || b.level)
+        return ALPS_ECORRUPT;
+    alps_block_build_(h, &b); // while it is still held
+    alps_slab_mark_(h, place, 0);
+    uint64_t unit = place >> h->at.slab_shift;
+    int err = t->policy->flush(&h->map, &h->slabs[unit / 64], 8);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    if (err)
+        alps_slab_mark_(h, place, 1);
+    else
+        alps_give_(h, &b);
+    return err;
+}
+
+/* In the place of a process: there is none. */
+#define ALPS_NO_PROCESS_ 0xffffu
+
+/* Whether a process that owned a slab is still in the region. */
+ALPS_FN_ int alps_process_in_(const alps_handle *h, uint64_t process)
+{
+    uint64_t number = process & 0xffff;
+    return number < h->at.slot_count &&
+           alps_slot_owner_(h, (unsigned)number) == process;
+}
+
+/* Voids what does not outlive the process that owned the slab: reservations,
+ * and, of an earlier epoch, all that was held back. */
+ALPS_FN_ void alps_slab_forget_(alps_handle *h, alps_slab *s)
+{
+    uint64_t process = alps_load_(&s->process);
+    uint64_t number = process & 0xffff;
+    int old = process >> ALPS_TOKEN_EPOCH_ != alps_epoch_(h);
+    if (!old && (number >= h->at.slot_count || alps_process_in_(h, process)))
+        return;
+    alps_keep *keep = alps_slab_keeps_(h, s);
+    for (unsigned g = 0; g < alps_slab_groups_(s); g++) {
+        alps_store_(&keep[g].own, 0);
+        alps_store_(&keep[g].far, 0);
+        if (old)
+            alps_store_(&keep[g].pinned, 0);
+    }
+    alps_store_(&s->process,
+                alps_epoch_(h) << ALPS_TOKEN_EPOCH_ | ALPS_NO_PROCESS_);
+}
+
+/* Whether process `self` may own the slab: another living one has no
+ * reservation in it. */
+ALPS_FN_ int alps_slab_open_to_(const alps_handle *h, alps_slab *s,
+                                uint64_t self)
+{
+    uint64_t process = alps_load_(&s->process);
+    const alps_keep *keep = alps_slab_keeps_(h, s);
+    if ((process & 0xffff) >= h->at.slot_count || process == self || !s->kept)
+        return 1;
+    for (unsigned g = 0; g < alps_slab_groups_(s); g++)
+        if (alps_load_(&keep[g].own) ^ alps_load_(&keep[g].far))
+            return 0;
+    return 1;
+}
+
+/* Lets go of a slab. It is given back, or listed, or full: then who frees the
+ * next object of it sees to it. The owner is gone before the slab is looked
+ * at, and who frees looks for the owner after freeing, so one of the two sees
+ * the other. */
+ALPS_CORE_ void alps_slab_loosen_(alps_handle *h, alps_off place,
+                                  const alps_tables *t)
+{
+    alps_slab *s = alps_slab_head_(h, place);
+    uint32_t kind = s->kind - 1;
+    s->where = ALPS_NOWHERE;
+    __atomic_store_n(&s->owner, 0, __ATOMIC_SEQ_CST);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (kind >= ALPS_KINDS)
+        return;
+    if (alps_slab_empty_(h, s) && alps_slab_drop_(h, place, t) == ALPS_OK)
+        return;
+    if (!alps_slab_room_(h, s))
+        return;
+    s->next = h->shared->loose[kind];
+    __atomic_store_n(&s->owner, h->shared->loose_by, __ATOMIC_SEQ_CST);
+    h->shared->loose[kind] = place;
+}
+
+/* Takes in hand a slab that its owner left without a word. */
+ALPS_CORE_ void alps_slab_find_(alps_handle *h, alps_off place,
+                                const alps_tables *t)
+{
+    alps_slab *s = alps_slab_head_(h, place);
+    if (alps_slab_seen_to_(h, s) || !alps_slab_derive_(h, s))
+        return;
+    alps_slab_forget_(h, s);
+    alps_slab_loosen_(h, place, t);
+}
+
+/* Looks at the slabs of one heap extent. */
+ALPS_CORE_ void alps_loose_extent_(alps_handle *h, uint64_t extent,
+                                   const alps_tables *t)
+{
+    alps_off off = h->at.heap + (extent << h->at.extent_shift);
+    alps_off end = off + h->at.extent;
+    for (; off < end; off += 1ull << h->at.slab_shift)
+        if (alps_slab_is_(h, off))
+            alps_slab_find_(h, off, t);
+}
+
+/* Sweeps up to `max` extents, or until there is a loose slab of `kind`. */
+ALPS_CORE_ void alps_loose_sweep_(alps_handle *h, unsigned kind, uint64_t max,
+                                  const alps_tables *t)
+{
+    uint64_t extents = alps_extents_(h);
+    while (max && h->shared->swept < extents &&
+           (kind >= ALPS_KINDS || !h->shared->loose[kind])) {
+        uint64_t extent = h->shared->swept++;
+        if (!alps_extent_heap_(h, extent))
+            continue;
+        alps_loose_extent_(h, extent, t);
+        max--;
+    }
+}
+
+/* Whether `place` can be the first of the list of loose slabs of `kind`. */
+ALPS_FN_ int alps_loose_valid_(const alps_handle *h, alps_off place,
+                               unsigned kind)
+{
+    if (place < h->at.heap || place >= alps_size_(h) ||
+        place != alps_slab_place_(h, place) || !alps_slab_is_(h, place))
+        return 0;
+    const alps_slab *s = alps_slab_head_(h, place);
+    return s->owner == h->shared->loose_by && s->kind == kind + 1;
+}
+
+/* Takes a loose slab of `kind` that `self` may own; 0 if there is none. */
+ALPS_FN_ alps_off alps_loose_take_(alps_handle *h, unsigned kind,
+                                   uint64_t token, uint64_t self)
+{
+    alps_off *link = &h->shared->loose[kind];
+    for (unsigned looks = 0; *link && looks < 64; looks++) {
+        alps_off place = *link;
+        if (!alps_loose_valid_(h, place, kind)) {
+            alps_loose_reset_(h);
+            return 0;
+        }
+        alps_slab *s = alps_slab_head_(h, place);
+        alps_slab_forget_(h, s);
+        if (alps_slab_open_to_(h, s, self)) {
+            *link = s->next;
+            alps_store_(&s->process, self);
+            __atomic_store_n(&s->owner, token, __ATOMIC_SEQ_CST);
+            return place;
+        }
+        link = &s->next;
+    }
+    return 0;
+}
+
+/* Gives back the loose slabs that have become empty; answers how many. */
+ALPS_CORE_ uint64_t alps_loose_trim_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t n = 0;
+    alps_loose_sweep_(h, ALPS_KINDS, ~0ull, t);
+    for (unsigned kind = 0; kind < ALPS_KINDS; kind++) {
+        alps_off *link = &h->shared->loose[kind];
+        while (*link) {
+            alps_off place = *link;
+            if (!alps_loose_valid_(h, place, kind)) {
+                alps_loose_reset_(h);
+                return n;
+            }
+            alps_slab *s = alps_slab_head_(h, place);
+            alps_slab_forget_(h, s);
+            alps_off next = s->next;
+            if (alps_slab_empty_(h, s) &&
+                alps_slab_drop_(h, place, t) == ALPS_OK) {
+                *link = next;
+                n++;
+            } else {
+                link = &s->next;
+            }
+        }
+    }
+    return n;
+}
+
+/* thread.h -- the cache of a thread
+ *
+ * A thread that allocates owns a lane, and with it a cache in memory of its
+ * process alone: for each class of size the slab it hands objects out of, and
+ * those it owns besides. It finds the cache from the handle, in a table by its
+ * thread pointer; there is no hidden variable. A key of the C library tells
+ * when a thread ends, without its saying so; the cache is given back then.
+ *
+ * The table is memory that the system empties in the child of a fork: the
+ * child finds no cache, and no owner to write into a lock, so it cannot touch
+ * what is its parent's. Threads that find no lane or no key left have no cache:
+ * they allocate under the lock. */
+
+/* An object that a thread may hand out, and the word and the bit that make it
+ * live. */
+typedef struct alps_spot {
+    void *object; /* NULL: there is none */
+    uint64_t *own;
+    uint64_t bit;
+} alps_spot;
+#define ALPS_SPOTS 128u /* that a thread has at hand of each class */
+
+/* One class of size in a cache. All free objects of the thread's own slabs are
+ * free by their pairs; those at hand are besides in a stack, and no other way
+ * to find a free object is taken before that is empty. */
+typedef struct alps_rack {
+    alps_spot *top;    /* of the stack of objects at hand */
+    alps_spot *bottom; /* the one without an object */
+    alps_spot *end;    /* the highest there is room for */
+    alps_slab *slab;   /* the slab in use, or NULL */
+    alps_off place;    /* where that starts */
+    alps_off partial;  /* the first of the owner's slabs with free objects */
+    alps_off full;     /* and of those without */
+    unsigned group;    /* of the slab in use: the last that was looked at */
+    unsigned empty;    /* of the partial ones: without any object */
+} alps_rack;
+
+typedef struct alps_cache {
+    alps_handle *handle;
+    alps_lane *lane;
+    uint64_t token;  /* in the lane and in the heads of its slabs */
+    uint64_t reaped; /* alps_shared.reaped when it last looked */
+    alps_rack rack[ALPS_KINDS];
+    alps_spot spot[ALPS_KINDS][ALPS_SPOTS + 1];
+} alps_cache;
+
+/* Where a thread finds its cache: near where its number hashes to. */
+typedef struct alps_seat {
+    uintptr_t thread; /* 0: nobody's */
+    alps_cache *cache;
+} alps_seat;
+#define ALPS_SEATS 4096u
+#define ALPS_SEAT_REACH 8u /* seats a thread may be found in */
+
+/* How many of the lanes threads may own. The others are taken for one
+ * operation at a time. */
+ALPS_FN_ unsigned alps_lanes_owned_(const alps_handle *h)
+{
+    unsigned n = h->at.lane_count / 16;
+    return h->at.lane_count - (n < 1 ? 1 : n > 64 ? 64 : n);
+}
+
+/* The memory that caches are in: a page, the seats, a cache for each lane. */
+ALPS_FN_ alps_cache *alps_caches_(const alps_handle *h)
+{
+    return (alps_cache *)(void *)(h->seats + ALPS_SEATS + ALPS_SEAT_REACH);
+}
+
+ALPS_FN_ uint64_t alps_local_bytes_(const alps_handle *h)
+{
+    return alps_round_up_(
+        ALPS_PAGE + (ALPS_SEATS + ALPS_SEAT_REACH) * sizeof(alps_seat) +
+            alps_lanes_owned_(h) * sizeof(alps_cache),
+        ALPS_PAGE);
+}
+
+ALPS_FN_ int alps_local_open_(alps_handle *h)
+{
+    size_t n = (size_t)alps_local_bytes_(h);
+    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return ALPS_ENOMEM;
+#ifdef MADV_WIPEONFORK
+    madvise(p, n, MADV_WIPEONFORK); // since Linux 4.14
+#endif
+    h->local = (alps_local *)p;
+    h->seats = (alps_seat *)(void *)((unsigned char *)p + ALPS_PAGE);
+    return ALPS_OK;
+}
+
+ALPS_FN_ void alps_local_close_(alps_handle *h)
+{
+    if (!h->local)
+        return;
+    if (h->keyed)
+        pthread_key_delete(h->key);
+    munmap(h->local, (size_t)alps_local_bytes_(h));
+    h->local = NULL;
+    h->seats = NULL;
+    h->keyed = 0;
+}
+
+/* The first seat that thread `self` may have. Stacks lie an odd number of
+ * pages apart, with their guard, and the thread pointer is in them. */
+ALPS_CORE_ alps_seat *alps_seat_(const alps_handle *h, uintptr_t self)
+{
+    return &h->seats[self / ALPS_PAGE % ALPS_SEATS];
+}
+
+ALPS_FN_ void alps_local_lock_(alps_handle *h)
+{
+    for (unsigned round = 0;; round++) {
+        uint64_t nobody = 0;
+        if (__atomic_compare_exchange_n(&h->local->lock, &nobody, 1, 0,
+                                        __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            return;
+        ALPS_WAIT_(round);
+    }
+}
+
+/* The seat of thread `self`, or NULL. */
+ALPS_FN_ alps_seat *alps_seat_find_(const alps_handle *h, uintptr_t self)
+{
+    alps_seat *seat = alps_seat_(h, self);
+    for (unsigned i = 0; h->seats && i < ALPS_SEAT_REACH; i++)
+        if (__atomic_load_n(&seat[i].thread, __ATOMIC_ACQUIRE) == self)
+            return &seat[i];
+    return NULL;
+}
+
+/* Gives thread `self` the seat that `was` has within its reach (0: a seat that
+ * is nobody's), for `c`; or makes it nobody's (NULL). */
+ALPS_FN_ int alps_seat_set_(alps_handle *h, uintptr_t self, uintptr_t was,
+                            alps_cache *c)
+{
+    alps_seat *seat = alps_seat_(h, self);
+    unsigned i = 0;
+    alps_local_lock_(h);
+    while (i < ALPS_SEAT_REACH && seat[i].thread != was)
+        i++;
+    if (i < ALPS_SEAT_REACH) {
+        seat[i].cache = c;
+        __atomic_store_n(&seat[i].thread, c ? self : 0, __ATOMIC_RELEASE);
+    }
+    __atomic_store_n(&h->local->lock, 0, __ATOMIC_RELEASE);
+    return i < ALPS_SEAT_REACH ? ALPS_OK : ALPS_EFULL;
+}
+
+/* Takes a lane for a thread to own. */
+ALPS_FN_ alps_lane *alps_thread_lane_(alps_handle *h, uintptr_t self)
+{
+    unsigned n = alps_lanes_owned_(h);
+    uint64_t start = (uint64_t)self * (uint64_t)0x9e3779b97f4a7c15 >> 40;
+    for (unsigned i = 0; i < n; i++) {
+        alps_lane *lane = &h->lanes[(start + h->slot + i) % n];
+        if (!alps_load_(&lane->lock) &&
+            alps_lock_try_(&lane->lock, alps_self_(h)))
+            return lane;
+    }
+    return NULL;
+}
+
+/* Nobody owns the lane any more. */
+ALPS_FN_ void alps_lane_free_(alps_lane *lane)
+{
+    alps_store_(&lane->held, 0);
+    alps_store_(&lane->pending, 0);
+    alps_store_(&lane->apply, 0);
+    alps_store_(&lane->pin, 0);
+    __atomic_store_n(&lane->token, 0, __ATOMIC_SEQ_CST);
+    alps_lock_leave_(&lane->lock);
+}
+
+/* Makes a cache for the thread that runs. Where there is no lane, no seat or
+ * no key left, there is none, and that is said by ALPS_EFULL. */
+ALPS_FN_ int alps_thread_enter_(alps_handle *h)
+{
+    uintptr_t self = ALPS_THREAD_();
+    alps_lane *lane = h->keyed ? alps_thread_lane_(h, self) : NULL;
+    if (!lane)
+        return ALPS_EFULL;
+    unsigned number = (unsigned)(lane - h->lanes);
+    alps_cache *c = &alps_caches_(h)[number];
+    memset(c, 0, offsetof(alps_cache, spot));
+    for (unsigned kind = 0; kind < ALPS_KINDS; kind++) {
+        c->rack[kind].top = c->rack[kind].bottom = c->spot[kind];
+        c->rack[kind].end = c->spot[kind] + ALPS_SPOTS;
+    }
+    c->handle = h;
+    c->lane = lane;
+    c->token = alps_token_new_(h, number);
+    c->reaped = alps_load_(&h->shared->reaped);
+    for (unsigned i = 0; i < 8; i++)
+        alps_store_(&lane->told[i], 0);
+    __atomic_store_n(&lane->token, c->token, __ATOMIC_SEQ_CST);
+    int err = pthread_setspecific(h->key, c) ? ALPS_EFULL : ALPS_OK;
+    if (!err)
+        err = alps_seat_set_(h, self, 0, c);
+    if (err) {
+        pthread_setspecific(h->key, NULL);
+        c->token = 0;
+        alps_lane_free_(lane);
+    }
+    return err;
+}
+
+/* The cache of this thread, which may be made now; NULL where it has none. */
+ALPS_COLD_ alps_cache *alps_cache_search_(alps_handle *h, uintptr_t self)
+{
+    const alps_seat *seat = alps_seat_find_(h, self);
+    if (!seat && alps_self_(h) && alps_thread_enter_(h) == ALPS_OK)
+        seat = alps_seat_find_(h, self);
+    return seat ? seat->cache : NULL;
+}
+
+/* The same, found at once where it is where it should be. */
+ALPS_CORE_ alps_cache *alps_cache_(alps_handle *h)
+{
+    uintptr_t self = ALPS_THREAD_();
+    if (ALPS_UNLIKELY_(!h->seats))
+        return NULL;
+    const alps_seat *seat = alps_seat_(h, self);
+    if (ALPS_LIKELY_(seat->thread == self))
+        return seat->cache;
+    return alps_cache_search_(h, self);
+}
+
+/* Lets go of the slabs of a list, one at a time: others may take the lock
+ * between two. */
+ALPS_CORE_ void alps_thread_let_go_(alps_handle *h, alps_off place,
+                                    const alps_tables *t)
+{
+    while (place) {
+        alps_off next = alps_slab_head_(h, place)->next;
+        alps_lock_(h, t);
+        alps_slab_loosen_(h, place, t);
+        alps_unlock_(h);
+        place = next;
+    }
+}
+
+/* Puts the slab that starts at `place` into a list of its owner. */
+ALPS_FN_ void alps_list_push_(const alps_handle *h, alps_off *list,
+                              alps_off place)
+{
+    alps_slab *s = alps_slab_head_(h, place);
+    s->next = *list;
+    s->previous = 0;
+    if (*list)
+        alps_slab_head_(h, *list)->previous = place;
+    *list = place;
+}
+
+/* Takes it out of the list. */
+ALPS_FN_ void alps_list_drop_(const alps_handle *h, alps_off *list,
+                              alps_off place)
+{
+    alps_slab *s = alps_slab_head_(h, place);
+    if (s->previous)
+        alps_slab_head_(h, s->previous)->next = s->next;
+    else
+        *list = s->next;
+    if (s->next)
+        alps_slab_head_(h, s->next)->previous = s->previous;
+}
+
+/* Puts an object at hand; there is room. */
+ALPS_CORE_ void alps_spot_push_(alps_rack *rack, void *object, uint64_t *own,
+                                uint64_t bit)
+{
+    alps_spot *spot = ++rack->top;
+    spot->object = object;
+    spot->own = own;
+    spot->bit = bit;
+}
+
+/* Puts the objects in `mask`, of group `g` of the slab in use, at hand. */
+ALPS_FN_ void alps_rack_use_(const alps_handle *h, alps_rack *rack, unsigned g,
+                             uint64_t mask)
+{
+    uint64_t size = rack->slab->size;
+    uint64_t *own = &alps_slab_pairs_(rack->slab)[g].own;
+    unsigned char *base =
+        (unsigned char *)alps_address_(h, rack->place) + 64 * g * size;
+    rack->group = g;
+    for (; mask; mask &= mask - 1)
+        alps_spot_push_(rack, base + alps_low_bit_(mask) * size, own,
+                        mask & (0 - mask));
+}
+
+/* Forgets the objects at hand that are of slab `s`. */
+ALPS_FN_ void alps_rack_purge_(const alps_handle *h, alps_rack *rack,
+                               const alps_slab *s)
+{
+    alps_spot *kept = rack->bottom;
+    for (alps_spot *spot = kept + 1; spot <= rack->top; spot++)
+        if ((uintptr_t)spot->own - (uintptr_t)s >= h->at.head)
+            *++kept = *spot;
+    rack->top = kept;
+}
+
+/* The rack has no slab in use. */
+ALPS_FN_ void alps_rack_clear_(alps_rack *rack)
+{
+    rack->slab = NULL;
+    rack->place = 0;
+}
+
+/* Gives back the slabs of a rack that have no object; answers how many. Under
+ * the lock. */
+ALPS_CORE_ uint64_t alps_rack_trim_(alps_handle *h, alps_rack *rack,
+                                    const alps_tables *t)
+{
+    uint64_t n = 0;
+    alps_off place = rack->partial;
+    rack->top = rack->bottom;
+    while (place) {
+        alps_slab *s = alps_slab_head_(h, place);
+        alps_off next = s->next;
+        if (alps_slab_empty_(h, s)) {
+            rack->empty -= s->where == ALPS_EMPTY;
+            alps_list_drop_(h, &rack->partial, place);
+            s->where = ALPS_NOWHERE;
+            alps_slab_loosen_(h, place, t);
+            n++;
+        }
+        place = next;
+    }
+    if (rack->slab && alps_slab_empty_(h, rack->slab)) {
+        place = rack->place;
+        alps_rack_clear_(rack);
+        alps_slab_loosen_(h, place, t);
+        n++;
+    }
+    return n;
+}
+
+/* The same for all of this thread's. */
+ALPS_CORE_ uint64_t alps_thread_trim_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t n = 0;
+    const alps_seat *seat = alps_seat_find_(h, ALPS_THREAD_());
+    for (unsigned kind = 0; seat && kind < ALPS_KINDS; kind++)
+        n += alps_rack_trim_(h, &seat->cache->rack[kind], t);
+    return n;
+}
+
+/* Lets an object of this thread go that a release held back until its
+ * retirement was durable, which it is; 0 if there is none. */
+ALPS_FN_ alps_off alps_pending_end_(alps_handle *h, alps_lane *lane,
+                                    alps_object *o)
+{
+    alps_off off = alps_load_(&lane->pending);
+    if (!off || alps_object_at_(h, off, o) != 1)
+        return 0;
+    alps_store_(&o->keep->own, alps_load_(&o->keep->own) ^ o->bit);
+    ALPS_BARRIER_();
+    alps_store_(&lane->pending, 0);
+    return off;
+}
+
+/* Ends the part of a thread: its cache is given back, its lane is free. */
+ALPS_CORE_ void alps_thread_leave_(alps_cache *c, const alps_tables *t)
+{
+    alps_handle *h = c->handle;
+    if (!h || !c->token || !alps_self_(h))
+        return; // the child of a fork has found it emptied
+    alps_object o;
+    if (c->lane->pending && t->policy->fence(&h->map, t->backend) == ALPS_OK)
+        alps_pending_end_(h, c->lane, &o);
+    for (unsigned kind = 0; kind < ALPS_KINDS; kind++) {
+        alps_rack *rack = &c->rack[kind];
+        if (rack->slab)
+            rack->slab->next = 0;
+        alps_thread_let_go_(h, rack->place, t);
+        alps_thread_let_go_(h, rack->partial, t);
+        alps_thread_let_go_(h, rack->full, t);
+    }
+    c->token = 0;
+    uintptr_t self = ALPS_THREAD_();
+    const alps_seat *seat = alps_seat_find_(h, self);
+    if (seat && seat->cache == c)
+        alps_seat_set_(h, self, self, NULL);
+    alps_lane_free_(c->lane);
+}
+
+/* Ends the part of all threads of this process, none of which runs. */
+ALPS_CORE_ void alps_threads_leave_(alps_handle *h, const alps_tables *t)
+{
+    alps_cache *c = alps_caches_(h);
+    for (unsigned i = 0; i < alps_lanes_owned_(h); i++)
+        if (alps_load_(&h->lanes[i].lock) == alps_self_(h))
+            alps_thread_leave_(&c[i], t);
+}
+
 /* lane.h -- records that make two stores one
  *
  * A publish changes a code and a word of the program, a release as well. What
  * is going to happen is first written as one line into the ring of a lane; once
  * a fence has made it durable it *will* happen, by the operation itself or by
  * recovery. The lane's retire word then says so; it is written back, and needs
- * no fence of its own: see docs/design.md. A lane belongs to one thread for the
- * length of one operation, so no two threads share a fence or a line. */
+ * no fence of its own: see docs/design.md. A lane belongs to one thread, or to
+ * one operation, so no two threads share a fence or a line. */
 
 /* The checksum of a record: the sum, and its complement. */
 ALPS_FN_ uint64_t alps_record_check_(const alps_handle *h, const alps_record *r)
@@ -3794,6 +4814,19 @@ ALPS_FN_ int alps_record_live_(const alps_handle *h, unsigned lane,
                                const alps_record *r)
 {
     return r->seq > h->done[lane].seq && r->check == alps_record_check_(h, r);
+}
+
+/* The number of the next record of the lane. Records that can be live together
+ * after a crash and concern one word are in order: with lines no two such are,
+ * because who hands over a block or a word makes the retirement of its own
+ * record durable by that; with pages one count serves all lanes. */
+ALPS_FN_ uint64_t alps_record_seq_(alps_handle *h, alps_lane *lane)
+{
+    uint64_t seq = alps_load_(&lane->seq) + 1;
+    if (h->map.persist == ALPS_PERSIST_MSYNC)
+        seq = __atomic_add_fetch(&h->shared->seq, 1, __ATOMIC_SEQ_CST);
+    alps_store_(&lane->seq, seq);
+    return seq;
 }
 
 /* Makes the record durable. One fence. */
@@ -3837,39 +4870,30 @@ ALPS_FN_ int alps_dest_valid_(const alps_handle *h, alps_off off)
            off < alps_size_(h) && alps_size_(h) - off >= sizeof(alps_off);
 }
 
-/* Takes the first free one of `n` lanes, from the one that `key` hashes to. */
-ALPS_CORE_ alps_lane *alps_lane_first_(alps_handle *h, uint64_t key, unsigned n,
-                                       const alps_tables *t)
+/* Takes a lane for this operation: the thread's own, or one of those that
+ * nobody owns. */
+ALPS_CORE_ alps_lane *alps_lane_take_(alps_handle *h, const alps_tables *t)
 {
-    uint64_t hash = key * (uint64_t)0x9e3779b97f4a7c15 >> 32;
+    const alps_cache *c = alps_cache_(h);
+    if (ALPS_LIKELY_(c != NULL))
+        return c->lane;
+    unsigned owned = alps_lanes_owned_(h);
+    unsigned n = h->at.lane_count - owned;
+    uint64_t hash = (uint64_t)ALPS_THREAD_() >> 12;
     for (unsigned i = 0;; i++) {
-        alps_lane *lane = &h->lanes[(hash + i % n) % h->at.lane_count];
-        if (!alps_load_(&lane->lock) && alps_lock_try_(&lane->lock, h->owner))
+        alps_lane *lane = &h->lanes[owned + (hash + i) % n];
+        if (!alps_load_(&lane->lock) &&
+            alps_lock_try_(&lane->lock, alps_self_(h)))
             return lane;
         if (i % n == n - 1)
             t->slow(h, ALPS_SLOW_LANES, i / n, 0);
     }
 }
 
-/* Takes a lane for this thread: its own choice first, then any. */
-ALPS_CORE_ alps_lane *alps_lane_take_(alps_handle *h, const alps_tables *t)
-{
-    return alps_lane_first_(h, (uint64_t)(uintptr_t)&errno >> 6,
-                            h->at.lane_count, t);
-}
-
-/* Takes the one lane for destination `dest`. Whoever changes a word after a
- * process died in changing it meets the dead one's lane first, and so its
- * record, before writing one of its own. */
-ALPS_CORE_ alps_lane *alps_lane_for_(alps_handle *h, alps_off dest,
-                                     const alps_tables *t)
-{
-    return alps_lane_first_(h, dest >> 3, 1, t);
-}
-
 ALPS_FN_ void alps_lane_leave_(alps_lane *lane)
 {
-    alps_lock_leave_(&lane->lock);
+    if (!alps_load_(&lane->token))
+        alps_lock_leave_(&lane->lock);
 }
 
 /* Whether the contents that a publish meant are there. A block already marked
@@ -3895,6 +4919,33 @@ ALPS_CORE_ int alps_redo_mark_(alps_handle *h, const alps_zone *z,
     return alps_codes_flush_(h, z, unit, units, t);
 }
 
+/* Carries out the live record of an object, again or for the first time. Live
+ * already: the first fence had completed. */
+ALPS_CORE_ int alps_redo_small_(alps_handle *h, const alps_record *r,
+                                const alps_tables *t)
+{
+    alps_object o;
+    if (!alps_dest_valid_(h, r->dest) || alps_object_at_(h, r->block, &o) != 1)
+        return ALPS_OK;
+    uint64_t *dest = (uint64_t *)alps_address_(h, r->dest);
+    int live = alps_object_live_(&o);
+    if ((r->op & 15) == ALPS_OP_PUBLISH) {
+        if (!live && alps_crc32c_(h->crc, 0, alps_address_(h, r->block),
+                                  alps_kind_size_(o.kind)) != r->crc)
+            return ALPS_OK;
+        if (!live)
+            alps_object_turn_(&o.pair->own, &o.pair->far, o.bit, 0);
+        alps_store_(dest, r->value);
+    } else {
+        if (live)
+            alps_object_turn_(&o.pair->own, &o.pair->far, o.bit, 0);
+        if (alps_load_(dest) == r->block)
+            alps_store_(dest, r->value);
+    }
+    int err = t->policy->flush(&h->map, o.pair, sizeof *o.pair);
+    return err ? err : t->policy->flush(&h->map, dest, sizeof *dest);
+}
+
 /* Settles the live record of a process that died while others went on, outside
  * the lock: it was carried out as a whole or not at all. What it may have
  * changed is written back as it is now; nothing is done again, because the
@@ -3903,10 +4954,20 @@ ALPS_CORE_ int alps_redo_settle_(alps_handle *h, const alps_record *r,
                                  const alps_tables *t)
 {
     alps_block b;
-    if (alps_block_at_(h, r->block, &b) < 0 || !alps_dest_valid_(h, r->dest) ||
-        r->units - 1 >= b.zone.end - b.unit)
+    alps_object o;
+    int err;
+    if (!alps_dest_valid_(h, r->dest))
         return ALPS_OK;
-    int err = alps_codes_flush_(h, &b.zone, b.unit, r->units, t);
+    if (r->op & ALPS_OP_SMALL) {
+        if (alps_object_at_(h, r->block, &o) != 1)
+            return ALPS_OK;
+        err = t->policy->flush(&h->map, o.pair, sizeof *o.pair);
+    } else {
+        if (alps_block_at_(h, r->block, &b) < 0 ||
+            r->units - 1 >= b.zone.end - b.unit)
+            return ALPS_OK;
+        err = alps_codes_flush_(h, &b.zone, b.unit, r->units, t);
+    }
     return err ? err : t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
 }
 
@@ -3917,6 +4978,11 @@ ALPS_CORE_ int alps_redo_(alps_handle *h, alps_lane *lane, const alps_record *r,
 {
     alps_block b;
     int err = ALPS_OK;
+    alps_object o;
+    if (r->op & ALPS_OP_SMALL)
+        return alps_redo_small_(h, r, t);
+    if (alps_object_at_(h, r->block, &o))
+        return ALPS_OK;
     int publish = (r->op & 15) == ALPS_OP_PUBLISH;
     int code = alps_block_at_(h, r->block, &b);
     if (code < 0 || !alps_dest_valid_(h, r->dest) ||
@@ -4008,11 +5074,22 @@ ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
     return err;
 }
 
-/* Gives back what is held at `off`, if it still is. */
+/* Whether this process is in the region: if not, why. */
+ALPS_CORE_ int alps_ready_(alps_handle *h, const alps_tables *t)
+{
+    return ALPS_LIKELY_(alps_self_(h) != 0) ? ALPS_OK
+                                            : t->slow(h, ALPS_SLOW_SELF, 0, 0);
+}
+
+/* Gives back what is held at `off`, if it still is: a block, or an object that
+ * was pinned. */
 ALPS_FN_ void alps_held_give_(alps_handle *h, alps_off off)
 {
     alps_block b;
-    if (alps_block_at_(h, off, &b) == ALPS_HELD)
+    alps_object o;
+    if (alps_object_at_(h, off, &o) == 1)
+        alps_object_pin_(&o, 0);
+    else if (alps_block_at_(h, off, &b) == ALPS_HELD)
         alps_give_(h, &b);
 }
 
@@ -4036,13 +5113,11 @@ ALPS_FN_ void alps_held_reap_(alps_handle *h, unsigned number)
     alps_held_fold_(h);
 }
 
-/* Ends the part of `owner`, who is dead or leaves: redoes its records, gives
- * back what it held, frees its lanes and its slot. Under the lock. */
-ALPS_CORE_ int alps_reap_(alps_handle *h, uint64_t owner, const alps_tables *t)
+/* Ends what the lanes of `owner` are at: redoes its records, gives back what
+ * was held for an operation, frees the lanes. Under the lock. */
+ALPS_CORE_ int alps_lanes_reap_(alps_handle *h, uint64_t owner,
+                                const alps_tables *t)
 {
-    unsigned number = (unsigned)(owner & 0xffff);
-    if (number >= h->at.slot_count || alps_slot_owner_(h, number) != owner)
-        return ALPS_OK;
     int redone = alps_redo_pending_(h, owner);
     int err = alps_redo_all_(h, owner, t);
     if (!err && redone) // what it released may soon be another's
@@ -4055,10 +5130,25 @@ ALPS_CORE_ int alps_reap_(alps_handle *h, uint64_t owner, const alps_tables *t)
             continue;
         if (alps_load_(&lane->held))
             alps_held_give_(h, lane->held);
-        alps_store_(&lane->held, 0);
-        alps_store_(&lane->apply, 0);
-        alps_lane_leave_(lane);
+        if (alps_load_(&lane->pending))
+            alps_held_give_(h, lane->pending);
+        alps_lane_free_(lane);
     }
+    alps_store_(&h->shared->swept, 0);
+    return ALPS_OK;
+}
+
+/* Ends the part of `owner`, who is dead or leaves: of its lanes, and of its
+ * slot, with the reservations it held. Its slabs are found by sweeping. Under
+ * the lock. */
+ALPS_CORE_ int alps_reap_(alps_handle *h, uint64_t owner, const alps_tables *t)
+{
+    unsigned number = (unsigned)(owner & 0xffff);
+    if (number >= h->at.slot_count || alps_slot_owner_(h, number) != owner)
+        return ALPS_OK;
+    int err = alps_lanes_reap_(h, owner, t);
+    if (err)
+        return err;
     alps_held_reap_(h, number);
     alps_slot_free_(h, number);
     h->shared->reaped++;
@@ -4091,9 +5181,12 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
                 lane->ring[k].seq > seq)
                 seq = lane->ring[k].seq;
         lane->lock = lane->held = lane->next = lane->apply = 0;
+        lane->token = lane->pending = lane->pin = 0;
     }
+    for (unsigned i = 0; i < h->at.lane_count; i++)
+        h->lanes[i].seq = seq;
     for (unsigned i = 0; i < h->at.slot_count; i++) {
-        h->slots[i].generation = 0;
+        h->slots[i].generation = (epoch & 0xffffff) << 24;
         h->slots[i].pid = 0;
     }
     alps_shared *s = h->shared;
@@ -4103,6 +5196,8 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
     s->built_top = 0;
     alps_index_reset_(h);
     alps_held_reset_(h);
+    s->tokens = 0;
+    alps_loose_reset_(h);
 }
 
 /* Begins an epoch: nobody else is attached. What the last one left undone is
@@ -4132,6 +5227,7 @@ ALPS_CORE_ int alps_lock_slow_(alps_handle *h, const alps_tables *t)
     if (!dead)
         return ALPS_OK;
     alps_index_reset_(h);
+    alps_loose_reset_(h);
     h->shared->held_used = 0;
     for (uint64_t i = 0; i < 1ull << alps_held_shift_(h); i++)
         h->shared->held_used += alps_held_table_(h)[i] != ALPS_HELD_EMPTY_;
@@ -4141,8 +5237,9 @@ ALPS_CORE_ int alps_lock_slow_(alps_handle *h, const alps_tables *t)
 /* Reaps every dead process; see alps_reap. */
 ALPS_CORE_ int alps_reap_now_(alps_handle *h, const alps_tables *t)
 {
-    if (!h->owner)
-        return ALPS_EREADONLY;
+    int ready = alps_ready_(h, t);
+    if (ready)
+        return ready;
     alps_process_wait_(h, t);
     alps_lock_(h, t);
     int err = alps_reap_dead_(h, t);
@@ -4170,19 +5267,30 @@ ALPS_CORE_ int alps_refill_slow_(alps_handle *h, uint64_t units, uint64_t level,
         return err;
     uint64_t before = h->shared->reaped;
     err = alps_reap_dead_(h, t);
-    return err ? err : h->shared->reaped != before ? ALPS_OK : ALPS_EFULL;
+    if (err || h->shared->reaped != before)
+        return err;
+    if (alps_thread_trim_(h, t) + alps_loose_trim_(h, t) == 0)
+        return ALPS_EFULL;
+    return ALPS_OK;
 }
 
-/* What an instance does off its fast path. */
-ALPS_CORE_ int alps_slow_path_(alps_handle *h, int what, uint64_t units,
-                               uint64_t level, const alps_tables *t)
+/* The child of a fork uses what its parent had open. Memory of one process goes
+ * on as a copy, of which the child is the only user: what the threads of the
+ * parent were at, is ended. A region that others see is not for two. */
+ALPS_CORE_ int alps_self_slow_(alps_handle *h, const alps_tables *t)
 {
-    switch (what) {
-    case ALPS_SLOW_WAIT: return alps_lock_slow_(h, t);
-    case ALPS_SLOW_REFILL: return alps_refill_slow_(h, units, level, t);
-    case ALPS_SLOW_LANES: return alps_lanes_slow_(h, units, t);
-    default: return ALPS_EINVAL;
-    }
+    if (!h->attached)
+        return ALPS_EREADONLY;
+    if (h->map.medium != ALPS_MEDIUM_ANON)
+        return ALPS_EFORK;
+    uint64_t owner = alps_slot_owner_(h, h->slot);
+    alps_store_(&h->shared->lock, owner);
+    alps_store_(&h->local->owner, owner);
+    alps_index_reset_(h);
+    alps_loose_reset_(h);
+    int err = alps_lanes_reap_(h, owner, t);
+    alps_unlock_(h);
+    return err;
 }
 
 /* region.h -- a region: made, opened, grown, closed
@@ -4245,6 +5353,7 @@ ALPS_FN_ void alps_region_place_(alps_handle *h)
     h->index = (alps_index *)(void *)(base + h->at.index);
     h->codes = (uint64_t *)(void *)(base + h->at.codes);
     h->kinds = (uint64_t *)(void *)(base + h->at.kinds);
+    h->slabs = (uint64_t *)(void *)(base + h->at.slabs);
     h->map.always_off = h->at.done;
     h->map.always_n = h->at.lane_count * sizeof(alps_done);
 }
@@ -4300,14 +5409,18 @@ ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
         while (shift < 22 && 32ull << shift <= *size)
             shift++;
     uint64_t limit =
-        o->limit ? o->limit : 1ull << (shift == 22 ? 40 : shift + 14);
+        o->limit ? o->limit : 1ull << (shift == 22 ? 38 : shift + 14);
     if (h->map.fixed)
         limit = *size;
     if (limit < *size)
         limit = *size;
-    int err =
-        alps_geometry_init_(&h->at, limit, shift, o->lanes ? o->lanes : 64,
-                            o->processes ? o->processes : 256);
+    uint64_t lanes = *size >> 15 < 1088 ? *size >> 15 : 1088;
+    uint64_t small = 1ull << (shift < 15 ? 7 : shift > 18 ? 10 : shift - 8);
+    if (lanes < 8)
+        lanes = 8;
+    int err = alps_geometry_init_(
+        &h->at, limit, shift, o->lanes ? o->lanes : (unsigned)lanes,
+        o->processes ? o->processes : 256, o->small ? o->small : small);
     if (err)
         return err;
     return alps_geometry_extents_(&h->at, *size) ? ALPS_OK : ALPS_EINVAL;
@@ -4350,6 +5463,7 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
     s->lanes = h->at.lane_count;
     s->processes = h->at.slot_count;
     s->limit = h->at.limit;
+    s->small = h->at.small;
     s->created = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     uint8_t uuid[16];
     alps_uuid_(uuid);
@@ -4419,7 +5533,7 @@ ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
     if (o->layout && strncmp(o->layout, s->name, sizeof s->name))
         return ALPS_ELAYOUT;
     err = alps_geometry_init_(&h->at, s->limit, s->extent_shift, s->lanes,
-                              s->processes);
+                              s->processes, s->small);
     if (err || !alps_geometry_extents_(&h->at, *size))
         return ALPS_ECORRUPT;
     return ALPS_OK;
@@ -4434,9 +5548,10 @@ ALPS_CORE_ int alps_region_make_room_(alps_handle *h, const alps_tables *t)
     int err = t->backend->lease(&h->map, number);
     if (err && err != ALPS_EUNSUPPORTED)
         return err;
-    h->owner = alps_owner_((uint64_t)1 << 40 | (uint64_t)getpid(), number);
+    alps_store_(&h->local->owner,
+                alps_owner_((uint64_t)getpid() | (uint64_t)1 << 47, number));
     err = alps_reap_now_(h, t);
-    h->owner = 0;
+    alps_store_(&h->local->owner, 0);
     int late = t->backend->unlease(&h->map, number);
     return err || late == ALPS_EUNSUPPORTED ? err : late;
 }
@@ -4444,6 +5559,7 @@ ALPS_CORE_ int alps_region_make_room_(alps_handle *h, const alps_tables *t)
 /* Enters the region: as the first of an epoch, or beside others. */
 ALPS_CORE_ int alps_region_attach_(alps_handle *h, const alps_tables *t)
 {
+    int err = ALPS_OK;
     int others = t->backend->leased(&h->map, ALPS_LEASE_ANY);
     if (others < 0) { // the medium cannot tell: ask for the processes
         others = 0;
@@ -4457,17 +5573,21 @@ ALPS_CORE_ int alps_region_attach_(alps_handle *h, const alps_tables *t)
         1ull << 32;
     if (others && h->shared->policy != policy)
         return ALPS_EBUSY;
-    int err = others ? ALPS_OK : alps_epoch_begin_(h, t);
+    err = others ? ALPS_OK : alps_epoch_begin_(h, t);
     if (err)
         return err;
     h->shared->policy = policy;
+    h->keyed = pthread_key_create(&h->key, t->ended) == 0;
     err = alps_slot_take_(h, t);
-    if (err == ALPS_OK)
-        return others ? alps_reap_now_(h, t) : ALPS_OK;
-    if (err != ALPS_EPROCESSES)
-        return err;
-    err = alps_region_make_room_(h, t);
-    return err ? err : alps_slot_take_(h, t);
+    if (err == ALPS_EPROCESSES) {
+        err = alps_region_make_room_(h, t);
+        if (!err)
+            err = alps_slot_take_(h, t);
+    } else if (!err && others) {
+        err = alps_reap_now_(h, t);
+    }
+    h->attached = !err;
+    return err;
 }
 
 /* Whether a region that is only read is whole: nothing waits to be redone, or
@@ -4530,6 +5650,8 @@ ALPS_CORE_ int alps_region_try_(alps_handle *h, const char *path,
     *length = h->map.length;
     err = alps_region_enter_(h, o, t);
     if (!err)
+        err = alps_local_open_(h);
+    if (!err)
         err = o->flags & ALPS_READ_ONLY ? alps_region_settled_(h, t)
                                         : alps_region_attach_(h, t);
     if (!err)
@@ -4538,9 +5660,10 @@ ALPS_CORE_ int alps_region_try_(alps_handle *h, const char *path,
         return ALPS_OK;
     if (!*length && h->map.length && !h->map.fixed)
         t->backend->resize(&h->map, 0); // made by us, for nothing
+    alps_local_close_(h);
     t->backend->close(&h->map);
-    h->map.base = NULL;
-    h->owner = 0;
+    memset(h, 0, sizeof *h);
+    h->map.fd = -1;
     return err;
 }
 
@@ -4577,14 +5700,16 @@ ALPS_CORE_ int alps_region_close_(alps_handle *h, const alps_tables *t)
     int err = ALPS_OK;
     if (!h->map.base)
         return ALPS_EINVAL;
-    if (h->owner) {
+    if (alps_self_(h)) {
+        alps_threads_leave_(h, t);
         alps_lock_(h, t);
         err = alps_reap_dead_(h, t);
-        int own = alps_reap_(h, h->owner, t);
+        int own = alps_reap_(h, alps_self_(h), t);
         err = err ? err : own;
         alps_unlock_(h);
         t->backend->unlease(&h->map, h->slot);
     }
+    alps_local_close_(h);
     int last = t->backend->close(&h->map);
     memset(h, 0, sizeof *h);
     h->map.fd = -1;
@@ -4596,11 +5721,11 @@ ALPS_CORE_ int alps_region_close_(alps_handle *h, const alps_tables *t)
 ALPS_CORE_ int alps_region_grow_(alps_handle *h, uint64_t size,
                                  const alps_tables *t)
 {
-    if (!h->owner)
-        return ALPS_EREADONLY;
+    int err = alps_ready_(h, t);
+    if (err)
+        return err;
     if (size > h->at.limit || size > h->map.reserved)
         return ALPS_ELIMIT;
-    int err = ALPS_OK;
     alps_lock_(h, t);
     uint64_t old = alps_extents_(h);
     uint64_t now = alps_geometry_extents_(&h->at, size);
@@ -4695,11 +5820,11 @@ ALPS_FN_ void alps_rel_set_(int64_t *rel, const void *p)
 #define ALPS_COPY(to, from) \
   ((void)sizeof((to).type_ == (from).type_), (void)((to).off = (from).off))
 
-/* heap.h -- alloc, free, realloc
+/* heap.h -- blocks: taken, freed
  *
  * Blocks of whole granules (64 bytes), aligned to them, without headers; above
  * half an extent, of whole extents. Under a durable policy a block is durably
- * allocated when alloc returns and durably free when free returns, for one
+ * allocated when it is taken and durably free when it is freed, for one
  * fence each; no lock is held across it. A freed block enters the index only
  * after its fence: so nothing in the index is marked used on the medium, which
  * is what lets recovery tell a publish that was cut short (docs/design.md). */
@@ -4727,7 +5852,7 @@ ALPS_FN_ int alps_request_init_(const alps_handle *h, uint64_t align,
         r->level = ALPS_LEVEL_EXTENT;
         r->units = (n + !n + h->at.extent - 1) >> h->at.extent_shift;
     }
-    return h->owner ? ALPS_OK : ALPS_EREADONLY;
+    return ALPS_OK;
 }
 
 /* Takes a block for `r`, refilling the index as often as it helps. Under the
@@ -4817,13 +5942,15 @@ ALPS_CORE_ int alps_heap_take_large_(alps_handle *h, alps_request *r,
     return err;
 }
 
-/* See alps_alloc, alps_zalloc, alps_alloc_aligned. */
+/* Takes a block of `n` bytes; `how` is of ALPS_ALLOC_... */
 ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
                                   int how, const alps_tables *t)
 {
     alps_request r;
     alps_off off = 0;
     int err = alps_request_init_(h, align, n, ALPS_USED, &r);
+    if (ALPS_LIKELY_(!err))
+        err = alps_ready_(h, t);
     if (ALPS_UNLIKELY_(err != ALPS_OK)) {
         alps_fail_(h, err);
         return NULL;
@@ -4926,17 +6053,14 @@ ALPS_CORE_ int alps_heap_cancel_(alps_handle *h, alps_off off,
     return err;
 }
 
-/* See alps_free. */
-ALPS_CORE_ int alps_heap_free_(alps_handle *h, const void *p,
+/* Frees the block at `off`, or gives the reservation back that it is. */
+ALPS_CORE_ int alps_heap_free_(alps_handle *h, alps_off off,
                                const alps_tables *t)
 {
     alps_block b;
-    if (!p)
-        return ALPS_OK;
-    if (ALPS_UNLIKELY_(!h->owner))
-        return ALPS_EREADONLY;
-    alps_off off = alps_offset_(h, p);
-    int err;
+    int err = alps_ready_(h, t);
+    if (ALPS_UNLIKELY_(err))
+        return err;
     if (t->policy->durable) {
         err = alps_heap_free_durable_(h, off, t);
     } else {
@@ -4952,11 +6076,615 @@ ALPS_CORE_ int alps_heap_free_(alps_handle *h, const void *p,
     return err;
 }
 
-/* Bytes of the live or reserved block at `p`, or 0. */
-ALPS_FN_ uint64_t alps_heap_usable_(const alps_handle *h, const void *p)
+/* small.h -- alloc, free, reserve: objects of slabs, and blocks
+ *
+ * An object up to the region's `small` comes from a slab of this thread: a bit
+ * is turned, and that is all; no lock, no search, no system call. Who frees an
+ * object of another thread's slab turns a bit of the other word, and tells the
+ * owner if its slab was full. All else, and all that finds no slab, is a
+ * block. */
+
+/* Empty slabs that a thread keeps of each class; what is more goes back. */
+#ifndef ALPS_EMPTY_MAX
+#  define ALPS_EMPTY_MAX 4u
+#endif
+
+/* The bytes to ask a class for, or 0 where none serves: a multiple of the
+ * alignment, so that all objects of its slabs have it. */
+ALPS_CORE_ uint64_t alps_small_size_(const alps_handle *h, uint64_t align,
+                                     uint64_t n)
 {
+    if (n > ALPS_SMALL_MAX)
+        return 0; // seen by the compiler where `n` is a constant
+    n += !n;
+    if (align > 16) {
+        if (align & (align - 1) || align > ALPS_SMALL_MAX)
+            return 0;
+        n = alps_round_up_(n, align);
+        if (n > ALPS_SMALL_MAX || alps_kind_size_(alps_kind_of_(n)) % align)
+            return 0;
+    }
+    return n <= h->at.small && h->at.small >= 16 ? n : 0;
+}
+
+/* Goes on to the next group of the slab in use that has a free object. */
+ALPS_FN_ int alps_rack_next_(const alps_handle *h, alps_rack *rack)
+{
+    unsigned groups = alps_slab_groups_(rack->slab);
+    unsigned g = rack->group;
+    for (unsigned i = 0; i < groups; i++) {
+        g = g + 1 < groups ? g + 1 : 0;
+        uint64_t mask = alps_slab_free_(h, rack->slab, g);
+        if (mask) {
+            alps_rack_use_(h, rack, g, mask);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Puts a slab of this thread into use; 0 if it has no free object. */
+ALPS_FN_ int alps_rack_open_(const alps_handle *h, alps_rack *rack,
+                             alps_off place)
+{
+    rack->slab = alps_slab_head_(h, place);
+    rack->place = place;
+    rack->group = alps_slab_groups_(rack->slab) - 1;
+    rack->slab->where = ALPS_IN_USE;
+    return alps_rack_next_(h, rack);
+}
+
+/* The slab in use has no free object left: it is set aside until somebody
+ * frees one, which others are asked to tell. What they freed before they could
+ * know is looked for once more. */
+ALPS_FN_ void alps_rack_close_(const alps_handle *h, alps_rack *rack)
+{
+    alps_off place = rack->place;
+    alps_slab *s = rack->slab;
+    alps_rack_clear_(rack);
+    __atomic_store_n(&s->full, 1, __ATOMIC_SEQ_CST);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    int room = alps_slab_room_(h, s);
+    s->where = room ? ALPS_PARTIAL : ALPS_FULL;
+    alps_list_push_(h, room ? &rack->partial : &rack->full, place);
+    if (room)
+        alps_store_(&s->full, 0);
+}
+
+/* A full slab of this thread has a free object again. */
+ALPS_FN_ void alps_rack_refound_(const alps_handle *h, alps_rack *rack,
+                                 alps_slab *s, alps_off place)
+{
+    alps_list_drop_(h, &rack->full, place);
+    alps_list_push_(h, &rack->partial, place);
+    s->where = ALPS_PARTIAL;
+    alps_store_(&s->full, 0);
+}
+
+/* Looks at one slab of this thread that others said they freed in. */
+ALPS_FN_ void alps_told_slab_(alps_handle *h, alps_cache *c, alps_off place)
+{
+    alps_slab *s = alps_slab_head_(h, place);
+    if (s->where != ALPS_FULL || s->kind - 1 >= ALPS_KINDS)
+        return;
+    if (alps_slab_room_(h, s))
+        alps_rack_refound_(h, &c->rack[s->kind - 1], s, place);
+    else
+        __atomic_store_n(&s->full, 1, __ATOMIC_SEQ_CST);
+}
+
+/* The words of an extent that tell which of its slabs others freed in. */
+ALPS_FN_ uint64_t *alps_told_words_(const alps_handle *h, alps_off extent)
+{
+    return (uint64_t *)alps_address_(h, extent + h->at.told);
+}
+
+/* Takes what was told of this thread's slabs in one extent. */
+ALPS_FN_ void alps_told_extent_(alps_handle *h, alps_cache *c, uint64_t extent)
+{
+    alps_off origin = h->at.heap + (extent << h->at.extent_shift);
+    uint64_t slabs = h->at.extent >> h->at.slab_shift;
+    uint64_t *told = alps_told_words_(h, origin);
+    for (uint64_t w = 0; w < (slabs + 63) / 64; w++) {
+        uint64_t left = alps_load_(&told[w]);
+        for (; left; left &= left - 1) {
+            unsigned bit = alps_low_bit_(left);
+            alps_off place = origin + ((w * 64 + bit) << h->at.slab_shift);
+            if (!alps_slab_is_(h, place) ||
+                alps_load_(&alps_slab_head_(h, place)->owner) != c->token)
+                continue;
+            __atomic_fetch_and(&told[w], ~(1ull << bit), __ATOMIC_SEQ_CST);
+            alps_told_slab_(h, c, place);
+        }
+    }
+}
+
+/* Takes what this thread was told since it last looked. */
+ALPS_FN_ void alps_told_(alps_handle *h, alps_cache *c)
+{
+    for (unsigned w = 0; w < 8; w++) {
+        uint64_t left = alps_load_(&c->lane->told[w]);
+        if (left)
+            left = __atomic_exchange_n(&c->lane->told[w], 0, __ATOMIC_SEQ_CST);
+        for (; left; left &= left - 1) {
+            uint64_t extent = w * 64 + alps_low_bit_(left);
+            for (; extent < alps_extents_(h); extent += 512)
+                if (alps_extent_heap_(h, extent))
+                    alps_told_extent_(h, c, extent);
+        }
+    }
+}
+
+/* A process has died, perhaps before it told what it freed: looks at all full
+ * slabs of the rack. */
+ALPS_FN_ void alps_rack_review_(alps_handle *h, alps_rack *rack)
+{
+    for (alps_off place = rack->full, next; place; place = next) {
+        alps_slab *s = alps_slab_head_(h, place);
+        next = s->next;
+        if (alps_slab_room_(h, s))
+            alps_rack_refound_(h, rack, s, place);
+        else
+            __atomic_store_n(&s->full, 1, __ATOMIC_SEQ_CST);
+    }
+}
+
+/* Looks for a run of the index that has room for an aligned slab though it is
+ * shorter than one that is sure to have: a slab given back between two others
+ * is such a run. */
+ALPS_CORE_ alps_off alps_slab_run_(alps_handle *h, const alps_request *r)
+{
+    const alps_index *x = &h->index[ALPS_LEVEL_GRANULE];
+    uint64_t most = r->units + (r->align >> ALPS_GRANULE_SHIFT);
+    for (uint64_t units = r->units; units < most;) {
+        alps_bin bin = alps_bin_of_(units);
+        alps_off off = x->head[bin.row][bin.column];
+        for (unsigned looks = 0; off && looks < 4; looks++) {
+            if (off < h->at.heap || off >= alps_size_(h) || off % ALPS_GRANULE)
+                return 0;
+            const alps_run *run = (const alps_run *)alps_address_(h, off);
+            alps_off end = off + run->units * ALPS_GRANULE;
+            alps_off at = (end - r->units * ALPS_GRANULE) & ~(r->align - 1);
+            if (run->units >= r->units && at >= off)
+                return off;
+            off = run->next;
+        }
+        units = units < ALPS_COLUMNS
+                    ? units + 1
+                    : ((units >> (alps_high_bit_(units) - 5)) + 1)
+                          << (alps_high_bit_(units) - 5);
+    }
+    return 0;
+}
+
+/* Takes the block for a slab, in ALPS_HELD. Under the lock. */
+ALPS_CORE_ int alps_slab_block_(alps_handle *h, const alps_request *r,
+                                alps_off *off, const alps_tables *t)
+{
+    alps_off run = alps_slab_run_(h, r);
+    uint64_t extent = (run - h->at.heap) >> h->at.extent_shift;
+    if (run && alps_extent_heap_(h, extent)) {
+        alps_zone z = alps_zone_extent_(h, extent);
+        uint64_t unit = alps_zone_unit_(&z, run);
+        int err = unit < z.first || unit >= z.end
+                      ? ALPS_ECORRUPT
+                      : alps_zone_carve_(h, &z, unit, r->units, r->align,
+                                         ALPS_HELD, &unit);
+        *off = alps_zone_off_(&z, unit);
+        if (err == ALPS_ECORRUPT)
+            alps_index_reset_(h);
+        if (!err)
+            return ALPS_OK;
+    }
+    return alps_heap_take_(h, r, off, t);
+}
+
+/* Makes a slab of class `kind` for `c`. Its pairs, and the codes around its
+ * block, are durable before it is durably a slab. Two fences. Under the
+ * lock. */
+ALPS_CORE_ int alps_slab_make_(alps_handle *h, alps_cache *c, unsigned kind,
+                               alps_off *place, const alps_tables *t)
+{
+    alps_request r;
     alps_block b;
-    int code = p ? alps_block_at_(h, alps_offset_(h, p), &b) : -1;
+    r.units = alps_kind_granules_(h, kind);
+    r.align = 1ull << h->at.slab_shift;
+    r.level = ALPS_LEVEL_GRANULE;
+    r.code = ALPS_HELD;
+    int err = alps_slab_block_(h, &r, place, t);
+    if (err)
+        return err;
+    alps_heap_block_(h, *place, ALPS_LEVEL_GRANULE, &b);
+    if (*place >= h->at.slab_end) {
+        alps_give_(h, &b);
+        return ALPS_EFULL;
+    }
+    alps_slab *s = alps_slab_head_(h, *place);
+    memset(s, 0, (size_t)h->at.head);
+    s->kind = kind + 1;
+    alps_slab_derive_(h, s);
+    alps_store_(&s->process, alps_self_(h));
+    __atomic_store_n(&s->owner, c->token, __ATOMIC_SEQ_CST);
+    err = t->policy->flush(&h->map, s, (size_t)h->at.keeps);
+    if (!err)
+        err = alps_codes_flush_(h, &b.zone, b.unit, r.units, t);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    if (!err) {
+        alps_slab_mark_(h, *place, 1);
+        err = t->policy->flush(&h->map,
+                               &h->slabs[(*place >> h->at.slab_shift) / 64], 8);
+    }
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    if (err) {
+        alps_slab_mark_(h, *place, 0);
+        alps_give_(h, &b);
+    }
+    return err;
+}
+
+/* Gets a slab with a free object of class `kind` from elsewhere: one that
+ * nobody owns, or a new one. */
+ALPS_CORE_ int alps_rack_get_(alps_handle *h, alps_cache *c, unsigned kind,
+                              const alps_tables *t)
+{
+    alps_off place;
+    int err = ALPS_OK;
+    alps_lock_(h, t);
+    place = alps_loose_take_(h, kind, c->token, alps_self_(h));
+    if (!place) {
+        alps_loose_sweep_(h, kind, ALPS_SWEEP_MAX, t);
+        place = alps_loose_take_(h, kind, c->token, alps_self_(h));
+    }
+    if (!place)
+        err = alps_slab_make_(h, c, kind, &place, t);
+    alps_unlock_(h);
+    if (err)
+        return err;
+    alps_slab_head_(h, place)->where = ALPS_PARTIAL;
+    alps_store_(&alps_slab_head_(h, place)->full, 0);
+    alps_list_push_(h, &c->rack[kind].partial, place);
+    return ALPS_OK;
+}
+
+/* Puts one of the rack's slabs with free objects into use. */
+ALPS_FN_ int alps_rack_turn_(alps_handle *h, alps_rack *rack)
+{
+    while (rack->partial) {
+        alps_off place = rack->partial;
+        alps_list_drop_(h, &rack->partial, place);
+        rack->empty -= alps_slab_head_(h, place)->where == ALPS_EMPTY;
+        if (alps_rack_open_(h, rack, place))
+            return 1;
+        alps_rack_close_(h, rack);
+    }
+    return 0;
+}
+
+/* Finds objects of class `kind` for this thread: in the slab in use, in
+ * another of its own, in one where others have freed, in one that nobody owns,
+ * or in a new one. */
+ALPS_CORE_ int alps_rack_fill_(alps_handle *h, unsigned kind,
+                               const alps_tables *t)
+{
+    alps_cache *c = alps_cache_(h);
+    alps_rack *rack = &c->rack[kind];
+    if (rack->slab && alps_rack_next_(h, rack))
+        return ALPS_OK;
+    if (rack->slab)
+        alps_rack_close_(h, rack);
+    if (alps_rack_turn_(h, rack))
+        return ALPS_OK;
+    alps_told_(h, c);
+    uint64_t reaped = alps_load_(&h->shared->reaped);
+    for (unsigned k = 0; c->reaped != reaped && k < ALPS_KINDS; k++)
+        alps_rack_review_(h, &c->rack[k]);
+    c->reaped = reaped;
+    while (!alps_rack_turn_(h, rack)) {
+        int err = alps_rack_get_(h, c, kind, t);
+        if (err)
+            return err;
+    }
+    return ALPS_OK;
+}
+
+/* A slab of this thread, not in use, has one object less: it is no more full,
+ * or it is empty. */
+ALPS_CORE_ int alps_rack_freed_(alps_handle *h, alps_off off,
+                                const alps_tables *t)
+{
+    alps_off place = alps_slab_place_(h, off);
+    alps_slab *s = alps_slab_head_(h, place);
+    alps_rack *rack = &alps_cache_(h)->rack[s->kind - 1];
+    if (s->where == ALPS_FULL)
+        alps_rack_refound_(h, rack, s, place);
+    if (s->where != ALPS_PARTIAL || !alps_slab_empty_(h, s))
+        return ALPS_OK;
+    if (rack->empty < ALPS_EMPTY_MAX) {
+        s->where = ALPS_EMPTY;
+        rack->empty++;
+        return ALPS_OK;
+    }
+    alps_list_drop_(h, &rack->partial, place);
+    alps_rack_purge_(h, rack, s);
+    alps_lock_(h, t);
+    alps_slab_loosen_(h, place, t);
+    alps_unlock_(h);
+    return ALPS_OK;
+}
+
+/* An object of a slab that this thread does not own has become free: tells the
+ * owner if the slab was full. A slab that nobody sees to is listed. */
+ALPS_CORE_ void alps_far_tell_(alps_handle *h, const alps_object *o,
+                               alps_off off, const alps_tables *t)
+{
+    alps_slab *s = o->slab;
+    alps_off place = alps_slab_place_(h, off);
+    uint64_t owner = __atomic_load_n(&s->owner, __ATOMIC_SEQ_CST);
+    alps_lane *lane = alps_token_lane_(h, owner);
+    uint64_t full = 1;
+    if (lane && __atomic_load_n(&s->full, __ATOMIC_SEQ_CST) &&
+        __atomic_compare_exchange_n(&s->full, &full, 0, 0, __ATOMIC_SEQ_CST,
+                                    __ATOMIC_RELAXED)) {
+        uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
+        uint64_t slab = (off & (h->at.extent - 1)) >> h->at.slab_shift;
+        uint64_t *told =
+            alps_told_words_(h, h->at.heap + (extent << h->at.extent_shift));
+        __atomic_fetch_or(&told[slab / 64], 1ull << (slab % 64),
+                          __ATOMIC_SEQ_CST);
+        __atomic_fetch_or(&lane->told[extent % 512 / 64], 1ull << (extent % 64),
+                          __ATOMIC_SEQ_CST);
+    }
+    if (lane || owner == alps_load_(&h->shared->loose_by))
+        return;
+    alps_lock_(h, t);
+    if (alps_slab_is_(h, place))
+        alps_slab_find_(h, place, t);
+    alps_unlock_(h);
+}
+
+/* Makes a live object free, with the other word. Who frees one twice at the
+ * same instant finds it free the second time. */
+ALPS_FN_ int alps_far_turn_(const alps_object *o)
+{
+    uint64_t far = __atomic_load_n(&o->pair->far, __ATOMIC_ACQUIRE);
+    do {
+        if (!((alps_load_(&o->pair->own) ^ far) & o->bit))
+            return ALPS_EINVALID_FREE;
+    } while (!__atomic_compare_exchange_n(&o->pair->far, &far, far ^ o->bit, 0,
+                                          __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE));
+    return ALPS_OK;
+}
+
+/* Frees an object of a slab that this thread does not own. Under a durable
+ * policy the object is held back until its fence is done: the owner must not
+ * hand out what is live on the medium. */
+ALPS_CORE_ int alps_far_free_(alps_handle *h, const alps_object *o,
+                              alps_off off, const alps_tables *t)
+{
+    int err;
+    if (!t->policy->durable) {
+        err = alps_far_turn_(o);
+    } else {
+        alps_lane *lane = alps_lane_take_(h, t);
+        alps_store_(&lane->held, off);
+        ALPS_BARRIER_();
+        alps_object_pin_(o, 1);
+        err = alps_far_turn_(o);
+        if (!err) {
+            err = t->policy->flush(&h->map, o->pair, sizeof *o->pair);
+            if (!err)
+                err = t->policy->fence(&h->map, t->backend);
+        }
+        alps_object_pin_(o, 0);
+        ALPS_BARRIER_();
+        alps_store_(&lane->held, 0);
+        alps_lane_leave_(lane);
+    }
+    if (err != ALPS_EINVALID_FREE)
+        alps_far_tell_(h, o, off, t);
+    return err;
+}
+
+/* Whether this process may publish or cancel the reserved object: 0, or why
+ * not. */
+ALPS_FN_ int alps_object_held_(const alps_handle *h, const alps_object *o)
+{
+    if (!alps_object_reserved_(o))
+        return ALPS_EINVALID_FREE;
+    return alps_load_(&o->slab->process) == alps_self_(h) ? ALPS_OK
+                                                          : ALPS_EOWNER;
+}
+
+/* An object of this thread's slab is free to be handed out: it is put at hand,
+ * or found again by its pair. `live` are the live ones of its group. */
+ALPS_CORE_ int alps_small_back_(alps_handle *h, alps_rack *rack,
+                                const alps_object *o, alps_off off,
+                                uint64_t live, const alps_tables *t)
+{
+    if (ALPS_LIKELY_(rack->top != rack->end)) {
+        alps_spot_push_(rack, alps_address_(h, off), &o->pair->own, o->bit);
+        return ALPS_OK;
+    }
+    if (ALPS_LIKELY_(o->slab->where != ALPS_FULL && live))
+        return ALPS_OK;
+    return t->slow(h, ALPS_SLOW_FREED, off, 0);
+}
+
+/* Gives a reserved object back; see alps_cancel. */
+ALPS_CORE_ int alps_small_cancel_(alps_handle *h, const alps_object *o,
+                                  alps_off off, const alps_tables *t)
+{
+    int err = alps_object_held_(h, o);
+    if (err)
+        return err;
+    alps_cache *c = alps_cache_(h);
+    int mine = c && alps_object_mine_(o, c->token);
+    alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, mine);
+    if (mine)
+        return alps_small_back_(h, &c->rack[o->kind], o, off,
+                                alps_pair_live_(o->pair), t);
+    alps_far_tell_(h, o, off, t);
+    return ALPS_OK;
+}
+
+/* Frees what `off` names where that is not as simple as most: an object of
+ * another thread's slab, a reservation, what is no object, a block. */
+ALPS_CORE_ int alps_small_slow_(alps_handle *h, alps_off off,
+                                const alps_tables *t)
+{
+    alps_object o;
+    int is = alps_object_at_(h, off, &o);
+    if (is == 0)
+        return alps_heap_free_(h, off, t);
+    int err = alps_ready_(h, t);
+    if (err || is < 0)
+        return err ? err : ALPS_EINVALID_FREE;
+    if (alps_object_live_(&o))
+        return alps_far_free_(h, &o, off, t);
+    return alps_small_cancel_(h, &o, off, t);
+}
+
+/* Takes an object off those at hand, and makes it live; durably, if `how` does
+ * not leave the fence to the caller. NULL where none is at hand. */
+ALPS_CORE_ void *alps_small_pop_(alps_handle *h, alps_rack *rack, uint64_t n,
+                                 int how, const alps_tables *t)
+{
+    const alps_spot *spot = rack->top;
+    void *p = spot->object;
+    if (ALPS_UNLIKELY_(!p))
+        return NULL;
+    uint64_t *own = spot->own;
+    rack->top--;
+    if (how & ALPS_ALLOC_ZERO)
+        memset(p, 0, n);
+    alps_store_(own, alps_load_(own) ^ spot->bit);
+    if (t->policy->durable) {
+        int err = ALPS_OK;
+        if (how & ALPS_ALLOC_ZERO)
+            err = t->policy->flush(&h->map, p, n);
+        if (!err)
+            err = t->policy->flush(&h->map, own, sizeof(alps_pair));
+        if (!err && !(how & ALPS_ALLOC_LATER))
+            err = t->policy->fence(&h->map, t->backend);
+        if (err)
+            alps_fail_(h, err);
+    }
+    return p;
+}
+
+/* The rack for objects of `n` bytes (not 0), with one at hand; NULL where there
+ * is no slab to be had. */
+ALPS_CORE_ alps_rack *alps_small_rack_(alps_handle *h, uint64_t n,
+                                       const alps_tables *t)
+{
+    unsigned kind = alps_kind_of_(n);
+    alps_cache *c = alps_cache_(h);
+    if (!c)
+        return NULL;
+    alps_rack *rack = &c->rack[kind];
+    return rack->top != rack->bottom ||
+                   t->slow(h, ALPS_SLOW_RACK, kind, 0) == ALPS_OK
+               ? rack
+               : NULL;
+}
+
+/* Allocates what is not at hand: after looking for more, or as a block. */
+ALPS_CORE_ void *alps_small_other_(alps_handle *h, uint64_t align, uint64_t n,
+                                   int how, const alps_tables *t)
+{
+    uint64_t small = alps_small_size_(h, align, n);
+    alps_rack *rack = small ? alps_small_rack_(h, small, t) : NULL;
+    return rack ? alps_small_pop_(h, rack, n, how, t)
+                : alps_heap_alloc_(h, align, n, how, t);
+}
+
+/* See alps_alloc, alps_zalloc, alps_alloc_aligned. */
+ALPS_CORE_ void *alps_small_alloc_(alps_handle *h, uint64_t align, uint64_t n,
+                                   int how, const alps_tables *t)
+{
+    uintptr_t self = ALPS_THREAD_();
+    uint64_t small = alps_small_size_(h, align, n);
+    if (ALPS_LIKELY_(small != 0)) {
+        const alps_seat *seat = alps_seat_(h, self);
+        if (ALPS_LIKELY_(seat->thread == self)) {
+            alps_rack *rack = &seat->cache->rack[alps_kind_of_(small)];
+            void *p = alps_small_pop_(h, rack, n, how, t);
+            if (ALPS_LIKELY_(p != NULL))
+                return p;
+        }
+    }
+    return t->other(h, align, n, how);
+}
+
+/* Takes an object that is not live, but kept from others: a reservation. NULL
+ * where no slab is to be had. */
+ALPS_CORE_ void *alps_small_reserve_(alps_handle *h, uint64_t n,
+                                     const alps_tables *t)
+{
+    uint64_t small = alps_small_size_(h, 1, n);
+    alps_rack *rack = small ? alps_small_rack_(h, small, t) : NULL;
+    if (!rack)
+        return NULL;
+    const alps_spot *spot = rack->top--;
+    alps_slab *s = alps_slab_head_(h, alps_offset_(h, spot->object));
+    alps_pair *pair = (alps_pair *)(void *)spot->own;
+    alps_keep *keep = &alps_slab_keeps_(h, s)[pair - alps_slab_pairs_(s)];
+    if (!s->kept)
+        __atomic_store_n(&s->kept, 1, __ATOMIC_RELEASE);
+    alps_store_(&keep->own, alps_load_(&keep->own) ^ spot->bit);
+    return spot->object;
+}
+
+/* See alps_free. */
+ALPS_CORE_ int alps_small_free_(alps_handle *h, const void *p,
+                                const alps_tables *t)
+{
+    alps_object o;
+    uintptr_t self = ALPS_THREAD_();
+    alps_off off = alps_offset_(h, p);
+    if (ALPS_UNLIKELY_(!alps_slab_is_(h, off)))
+        return p ? t->slow(h, ALPS_SLOW_FAR, off, 0) : ALPS_OK;
+    const alps_seat *seat = alps_seat_(h, self);
+    o.slab = alps_slab_head_(h, off);
+    uint64_t i = (off & h->at.slab_mask) *
+                 o.slab->scale; // its low half: whether it comes out even
+    if (ALPS_UNLIKELY_(seat->thread != self ||
+                       alps_load_(&o.slab->owner) != seat->cache->token ||
+                       (uint32_t)i >= o.slab->scale ||
+                       i >> 32 >= o.slab->count))
+        return t->slow(h, ALPS_SLOW_FAR, off, 0);
+    o.pair = &alps_slab_pairs_(o.slab)[i >> 38];
+    o.bit = 1ull << (i >> 32) % 64;
+    uint64_t own = alps_load_(&o.pair->own);
+    uint64_t live = own ^ alps_load_(&o.pair->far);
+    if (ALPS_UNLIKELY_(!(live & o.bit)))
+        return t->slow(h, ALPS_SLOW_FAR, off, 0);
+    alps_store_(&o.pair->own, own ^ o.bit);
+    if (t->policy->durable) {
+        int err = t->policy->flush(&h->map, o.pair, sizeof *o.pair);
+        if (!err)
+            err = t->policy->fence(&h->map, t->backend);
+        if (err)
+            return err;
+    }
+    return alps_small_back_(h, &seat->cache->rack[o.slab->kind - 1], &o, off,
+                            live ^ o.bit, t);
+}
+
+/* Bytes of the live or reserved object or block at `p`, or 0. */
+ALPS_FN_ uint64_t alps_small_usable_(const alps_handle *h, const void *p)
+{
+    alps_object o;
+    alps_block b;
+    alps_off off = alps_offset_(h, p);
+    int is = p ? alps_object_at_(h, off, &o) : -1;
+    if (is == 1)
+        return alps_object_live_(&o) || alps_object_reserved_(&o)
+                   ? alps_kind_size_(o.kind)
+                   : 0;
+    int code = is ? -1 : alps_block_at_(h, off, &b);
     return code == ALPS_USED || code == ALPS_HELD ? alps_block_size_(&b) : 0;
 }
 
@@ -5002,7 +6730,12 @@ ALPS_CORE_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
 {
     alps_request r;
     alps_off off = 0;
+    void *p = alps_small_reserve_(h, n, t);
+    if (ALPS_LIKELY_(p != NULL))
+        return p;
     int err = alps_request_init_(h, 1, n, ALPS_HELD, &r);
+    if (!err)
+        err = alps_ready_(h, t);
     if (!err) {
         alps_lock_(h, t);
         if (ALPS_UNLIKELY_(!alps_held_room_(h)))
@@ -5019,51 +6752,103 @@ ALPS_CORE_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
     return NULL;
 }
 
-/* Fills in the record for `b`; its contents are on their way to the medium, or
- * there; those of a large object with its kind, which must be durable before
- * its code is. The sum is taken before the write-back: loads from a line that
- * is being written back stall. */
-ALPS_CORE_ int alps_publish_prepare_(alps_handle *h, const alps_block *b,
-                                     alps_record *r, const alps_tables *t)
-{
-    const void *p = alps_address_(h, r->block);
-    uint64_t n = r->units << b->zone.shift;
-    if (!t->policy->durable)
-        return ALPS_OK;
-    if (n <= ALPS_SUM_MAX && b->level == ALPS_LEVEL_GRANULE) {
-        r->op |= ALPS_OP_SUMMED;
-        r->crc = alps_crc32c_(h->crc, 0, p, n);
-        return t->policy->flush(&h->map, p, n);
-    }
-    int err = t->policy->flush(&h->map, p, n);
-    if (!err && b->level == ALPS_LEVEL_EXTENT)
-        err = t->policy->flush(&h->map, &h->kinds[b->unit / 64], 8);
-    return err ? err : t->policy->fence(&h->map, t->backend);
-}
+/* What a record is about: an object of a slab, or a block. */
+typedef struct alps_subject {
+    alps_object object;
+    alps_block block;
+    int small;  /* 1: `object` is meant */
+    int mine;   /* 1: of a slab of this thread */
+    uint64_t n; /* bytes */
+} alps_subject;
 
-/* Checks the block and the destination, and numbers the record. */
-ALPS_CORE_ int alps_record_begin_(alps_handle *h, alps_record *r, unsigned code,
-                                  alps_block *b, const alps_tables *t)
+/* Finds what `r->block` names. `code` tells what it has to be: ALPS_HELD, of
+ * this process, or ALPS_USED. Fills the record in. */
+ALPS_CORE_ int alps_subject_find_(alps_handle *h, alps_record *r, unsigned code,
+                                  alps_subject *s, const alps_tables *t)
 {
-    int err = ALPS_OK;
+    int is = alps_object_at_(h, r->block, &s->object);
+    if (is < 0)
+        return ALPS_EINVALID_FREE;
+    s->small = is;
+    if (is) {
+        const alps_cache *c = alps_cache_(h);
+        s->mine = c && alps_object_mine_(&s->object, c->token);
+        s->n = r->units = alps_kind_size_(s->object.kind);
+        r->op |= ALPS_OP_SMALL;
+        if (code == ALPS_HELD)
+            return alps_object_held_(h, &s->object);
+        return alps_object_live_(&s->object) ? ALPS_OK : ALPS_EINVALID_FREE;
+    }
     alps_lock_(h, t);
-    if (code == ALPS_USED) // only now: a dead process's change of it is done
-        r->block = alps_load_((uint64_t *)alps_address_(h, r->dest));
-    if (r->block || code == ALPS_HELD)
-        err = alps_heap_own_(h, r->block, code, b);
-    if (!err && r->block) {
-        r->seq = ++h->shared->seq;
-        r->units = alps_zone_units_(&b->zone, b->unit);
-        if (b->level == ALPS_LEVEL_EXTENT)
+    int err = alps_heap_own_(h, r->block, code, &s->block);
+    if (!err) {
+        r->units = alps_zone_units_(&s->block.zone, s->block.unit);
+        s->n = r->units << s->block.zone.shift;
+        if (s->block.level == ALPS_LEVEL_EXTENT)
             r->op |= ALPS_OP_LARGE;
     }
     alps_unlock_(h);
     return err;
 }
 
-/* Carries a publish out: the code, the word, the reservation. Under the
- * lock. */
-ALPS_FN_ int alps_publish_apply_(alps_handle *h, alps_lane *lane,
+/* Sees to it that the contents are on their way to the medium, or there; those
+ * of a large object with its kind, which must be durable before its code is.
+ * The sum is taken before the write-back: loads from a line that is being
+ * written back stall. */
+ALPS_CORE_ int alps_publish_prepare_(alps_handle *h, const alps_subject *s,
+                                     alps_record *r, const alps_tables *t)
+{
+    const void *p = alps_address_(h, r->block);
+    if (!t->policy->durable)
+        return ALPS_OK;
+    if (s->n <= ALPS_SUM_MAX && !(r->op & ALPS_OP_LARGE)) {
+        r->op |= ALPS_OP_SUMMED;
+        r->crc = alps_crc32c_(h->crc, 0, p, s->n);
+        return t->policy->flush(&h->map, p, s->n);
+    }
+    int err = t->policy->flush(&h->map, p, s->n);
+    if (!err && r->op & ALPS_OP_LARGE)
+        err = t->policy->flush(&h->map, &h->kinds[s->block.unit / 64], 8);
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
+
+/* Writes the record: durable when this returns, and with it the retirement of
+ * the lane's last one. One fence. */
+ALPS_CORE_ int alps_record_begin_(alps_handle *h, alps_lane *lane,
+                                  alps_record *r, const alps_tables *t)
+{
+    r->seq = alps_record_seq_(h, lane);
+    int err = alps_record_write_(h, lane, r, t);
+    if (!err && alps_load_(&lane->pending)) {
+        alps_object o;
+        alps_off off = alps_pending_end_(h, lane, &o);
+        if (off)
+            err = alps_small_back_(h, &alps_cache_(h)->rack[o.kind], &o, off,
+                                   alps_pair_live_(o.pair), t);
+    }
+    return err;
+}
+
+/* Carries the publish of an object out. */
+ALPS_FN_ int alps_publish_object_(alps_handle *h, alps_lane *lane,
+                                  const alps_subject *s, const alps_record *r)
+{
+    const alps_object *o = &s->object;
+    if (!alps_object_reserved_(o))
+        return ALPS_EINVALID_FREE; // published or cancelled meanwhile
+    alps_store_(&lane->apply, 1);
+    ALPS_BARRIER_();
+    alps_object_turn_(&o->pair->own, &o->pair->far, o->bit, s->mine);
+    alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
+    alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, s->mine);
+    ALPS_BARRIER_();
+    alps_store_(&lane->apply, 0);
+    return ALPS_OK;
+}
+
+/* Carries the publish of a block out: the code, the word, the reservation.
+ * Under the lock. */
+ALPS_FN_ int alps_publish_block_(alps_handle *h, alps_lane *lane,
                                  const alps_block *b, const alps_record *r)
 {
     uint64_t entry = alps_held_find_(h, r->block);
@@ -5080,14 +6865,28 @@ ALPS_FN_ int alps_publish_apply_(alps_handle *h, alps_lane *lane,
     return ALPS_OK;
 }
 
+ALPS_CORE_ int alps_publish_apply_(alps_handle *h, alps_lane *lane,
+                                   const alps_subject *s, const alps_record *r,
+                                   const alps_tables *t)
+{
+    if (s->small)
+        return alps_publish_object_(h, lane, s, r);
+    alps_lock_(h, t);
+    int err = alps_publish_block_(h, lane, &s->block, r);
+    alps_unlock_(h);
+    return err;
+}
+
 /* Writes back what a record has changed, and retires it. One fence. */
 ALPS_CORE_ int alps_record_end_(alps_handle *h, alps_lane *lane,
-                                const alps_block *b, const alps_record *r,
+                                const alps_subject *s, const alps_record *r,
                                 const alps_tables *t)
 {
     int publish = (r->op & 15) == ALPS_OP_PUBLISH;
-    int err =
-        alps_codes_flush_(h, &b->zone, b->unit, publish ? r->units : 0, t);
+    int err = s->small ? t->policy->flush(&h->map, s->object.pair,
+                                          sizeof *s->object.pair)
+                       : alps_codes_flush_(h, &s->block.zone, s->block.unit,
+                                           publish ? r->units : 0, t);
     if (!err)
         err = t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
     if (!err)
@@ -5100,40 +6899,65 @@ ALPS_CORE_ int alps_record_end_(alps_handle *h, alps_lane *lane,
 ALPS_CORE_ int alps_publish_(alps_handle *h, alps_off *dest, const void *p,
                              const alps_tables *t)
 {
-    alps_block b;
+    alps_subject s;
     alps_record r;
-    if (!h->owner)
-        return ALPS_EREADONLY;
-    memset(&b, 0, sizeof b);
+    int err = alps_ready_(h, t);
+    if (err)
+        return err;
+    memset(&s, 0, sizeof s);
     memset(&r, 0, sizeof r);
     r.op = ALPS_OP_PUBLISH;
     r.block = r.value = alps_offset_(h, p);
     r.dest = alps_offset_(h, dest);
     if (!alps_dest_valid_(h, r.dest))
         return ALPS_EINVAL;
-    alps_lane *lane = alps_lane_for_(h, r.dest, t);
-    int err = alps_record_begin_(h, &r, ALPS_HELD, &b, t);
+    alps_lane *lane = alps_lane_take_(h, t);
+    err = alps_subject_find_(h, &r, ALPS_HELD, &s, t);
+    if (!err)
+        err = alps_publish_prepare_(h, &s, &r, t);
     if (!err) {
-        err = alps_publish_prepare_(h, &b, &r, t);
-        if (!err) {
-            err = alps_record_write_(h, lane, &r, t);
-            if (!err) {
-                alps_lock_(h, t);
-                err = alps_publish_apply_(h, lane, &b, &r);
-                alps_unlock_(h);
-            }
-            if (err)
-                alps_record_retire_(h, lane, r.seq, t);
-            else
-                err = alps_record_end_(h, lane, &b, &r, t);
-        }
+        err = alps_record_begin_(h, lane, &r, t);
+        if (!err)
+            err = alps_publish_apply_(h, lane, &s, &r, t);
+        if (err)
+            alps_record_retire_(h, lane, r.seq, t);
+        else
+            err = alps_record_end_(h, lane, &s, &r, t);
     }
     alps_lane_leave_(lane);
     return err;
 }
 
-/* Carries the first half of a release out. Under the lock. */
-ALPS_FN_ int alps_release_apply_(alps_handle *h, alps_lane *lane,
+/* Carries the release of an object out: it is held back first. */
+ALPS_FN_ int alps_release_object_(alps_handle *h, alps_lane *lane,
+                                  const alps_subject *s, const alps_record *r)
+{
+    const alps_object *o = &s->object;
+    int err = ALPS_OK;
+    alps_store_(&lane->held, r->block);
+    alps_store_(&lane->apply, 1);
+    ALPS_BARRIER_();
+    if (s->mine) {
+        __atomic_store_n(&o->slab->kept, 1, __ATOMIC_RELEASE);
+        alps_store_(&o->keep->own, alps_load_(&o->keep->own) ^ o->bit);
+        alps_store_(&o->pair->own, alps_load_(&o->pair->own) ^ o->bit);
+    } else {
+        alps_object_pin_(o, 1);
+        err = alps_far_turn_(o); // freed by somebody else meanwhile
+        if (err)
+            alps_object_pin_(o, 0);
+    }
+    if (!err)
+        alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
+    ALPS_BARRIER_();
+    alps_store_(&lane->apply, 0);
+    if (err)
+        alps_store_(&lane->held, 0);
+    return err;
+}
+
+/* Carries the first half of the release of a block out. Under the lock. */
+ALPS_FN_ int alps_release_block_(alps_handle *h, alps_lane *lane,
                                  const alps_block *b, const alps_record *r)
 {
     if (alps_code_(b->zone.codes, b->unit) != ALPS_USED)
@@ -5147,40 +6971,98 @@ ALPS_FN_ int alps_release_apply_(alps_handle *h, alps_lane *lane,
     return ALPS_OK;
 }
 
-/* See alps_release. The block enters the index when the record is retired and
- * that is on its way: taking the lock makes it complete (x86), or `settle` has
- * (elsewhere). Otherwise recovery could free the block's next owner. */
+ALPS_CORE_ int alps_release_apply_(alps_handle *h, alps_lane *lane,
+                                   const alps_subject *s, const alps_record *r,
+                                   const alps_tables *t)
+{
+    if (s->small)
+        return alps_release_object_(h, lane, s, r);
+    alps_lock_(h, t);
+    int err = alps_release_block_(h, lane, &s->block, r);
+    alps_unlock_(h);
+    return err;
+}
+
+/* Lets the released thing be handed out: when its record is retired, durably.
+ * Otherwise recovery could free its next owner's. A block enters the index at
+ * once: taking the lock makes the retirement complete (x86), or `settle` has
+ * (elsewhere). An object of this thread waits for the thread's next fence,
+ * which costs nothing; one of another's, for a locked instruction. */
+ALPS_CORE_ int alps_release_end_(alps_handle *h, alps_lane *lane,
+                                 const alps_subject *s, alps_off off,
+                                 const alps_tables *t)
+{
+    if (!s->small) {
+        alps_heap_enter_(h, lane, off, t);
+        return ALPS_OK;
+    }
+    alps_store_(&lane->pending, off);
+    ALPS_BARRIER_();
+    alps_store_(&lane->held, 0);
+    if (s->mine && t->policy->durable)
+        return ALPS_OK;
+    (void)ALPS_OBSERVE(ALPS_SAW_LOCK, &s->object.keep->pinned, 8);
+    alps_store_(&lane->pending, 0);
+    if (!s->mine) {
+        alps_object_pin_(&s->object, 0);
+        alps_far_tell_(h, &s->object, off, t);
+        return ALPS_OK;
+    }
+    alps_store_(&s->object.keep->own,
+                alps_load_(&s->object.keep->own) ^ s->object.bit);
+    return alps_small_back_(h, &alps_cache_(h)->rack[s->object.kind],
+                            &s->object, off, alps_pair_live_(s->object.pair),
+                            t);
+}
+
+/* See alps_release. */
 ALPS_CORE_ int alps_publish_release_(alps_handle *h, alps_off *dest,
                                      const alps_tables *t)
 {
-    alps_block b;
+    alps_subject s;
     alps_record r;
-    if (!h->owner)
-        return ALPS_EREADONLY;
-    memset(&b, 0, sizeof b);
+    int err = alps_ready_(h, t);
+    if (err)
+        return err;
+    memset(&s, 0, sizeof s);
     memset(&r, 0, sizeof r);
     r.op = ALPS_OP_RELEASE;
     r.dest = alps_offset_(h, dest);
     if (!alps_dest_valid_(h, r.dest))
         return ALPS_EINVAL;
-    alps_lane *lane = alps_lane_for_(h, r.dest, t);
-    int err = alps_record_begin_(h, &r, ALPS_USED, &b, t);
-    if (!err && r.block) {
-        err = alps_record_write_(h, lane, &r, t);
-        if (!err) {
-            alps_lock_(h, t);
-            err = alps_release_apply_(h, lane, &b, &r);
-            alps_unlock_(h);
-        }
+    r.block = alps_load_(dest);
+    if (!r.block)
+        return ALPS_OK;
+    alps_lane *lane = alps_lane_take_(h, t);
+    err = alps_subject_find_(h, &r, ALPS_USED, &s, t);
+    if (!err) {
+        err = alps_record_begin_(h, lane, &r, t);
+        if (!err)
+            err = alps_release_apply_(h, lane, &s, &r, t);
         if (err) {
             alps_record_retire_(h, lane, r.seq, t);
         } else {
-            err = alps_record_end_(h, lane, &b, &r, t);
-            alps_heap_enter_(h, lane, r.block, t);
+            err = alps_record_end_(h, lane, &s, &r, t);
+            int late = alps_release_end_(h, lane, &s, r.block, t);
+            err = err ? err : late;
         }
     }
     alps_lane_leave_(lane);
     return err;
+}
+
+/* See alps_cancel. */
+ALPS_CORE_ int alps_cancel_(alps_handle *h, alps_off off, const alps_tables *t)
+{
+    alps_object o;
+    int err = alps_ready_(h, t);
+    if (err)
+        return err;
+    int is = alps_object_at_(h, off, &o);
+    if (is < 0)
+        return ALPS_EINVALID_FREE;
+    return is ? alps_small_cancel_(h, &o, off, t)
+              : alps_heap_cancel_(h, off, t);
 }
 
 /* resize.h -- realloc
@@ -5283,38 +7165,95 @@ ALPS_CORE_ int alps_resize_in_place_(alps_handle *h, const alps_block *b,
     return err;
 }
 
+/* Whether the object or block at `off` serves `n` bytes where it is, perhaps
+ * after its size was changed: ALPS_EFULL if it has to move. `old` is what it
+ * has now. */
+ALPS_CORE_ int alps_resize_here_(alps_handle *h, alps_off off, uint64_t n,
+                                 uint64_t *old, const alps_tables *t)
+{
+    alps_object o;
+    alps_block b;
+    alps_request r;
+    int is = alps_object_at_(h, off, &o);
+    if (is < 0 || (is && !alps_object_live_(&o)))
+        return ALPS_EINVALID_FREE;
+    if (is) {
+        *old = alps_kind_size_(o.kind);
+        return n <= *old && n > *old / 2 ? ALPS_OK : ALPS_EFULL;
+    }
+    if (alps_block_at_(h, off, &b) != ALPS_USED)
+        return ALPS_EINVALID_FREE;
+    *old = alps_block_size_(&b);
+    if (alps_small_size_(h, 1, n) && *old > 2 * n)
+        return ALPS_EFULL;
+    int err = alps_request_init_(h, 1, n, ALPS_USED, &r);
+    return err ? err : alps_resize_in_place_(h, &b, &r, t);
+}
+
 /* See alps_realloc. */
 ALPS_CORE_ void *alps_resize_(alps_handle *h, void *p, uint64_t n,
                               const alps_tables *t)
 {
-    alps_block b;
-    alps_request r;
+    uint64_t old = 0;
     if (!p)
-        return alps_heap_alloc_(h, 1, n, 0, t);
-    int err = alps_request_init_(h, 1, n, ALPS_USED, &r);
-    if (!err && alps_block_at_(h, alps_offset_(h, p), &b) != ALPS_USED)
-        err = ALPS_EINVALID_FREE;
+        return alps_small_alloc_(h, 1, n, 0, t);
+    int err = alps_ready_(h, t);
     if (!err)
-        err = alps_resize_in_place_(h, &b, &r, t);
+        err = n > ALPS_SIZE_MAX
+                  ? ALPS_EINVAL
+                  : alps_resize_here_(h, alps_offset_(h, p), n, &old, t);
     if (!err)
         return p;
     if (err != ALPS_EFULL) {
         alps_fail_(h, err);
         return NULL;
     }
-    uint64_t old = alps_block_size_(&b);
-    void *to = alps_heap_alloc_(h, 1, n, ALPS_ALLOC_LATER, t);
+    void *to = alps_small_alloc_(h, 1, n, ALPS_ALLOC_LATER, t);
     if (!to)
-        return NULL;
+        return n <= old ? p : NULL;
     memcpy(to, p, old < n ? old : n);
     err = t->policy->flush(&h->map, to, old < n ? old : n);
     if (!err)
         err = t->policy->fence(&h->map, t->backend);
     if (!err)
-        err = alps_heap_free_(h, p, t);
+        err = alps_small_free_(h, p, t);
     if (err)
         alps_fail_(h, err);
     return to;
+}
+
+/* slow.h -- what an instance does off its fast path
+ *
+ * One function of each instance, so that the fast paths stay small. */
+
+/* See alps_trim. */
+ALPS_CORE_ int alps_trim_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t n;
+    int err = alps_ready_(h, t);
+    if (err)
+        return err;
+    alps_lock_(h, t);
+    alps_thread_trim_(h, t);
+    alps_loose_trim_(h, t);
+    err = alps_extents_empty_(h, &n, t);
+    alps_unlock_(h);
+    return err;
+}
+
+ALPS_CORE_ int alps_slow_path_(alps_handle *h, int what, uint64_t a, uint64_t b,
+                               const alps_tables *t)
+{
+    switch (what) {
+    case ALPS_SLOW_WAIT: return alps_lock_slow_(h, t);
+    case ALPS_SLOW_REFILL: return alps_refill_slow_(h, a, b, t);
+    case ALPS_SLOW_LANES: return alps_lanes_slow_(h, a, t);
+    case ALPS_SLOW_SELF: return alps_self_slow_(h, t);
+    case ALPS_SLOW_RACK: return alps_rack_fill_(h, (unsigned)a, t);
+    case ALPS_SLOW_FREED: return alps_rack_freed_(h, a, t);
+    case ALPS_SLOW_FAR: return alps_small_slow_(h, a, t);
+    default: return ALPS_EINVAL;
+    }
 }
 
 /* visit.h -- every block, and what they add up to
@@ -5335,6 +7274,7 @@ typedef struct alps_statistics {
     uint64_t used;                   /* by live blocks, whole granules */
     uint64_t free;                   /* that blocks could take */
     uint64_t reserved;               /* by reservations */
+    uint64_t spare;                  /* in slabs, for objects of their size */
     uint64_t largest_free;           /* the longest block that would fit now */
     uint64_t blocks;                 /* live ones, a count */
     uint64_t runs;                   /* free ones, a count */
@@ -5344,6 +7284,40 @@ typedef struct alps_statistics {
                                           in thousandths */
     uint64_t by_class[ALPS_CLASSES]; /* live blocks by size; counts */
 } alps_statistics;
+
+/* Walks the live objects of the slab at `place`. */
+ALPS_FN_ int alps_visit_slab_(const alps_handle *h, alps_off place,
+                              alps_visit *visit, void *context)
+{
+    alps_slab s = *alps_slab_head_(h, place);
+    if (!alps_slab_derive_(h, &s))
+        return 0;
+    const alps_pair *pair = alps_slab_pairs_(alps_slab_head_(h, place));
+    for (uint64_t i = 0; i < s.count; i++)
+        if (alps_pair_live_(&pair[i / 64]) >> (i % 64) & 1) {
+            int stop = visit(context, h->map.base + place + i * s.size,
+                             (size_t)s.size);
+            if (stop)
+                return stop;
+        }
+    return 0;
+}
+
+/* Walks the live objects of all slabs in one extent. */
+ALPS_FN_ int alps_visit_slabs_(const alps_handle *h, uint64_t extent,
+                               alps_visit *visit, void *context)
+{
+    alps_off off = h->at.heap + (extent << h->at.extent_shift);
+    alps_off end = off + h->at.extent;
+    for (; off < end; off += 1ull << h->at.slab_shift) {
+        int stop = alps_slab_is_(h, off)
+                       ? alps_visit_slab_(h, off, visit, context)
+                       : 0;
+        if (stop)
+            return stop;
+    }
+    return 0;
+}
 
 /* Walks the live blocks of one zone. */
 ALPS_FN_ int alps_visit_zone_(const alps_handle *h, const alps_zone *z,
@@ -5374,7 +7348,9 @@ ALPS_FN_ int alps_visit_all_(const alps_handle *h, alps_visit *visit,
         if (!alps_extent_heap_(h, extent))
             continue;
         alps_zone z = alps_zone_extent_(h, extent);
-        int stop = alps_visit_zone_(h, &z, visit, context);
+        int stop = alps_visit_slabs_(h, extent, visit, context);
+        if (!stop)
+            stop = alps_visit_zone_(h, &z, visit, context);
         if (stop)
             return stop;
     }
@@ -5387,9 +7363,11 @@ ALPS_FN_ unsigned alps_stats_code_(const alps_handle *h, const alps_zone *z,
                                    uint64_t unit)
 {
     unsigned code = alps_code_(z->codes, unit);
-    if (code == ALPS_HELD && (!h->owner || alps_zone_free_(h, z, unit)))
-        return ALPS_FREE;
-    return code;
+    alps_off off = alps_zone_off_(z, unit);
+    if (code != ALPS_HELD ||
+        (off == alps_slab_place_(h, off) && alps_slab_is_(h, off)))
+        return code;
+    return !alps_self_(h) || alps_zone_free_(h, z, unit) ? ALPS_FREE : code;
 }
 
 /* Adds up one block or run. */
@@ -5407,6 +7385,29 @@ ALPS_FN_ void alps_stats_add_(alps_statistics *s, unsigned code, uint64_t n)
     }
 }
 
+/* Adds up the slab at `place`, whose block has `n` bytes. */
+ALPS_FN_ void alps_stats_slab_(const alps_handle *h, alps_off place, uint64_t n,
+                               alps_statistics *s)
+{
+    alps_slab slab = *alps_slab_head_(h, place);
+    alps_slab *head = alps_slab_head_(h, place);
+    uint64_t live = 0, kept = 0;
+    if (!alps_slab_derive_(h, &slab))
+        return;
+    for (unsigned g = 0; g < alps_slab_groups_(&slab); g++) {
+        uint64_t now = alps_pair_live_(&alps_slab_pairs_(head)[g]);
+        uint64_t keep = alps_keep_any_(&alps_slab_keeps_(h, head)[g]);
+        live += (uint64_t)__builtin_popcountll(now);
+        if (alps_self_(h) && head->kept && alps_process_in_(h, head->process))
+            kept += (uint64_t)__builtin_popcountll(keep & ~now);
+    }
+    s->blocks += live;
+    s->by_class[alps_high_bit_(slab.size)] += live;
+    s->used += live * slab.size;
+    s->reserved += kept * slab.size;
+    s->spare += n - (live + kept) * slab.size;
+}
+
 /* Adds up a heap extent; answers its longest free run, in bytes. */
 ALPS_FN_ uint64_t alps_stats_extent_(const alps_handle *h, uint64_t extent,
                                      alps_statistics *s)
@@ -5420,7 +7421,11 @@ ALPS_FN_ uint64_t alps_stats_extent_(const alps_handle *h, uint64_t extent,
         run = code == ALPS_FREE ? run + n : 0;
         if (run > longest)
             longest = run;
-        alps_stats_add_(s, code, n);
+        alps_off off = alps_zone_off_(&z, unit);
+        if (off == alps_slab_place_(h, off) && alps_slab_is_(h, off))
+            alps_stats_slab_(h, off, n, s);
+        else
+            alps_stats_add_(s, code, n);
         unit += n >> z.shift;
     }
     return longest;
@@ -5550,14 +7555,60 @@ ALPS_FN_ void alps_check_zone_(const alps_handle *h, const alps_zone *z,
     }
 }
 
+/* A slab: its block, its class, no object behind its end, and what its threads
+ * say of it. */
+ALPS_FN_ void alps_check_slab_(const alps_handle *h, alps_off place,
+                               alps_report *r)
+{
+    alps_block b;
+    alps_slab *head = alps_slab_head_(h, place);
+    alps_slab s = *head;
+    if (!alps_slab_derive_(h, &s)) {
+        alps_check_say_(r, place, "a slab of no class");
+        return;
+    }
+    if (alps_block_at_(h, place, &b) != ALPS_HELD || b.level ||
+        alps_zone_units_(&b.zone, b.unit) < alps_kind_granules_(h, s.kind - 1))
+        alps_check_say_(r, place, "a slab that no block holds");
+    int mine = alps_self_(h) && alps_slab_seen_to_(h, head);
+    if (mine && (head->size != s.size || head->count != s.count))
+        alps_check_say_(r, place, "a slab in use of another size");
+    for (unsigned g = 0; g < h->at.groups; g++) {
+        uint64_t live = alps_pair_live_(&alps_slab_pairs_(head)[g]);
+        uint64_t whole =
+            g < alps_slab_groups_(&s) ? alps_slab_whole_(&s, g) : 0;
+        r->blocks += (uint64_t)__builtin_popcountll(live & whole);
+        if (live & ~whole)
+            alps_check_say_(r, place, "a live object behind a slab's end");
+    }
+}
+
+/* The slabs: of one extent, if it is a heap extent; else there must be
+ * none. */
+ALPS_FN_ void alps_check_slabs_(const alps_handle *h, uint64_t extent,
+                                alps_report *r)
+{
+    alps_off off = h->at.heap + (extent << h->at.extent_shift);
+    alps_off end = off + h->at.extent;
+    for (; off < end; off += 1ull << h->at.slab_shift) {
+        if (!alps_slab_is_(h, off))
+            continue;
+        if (alps_extent_heap_(h, extent))
+            alps_check_slab_(h, off, r);
+        else
+            alps_check_say_(r, off, "a slab outside of the heap extents");
+    }
+}
+
 /* The extents: each is free, large, or a heap extent of its own length. */
 ALPS_FN_ void alps_check_extents_(const alps_handle *h, alps_report *r)
 {
     alps_zone top = alps_zone_top_(h);
-    int live = h->owner != 0;
+    int live = alps_self_(h) != 0;
     alps_check_zone_(h, &top, live && h->shared->built_top == h->shared->built,
                      r);
     for (uint64_t extent = 0; extent < top.end; extent++) {
+        alps_check_slabs_(h, extent, r);
         if (!alps_extent_heap_(h, extent))
             continue;
         alps_zone z = alps_zone_extent_(h, extent);
@@ -5621,7 +7672,7 @@ ALPS_FN_ void alps_check_held_(const alps_handle *h, alps_report *r)
 ALPS_FN_ void alps_check_lane_(const alps_handle *h, unsigned i, alps_report *r)
 {
     const alps_lane *lane = &h->lanes[i];
-    if (h->done[i].seq > h->shared->seq)
+    if (h->done[i].seq > h->shared->seq && h->done[i].seq > lane->seq)
         alps_check_say_(r, h->at.done + i * sizeof(alps_done),
                         "a lane has retired what never was");
     if (lane->held)
@@ -5636,7 +7687,7 @@ ALPS_FN_ void alps_check_lane_(const alps_handle *h, unsigned i, alps_report *r)
 ALPS_FN_ void alps_check_lanes_(const alps_handle *h, alps_report *r)
 {
     for (unsigned i = 0; i < h->at.lane_count; i++) {
-        if (!alps_lock_try_(&h->lanes[i].lock, h->owner))
+        if (!alps_lock_try_(&h->lanes[i].lock, alps_self_(h)))
             continue;
         alps_check_lane_(h, i, r);
         alps_lane_leave_(&h->lanes[i]);
@@ -5647,7 +7698,7 @@ ALPS_FN_ void alps_check_lanes_(const alps_handle *h, alps_report *r)
 ALPS_CORE_ int alps_check_all_(alps_handle *h, alps_report *r,
                                const alps_tables *t)
 {
-    int live = h->owner != 0;
+    int live = alps_self_(h) != 0;
     memset(r, 0, sizeof *r);
     if (live)
         alps_lock_(h, t);
@@ -5727,12 +7778,13 @@ ALPS_CORE_ int alps_sync_extent_(alps_handle *h, uint64_t extent, uint64_t n,
  * and of every extent in use. */
 ALPS_CORE_ int alps_sync_(alps_handle *h, const alps_tables *t)
 {
-    if (!h->owner)
-        return ALPS_EREADONLY;
+    int err = alps_ready_(h, t);
+    if (err)
+        return err;
     if (!t->policy->durable || h->map.persist == ALPS_PERSIST_MSYNC)
         return t->backend->sync(&h->map, 0, alps_size_(h));
     alps_zone top = alps_zone_top_(h);
-    int err = t->policy->flush(&h->map, h->map.base, h->at.heap);
+    err = t->policy->flush(&h->map, h->map.base, h->at.heap);
     for (uint64_t unit = 0, n; !err && unit < top.end; unit += n) {
         n = alps_zone_units_(&top, unit);
         if (alps_code_(top.codes, unit) == ALPS_USED)
@@ -5892,21 +7944,34 @@ typedef alps_report ALPS_(report);
 typedef alps_description ALPS_(description);
 typedef alps_visit ALPS_(visit);
 
-ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t units,
-                            uint64_t level);
+ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t a, uint64_t b);
+ALPS_COLD_ void ALPS_(ended_)(void *cache);
+static __attribute__((noinline, unused)) void *
+    ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n, int how);
 
 static const alps_tables ALPS_(tables_) __attribute__((unused)) = {
-    ALPS_BACKEND_TABLE_,
-    ALPS_POLICY_TABLE_,
-    ALPS_(slow_),
+    ALPS_BACKEND_TABLE_, ALPS_POLICY_TABLE_, ALPS_(slow_),
+    ALPS_(ended_),       ALPS_(other_),
 };
 
 /* What seldom happens: a lock that is held by another, perhaps dead; an index
  * that has run out; no lane free. */
-ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t units,
-                            uint64_t level)
+ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t a, uint64_t b)
 {
-    return alps_slow_path_(h, what, units, level, &ALPS_(tables_));
+    return alps_slow_path_(h, what, a, b, &ALPS_(tables_));
+}
+
+/* Allocates what no thread has at hand: blocks. */
+static __attribute__((noinline, unused)) void *
+ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n, int how)
+{
+    return alps_small_other_(h, align, n, how, &ALPS_(tables_));
+}
+
+/* What the C library calls when a thread ends that has a cache. */
+ALPS_COLD_ void ALPS_(ended_)(void *cache)
+{
+    alps_thread_leave_((alps_cache *)cache, &ALPS_(tables_));
 }
 
 /* Opens the region at `path`, or makes it; `o` may be NULL (open or create,
@@ -5930,7 +7995,7 @@ ALPS_(open)(ALPS_(heap) * h, const char *path, const alps_options *o)
 static inline __attribute__((unused)) int ALPS_(close)(ALPS_(heap) * h)
 {
     int err = ALPS_OK;
-    if (h->core.owner && h->core.map.persist == ALPS_PERSIST_MSYNC)
+    if (alps_self_(&h->core) && h->core.map.persist == ALPS_PERSIST_MSYNC)
         err = alps_sync_(&h->core, &ALPS_(tables_));
     int last = alps_region_close_(&h->core, &ALPS_(tables_));
     return err ? err : last;
@@ -5942,6 +8007,14 @@ static inline __attribute__((unused)) int ALPS_(grow)(ALPS_(heap) * h,
                                                       uint64_t size)
 {
     return alps_region_grow_(&h->core, size, &ALPS_(tables_));
+}
+
+/* Gives back to the heap what this thread, and threads and processes that are
+ * gone, have at hand of small objects; and heap extents without a block to
+ * those of any use. Happens by itself before ALPS_EFULL. O(slabs). */
+static inline __attribute__((unused)) int ALPS_(trim)(ALPS_(heap) * h)
+{
+    return alps_trim_(&h->core, &ALPS_(tables_));
 }
 
 /* Removes a region. ALPS_EBUSY while any process has it open. */
@@ -5992,14 +8065,14 @@ ALPS_(off_of)(const ALPS_(heap) * h, const void *p)
 static inline __attribute__((unused)) void *ALPS_(alloc)(ALPS_(heap) * h,
                                                          size_t n)
 {
-    return alps_heap_alloc_(&h->core, 1, n, 0, &ALPS_(tables_));
+    return alps_small_alloc_(&h->core, 1, n, 0, &ALPS_(tables_));
 }
 
 /* The same, zeroed; the zeroes are durable as well, in the same fence. */
 static inline __attribute__((unused)) void *ALPS_(zalloc)(ALPS_(heap) * h,
                                                           size_t n)
 {
-    return alps_heap_alloc_(&h->core, 1, n, ALPS_ALLOC_ZERO, &ALPS_(tables_));
+    return alps_small_alloc_(&h->core, 1, n, ALPS_ALLOC_ZERO, &ALPS_(tables_));
 }
 
 /* The same, aligned to `align` bytes in every mapping: a power of two, at most
@@ -6007,7 +8080,7 @@ static inline __attribute__((unused)) void *ALPS_(zalloc)(ALPS_(heap) * h,
 static inline __attribute__((unused)) void *
 ALPS_(alloc_aligned)(ALPS_(heap) * h, size_t align, size_t n)
 {
-    return alps_heap_alloc_(&h->core, align, n, 0, &ALPS_(tables_));
+    return alps_small_alloc_(&h->core, align, n, 0, &ALPS_(tables_));
 }
 
 /* Changes the size of the block at `p` (NULL: allocates), in place where it
@@ -6027,14 +8100,14 @@ static inline __attribute__((unused)) void *ALPS_(realloc)(ALPS_(heap) * h,
  * O(1). */
 static inline __attribute__((unused)) int ALPS_(free)(ALPS_(heap) * h, void *p)
 {
-    return alps_heap_free_(&h->core, p, &ALPS_(tables_));
+    return alps_small_free_(&h->core, p, &ALPS_(tables_));
 }
 
 /* Bytes that the block at `p` has; 0 if it is none. No lock. */
 static inline __attribute__((unused)) size_t
 ALPS_(usable)(const ALPS_(heap) * h, const void *p)
 {
-    return (size_t)alps_heap_usable_(&h->core, p);
+    return (size_t)alps_small_usable_(&h->core, p);
 }
 
 /* Reserves `n` bytes: memory to fill and then publish. Nothing is written back
@@ -6061,10 +8134,7 @@ ALPS_(publish)(ALPS_(heap) * h, alps_off *dest, void *p)
 static inline __attribute__((unused)) int ALPS_(cancel)(ALPS_(heap) * h,
                                                         void *p)
 {
-    if (!h->core.owner)
-        return ALPS_EREADONLY;
-    return alps_heap_cancel_(&h->core, alps_offset_(&h->core, p),
-                             &ALPS_(tables_));
+    return alps_cancel_(&h->core, alps_offset_(&h->core, p), &ALPS_(tables_));
 }
 
 /* In one step, whatever crashes: the block that `*dest` names is freed, and
@@ -6090,16 +8160,17 @@ static inline __attribute__((unused)) int ALPS_(reap)(ALPS_(heap) * h)
 static inline __attribute__((unused)) int ALPS_(flush)(ALPS_(heap) * h,
                                                        const void *p, size_t n)
 {
-    return h->core.owner ? ALPS_(tables_).policy->flush(&h->core.map, p, n)
-                         : ALPS_EREADONLY;
+    int err = alps_ready_(&h->core, &ALPS_(tables_));
+    return err ? err : ALPS_(tables_).policy->flush(&h->core.map, p, n);
 }
 
 /* What this thread flushed before is durable on return. */
 static inline __attribute__((unused)) int ALPS_(fence)(ALPS_(heap) * h)
 {
-    return h->core.owner ? ALPS_(tables_).policy->fence(&h->core.map,
-                                                        ALPS_(tables_).backend)
-                         : ALPS_EREADONLY;
+    int err = alps_ready_(&h->core, &ALPS_(tables_));
+    return err ? err
+               : ALPS_(tables_).policy->fence(&h->core.map,
+                                              ALPS_(tables_).backend);
 }
 
 /* Both. */
@@ -6134,10 +8205,10 @@ static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
 static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) * h,
                                                        alps_statistics *s)
 {
-    if (h->core.owner)
+    if (alps_self_(&h->core))
         alps_lock_(&h->core, &ALPS_(tables_));
     alps_stats_all_(&h->core, s);
-    if (h->core.owner)
+    if (alps_self_(&h->core))
         alps_unlock_(&h->core);
     return ALPS_OK;
 }

@@ -17,7 +17,7 @@
 /* How a region is opened. All zero asks for the defaults. */
 typedef struct alps_options {
     uint64_t size;  /* bytes of a new region; 0: 64 MiB */
-    uint64_t limit; /* bytes it may grow to; 0: 2^18 extents; at most 2^47 */
+    uint64_t limit; /* bytes it may grow to; 0: 2^16 extents; at most 2^47 */
     unsigned flags; /* ALPS_CREATE ...; with no options: ALPS_CREATE */
     unsigned mode;  /* permission bits of a new file; 0: 0600 */
     const char *layout; /* the program's name for what it stores, stored with a
@@ -25,7 +25,12 @@ typedef struct alps_options {
                            63 bytes */
     uint64_t extent;    /* bytes of an extent of a new region: a power of two
                            from 4 KiB to 1 GiB; 0: by size, up to 4 MiB */
-    unsigned lanes;     /* publishes under way at once; 0: 64; at most 1024 */
+    uint64_t small;     /* bytes of the largest object that shares a slab with
+                           others of its size, up to 1024 and an 8th of a slab;
+                           0: as many; 1: there are no slabs */
+    unsigned lanes;     /* threads of all processes that allocate by themselves;
+                           more work, but wait for each other; 0: 1,088, fewer
+                           in a small region; at most 4,032 */
     unsigned processes; /* processes attached at once; 0: 256; at most 4096 */
 } alps_options;
 

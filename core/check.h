@@ -88,14 +88,60 @@ ALPS_FN_ void alps_check_zone_(const alps_handle *h, const alps_zone *z,
     }
 }
 
+/* A slab: its block, its class, no object behind its end, and what its threads
+ * say of it. */
+ALPS_FN_ void alps_check_slab_(const alps_handle *h, alps_off place,
+                               alps_report *r)
+{
+    alps_block b;
+    alps_slab *head = alps_slab_head_(h, place);
+    alps_slab s = *head;
+    if (!alps_slab_derive_(h, &s)) {
+        alps_check_say_(r, place, "a slab of no class");
+        return;
+    }
+    if (alps_block_at_(h, place, &b) != ALPS_HELD || b.level ||
+        alps_zone_units_(&b.zone, b.unit) < alps_kind_granules_(h, s.kind - 1))
+        alps_check_say_(r, place, "a slab that no block holds");
+    int mine = alps_self_(h) && alps_slab_seen_to_(h, head);
+    if (mine && (head->size != s.size || head->count != s.count))
+        alps_check_say_(r, place, "a slab in use of another size");
+    for (unsigned g = 0; g < h->at.groups; g++) {
+        uint64_t live = alps_pair_live_(&alps_slab_pairs_(head)[g]);
+        uint64_t whole =
+            g < alps_slab_groups_(&s) ? alps_slab_whole_(&s, g) : 0;
+        r->blocks += (uint64_t)__builtin_popcountll(live & whole);
+        if (live & ~whole)
+            alps_check_say_(r, place, "a live object behind a slab's end");
+    }
+}
+
+/* The slabs: of one extent, if it is a heap extent; else there must be
+ * none. */
+ALPS_FN_ void alps_check_slabs_(const alps_handle *h, uint64_t extent,
+                                alps_report *r)
+{
+    alps_off off = h->at.heap + (extent << h->at.extent_shift);
+    alps_off end = off + h->at.extent;
+    for (; off < end; off += 1ull << h->at.slab_shift) {
+        if (!alps_slab_is_(h, off))
+            continue;
+        if (alps_extent_heap_(h, extent))
+            alps_check_slab_(h, off, r);
+        else
+            alps_check_say_(r, off, "a slab outside of the heap extents");
+    }
+}
+
 /* The extents: each is free, large, or a heap extent of its own length. */
 ALPS_FN_ void alps_check_extents_(const alps_handle *h, alps_report *r)
 {
     alps_zone top = alps_zone_top_(h);
-    int live = h->owner != 0;
+    int live = alps_self_(h) != 0;
     alps_check_zone_(h, &top, live && h->shared->built_top == h->shared->built,
                      r);
     for (uint64_t extent = 0; extent < top.end; extent++) {
+        alps_check_slabs_(h, extent, r);
         if (!alps_extent_heap_(h, extent))
             continue;
         alps_zone z = alps_zone_extent_(h, extent);
@@ -159,7 +205,7 @@ ALPS_FN_ void alps_check_held_(const alps_handle *h, alps_report *r)
 ALPS_FN_ void alps_check_lane_(const alps_handle *h, unsigned i, alps_report *r)
 {
     const alps_lane *lane = &h->lanes[i];
-    if (h->done[i].seq > h->shared->seq)
+    if (h->done[i].seq > h->shared->seq && h->done[i].seq > lane->seq)
         alps_check_say_(r, h->at.done + i * sizeof(alps_done),
                         "a lane has retired what never was");
     if (lane->held)
@@ -174,7 +220,7 @@ ALPS_FN_ void alps_check_lane_(const alps_handle *h, unsigned i, alps_report *r)
 ALPS_FN_ void alps_check_lanes_(const alps_handle *h, alps_report *r)
 {
     for (unsigned i = 0; i < h->at.lane_count; i++) {
-        if (!alps_lock_try_(&h->lanes[i].lock, h->owner))
+        if (!alps_lock_try_(&h->lanes[i].lock, alps_self_(h)))
             continue;
         alps_check_lane_(h, i, r);
         alps_lane_leave_(&h->lanes[i]);
@@ -185,7 +231,7 @@ ALPS_FN_ void alps_check_lanes_(const alps_handle *h, alps_report *r)
 ALPS_CORE_ int alps_check_all_(alps_handle *h, alps_report *r,
                                const alps_tables *t)
 {
-    int live = h->owner != 0;
+    int live = alps_self_(h) != 0;
     memset(r, 0, sizeof *r);
     if (live)
         alps_lock_(h, t);

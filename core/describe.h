@@ -57,12 +57,13 @@ ALPS_CORE_ int alps_sync_extent_(alps_handle *h, uint64_t extent, uint64_t n,
  * and of every extent in use. */
 ALPS_CORE_ int alps_sync_(alps_handle *h, const alps_tables *t)
 {
-    if (!h->owner)
-        return ALPS_EREADONLY;
+    int err = alps_ready_(h, t);
+    if (err)
+        return err;
     if (!t->policy->durable || h->map.persist == ALPS_PERSIST_MSYNC)
         return t->backend->sync(&h->map, 0, alps_size_(h));
     alps_zone top = alps_zone_top_(h);
-    int err = t->policy->flush(&h->map, h->map.base, h->at.heap);
+    err = t->policy->flush(&h->map, h->map.base, h->at.heap);
     for (uint64_t unit = 0, n; !err && unit < top.end; unit += n) {
         n = alps_zone_units_(&top, unit);
         if (alps_code_(top.codes, unit) == ALPS_USED)

@@ -31,7 +31,9 @@ enum {
     ALPS_EIO = -21,           /* the medium failed to read or write */
     ALPS_EPROCESSES = -22,    /* every process slot of the region is taken */
     ALPS_ERECOVER = -23,      /* needs recovery; open it once for writing */
-    ALPS_ESYSTEM = -24        /* another error of the system: see errno */
+    ALPS_ESYSTEM = -24,       /* another error of the system: see errno */
+    ALPS_EFORK = -25          /* the child of a fork has to open the region for
+                                 itself */
 };
 
 /* The text of a code. Never NULL. Safe in any thread. */
@@ -63,6 +65,7 @@ ALPS_COLD_ const char *alps_error_text_(int code)
         "every process slot of the region is taken",
         "the region needs recovery: open it once for writing",
         "error of the operating system",
+        "the child of a fork has to open the region for itself",
     };
     if (code > 0 || (size_t)-code >= sizeof text / sizeof *text)
         return "unknown code";

@@ -8,6 +8,7 @@
 #pragma once
 #include "held.h"
 #include "lock.h"
+#include "slab.h"
 
 /* How many extents one allocation rebuilds before it prefers a fresh one: the
  * first allocation after a crash is bounded by this. */
@@ -81,6 +82,8 @@ ALPS_FN_ uint64_t alps_block_size_(const alps_block *b)
 /* Whether the ALPS_HELD block at `off` has a holder. */
 ALPS_FN_ int alps_held_alive_(const alps_handle *h, alps_off off)
 {
+    if (off == alps_slab_place_(h, off) && alps_slab_is_(h, off))
+        return 1;
     if (alps_held_slot_(h, off) >= 0 || alps_held_place_(h) == off)
         return 1;
     for (unsigned i = 0; i < h->at.lane_count; i++)
@@ -276,8 +279,10 @@ ALPS_CORE_ int alps_extent_make_(alps_handle *h, const alps_tables *t)
     for (uint64_t word = 0; word < (z.end + 31) / 32; word++)
         alps_store_(&z.codes[word], 0);
     alps_code_set_(z.codes, z.first, ALPS_FREE);
-    alps_extent_(h, extent)->built =
-        0; // what is there may be of a former region
+    // what is there may be of a former region
+    alps_extent_(h, extent)->built = 0;
+    memset(alps_address_(h, z.origin + h->at.told), 0,
+           (size_t)(h->at.heads - h->at.told));
     err = t->policy->flush(&h->map, alps_extent_(h, extent),
                            sizeof(alps_extent) + z.end / 4);
     alps_extent_kind_set_(h, extent, 1);

@@ -1,7 +1,8 @@
 /* handle.h -- what a process keeps of a region it has open
  *
- * Addresses in this process, and who this process is in the region. All other
- * state is in the region, where every process sees it. */
+ * Addresses in this process, who this process is in the region, and the caches
+ * of its threads. All other state is in the region, where every process sees
+ * it. A handle stays where it is while it is open. */
 #pragma once
 #include "bits.h"
 #include "layout.h"
@@ -17,20 +18,48 @@ typedef struct alps_handle {
     alps_index *index; /* two: of granules, of extents */
     uint64_t *codes;   /* of extents */
     uint64_t *kinds;   /* of extents: bit 1, a heap extent */
-    uint64_t owner;    /* what this handle writes into lock words; 0: none */
-    unsigned slot;     /* this handle's number among the attached */
-    unsigned crc;      /* how checksums are computed */
-    int error;         /* the last code that an allocation met */
+    uint64_t *slabs;   /* bit: a slab starts at this multiple of its size */
+    struct alps_local *local; /* gone in the child of a fork, see thread.h */
+    struct alps_seat *seats;  /* where a thread finds its cache */
+    unsigned keyed;           /* 1: `key` tells when a thread ends */
+    pthread_key_t key;
+    unsigned slot; /* this handle's number among the attached */
+    unsigned crc;  /* how checksums are computed */
+    int attached;  /* 1: this process, or the one it was forked from, is in */
+    int error;     /* the last code that an allocation met */
 } alps_handle;
 
 /* The tables of an instance and its path off the fast one, handed down as a
  * constant so that the compiler sees through it. */
-enum { ALPS_SLOW_WAIT = 1, ALPS_SLOW_REFILL = 2, ALPS_SLOW_LANES = 3 };
+enum {
+    ALPS_SLOW_WAIT = 1,
+    ALPS_SLOW_REFILL = 2,
+    ALPS_SLOW_LANES = 3,
+    ALPS_SLOW_RACK = 4,  /* this thread's cache has no object of a class */
+    ALPS_SLOW_FREED = 5, /* a full slab is not full any more, or is empty */
+    ALPS_SLOW_FAR = 6,   /* an object of another thread's slab is freed */
+    ALPS_SLOW_SELF = 7   /* not attached: read-only, or the child of a fork */
+};
 typedef struct alps_tables {
     const alps_backend *backend;
     const alps_policy *policy;
-    int (*slow)(alps_handle *h, int what, uint64_t units, uint64_t level);
+    int (*slow)(alps_handle *h, int what, uint64_t a, uint64_t b);
+    void (*ended)(void *cache); /* a thread ends */
+    void *(*other)(alps_handle *h, uint64_t align, uint64_t n, int how);
 } alps_tables;
+
+/* What is gone in the child of a fork: its first page. */
+typedef struct alps_local {
+    uint64_t owner; /* what this process writes into lock words; 0: none */
+    uint64_t lock;  /* 1 while a thread works on the seats */
+} alps_local;
+
+/* Who this process is in the region: 0 where it only reads, and in the child of
+ * a fork. */
+ALPS_CORE_ uint64_t alps_self_(const alps_handle *h)
+{
+    return ALPS_LIKELY_(h->local != NULL) ? alps_load_(&h->local->owner) : 0;
+}
 
 /* Keeps `code` for alps_error. */
 ALPS_FN_ void alps_fail_(alps_handle *h, int code)

@@ -1,8 +1,8 @@
-/* heap.h -- alloc, free, realloc
+/* heap.h -- blocks: taken, freed
  *
  * Blocks of whole granules (64 bytes), aligned to them, without headers; above
  * half an extent, of whole extents. Under a durable policy a block is durably
- * allocated when alloc returns and durably free when free returns, for one
+ * allocated when it is taken and durably free when it is freed, for one
  * fence each; no lock is held across it. A freed block enters the index only
  * after its fence: so nothing in the index is marked used on the medium, which
  * is what lets recovery tell a publish that was cut short (docs/design.md). */
@@ -33,7 +33,7 @@ ALPS_FN_ int alps_request_init_(const alps_handle *h, uint64_t align,
         r->level = ALPS_LEVEL_EXTENT;
         r->units = (n + !n + h->at.extent - 1) >> h->at.extent_shift;
     }
-    return h->owner ? ALPS_OK : ALPS_EREADONLY;
+    return ALPS_OK;
 }
 
 /* Takes a block for `r`, refilling the index as often as it helps. Under the
@@ -123,13 +123,15 @@ ALPS_CORE_ int alps_heap_take_large_(alps_handle *h, alps_request *r,
     return err;
 }
 
-/* See alps_alloc, alps_zalloc, alps_alloc_aligned. */
+/* Takes a block of `n` bytes; `how` is of ALPS_ALLOC_... */
 ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
                                   int how, const alps_tables *t)
 {
     alps_request r;
     alps_off off = 0;
     int err = alps_request_init_(h, align, n, ALPS_USED, &r);
+    if (ALPS_LIKELY_(!err))
+        err = alps_ready_(h, t);
     if (ALPS_UNLIKELY_(err != ALPS_OK)) {
         alps_fail_(h, err);
         return NULL;
@@ -232,17 +234,14 @@ ALPS_CORE_ int alps_heap_cancel_(alps_handle *h, alps_off off,
     return err;
 }
 
-/* See alps_free. */
-ALPS_CORE_ int alps_heap_free_(alps_handle *h, const void *p,
+/* Frees the block at `off`, or gives the reservation back that it is. */
+ALPS_CORE_ int alps_heap_free_(alps_handle *h, alps_off off,
                                const alps_tables *t)
 {
     alps_block b;
-    if (!p)
-        return ALPS_OK;
-    if (ALPS_UNLIKELY_(!h->owner))
-        return ALPS_EREADONLY;
-    alps_off off = alps_offset_(h, p);
-    int err;
+    int err = alps_ready_(h, t);
+    if (ALPS_UNLIKELY_(err))
+        return err;
     if (t->policy->durable) {
         err = alps_heap_free_durable_(h, off, t);
     } else {
@@ -256,12 +255,4 @@ ALPS_CORE_ int alps_heap_free_(alps_handle *h, const void *p,
                        alps_block_at_(h, off, &b) == ALPS_HELD))
         err = alps_heap_cancel_(h, off, t);
     return err;
-}
-
-/* Bytes of the live or reserved block at `p`, or 0. */
-ALPS_FN_ uint64_t alps_heap_usable_(const alps_handle *h, const void *p)
-{
-    alps_block b;
-    int code = p ? alps_block_at_(h, alps_offset_(h, p), &b) : -1;
-    return code == ALPS_USED || code == ALPS_HELD ? alps_block_size_(&b) : 0;
 }

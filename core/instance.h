@@ -21,21 +21,34 @@ typedef alps_report ALPS_(report);
 typedef alps_description ALPS_(description);
 typedef alps_visit ALPS_(visit);
 
-ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t units,
-                            uint64_t level);
+ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t a, uint64_t b);
+ALPS_COLD_ void ALPS_(ended_)(void *cache);
+static __attribute__((noinline, unused)) void *
+    ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n, int how);
 
 static const alps_tables ALPS_(tables_) __attribute__((unused)) = {
-    ALPS_BACKEND_TABLE_,
-    ALPS_POLICY_TABLE_,
-    ALPS_(slow_),
+    ALPS_BACKEND_TABLE_, ALPS_POLICY_TABLE_, ALPS_(slow_),
+    ALPS_(ended_),       ALPS_(other_),
 };
 
 /* What seldom happens: a lock that is held by another, perhaps dead; an index
  * that has run out; no lane free. */
-ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t units,
-                            uint64_t level)
+ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t a, uint64_t b)
 {
-    return alps_slow_path_(h, what, units, level, &ALPS_(tables_));
+    return alps_slow_path_(h, what, a, b, &ALPS_(tables_));
+}
+
+/* Allocates what no thread has at hand: blocks. */
+static __attribute__((noinline, unused)) void *
+ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n, int how)
+{
+    return alps_small_other_(h, align, n, how, &ALPS_(tables_));
+}
+
+/* What the C library calls when a thread ends that has a cache. */
+ALPS_COLD_ void ALPS_(ended_)(void *cache)
+{
+    alps_thread_leave_((alps_cache *)cache, &ALPS_(tables_));
 }
 
 /* Opens the region at `path`, or makes it; `o` may be NULL (open or create,
@@ -59,7 +72,7 @@ ALPS_(open)(ALPS_(heap) * h, const char *path, const alps_options *o)
 static inline __attribute__((unused)) int ALPS_(close)(ALPS_(heap) * h)
 {
     int err = ALPS_OK;
-    if (h->core.owner && h->core.map.persist == ALPS_PERSIST_MSYNC)
+    if (alps_self_(&h->core) && h->core.map.persist == ALPS_PERSIST_MSYNC)
         err = alps_sync_(&h->core, &ALPS_(tables_));
     int last = alps_region_close_(&h->core, &ALPS_(tables_));
     return err ? err : last;
@@ -71,6 +84,14 @@ static inline __attribute__((unused)) int ALPS_(grow)(ALPS_(heap) * h,
                                                       uint64_t size)
 {
     return alps_region_grow_(&h->core, size, &ALPS_(tables_));
+}
+
+/* Gives back to the heap what this thread, and threads and processes that are
+ * gone, have at hand of small objects; and heap extents without a block to
+ * those of any use. Happens by itself before ALPS_EFULL. O(slabs). */
+static inline __attribute__((unused)) int ALPS_(trim)(ALPS_(heap) * h)
+{
+    return alps_trim_(&h->core, &ALPS_(tables_));
 }
 
 /* Removes a region. ALPS_EBUSY while any process has it open. */
@@ -121,14 +142,14 @@ ALPS_(off_of)(const ALPS_(heap) * h, const void *p)
 static inline __attribute__((unused)) void *ALPS_(alloc)(ALPS_(heap) * h,
                                                          size_t n)
 {
-    return alps_heap_alloc_(&h->core, 1, n, 0, &ALPS_(tables_));
+    return alps_small_alloc_(&h->core, 1, n, 0, &ALPS_(tables_));
 }
 
 /* The same, zeroed; the zeroes are durable as well, in the same fence. */
 static inline __attribute__((unused)) void *ALPS_(zalloc)(ALPS_(heap) * h,
                                                           size_t n)
 {
-    return alps_heap_alloc_(&h->core, 1, n, ALPS_ALLOC_ZERO, &ALPS_(tables_));
+    return alps_small_alloc_(&h->core, 1, n, ALPS_ALLOC_ZERO, &ALPS_(tables_));
 }
 
 /* The same, aligned to `align` bytes in every mapping: a power of two, at most
@@ -136,7 +157,7 @@ static inline __attribute__((unused)) void *ALPS_(zalloc)(ALPS_(heap) * h,
 static inline __attribute__((unused)) void *
 ALPS_(alloc_aligned)(ALPS_(heap) * h, size_t align, size_t n)
 {
-    return alps_heap_alloc_(&h->core, align, n, 0, &ALPS_(tables_));
+    return alps_small_alloc_(&h->core, align, n, 0, &ALPS_(tables_));
 }
 
 /* Changes the size of the block at `p` (NULL: allocates), in place where it
@@ -156,14 +177,14 @@ static inline __attribute__((unused)) void *ALPS_(realloc)(ALPS_(heap) * h,
  * O(1). */
 static inline __attribute__((unused)) int ALPS_(free)(ALPS_(heap) * h, void *p)
 {
-    return alps_heap_free_(&h->core, p, &ALPS_(tables_));
+    return alps_small_free_(&h->core, p, &ALPS_(tables_));
 }
 
 /* Bytes that the block at `p` has; 0 if it is none. No lock. */
 static inline __attribute__((unused)) size_t
 ALPS_(usable)(const ALPS_(heap) * h, const void *p)
 {
-    return (size_t)alps_heap_usable_(&h->core, p);
+    return (size_t)alps_small_usable_(&h->core, p);
 }
 
 /* Reserves `n` bytes: memory to fill and then publish. Nothing is written back
@@ -190,10 +211,7 @@ ALPS_(publish)(ALPS_(heap) * h, alps_off *dest, void *p)
 static inline __attribute__((unused)) int ALPS_(cancel)(ALPS_(heap) * h,
                                                         void *p)
 {
-    if (!h->core.owner)
-        return ALPS_EREADONLY;
-    return alps_heap_cancel_(&h->core, alps_offset_(&h->core, p),
-                             &ALPS_(tables_));
+    return alps_cancel_(&h->core, alps_offset_(&h->core, p), &ALPS_(tables_));
 }
 
 /* In one step, whatever crashes: the block that `*dest` names is freed, and
@@ -219,16 +237,17 @@ static inline __attribute__((unused)) int ALPS_(reap)(ALPS_(heap) * h)
 static inline __attribute__((unused)) int ALPS_(flush)(ALPS_(heap) * h,
                                                        const void *p, size_t n)
 {
-    return h->core.owner ? ALPS_(tables_).policy->flush(&h->core.map, p, n)
-                         : ALPS_EREADONLY;
+    int err = alps_ready_(&h->core, &ALPS_(tables_));
+    return err ? err : ALPS_(tables_).policy->flush(&h->core.map, p, n);
 }
 
 /* What this thread flushed before is durable on return. */
 static inline __attribute__((unused)) int ALPS_(fence)(ALPS_(heap) * h)
 {
-    return h->core.owner ? ALPS_(tables_).policy->fence(&h->core.map,
-                                                        ALPS_(tables_).backend)
-                         : ALPS_EREADONLY;
+    int err = alps_ready_(&h->core, &ALPS_(tables_));
+    return err ? err
+               : ALPS_(tables_).policy->fence(&h->core.map,
+                                              ALPS_(tables_).backend);
 }
 
 /* Both. */
@@ -263,10 +282,10 @@ static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
 static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) * h,
                                                        alps_statistics *s)
 {
-    if (h->core.owner)
+    if (alps_self_(&h->core))
         alps_lock_(&h->core, &ALPS_(tables_));
     alps_stats_all_(&h->core, s);
-    if (h->core.owner)
+    if (alps_self_(&h->core))
         alps_unlock_(&h->core);
     return ALPS_OK;
 }

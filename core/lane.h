@@ -4,10 +4,10 @@
  * is going to happen is first written as one line into the ring of a lane; once
  * a fence has made it durable it *will* happen, by the operation itself or by
  * recovery. The lane's retire word then says so; it is written back, and needs
- * no fence of its own: see docs/design.md. A lane belongs to one thread for the
- * length of one operation, so no two threads share a fence or a line. */
+ * no fence of its own: see docs/design.md. A lane belongs to one thread, or to
+ * one operation, so no two threads share a fence or a line. */
 #pragma once
-#include "extent.h"
+#include "thread.h"
 
 /* The checksum of a record: the sum, and its complement. */
 ALPS_FN_ uint64_t alps_record_check_(const alps_handle *h, const alps_record *r)
@@ -22,6 +22,19 @@ ALPS_FN_ int alps_record_live_(const alps_handle *h, unsigned lane,
                                const alps_record *r)
 {
     return r->seq > h->done[lane].seq && r->check == alps_record_check_(h, r);
+}
+
+/* The number of the next record of the lane. Records that can be live together
+ * after a crash and concern one word are in order: with lines no two such are,
+ * because who hands over a block or a word makes the retirement of its own
+ * record durable by that; with pages one count serves all lanes. */
+ALPS_FN_ uint64_t alps_record_seq_(alps_handle *h, alps_lane *lane)
+{
+    uint64_t seq = alps_load_(&lane->seq) + 1;
+    if (h->map.persist == ALPS_PERSIST_MSYNC)
+        seq = __atomic_add_fetch(&h->shared->seq, 1, __ATOMIC_SEQ_CST);
+    alps_store_(&lane->seq, seq);
+    return seq;
 }
 
 /* Makes the record durable. One fence. */
@@ -65,39 +78,30 @@ ALPS_FN_ int alps_dest_valid_(const alps_handle *h, alps_off off)
            off < alps_size_(h) && alps_size_(h) - off >= sizeof(alps_off);
 }
 
-/* Takes the first free one of `n` lanes, from the one that `key` hashes to. */
-ALPS_CORE_ alps_lane *alps_lane_first_(alps_handle *h, uint64_t key, unsigned n,
-                                       const alps_tables *t)
+/* Takes a lane for this operation: the thread's own, or one of those that
+ * nobody owns. */
+ALPS_CORE_ alps_lane *alps_lane_take_(alps_handle *h, const alps_tables *t)
 {
-    uint64_t hash = key * (uint64_t)0x9e3779b97f4a7c15 >> 32;
+    const alps_cache *c = alps_cache_(h);
+    if (ALPS_LIKELY_(c != NULL))
+        return c->lane;
+    unsigned owned = alps_lanes_owned_(h);
+    unsigned n = h->at.lane_count - owned;
+    uint64_t hash = (uint64_t)ALPS_THREAD_() >> 12;
     for (unsigned i = 0;; i++) {
-        alps_lane *lane = &h->lanes[(hash + i % n) % h->at.lane_count];
-        if (!alps_load_(&lane->lock) && alps_lock_try_(&lane->lock, h->owner))
+        alps_lane *lane = &h->lanes[owned + (hash + i) % n];
+        if (!alps_load_(&lane->lock) &&
+            alps_lock_try_(&lane->lock, alps_self_(h)))
             return lane;
         if (i % n == n - 1)
             t->slow(h, ALPS_SLOW_LANES, i / n, 0);
     }
 }
 
-/* Takes a lane for this thread: its own choice first, then any. */
-ALPS_CORE_ alps_lane *alps_lane_take_(alps_handle *h, const alps_tables *t)
-{
-    return alps_lane_first_(h, (uint64_t)(uintptr_t)&errno >> 6,
-                            h->at.lane_count, t);
-}
-
-/* Takes the one lane for destination `dest`. Whoever changes a word after a
- * process died in changing it meets the dead one's lane first, and so its
- * record, before writing one of its own. */
-ALPS_CORE_ alps_lane *alps_lane_for_(alps_handle *h, alps_off dest,
-                                     const alps_tables *t)
-{
-    return alps_lane_first_(h, dest >> 3, 1, t);
-}
-
 ALPS_FN_ void alps_lane_leave_(alps_lane *lane)
 {
-    alps_lock_leave_(&lane->lock);
+    if (!alps_load_(&lane->token))
+        alps_lock_leave_(&lane->lock);
 }
 
 /* Whether the contents that a publish meant are there. A block already marked
@@ -123,6 +127,33 @@ ALPS_CORE_ int alps_redo_mark_(alps_handle *h, const alps_zone *z,
     return alps_codes_flush_(h, z, unit, units, t);
 }
 
+/* Carries out the live record of an object, again or for the first time. Live
+ * already: the first fence had completed. */
+ALPS_CORE_ int alps_redo_small_(alps_handle *h, const alps_record *r,
+                                const alps_tables *t)
+{
+    alps_object o;
+    if (!alps_dest_valid_(h, r->dest) || alps_object_at_(h, r->block, &o) != 1)
+        return ALPS_OK;
+    uint64_t *dest = (uint64_t *)alps_address_(h, r->dest);
+    int live = alps_object_live_(&o);
+    if ((r->op & 15) == ALPS_OP_PUBLISH) {
+        if (!live && alps_crc32c_(h->crc, 0, alps_address_(h, r->block),
+                                  alps_kind_size_(o.kind)) != r->crc)
+            return ALPS_OK;
+        if (!live)
+            alps_object_turn_(&o.pair->own, &o.pair->far, o.bit, 0);
+        alps_store_(dest, r->value);
+    } else {
+        if (live)
+            alps_object_turn_(&o.pair->own, &o.pair->far, o.bit, 0);
+        if (alps_load_(dest) == r->block)
+            alps_store_(dest, r->value);
+    }
+    int err = t->policy->flush(&h->map, o.pair, sizeof *o.pair);
+    return err ? err : t->policy->flush(&h->map, dest, sizeof *dest);
+}
+
 /* Settles the live record of a process that died while others went on, outside
  * the lock: it was carried out as a whole or not at all. What it may have
  * changed is written back as it is now; nothing is done again, because the
@@ -131,10 +162,20 @@ ALPS_CORE_ int alps_redo_settle_(alps_handle *h, const alps_record *r,
                                  const alps_tables *t)
 {
     alps_block b;
-    if (alps_block_at_(h, r->block, &b) < 0 || !alps_dest_valid_(h, r->dest) ||
-        r->units - 1 >= b.zone.end - b.unit)
+    alps_object o;
+    int err;
+    if (!alps_dest_valid_(h, r->dest))
         return ALPS_OK;
-    int err = alps_codes_flush_(h, &b.zone, b.unit, r->units, t);
+    if (r->op & ALPS_OP_SMALL) {
+        if (alps_object_at_(h, r->block, &o) != 1)
+            return ALPS_OK;
+        err = t->policy->flush(&h->map, o.pair, sizeof *o.pair);
+    } else {
+        if (alps_block_at_(h, r->block, &b) < 0 ||
+            r->units - 1 >= b.zone.end - b.unit)
+            return ALPS_OK;
+        err = alps_codes_flush_(h, &b.zone, b.unit, r->units, t);
+    }
     return err ? err : t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
 }
 
@@ -145,6 +186,11 @@ ALPS_CORE_ int alps_redo_(alps_handle *h, alps_lane *lane, const alps_record *r,
 {
     alps_block b;
     int err = ALPS_OK;
+    alps_object o;
+    if (r->op & ALPS_OP_SMALL)
+        return alps_redo_small_(h, r, t);
+    if (alps_object_at_(h, r->block, &o))
+        return ALPS_OK;
     int publish = (r->op & 15) == ALPS_OP_PUBLISH;
     int code = alps_block_at_(h, r->block, &b);
     if (code < 0 || !alps_dest_valid_(h, r->dest) ||

@@ -9,7 +9,7 @@
 #include "policy.h"
 
 /* The version of this layout. A header opens regions of its own number only. */
-#define ALPS_LAYOUT 1u
+#define ALPS_LAYOUT 2u
 
 /* Bytes of the program's static area, at offset 4096. */
 #define ALPS_ROOT_SIZE 4096u
@@ -24,6 +24,11 @@ typedef uint64_t alps_off;
 
 #define ALPS_GRANULE 64u /* bytes one code of a heap extent speaks for */
 #define ALPS_GRANULE_SHIFT 6u
+#define ALPS_SLAB_SHIFT_MIN 10u           /* a slab is a 32nd of an extent, */
+#define ALPS_SLAB_SHIFT_MAX 16u           /* but from 1 KiB to 64 KiB */
+#define ALPS_SLAB_OBJECTS 2048u           /* at most, of one slab */
+#define ALPS_SLAB_END ((uint64_t)1 << 40) /* none lies above */
+#define ALPS_SMALL_MAX 1024u /* bytes of an object in any slab, at most */
 #define ALPS_EXTENT_SHIFT_MIN 12u
 #define ALPS_EXTENT_SHIFT_MAX 30u
 #define ALPS_SIZE_MAX (1ull << 47)
@@ -36,8 +41,8 @@ enum {
     ALPS_FREE = 1,   /* starts a free run */
     ALPS_USED = 2,   /* starts a used block */
     ALPS_HELD = 3    /* starts a run that is neither used nor in the index: a
-                        reservation, or a free whose fence is under way.
-                        Recovery reads it as free. */
+                        reservation, or a free whose fence is under way, or a
+                        slab. Recovery reads all but a slab as free. */
 };
 
 /* The first page. Checked as a whole by `crc`, except for what follows it. */
@@ -55,7 +60,8 @@ typedef struct alps_superblock {
     char name[64];         /* the program's layout name, zero-padded */
     uint32_t unused;       /* zero */
     uint32_t crc;          /* CRC-32C of the above but `state` */
-    uint64_t line_[7];     /* zero */
+    uint64_t small;        /* bytes of the largest object in slabs */
+    uint64_t line_[6];     /* zero */
     /* Sealed words, each in its own line: a value of 48 bits above a CRC-16 of
      * it, so that one 8-byte store changes both. */
     uint64_t size;          /* bytes of the region */
@@ -82,7 +88,8 @@ typedef struct alps_record {
     uint32_t op;    /* ALPS_OP_... */
     uint32_t crc;   /* CRC-32C of the block's bytes, where ALPS_OP_SUMMED */
     alps_off block; /* the object */
-    uint64_t units; /* its granules or, where ALPS_OP_LARGE, extents */
+    uint64_t units; /* its granules; extents where ALPS_OP_LARGE; bytes where
+                       ALPS_OP_SMALL */
     alps_off dest;  /* the word that is to name it, or that names it */
     uint64_t value; /* what that word is to hold */
     uint64_t zero;
@@ -94,19 +101,29 @@ enum {
     ALPS_OP_PUBLISH = 1,
     ALPS_OP_RELEASE = 2,
     ALPS_OP_SUMMED = 16, /* `crc` tells whether the contents are there */
-    ALPS_OP_LARGE = 32   /* the block is a run of extents */
+    ALPS_OP_LARGE = 32,  /* the block is a run of extents */
+    ALPS_OP_SMALL = 64   /* the block is an object of a slab */
 };
 
-/* A lane serves one operation of one thread at a time. Its first line is
- * index; the records are truth. They rotate, so that a store does not meet
- * a line whose write-back is under way. */
-#define ALPS_RING 7u
+/* A lane carries the records of one thread. It belongs to that thread as long
+ * as it lives, and makes it known to the others by its *token*, a number that
+ * is never used twice in an epoch; or, one of the last few, to one operation of
+ * any thread that found no lane of its own. Its first lines are index; the
+ * records are truth. They rotate, so that a store does not meet a line whose
+ * write-back is under way. */
+#define ALPS_RING 6u
+#define ALPS_LANES_MAX 4032u
 typedef struct alps_lane {
-    uint64_t lock;  /* owner, see lock.h */
-    alps_off held;  /* a block in ALPS_HELD for the operation under way */
-    uint64_t next;  /* records written so far */
-    uint64_t apply; /* 1 while the lock is held to carry a record out */
-    uint64_t line_[4];
+    uint64_t lock;    /* whose it is: a process, see lock.h */
+    alps_off held;    /* a block held back by the operation under way */
+    uint64_t next;    /* records written so far */
+    uint64_t apply;   /* 1 while a record is being carried out */
+    uint64_t token;   /* of the thread; 0: none */
+    alps_off pending; /* a released object, held back until the next fence */
+    uint64_t seq;     /* of the last record */
+    uint64_t pin;     /* epoch that its thread reads in, see epoch.h; or 0 */
+    uint64_t told[8]; /* extents, modulo 512, in which others freed objects of
+                         this thread's full slabs */
     alps_record ring[ALPS_RING];
 } alps_lane;
 ALPS_STATIC_ASSERT_(sizeof(alps_lane) == 512, "size");
@@ -132,8 +149,14 @@ typedef struct alps_shared {
     uint64_t held_used; /* entries of it that are not empty */
     uint64_t policy;    /* what every opener of this epoch must use */
     uint64_t reaped;    /* processes that left or were found dead */
+    uint64_t tokens;    /* given out in this epoch */
+    uint64_t swept;     /* extents below this were looked at for loose slabs */
+    uint64_t loose_by;  /* the token of slabs in the lists of loose ones */
+    uint64_t line2_[5];
+    alps_off loose[24]; /* by class: the first head of a slab that no thread
+                           owns and that has free objects */
 } alps_shared;
-ALPS_STATIC_ASSERT_(sizeof(alps_shared) == 2 * ALPS_LINE, "size");
+ALPS_STATIC_ASSERT_(sizeof(alps_shared) == 6 * ALPS_LINE, "size");
 
 /* Free runs by size class: see bins.h, tlsf.h. Index. */
 #define ALPS_ROWS 24u
@@ -146,13 +169,46 @@ typedef struct alps_index {
 } alps_index;
 ALPS_STATIC_ASSERT_(sizeof(alps_index) % ALPS_LINE == 0, "lines");
 
-/* The first line of a heap extent; its map of codes follows, then granules. */
+/* The first line of a heap extent. Its map of codes follows, a word of `told`
+ * for every 64 slabs, the slabs' heads, and then granules. */
 typedef struct alps_extent {
     uint64_t
         built; /* alps_shared.built when its free runs were indexed. Index */
     uint64_t line_[7];
 } alps_extent;
 ALPS_STATIC_ASSERT_(sizeof(alps_extent) == ALPS_LINE, "line");
+
+/* The head of a slab: objects of one size in a block of granules that starts at
+ * a multiple of the slab's size. It lies apart from the objects, in the front
+ * of the extent; pairs follow it, one for every 64 objects, and then keeps. */
+typedef struct alps_slab {
+    uint32_t kind;     /* class of size + 1. Truth; all else is index */
+    uint32_t size;     /* bytes of an object */
+    uint32_t scale;    /* 2^32 / size, rounded up */
+    uint32_t count;    /* objects */
+    uint64_t owner;    /* token of the thread it belongs to */
+    uint64_t process;  /* of which that was a thread, see process.h */
+    uint64_t full;     /* 1: its owner waits to be told of a free */
+    alps_off next;     /* in a list of its owner, or of loose slabs */
+    alps_off previous; /* in a list of its owner */
+    uint32_t where;    /* which list of its owner it is in */
+    uint32_t kept;     /* 1: some keep may not be zero */
+} alps_slab;
+ALPS_STATIC_ASSERT_(sizeof(alps_slab) == ALPS_LINE, "line");
+
+/* Which of 64 objects are live: those whose two bits differ. Truth. Only the
+ * owner of the slab changes `own`, so it needs no locked instruction; all
+ * others change `far`, atomically. Every change is one store of one word. */
+typedef struct alps_pair {
+    uint64_t own, far;
+} alps_pair;
+
+/* Which of them are not free though they are not live. Index. A reservation
+ * shows as a difference of the first two, like a live object. */
+typedef struct alps_keep {
+    uint64_t own, far;
+    uint64_t pinned; /* held back until a fence, or until readers are gone */
+} alps_keep;
 
 /* The head of a free run, in the free memory itself; the last 8 bytes of the
  * run hold the place of its head. Index: checked against the codes. */
@@ -166,13 +222,22 @@ typedef struct alps_run {
 
 /* Where everything is, which follows from four numbers. */
 typedef struct alps_geometry {
-    alps_off done, lanes, slots, shared, index, held, codes, kinds, heap;
+    alps_off done, lanes, slots, shared, index, held, codes, kinds, slabs;
+    alps_off heap;
     uint64_t limit;
     uint64_t extents_max; /* that fit below the limit */
     uint64_t extent;      /* bytes of one */
+    uint64_t extent_mask; /* the same - 1 */
+    uint64_t slab_mask;   /* bytes of a slab - 1 */
     uint64_t granules;    /* of an extent */
     uint64_t first;       /* of them before its first block */
-    unsigned extent_shift, lane_count, slot_count;
+    uint64_t told, heads; /* places in an extent: words, heads of slabs */
+    uint64_t head;        /* bytes of a slab's head with what follows it */
+    uint64_t keeps;       /* place of the keeps, from a head on */
+    uint64_t small;       /* bytes of the largest object in slabs */
+    uint64_t slab_end;    /* no slab lies above this */
+    unsigned extent_shift, slab_shift, lane_count, slot_count;
+    unsigned groups; /* pairs of a slab */
 } alps_geometry;
 
 /* The number of extents that fit between `heap` and `size`. */
@@ -181,20 +246,55 @@ ALPS_FN_ uint64_t alps_geometry_extents_(const alps_geometry *g, uint64_t size)
     return size < g->heap ? 0 : (size - g->heap) >> g->extent_shift;
 }
 
+/* Lays out the front of a heap extent: its line, the map, and the heads of
+ * slabs with all that a slab of the smallest objects needs. */
+ALPS_FN_ void alps_geometry_extent_(alps_geometry *g)
+{
+    unsigned shift = g->extent_shift - 5;
+    if (shift < ALPS_SLAB_SHIFT_MIN)
+        shift = ALPS_SLAB_SHIFT_MIN;
+    if (shift > ALPS_SLAB_SHIFT_MAX)
+        shift = ALPS_SLAB_SHIFT_MAX;
+    uint64_t slabs = g->extent >> shift;
+    uint64_t objects = (1ull << shift) / 16;
+    if (objects > ALPS_SLAB_OBJECTS)
+        objects = ALPS_SLAB_OBJECTS;
+    g->slab_shift = shift;
+    g->slab_mask = (1ull << shift) - 1;
+    g->groups = (unsigned)(objects / 64);
+    g->keeps = sizeof(alps_slab) +
+               alps_round_up_(g->groups * sizeof(alps_pair), ALPS_LINE);
+    g->head =
+        g->keeps + alps_round_up_(g->groups * sizeof(alps_keep), ALPS_LINE);
+    g->told = sizeof(alps_extent) + alps_round_up_(g->granules / 4, ALPS_LINE);
+    g->heads = g->told + alps_round_up_((slabs + 63) / 64 * 8, ALPS_LINE);
+    if (g->small < 16) { // no slabs at all
+        g->heads = g->told;
+        slabs = 0;
+    }
+    g->first = (g->heads + slabs * g->head) / ALPS_GRANULE;
+}
+
 /* Lays out a region. ALPS_EINVAL where the numbers are not sane. */
 ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
                                  unsigned extent_shift, unsigned lanes,
-                                 unsigned slots)
+                                 unsigned slots, uint64_t small)
 {
     if (extent_shift < ALPS_EXTENT_SHIFT_MIN ||
-        extent_shift > ALPS_EXTENT_SHIFT_MAX || lanes < 1 || lanes > 1024 ||
-        slots < 1 || slots > 4096 || limit > ALPS_SIZE_MAX ||
-        limit >> extent_shift > ALPS_EXTENTS_MAX)
+        extent_shift > ALPS_EXTENT_SHIFT_MAX || lanes < 1 ||
+        lanes > ALPS_LANES_MAX || slots < 1 || slots > 4096 ||
+        limit > ALPS_SIZE_MAX || limit >> extent_shift > ALPS_EXTENTS_MAX)
         return ALPS_EINVAL;
     uint64_t extents = limit >> extent_shift;
     alps_off off = 2 * ALPS_PAGE;
+    g->extent_shift = extent_shift;
     g->extent = 1ull << extent_shift;
+    g->extent_mask = g->extent - 1;
     g->granules = g->extent / ALPS_GRANULE;
+    g->small = small;
+    alps_geometry_extent_(g);
+    if (small > (1ull << g->slab_shift) / 8 || small > ALPS_SMALL_MAX)
+        return ALPS_EINVAL;
     g->done = off;
     g->lanes = off += lanes * sizeof(alps_done);
     g->slots = off += lanes * sizeof(alps_lane);
@@ -203,14 +303,13 @@ ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
     g->held = off += 2 * sizeof(alps_index);
     g->codes = off += 8ull << ALPS_HELD_SHIFT;
     g->kinds = off += alps_round_up_(extents / 4 + 1, ALPS_LINE);
-    off += alps_round_up_(extents / 8 + 1, ALPS_LINE);
+    g->slabs = off += alps_round_up_(extents / 8 + 1, ALPS_LINE);
+    g->slab_end = limit < ALPS_SLAB_END ? limit : ALPS_SLAB_END;
+    off += alps_round_up_((g->slab_end >> g->slab_shift) / 8 + 8, ALPS_LINE);
     g->heap = alps_round_up_(off, 1ull << extent_shift);
     g->limit = limit;
-    g->extent_shift = extent_shift;
     g->lane_count = lanes;
     g->slot_count = slots;
-    g->first = (sizeof(alps_extent) + g->granules / 4 + ALPS_GRANULE - 1) /
-               ALPS_GRANULE;
     g->extents_max = alps_geometry_extents_(g, limit);
     return g->extents_max ? ALPS_OK : ALPS_EINVAL;
 }

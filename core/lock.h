@@ -28,13 +28,13 @@ ALPS_CORE_ uint64_t alps_lock_wait_(alps_handle *h, uint64_t *word,
                                     const alps_tables *t)
 {
     for (unsigned round = 0;; round++) {
-        if (!alps_load_(word) && alps_lock_try_(word, h->owner))
+        if (!alps_load_(word) && alps_lock_try_(word, alps_self_(h)))
             return 0;
         ALPS_WAIT_(round);
         if (round >= 1000) {
             uint64_t owner = alps_load_(word);
             if (round % 100 == 0 && owner && !alps_owner_lives_(h, owner, t) &&
-                __atomic_compare_exchange_n(word, &owner, h->owner, 0,
+                __atomic_compare_exchange_n(word, &owner, alps_self_(h), 0,
                                             __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
                 return owner;
         }
@@ -63,8 +63,8 @@ ALPS_CORE_ void alps_lock_(alps_handle *h, const alps_tables *t)
 {
     uint64_t *word = &h->shared->lock;
     if (alps_lock_alone_(h) && !alps_load_(word))
-        alps_store_(word, h->owner);
-    else if (ALPS_UNLIKELY_(!alps_lock_try_(word, h->owner)))
+        alps_store_(word, alps_self_(h));
+    else if (ALPS_UNLIKELY_(!alps_lock_try_(word, alps_self_(h))))
         t->slow(h, ALPS_SLOW_WAIT, 0, 0);
 }
 

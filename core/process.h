@@ -50,7 +50,7 @@ ALPS_CORE_ int alps_owner_lives_(alps_handle *h, uint64_t owner,
                                  const alps_tables *t)
 {
     unsigned number = (unsigned)(owner & 0xffff);
-    if (owner == h->owner)
+    if (owner == alps_self_(h))
         return 1;
     if (number > h->at.slot_count)
         return 0;
@@ -90,7 +90,7 @@ ALPS_CORE_ int alps_slot_take_(alps_handle *h, const alps_tables *t)
         ALPS_BARRIER_();
         alps_store_(&slot->generation, slot->generation + 1);
         h->slot = i;
-        h->owner = alps_owner_(slot->generation, i);
+        alps_store_(&h->local->owner, alps_owner_(slot->generation, i));
         return ALPS_OK;
     }
     return ALPS_EPROCESSES;
@@ -112,7 +112,7 @@ ALPS_CORE_ void alps_process_wait_(alps_handle *h, const alps_tables *t)
 {
     for (unsigned i = 0; i < h->at.slot_count; i++) {
         uint64_t owner = alps_slot_owner_(h, i);
-        if (!owner || owner == h->owner)
+        if (!owner || owner == alps_self_(h))
             continue;
         for (unsigned round = 0; round < 20000; round++) {
             struct timespec nap = {0, 50000};

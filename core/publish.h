@@ -5,7 +5,7 @@
  * A release is the reverse. Each costs two fences, as many as writing an object
  * and then a pointer to it would cost without any allocator. */
 #pragma once
-#include "heap.h"
+#include "small.h"
 
 /* Contents up to this many bytes share the record's fence, by a checksum;
  * longer ones are fenced first: summing would take longer than that. */
@@ -42,7 +42,12 @@ ALPS_CORE_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
 {
     alps_request r;
     alps_off off = 0;
+    void *p = alps_small_reserve_(h, n, t);
+    if (ALPS_LIKELY_(p != NULL))
+        return p;
     int err = alps_request_init_(h, 1, n, ALPS_HELD, &r);
+    if (!err)
+        err = alps_ready_(h, t);
     if (!err) {
         alps_lock_(h, t);
         if (ALPS_UNLIKELY_(!alps_held_room_(h)))
@@ -59,51 +64,103 @@ ALPS_CORE_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
     return NULL;
 }
 
-/* Fills in the record for `b`; its contents are on their way to the medium, or
- * there; those of a large object with its kind, which must be durable before
- * its code is. The sum is taken before the write-back: loads from a line that
- * is being written back stall. */
-ALPS_CORE_ int alps_publish_prepare_(alps_handle *h, const alps_block *b,
-                                     alps_record *r, const alps_tables *t)
-{
-    const void *p = alps_address_(h, r->block);
-    uint64_t n = r->units << b->zone.shift;
-    if (!t->policy->durable)
-        return ALPS_OK;
-    if (n <= ALPS_SUM_MAX && b->level == ALPS_LEVEL_GRANULE) {
-        r->op |= ALPS_OP_SUMMED;
-        r->crc = alps_crc32c_(h->crc, 0, p, n);
-        return t->policy->flush(&h->map, p, n);
-    }
-    int err = t->policy->flush(&h->map, p, n);
-    if (!err && b->level == ALPS_LEVEL_EXTENT)
-        err = t->policy->flush(&h->map, &h->kinds[b->unit / 64], 8);
-    return err ? err : t->policy->fence(&h->map, t->backend);
-}
+/* What a record is about: an object of a slab, or a block. */
+typedef struct alps_subject {
+    alps_object object;
+    alps_block block;
+    int small;  /* 1: `object` is meant */
+    int mine;   /* 1: of a slab of this thread */
+    uint64_t n; /* bytes */
+} alps_subject;
 
-/* Checks the block and the destination, and numbers the record. */
-ALPS_CORE_ int alps_record_begin_(alps_handle *h, alps_record *r, unsigned code,
-                                  alps_block *b, const alps_tables *t)
+/* Finds what `r->block` names. `code` tells what it has to be: ALPS_HELD, of
+ * this process, or ALPS_USED. Fills the record in. */
+ALPS_CORE_ int alps_subject_find_(alps_handle *h, alps_record *r, unsigned code,
+                                  alps_subject *s, const alps_tables *t)
 {
-    int err = ALPS_OK;
+    int is = alps_object_at_(h, r->block, &s->object);
+    if (is < 0)
+        return ALPS_EINVALID_FREE;
+    s->small = is;
+    if (is) {
+        const alps_cache *c = alps_cache_(h);
+        s->mine = c && alps_object_mine_(&s->object, c->token);
+        s->n = r->units = alps_kind_size_(s->object.kind);
+        r->op |= ALPS_OP_SMALL;
+        if (code == ALPS_HELD)
+            return alps_object_held_(h, &s->object);
+        return alps_object_live_(&s->object) ? ALPS_OK : ALPS_EINVALID_FREE;
+    }
     alps_lock_(h, t);
-    if (code == ALPS_USED) // only now: a dead process's change of it is done
-        r->block = alps_load_((uint64_t *)alps_address_(h, r->dest));
-    if (r->block || code == ALPS_HELD)
-        err = alps_heap_own_(h, r->block, code, b);
-    if (!err && r->block) {
-        r->seq = ++h->shared->seq;
-        r->units = alps_zone_units_(&b->zone, b->unit);
-        if (b->level == ALPS_LEVEL_EXTENT)
+    int err = alps_heap_own_(h, r->block, code, &s->block);
+    if (!err) {
+        r->units = alps_zone_units_(&s->block.zone, s->block.unit);
+        s->n = r->units << s->block.zone.shift;
+        if (s->block.level == ALPS_LEVEL_EXTENT)
             r->op |= ALPS_OP_LARGE;
     }
     alps_unlock_(h);
     return err;
 }
 
-/* Carries a publish out: the code, the word, the reservation. Under the
- * lock. */
-ALPS_FN_ int alps_publish_apply_(alps_handle *h, alps_lane *lane,
+/* Sees to it that the contents are on their way to the medium, or there; those
+ * of a large object with its kind, which must be durable before its code is.
+ * The sum is taken before the write-back: loads from a line that is being
+ * written back stall. */
+ALPS_CORE_ int alps_publish_prepare_(alps_handle *h, const alps_subject *s,
+                                     alps_record *r, const alps_tables *t)
+{
+    const void *p = alps_address_(h, r->block);
+    if (!t->policy->durable)
+        return ALPS_OK;
+    if (s->n <= ALPS_SUM_MAX && !(r->op & ALPS_OP_LARGE)) {
+        r->op |= ALPS_OP_SUMMED;
+        r->crc = alps_crc32c_(h->crc, 0, p, s->n);
+        return t->policy->flush(&h->map, p, s->n);
+    }
+    int err = t->policy->flush(&h->map, p, s->n);
+    if (!err && r->op & ALPS_OP_LARGE)
+        err = t->policy->flush(&h->map, &h->kinds[s->block.unit / 64], 8);
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
+
+/* Writes the record: durable when this returns, and with it the retirement of
+ * the lane's last one. One fence. */
+ALPS_CORE_ int alps_record_begin_(alps_handle *h, alps_lane *lane,
+                                  alps_record *r, const alps_tables *t)
+{
+    r->seq = alps_record_seq_(h, lane);
+    int err = alps_record_write_(h, lane, r, t);
+    if (!err && alps_load_(&lane->pending)) {
+        alps_object o;
+        alps_off off = alps_pending_end_(h, lane, &o);
+        if (off)
+            err = alps_small_back_(h, &alps_cache_(h)->rack[o.kind], &o, off,
+                                   alps_pair_live_(o.pair), t);
+    }
+    return err;
+}
+
+/* Carries the publish of an object out. */
+ALPS_FN_ int alps_publish_object_(alps_handle *h, alps_lane *lane,
+                                  const alps_subject *s, const alps_record *r)
+{
+    const alps_object *o = &s->object;
+    if (!alps_object_reserved_(o))
+        return ALPS_EINVALID_FREE; // published or cancelled meanwhile
+    alps_store_(&lane->apply, 1);
+    ALPS_BARRIER_();
+    alps_object_turn_(&o->pair->own, &o->pair->far, o->bit, s->mine);
+    alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
+    alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, s->mine);
+    ALPS_BARRIER_();
+    alps_store_(&lane->apply, 0);
+    return ALPS_OK;
+}
+
+/* Carries the publish of a block out: the code, the word, the reservation.
+ * Under the lock. */
+ALPS_FN_ int alps_publish_block_(alps_handle *h, alps_lane *lane,
                                  const alps_block *b, const alps_record *r)
 {
     uint64_t entry = alps_held_find_(h, r->block);
@@ -120,14 +177,28 @@ ALPS_FN_ int alps_publish_apply_(alps_handle *h, alps_lane *lane,
     return ALPS_OK;
 }
 
+ALPS_CORE_ int alps_publish_apply_(alps_handle *h, alps_lane *lane,
+                                   const alps_subject *s, const alps_record *r,
+                                   const alps_tables *t)
+{
+    if (s->small)
+        return alps_publish_object_(h, lane, s, r);
+    alps_lock_(h, t);
+    int err = alps_publish_block_(h, lane, &s->block, r);
+    alps_unlock_(h);
+    return err;
+}
+
 /* Writes back what a record has changed, and retires it. One fence. */
 ALPS_CORE_ int alps_record_end_(alps_handle *h, alps_lane *lane,
-                                const alps_block *b, const alps_record *r,
+                                const alps_subject *s, const alps_record *r,
                                 const alps_tables *t)
 {
     int publish = (r->op & 15) == ALPS_OP_PUBLISH;
-    int err =
-        alps_codes_flush_(h, &b->zone, b->unit, publish ? r->units : 0, t);
+    int err = s->small ? t->policy->flush(&h->map, s->object.pair,
+                                          sizeof *s->object.pair)
+                       : alps_codes_flush_(h, &s->block.zone, s->block.unit,
+                                           publish ? r->units : 0, t);
     if (!err)
         err = t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
     if (!err)
@@ -140,40 +211,65 @@ ALPS_CORE_ int alps_record_end_(alps_handle *h, alps_lane *lane,
 ALPS_CORE_ int alps_publish_(alps_handle *h, alps_off *dest, const void *p,
                              const alps_tables *t)
 {
-    alps_block b;
+    alps_subject s;
     alps_record r;
-    if (!h->owner)
-        return ALPS_EREADONLY;
-    memset(&b, 0, sizeof b);
+    int err = alps_ready_(h, t);
+    if (err)
+        return err;
+    memset(&s, 0, sizeof s);
     memset(&r, 0, sizeof r);
     r.op = ALPS_OP_PUBLISH;
     r.block = r.value = alps_offset_(h, p);
     r.dest = alps_offset_(h, dest);
     if (!alps_dest_valid_(h, r.dest))
         return ALPS_EINVAL;
-    alps_lane *lane = alps_lane_for_(h, r.dest, t);
-    int err = alps_record_begin_(h, &r, ALPS_HELD, &b, t);
+    alps_lane *lane = alps_lane_take_(h, t);
+    err = alps_subject_find_(h, &r, ALPS_HELD, &s, t);
+    if (!err)
+        err = alps_publish_prepare_(h, &s, &r, t);
     if (!err) {
-        err = alps_publish_prepare_(h, &b, &r, t);
-        if (!err) {
-            err = alps_record_write_(h, lane, &r, t);
-            if (!err) {
-                alps_lock_(h, t);
-                err = alps_publish_apply_(h, lane, &b, &r);
-                alps_unlock_(h);
-            }
-            if (err)
-                alps_record_retire_(h, lane, r.seq, t);
-            else
-                err = alps_record_end_(h, lane, &b, &r, t);
-        }
+        err = alps_record_begin_(h, lane, &r, t);
+        if (!err)
+            err = alps_publish_apply_(h, lane, &s, &r, t);
+        if (err)
+            alps_record_retire_(h, lane, r.seq, t);
+        else
+            err = alps_record_end_(h, lane, &s, &r, t);
     }
     alps_lane_leave_(lane);
     return err;
 }
 
-/* Carries the first half of a release out. Under the lock. */
-ALPS_FN_ int alps_release_apply_(alps_handle *h, alps_lane *lane,
+/* Carries the release of an object out: it is held back first. */
+ALPS_FN_ int alps_release_object_(alps_handle *h, alps_lane *lane,
+                                  const alps_subject *s, const alps_record *r)
+{
+    const alps_object *o = &s->object;
+    int err = ALPS_OK;
+    alps_store_(&lane->held, r->block);
+    alps_store_(&lane->apply, 1);
+    ALPS_BARRIER_();
+    if (s->mine) {
+        __atomic_store_n(&o->slab->kept, 1, __ATOMIC_RELEASE);
+        alps_store_(&o->keep->own, alps_load_(&o->keep->own) ^ o->bit);
+        alps_store_(&o->pair->own, alps_load_(&o->pair->own) ^ o->bit);
+    } else {
+        alps_object_pin_(o, 1);
+        err = alps_far_turn_(o); // freed by somebody else meanwhile
+        if (err)
+            alps_object_pin_(o, 0);
+    }
+    if (!err)
+        alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
+    ALPS_BARRIER_();
+    alps_store_(&lane->apply, 0);
+    if (err)
+        alps_store_(&lane->held, 0);
+    return err;
+}
+
+/* Carries the first half of the release of a block out. Under the lock. */
+ALPS_FN_ int alps_release_block_(alps_handle *h, alps_lane *lane,
                                  const alps_block *b, const alps_record *r)
 {
     if (alps_code_(b->zone.codes, b->unit) != ALPS_USED)
@@ -187,38 +283,96 @@ ALPS_FN_ int alps_release_apply_(alps_handle *h, alps_lane *lane,
     return ALPS_OK;
 }
 
-/* See alps_release. The block enters the index when the record is retired and
- * that is on its way: taking the lock makes it complete (x86), or `settle` has
- * (elsewhere). Otherwise recovery could free the block's next owner. */
+ALPS_CORE_ int alps_release_apply_(alps_handle *h, alps_lane *lane,
+                                   const alps_subject *s, const alps_record *r,
+                                   const alps_tables *t)
+{
+    if (s->small)
+        return alps_release_object_(h, lane, s, r);
+    alps_lock_(h, t);
+    int err = alps_release_block_(h, lane, &s->block, r);
+    alps_unlock_(h);
+    return err;
+}
+
+/* Lets the released thing be handed out: when its record is retired, durably.
+ * Otherwise recovery could free its next owner's. A block enters the index at
+ * once: taking the lock makes the retirement complete (x86), or `settle` has
+ * (elsewhere). An object of this thread waits for the thread's next fence,
+ * which costs nothing; one of another's, for a locked instruction. */
+ALPS_CORE_ int alps_release_end_(alps_handle *h, alps_lane *lane,
+                                 const alps_subject *s, alps_off off,
+                                 const alps_tables *t)
+{
+    if (!s->small) {
+        alps_heap_enter_(h, lane, off, t);
+        return ALPS_OK;
+    }
+    alps_store_(&lane->pending, off);
+    ALPS_BARRIER_();
+    alps_store_(&lane->held, 0);
+    if (s->mine && t->policy->durable)
+        return ALPS_OK;
+    (void)ALPS_OBSERVE(ALPS_SAW_LOCK, &s->object.keep->pinned, 8);
+    alps_store_(&lane->pending, 0);
+    if (!s->mine) {
+        alps_object_pin_(&s->object, 0);
+        alps_far_tell_(h, &s->object, off, t);
+        return ALPS_OK;
+    }
+    alps_store_(&s->object.keep->own,
+                alps_load_(&s->object.keep->own) ^ s->object.bit);
+    return alps_small_back_(h, &alps_cache_(h)->rack[s->object.kind],
+                            &s->object, off, alps_pair_live_(s->object.pair),
+                            t);
+}
+
+/* See alps_release. */
 ALPS_CORE_ int alps_publish_release_(alps_handle *h, alps_off *dest,
                                      const alps_tables *t)
 {
-    alps_block b;
+    alps_subject s;
     alps_record r;
-    if (!h->owner)
-        return ALPS_EREADONLY;
-    memset(&b, 0, sizeof b);
+    int err = alps_ready_(h, t);
+    if (err)
+        return err;
+    memset(&s, 0, sizeof s);
     memset(&r, 0, sizeof r);
     r.op = ALPS_OP_RELEASE;
     r.dest = alps_offset_(h, dest);
     if (!alps_dest_valid_(h, r.dest))
         return ALPS_EINVAL;
-    alps_lane *lane = alps_lane_for_(h, r.dest, t);
-    int err = alps_record_begin_(h, &r, ALPS_USED, &b, t);
-    if (!err && r.block) {
-        err = alps_record_write_(h, lane, &r, t);
-        if (!err) {
-            alps_lock_(h, t);
-            err = alps_release_apply_(h, lane, &b, &r);
-            alps_unlock_(h);
-        }
+    r.block = alps_load_(dest);
+    if (!r.block)
+        return ALPS_OK;
+    alps_lane *lane = alps_lane_take_(h, t);
+    err = alps_subject_find_(h, &r, ALPS_USED, &s, t);
+    if (!err) {
+        err = alps_record_begin_(h, lane, &r, t);
+        if (!err)
+            err = alps_release_apply_(h, lane, &s, &r, t);
         if (err) {
             alps_record_retire_(h, lane, r.seq, t);
         } else {
-            err = alps_record_end_(h, lane, &b, &r, t);
-            alps_heap_enter_(h, lane, r.block, t);
+            err = alps_record_end_(h, lane, &s, &r, t);
+            int late = alps_release_end_(h, lane, &s, r.block, t);
+            err = err ? err : late;
         }
     }
     alps_lane_leave_(lane);
     return err;
+}
+
+/* See alps_cancel. */
+ALPS_CORE_ int alps_cancel_(alps_handle *h, alps_off off, const alps_tables *t)
+{
+    alps_object o;
+    int err = alps_ready_(h, t);
+    if (err)
+        return err;
+    int is = alps_object_at_(h, off, &o);
+    if (is < 0)
+        return ALPS_EINVALID_FREE;
+    return is ? alps_small_cancel_(h, &o, off, t)
+              : alps_heap_cancel_(h, off, t);
 }

@@ -67,11 +67,22 @@ ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
     return err;
 }
 
-/* Gives back what is held at `off`, if it still is. */
+/* Whether this process is in the region: if not, why. */
+ALPS_CORE_ int alps_ready_(alps_handle *h, const alps_tables *t)
+{
+    return ALPS_LIKELY_(alps_self_(h) != 0) ? ALPS_OK
+                                            : t->slow(h, ALPS_SLOW_SELF, 0, 0);
+}
+
+/* Gives back what is held at `off`, if it still is: a block, or an object that
+ * was pinned. */
 ALPS_FN_ void alps_held_give_(alps_handle *h, alps_off off)
 {
     alps_block b;
-    if (alps_block_at_(h, off, &b) == ALPS_HELD)
+    alps_object o;
+    if (alps_object_at_(h, off, &o) == 1)
+        alps_object_pin_(&o, 0);
+    else if (alps_block_at_(h, off, &b) == ALPS_HELD)
         alps_give_(h, &b);
 }
 
@@ -95,13 +106,11 @@ ALPS_FN_ void alps_held_reap_(alps_handle *h, unsigned number)
     alps_held_fold_(h);
 }
 
-/* Ends the part of `owner`, who is dead or leaves: redoes its records, gives
- * back what it held, frees its lanes and its slot. Under the lock. */
-ALPS_CORE_ int alps_reap_(alps_handle *h, uint64_t owner, const alps_tables *t)
+/* Ends what the lanes of `owner` are at: redoes its records, gives back what
+ * was held for an operation, frees the lanes. Under the lock. */
+ALPS_CORE_ int alps_lanes_reap_(alps_handle *h, uint64_t owner,
+                                const alps_tables *t)
 {
-    unsigned number = (unsigned)(owner & 0xffff);
-    if (number >= h->at.slot_count || alps_slot_owner_(h, number) != owner)
-        return ALPS_OK;
     int redone = alps_redo_pending_(h, owner);
     int err = alps_redo_all_(h, owner, t);
     if (!err && redone) // what it released may soon be another's
@@ -114,10 +123,25 @@ ALPS_CORE_ int alps_reap_(alps_handle *h, uint64_t owner, const alps_tables *t)
             continue;
         if (alps_load_(&lane->held))
             alps_held_give_(h, lane->held);
-        alps_store_(&lane->held, 0);
-        alps_store_(&lane->apply, 0);
-        alps_lane_leave_(lane);
+        if (alps_load_(&lane->pending))
+            alps_held_give_(h, lane->pending);
+        alps_lane_free_(lane);
     }
+    alps_store_(&h->shared->swept, 0);
+    return ALPS_OK;
+}
+
+/* Ends the part of `owner`, who is dead or leaves: of its lanes, and of its
+ * slot, with the reservations it held. Its slabs are found by sweeping. Under
+ * the lock. */
+ALPS_CORE_ int alps_reap_(alps_handle *h, uint64_t owner, const alps_tables *t)
+{
+    unsigned number = (unsigned)(owner & 0xffff);
+    if (number >= h->at.slot_count || alps_slot_owner_(h, number) != owner)
+        return ALPS_OK;
+    int err = alps_lanes_reap_(h, owner, t);
+    if (err)
+        return err;
     alps_held_reap_(h, number);
     alps_slot_free_(h, number);
     h->shared->reaped++;
@@ -150,9 +174,12 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
                 lane->ring[k].seq > seq)
                 seq = lane->ring[k].seq;
         lane->lock = lane->held = lane->next = lane->apply = 0;
+        lane->token = lane->pending = lane->pin = 0;
     }
+    for (unsigned i = 0; i < h->at.lane_count; i++)
+        h->lanes[i].seq = seq;
     for (unsigned i = 0; i < h->at.slot_count; i++) {
-        h->slots[i].generation = 0;
+        h->slots[i].generation = (epoch & 0xffffff) << 24;
         h->slots[i].pid = 0;
     }
     alps_shared *s = h->shared;
@@ -162,6 +189,8 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
     s->built_top = 0;
     alps_index_reset_(h);
     alps_held_reset_(h);
+    s->tokens = 0;
+    alps_loose_reset_(h);
 }
 
 /* Begins an epoch: nobody else is attached. What the last one left undone is
@@ -191,6 +220,7 @@ ALPS_CORE_ int alps_lock_slow_(alps_handle *h, const alps_tables *t)
     if (!dead)
         return ALPS_OK;
     alps_index_reset_(h);
+    alps_loose_reset_(h);
     h->shared->held_used = 0;
     for (uint64_t i = 0; i < 1ull << alps_held_shift_(h); i++)
         h->shared->held_used += alps_held_table_(h)[i] != ALPS_HELD_EMPTY_;
@@ -200,8 +230,9 @@ ALPS_CORE_ int alps_lock_slow_(alps_handle *h, const alps_tables *t)
 /* Reaps every dead process; see alps_reap. */
 ALPS_CORE_ int alps_reap_now_(alps_handle *h, const alps_tables *t)
 {
-    if (!h->owner)
-        return ALPS_EREADONLY;
+    int ready = alps_ready_(h, t);
+    if (ready)
+        return ready;
     alps_process_wait_(h, t);
     alps_lock_(h, t);
     int err = alps_reap_dead_(h, t);
@@ -229,17 +260,28 @@ ALPS_CORE_ int alps_refill_slow_(alps_handle *h, uint64_t units, uint64_t level,
         return err;
     uint64_t before = h->shared->reaped;
     err = alps_reap_dead_(h, t);
-    return err ? err : h->shared->reaped != before ? ALPS_OK : ALPS_EFULL;
+    if (err || h->shared->reaped != before)
+        return err;
+    if (alps_thread_trim_(h, t) + alps_loose_trim_(h, t) == 0)
+        return ALPS_EFULL;
+    return ALPS_OK;
 }
 
-/* What an instance does off its fast path. */
-ALPS_CORE_ int alps_slow_path_(alps_handle *h, int what, uint64_t units,
-                               uint64_t level, const alps_tables *t)
+/* The child of a fork uses what its parent had open. Memory of one process goes
+ * on as a copy, of which the child is the only user: what the threads of the
+ * parent were at, is ended. A region that others see is not for two. */
+ALPS_CORE_ int alps_self_slow_(alps_handle *h, const alps_tables *t)
 {
-    switch (what) {
-    case ALPS_SLOW_WAIT: return alps_lock_slow_(h, t);
-    case ALPS_SLOW_REFILL: return alps_refill_slow_(h, units, level, t);
-    case ALPS_SLOW_LANES: return alps_lanes_slow_(h, units, t);
-    default: return ALPS_EINVAL;
-    }
+    if (!h->attached)
+        return ALPS_EREADONLY;
+    if (h->map.medium != ALPS_MEDIUM_ANON)
+        return ALPS_EFORK;
+    uint64_t owner = alps_slot_owner_(h, h->slot);
+    alps_store_(&h->shared->lock, owner);
+    alps_store_(&h->local->owner, owner);
+    alps_index_reset_(h);
+    alps_loose_reset_(h);
+    int err = alps_lanes_reap_(h, owner, t);
+    alps_unlock_(h);
+    return err;
 }

@@ -60,6 +60,7 @@ ALPS_FN_ void alps_region_place_(alps_handle *h)
     h->index = (alps_index *)(void *)(base + h->at.index);
     h->codes = (uint64_t *)(void *)(base + h->at.codes);
     h->kinds = (uint64_t *)(void *)(base + h->at.kinds);
+    h->slabs = (uint64_t *)(void *)(base + h->at.slabs);
     h->map.always_off = h->at.done;
     h->map.always_n = h->at.lane_count * sizeof(alps_done);
 }
@@ -115,14 +116,18 @@ ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
         while (shift < 22 && 32ull << shift <= *size)
             shift++;
     uint64_t limit =
-        o->limit ? o->limit : 1ull << (shift == 22 ? 40 : shift + 14);
+        o->limit ? o->limit : 1ull << (shift == 22 ? 38 : shift + 14);
     if (h->map.fixed)
         limit = *size;
     if (limit < *size)
         limit = *size;
-    int err =
-        alps_geometry_init_(&h->at, limit, shift, o->lanes ? o->lanes : 64,
-                            o->processes ? o->processes : 256);
+    uint64_t lanes = *size >> 15 < 1088 ? *size >> 15 : 1088;
+    uint64_t small = 1ull << (shift < 15 ? 7 : shift > 18 ? 10 : shift - 8);
+    if (lanes < 8)
+        lanes = 8;
+    int err = alps_geometry_init_(
+        &h->at, limit, shift, o->lanes ? o->lanes : (unsigned)lanes,
+        o->processes ? o->processes : 256, o->small ? o->small : small);
     if (err)
         return err;
     return alps_geometry_extents_(&h->at, *size) ? ALPS_OK : ALPS_EINVAL;
@@ -165,6 +170,7 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
     s->lanes = h->at.lane_count;
     s->processes = h->at.slot_count;
     s->limit = h->at.limit;
+    s->small = h->at.small;
     s->created = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     uint8_t uuid[16];
     alps_uuid_(uuid);
@@ -234,7 +240,7 @@ ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
     if (o->layout && strncmp(o->layout, s->name, sizeof s->name))
         return ALPS_ELAYOUT;
     err = alps_geometry_init_(&h->at, s->limit, s->extent_shift, s->lanes,
-                              s->processes);
+                              s->processes, s->small);
     if (err || !alps_geometry_extents_(&h->at, *size))
         return ALPS_ECORRUPT;
     return ALPS_OK;
@@ -249,9 +255,10 @@ ALPS_CORE_ int alps_region_make_room_(alps_handle *h, const alps_tables *t)
     int err = t->backend->lease(&h->map, number);
     if (err && err != ALPS_EUNSUPPORTED)
         return err;
-    h->owner = alps_owner_((uint64_t)1 << 40 | (uint64_t)getpid(), number);
+    alps_store_(&h->local->owner,
+                alps_owner_((uint64_t)getpid() | (uint64_t)1 << 47, number));
     err = alps_reap_now_(h, t);
-    h->owner = 0;
+    alps_store_(&h->local->owner, 0);
     int late = t->backend->unlease(&h->map, number);
     return err || late == ALPS_EUNSUPPORTED ? err : late;
 }
@@ -259,6 +266,7 @@ ALPS_CORE_ int alps_region_make_room_(alps_handle *h, const alps_tables *t)
 /* Enters the region: as the first of an epoch, or beside others. */
 ALPS_CORE_ int alps_region_attach_(alps_handle *h, const alps_tables *t)
 {
+    int err = ALPS_OK;
     int others = t->backend->leased(&h->map, ALPS_LEASE_ANY);
     if (others < 0) { // the medium cannot tell: ask for the processes
         others = 0;
@@ -272,17 +280,21 @@ ALPS_CORE_ int alps_region_attach_(alps_handle *h, const alps_tables *t)
         1ull << 32;
     if (others && h->shared->policy != policy)
         return ALPS_EBUSY;
-    int err = others ? ALPS_OK : alps_epoch_begin_(h, t);
+    err = others ? ALPS_OK : alps_epoch_begin_(h, t);
     if (err)
         return err;
     h->shared->policy = policy;
+    h->keyed = pthread_key_create(&h->key, t->ended) == 0;
     err = alps_slot_take_(h, t);
-    if (err == ALPS_OK)
-        return others ? alps_reap_now_(h, t) : ALPS_OK;
-    if (err != ALPS_EPROCESSES)
-        return err;
-    err = alps_region_make_room_(h, t);
-    return err ? err : alps_slot_take_(h, t);
+    if (err == ALPS_EPROCESSES) {
+        err = alps_region_make_room_(h, t);
+        if (!err)
+            err = alps_slot_take_(h, t);
+    } else if (!err && others) {
+        err = alps_reap_now_(h, t);
+    }
+    h->attached = !err;
+    return err;
 }
 
 /* Whether a region that is only read is whole: nothing waits to be redone, or
@@ -345,6 +357,8 @@ ALPS_CORE_ int alps_region_try_(alps_handle *h, const char *path,
     *length = h->map.length;
     err = alps_region_enter_(h, o, t);
     if (!err)
+        err = alps_local_open_(h);
+    if (!err)
         err = o->flags & ALPS_READ_ONLY ? alps_region_settled_(h, t)
                                         : alps_region_attach_(h, t);
     if (!err)
@@ -353,9 +367,10 @@ ALPS_CORE_ int alps_region_try_(alps_handle *h, const char *path,
         return ALPS_OK;
     if (!*length && h->map.length && !h->map.fixed)
         t->backend->resize(&h->map, 0); // made by us, for nothing
+    alps_local_close_(h);
     t->backend->close(&h->map);
-    h->map.base = NULL;
-    h->owner = 0;
+    memset(h, 0, sizeof *h);
+    h->map.fd = -1;
     return err;
 }
 
@@ -392,14 +407,16 @@ ALPS_CORE_ int alps_region_close_(alps_handle *h, const alps_tables *t)
     int err = ALPS_OK;
     if (!h->map.base)
         return ALPS_EINVAL;
-    if (h->owner) {
+    if (alps_self_(h)) {
+        alps_threads_leave_(h, t);
         alps_lock_(h, t);
         err = alps_reap_dead_(h, t);
-        int own = alps_reap_(h, h->owner, t);
+        int own = alps_reap_(h, alps_self_(h), t);
         err = err ? err : own;
         alps_unlock_(h);
         t->backend->unlease(&h->map, h->slot);
     }
+    alps_local_close_(h);
     int last = t->backend->close(&h->map);
     memset(h, 0, sizeof *h);
     h->map.fd = -1;
@@ -411,11 +428,11 @@ ALPS_CORE_ int alps_region_close_(alps_handle *h, const alps_tables *t)
 ALPS_CORE_ int alps_region_grow_(alps_handle *h, uint64_t size,
                                  const alps_tables *t)
 {
-    if (!h->owner)
-        return ALPS_EREADONLY;
+    int err = alps_ready_(h, t);
+    if (err)
+        return err;
     if (size > h->at.limit || size > h->map.reserved)
         return ALPS_ELIMIT;
-    int err = ALPS_OK;
     alps_lock_(h, t);
     uint64_t old = alps_extents_(h);
     uint64_t now = alps_geometry_extents_(&h->at, size);

@@ -100,35 +100,58 @@ ALPS_CORE_ int alps_resize_in_place_(alps_handle *h, const alps_block *b,
     return err;
 }
 
+/* Whether the object or block at `off` serves `n` bytes where it is, perhaps
+ * after its size was changed: ALPS_EFULL if it has to move. `old` is what it
+ * has now. */
+ALPS_CORE_ int alps_resize_here_(alps_handle *h, alps_off off, uint64_t n,
+                                 uint64_t *old, const alps_tables *t)
+{
+    alps_object o;
+    alps_block b;
+    alps_request r;
+    int is = alps_object_at_(h, off, &o);
+    if (is < 0 || (is && !alps_object_live_(&o)))
+        return ALPS_EINVALID_FREE;
+    if (is) {
+        *old = alps_kind_size_(o.kind);
+        return n <= *old && n > *old / 2 ? ALPS_OK : ALPS_EFULL;
+    }
+    if (alps_block_at_(h, off, &b) != ALPS_USED)
+        return ALPS_EINVALID_FREE;
+    *old = alps_block_size_(&b);
+    if (alps_small_size_(h, 1, n) && *old > 2 * n)
+        return ALPS_EFULL;
+    int err = alps_request_init_(h, 1, n, ALPS_USED, &r);
+    return err ? err : alps_resize_in_place_(h, &b, &r, t);
+}
+
 /* See alps_realloc. */
 ALPS_CORE_ void *alps_resize_(alps_handle *h, void *p, uint64_t n,
                               const alps_tables *t)
 {
-    alps_block b;
-    alps_request r;
+    uint64_t old = 0;
     if (!p)
-        return alps_heap_alloc_(h, 1, n, 0, t);
-    int err = alps_request_init_(h, 1, n, ALPS_USED, &r);
-    if (!err && alps_block_at_(h, alps_offset_(h, p), &b) != ALPS_USED)
-        err = ALPS_EINVALID_FREE;
+        return alps_small_alloc_(h, 1, n, 0, t);
+    int err = alps_ready_(h, t);
     if (!err)
-        err = alps_resize_in_place_(h, &b, &r, t);
+        err = n > ALPS_SIZE_MAX
+                  ? ALPS_EINVAL
+                  : alps_resize_here_(h, alps_offset_(h, p), n, &old, t);
     if (!err)
         return p;
     if (err != ALPS_EFULL) {
         alps_fail_(h, err);
         return NULL;
     }
-    uint64_t old = alps_block_size_(&b);
-    void *to = alps_heap_alloc_(h, 1, n, ALPS_ALLOC_LATER, t);
+    void *to = alps_small_alloc_(h, 1, n, ALPS_ALLOC_LATER, t);
     if (!to)
-        return NULL;
+        return n <= old ? p : NULL;
     memcpy(to, p, old < n ? old : n);
     err = t->policy->flush(&h->map, to, old < n ? old : n);
     if (!err)
         err = t->policy->fence(&h->map, t->backend);
     if (!err)
-        err = alps_heap_free_(h, p, t);
+        err = alps_small_free_(h, p, t);
     if (err)
         alps_fail_(h, err);
     return to;

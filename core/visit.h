@@ -4,6 +4,7 @@
  * that is open read-only gives the same ones. */
 #pragma once
 #include "resize.h"
+#include "slow.h"
 
 /* Called for each live block; anything but 0 ends the walk, and is what the
  * walk answers. It may free the block it is called for. */
@@ -18,6 +19,7 @@ typedef struct alps_statistics {
     uint64_t used;                   /* by live blocks, whole granules */
     uint64_t free;                   /* that blocks could take */
     uint64_t reserved;               /* by reservations */
+    uint64_t spare;                  /* in slabs, for objects of their size */
     uint64_t largest_free;           /* the longest block that would fit now */
     uint64_t blocks;                 /* live ones, a count */
     uint64_t runs;                   /* free ones, a count */
@@ -27,6 +29,40 @@ typedef struct alps_statistics {
                                           in thousandths */
     uint64_t by_class[ALPS_CLASSES]; /* live blocks by size; counts */
 } alps_statistics;
+
+/* Walks the live objects of the slab at `place`. */
+ALPS_FN_ int alps_visit_slab_(const alps_handle *h, alps_off place,
+                              alps_visit *visit, void *context)
+{
+    alps_slab s = *alps_slab_head_(h, place);
+    if (!alps_slab_derive_(h, &s))
+        return 0;
+    const alps_pair *pair = alps_slab_pairs_(alps_slab_head_(h, place));
+    for (uint64_t i = 0; i < s.count; i++)
+        if (alps_pair_live_(&pair[i / 64]) >> (i % 64) & 1) {
+            int stop = visit(context, h->map.base + place + i * s.size,
+                             (size_t)s.size);
+            if (stop)
+                return stop;
+        }
+    return 0;
+}
+
+/* Walks the live objects of all slabs in one extent. */
+ALPS_FN_ int alps_visit_slabs_(const alps_handle *h, uint64_t extent,
+                               alps_visit *visit, void *context)
+{
+    alps_off off = h->at.heap + (extent << h->at.extent_shift);
+    alps_off end = off + h->at.extent;
+    for (; off < end; off += 1ull << h->at.slab_shift) {
+        int stop = alps_slab_is_(h, off)
+                       ? alps_visit_slab_(h, off, visit, context)
+                       : 0;
+        if (stop)
+            return stop;
+    }
+    return 0;
+}
 
 /* Walks the live blocks of one zone. */
 ALPS_FN_ int alps_visit_zone_(const alps_handle *h, const alps_zone *z,
@@ -57,7 +93,9 @@ ALPS_FN_ int alps_visit_all_(const alps_handle *h, alps_visit *visit,
         if (!alps_extent_heap_(h, extent))
             continue;
         alps_zone z = alps_zone_extent_(h, extent);
-        int stop = alps_visit_zone_(h, &z, visit, context);
+        int stop = alps_visit_slabs_(h, extent, visit, context);
+        if (!stop)
+            stop = alps_visit_zone_(h, &z, visit, context);
         if (stop)
             return stop;
     }
@@ -70,9 +108,11 @@ ALPS_FN_ unsigned alps_stats_code_(const alps_handle *h, const alps_zone *z,
                                    uint64_t unit)
 {
     unsigned code = alps_code_(z->codes, unit);
-    if (code == ALPS_HELD && (!h->owner || alps_zone_free_(h, z, unit)))
-        return ALPS_FREE;
-    return code;
+    alps_off off = alps_zone_off_(z, unit);
+    if (code != ALPS_HELD ||
+        (off == alps_slab_place_(h, off) && alps_slab_is_(h, off)))
+        return code;
+    return !alps_self_(h) || alps_zone_free_(h, z, unit) ? ALPS_FREE : code;
 }
 
 /* Adds up one block or run. */
@@ -90,6 +130,29 @@ ALPS_FN_ void alps_stats_add_(alps_statistics *s, unsigned code, uint64_t n)
     }
 }
 
+/* Adds up the slab at `place`, whose block has `n` bytes. */
+ALPS_FN_ void alps_stats_slab_(const alps_handle *h, alps_off place, uint64_t n,
+                               alps_statistics *s)
+{
+    alps_slab slab = *alps_slab_head_(h, place);
+    alps_slab *head = alps_slab_head_(h, place);
+    uint64_t live = 0, kept = 0;
+    if (!alps_slab_derive_(h, &slab))
+        return;
+    for (unsigned g = 0; g < alps_slab_groups_(&slab); g++) {
+        uint64_t now = alps_pair_live_(&alps_slab_pairs_(head)[g]);
+        uint64_t keep = alps_keep_any_(&alps_slab_keeps_(h, head)[g]);
+        live += (uint64_t)__builtin_popcountll(now);
+        if (alps_self_(h) && head->kept && alps_process_in_(h, head->process))
+            kept += (uint64_t)__builtin_popcountll(keep & ~now);
+    }
+    s->blocks += live;
+    s->by_class[alps_high_bit_(slab.size)] += live;
+    s->used += live * slab.size;
+    s->reserved += kept * slab.size;
+    s->spare += n - (live + kept) * slab.size;
+}
+
 /* Adds up a heap extent; answers its longest free run, in bytes. */
 ALPS_FN_ uint64_t alps_stats_extent_(const alps_handle *h, uint64_t extent,
                                      alps_statistics *s)
@@ -103,7 +166,11 @@ ALPS_FN_ uint64_t alps_stats_extent_(const alps_handle *h, uint64_t extent,
         run = code == ALPS_FREE ? run + n : 0;
         if (run > longest)
             longest = run;
-        alps_stats_add_(s, code, n);
+        alps_off off = alps_zone_off_(&z, unit);
+        if (off == alps_slab_place_(h, off) && alps_slab_is_(h, off))
+            alps_stats_slab_(h, off, n, s);
+        else
+            alps_stats_add_(s, code, n);
         unit += n >> z.shift;
     }
     return longest;

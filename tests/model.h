@@ -260,7 +260,8 @@ static inline int one_block_again(any_heap *heap)
 {
     alps_statistics s;
     uint64_t whole = alps_extents_(&heap->core) << heap->core.at.extent_shift;
-    if (any_stats(heap, &s) || s.blocks || s.largest_free != whole)
+    if (any_trim(heap) || any_stats(heap, &s) || s.blocks ||
+        s.largest_free != whole)
         return 0;
     void *p = any_alloc(heap, (size_t)whole);
     return p && !any_free(heap, p);

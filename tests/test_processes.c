@@ -475,7 +475,7 @@ static int child_stops_with_the_lock(void)
     alps_lock_(&h.core, &any_tables_);
     uint64_t mine = h.core.shared->lock;
     raise(SIGSTOP);
-    if (h.core.shared->lock != mine || mine != h.core.owner)
+    if (h.core.shared->lock != mine || mine != h.core.local->owner)
         return 2; // robbed
     alps_unlock_(&h.core);
     return any_close(&h) ? 3 : 0;
@@ -491,7 +491,7 @@ static int child_stops_with_all_lanes(void)
         lane[i] = alps_lane_take_(&h.core, &any_tables_);
     raise(SIGSTOP);
     for (int i = 0; i < 2; i++) {
-        if (lane[i]->lock != h.core.owner)
+        if (lane[i]->lock != h.core.local->owner)
             return 2;
         alps_lane_leave_(lane[i]);
     }
@@ -607,17 +607,17 @@ static void an_older_generation_owns_nothing(void)
     any_heap a, b;
     begin();
     CHECK_EQ(attach(&a, 0), 0);
-    uint64_t first = a.core.owner;
+    uint64_t first = a.core.local->owner;
     CHECK_EQ(any_close(&a), 0);
     CHECK_EQ(attach(&b, 0), 0);
-    CHECK_EQ(b.core.owner & 0xffff, first & 0xffff); // the same slot
-    CHECK(b.core.owner != first);
-    CHECK(alps_owner_lives_(&heap.core, b.core.owner, &any_tables_));
+    CHECK_EQ(b.core.local->owner & 0xffff, first & 0xffff); // the same slot
+    CHECK(b.core.local->owner != first);
+    CHECK(alps_owner_lives_(&heap.core, b.core.local->owner, &any_tables_));
     CHECK(!alps_owner_lives_(&heap.core, first, &any_tables_));
     heap.core.shared->lock = first;
     void *p = any_alloc(&heap, 100);
     CHECK(p != NULL);
-    CHECK(alps_slot_owner_(&heap.core, b.core.slot) == b.core.owner);
+    CHECK(alps_slot_owner_(&heap.core, b.core.slot) == b.core.local->owner);
     CHECK_EQ(any_free(&b, any_at(&b, any_off_of(&heap, p))), 0);
     CHECK_EQ(any_close(&b), 0);
     nothing_is_left();

@@ -197,15 +197,15 @@ static void read_only_asks_for_recovery(void)
     CHECK_EQ(open_as(&h, path, ALPS_CREATE), 0);
     alps_off *root = (alps_off *)any_root(&h, 8);
     void *p = any_reserve(&h, 100);
-    memset(p, 3, 128);
+    memset(p, 3, 112);
     alps_record r;
     memset(&r, 0, sizeof r);
     r.seq = ++h.core.shared->seq;
-    r.op = ALPS_OP_PUBLISH | ALPS_OP_SUMMED;
+    r.op = ALPS_OP_PUBLISH | ALPS_OP_SUMMED | ALPS_OP_SMALL;
     r.block = r.value = any_off_of(&h, p);
     r.dest = any_off_of(&h, root);
-    r.units = 2;
-    r.crc = alps_crc32c_(h.core.crc, 0, p, 128);
+    r.units = 112;
+    r.crc = alps_crc32c_(h.core.crc, 0, p, 112);
     CHECK_EQ(alps_record_write_(&h.core, &h.core.lanes[1], &r, &any_tables_),
              0);
     CHECK_EQ(copy_file(path, crashed), 0);
@@ -214,7 +214,7 @@ static void read_only_asks_for_recovery(void)
     CHECK_EQ(touch(crashed, 0), 0);
     CHECK_EQ(open_as(&h, crashed, ALPS_READ_ONLY), 0);
     CHECK_EQ(*(alps_off *)any_root(&h, 8), r.block); // it was redone
-    CHECK_EQ(any_usable(&h, any_at(&h, r.block)), 128);
+    CHECK_EQ(any_usable(&h, any_at(&h, r.block)), 112);
     CHECK(sound(&h));
     CHECK_EQ(any_close(&h), 0);
     CHECK_EQ(any_remove(path), 0);
@@ -531,7 +531,7 @@ static void options_that_cannot_be_meant_are_refused(void)
     CHECK_EQ(try_options(~0ull, 0, 0, 0, 0, NULL), ALPS_EINVAL);
     CHECK_EQ(try_options(~0ull - 4095, ~0ull, 0, 0, 0, NULL), ALPS_EINVAL);
     CHECK_EQ(try_options(1ull << 63, 1ull << 63, 0, 0, 0, NULL), ALPS_EINVAL);
-    CHECK_EQ(try_options(1u << 20, 0, 0, 1025, 0, NULL), ALPS_EINVAL);
+    CHECK_EQ(try_options(1u << 20, 0, 0, 4033, 0, NULL), ALPS_EINVAL);
     CHECK_EQ(try_options(1u << 20, 0, 0, ~0u, 0, NULL), ALPS_EINVAL);
     CHECK_EQ(try_options(1u << 20, 0, 0, 0, 4097, NULL), ALPS_EINVAL);
     CHECK_EQ(try_options(1u << 20, 1ull << 47, 4096, 1, 1, NULL),

@@ -1,0 +1,35 @@
+/* slow.h -- what an instance does off its fast path
+ *
+ * One function of each instance, so that the fast paths stay small. */
+#pragma once
+#include "publish.h"
+
+/* See alps_trim. */
+ALPS_CORE_ int alps_trim_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t n;
+    int err = alps_ready_(h, t);
+    if (err)
+        return err;
+    alps_lock_(h, t);
+    alps_thread_trim_(h, t);
+    alps_loose_trim_(h, t);
+    err = alps_extents_empty_(h, &n, t);
+    alps_unlock_(h);
+    return err;
+}
+
+ALPS_CORE_ int alps_slow_path_(alps_handle *h, int what, uint64_t a, uint64_t b,
+                               const alps_tables *t)
+{
+    switch (what) {
+    case ALPS_SLOW_WAIT: return alps_lock_slow_(h, t);
+    case ALPS_SLOW_REFILL: return alps_refill_slow_(h, a, b, t);
+    case ALPS_SLOW_LANES: return alps_lanes_slow_(h, a, t);
+    case ALPS_SLOW_SELF: return alps_self_slow_(h, t);
+    case ALPS_SLOW_RACK: return alps_rack_fill_(h, (unsigned)a, t);
+    case ALPS_SLOW_FREED: return alps_rack_freed_(h, a, t);
+    case ALPS_SLOW_FAR: return alps_small_slow_(h, a, t);
+    default: return ALPS_EINVAL;
+    }
+}
