@@ -176,6 +176,20 @@ ALPS_FN_ uint64_t alps_stats_extent_(const alps_handle *h, uint64_t extent,
     return longest;
 }
 
+/* Released objects that wait for a fence are not reserved. */
+ALPS_FN_ void alps_stats_pending_(const alps_handle *h, alps_statistics *s)
+{
+    for (unsigned i = 0; alps_self_(h) && i < h->at.lane_count; i++) {
+        alps_object o;
+        alps_off off = alps_load_(&h->lanes[i].pending);
+        if (!off || alps_object_at_(h, off, &o) != 1 ||
+            !(alps_keep_any_(o.keep) & o.bit))
+            continue;
+        s->reserved -= alps_kind_size_(o.kind);
+        s->spare += alps_kind_size_(o.kind);
+    }
+}
+
 /* See alps_stats. Under the lock, where there is one. */
 ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
 {
@@ -206,6 +220,7 @@ ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
         if (run << top.shift > s->largest_free)
             s->largest_free = run << top.shift;
     }
+    alps_stats_pending_(h, s);
     s->fragmentation =
         s->free <= s->largest_free
             ? 0
