@@ -196,6 +196,20 @@ ALPS_FN_ uint64_t alps_round_up_(uint64_t n, uint64_t to)
     return (n + to - 1) / to * to;
 }
 
+/* A random number, from the system; where it has none, of time and process. */
+static __attribute__((noinline, cold, unused)) uint64_t alps_random_(void)
+{
+    uint64_t word = 0;
+#ifdef SYS_getrandom // since Linux 3.17
+    if (syscall(SYS_getrandom, &word, sizeof word, 0) == (long)sizeof word)
+        return word;
+#endif
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    word = (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec;
+    return word ^ (uint64_t)getpid() * (uint64_t)0x9e3779b97f4a7c15;
+}
+
 /* What waits in a loop says so to the machine. */
 ALPS_FN_ void alps_pause_(void)
 {
@@ -2700,7 +2714,8 @@ typedef struct alps_handle {
     uint64_t *slabs;   /* bit: a slab starts at this multiple of its size */
     struct alps_local *local; /* gone in the child of a fork, see thread.h */
     struct alps_seat *seats;  /* where a thread finds its cache */
-    unsigned keyed;           /* 1: `key` tells when a thread ends */
+    struct alps_claim *claims; /* by slab: which of our threads owns it */
+    unsigned keyed;    /* 1: `key` tells when a thread ends */
     pthread_key_t key;
     unsigned slot; /* this handle's number among the attached */
     unsigned crc;  /* how checksums are computed */
@@ -4163,7 +4178,9 @@ ALPS_CORE_ int alps_refill_(alps_handle *h, uint64_t units, uint64_t level,
 
 /* A token: the epoch, a count, and the lane of the thread that has it. */
 #define ALPS_TOKEN_LANE_ 0xfffu
-#define ALPS_TOKEN_EPOCH_ 40
+
+/* Where the epoch is in a token, and in the word of a process. */
+#define ALPS_EPOCH_SHIFT_ 40
 
 ALPS_FN_ uint64_t alps_epoch_(const alps_handle *h)
 {
@@ -4175,7 +4192,7 @@ ALPS_FN_ uint64_t alps_token_new_(const alps_handle *h, unsigned number)
 {
     uint64_t count =
         __atomic_add_fetch(&h->shared->tokens, 1, __ATOMIC_RELAXED);
-    return alps_epoch_(h) << ALPS_TOKEN_EPOCH_ | (count & 0xfffffff) << 12 |
+    return alps_epoch_(h) << ALPS_EPOCH_SHIFT_ | (count & 0xfffffff) << 12 |
            number;
 }
 
@@ -4244,7 +4261,7 @@ ALPS_FN_ void alps_slab_forget_(alps_handle *h, alps_slab *s)
 {
     uint64_t process = alps_load_(&s->process);
     uint64_t number = process & 0xffff;
-    int old = process >> ALPS_TOKEN_EPOCH_ != alps_epoch_(h);
+    int old = process >> ALPS_EPOCH_SHIFT_ != alps_epoch_(h);
     if (!old && (number >= h->at.slot_count || alps_process_in_(h, process)))
         return;
     alps_keep *keep = alps_slab_keeps_(h, s);
@@ -4255,7 +4272,7 @@ ALPS_FN_ void alps_slab_forget_(alps_handle *h, alps_slab *s)
             alps_store_(&keep[g].pinned, 0);
     }
     alps_store_(&s->process,
-                alps_epoch_(h) << ALPS_TOKEN_EPOCH_ | ALPS_NO_PROCESS_);
+                alps_epoch_(h) << ALPS_EPOCH_SHIFT_ | ALPS_NO_PROCESS_);
 }
 
 /* Whether process `self` may own the slab: another living one has no
@@ -4447,6 +4464,16 @@ typedef struct alps_seat {
     uintptr_t thread; /* 0: nobody's */
     alps_cache *cache;
 } alps_seat;
+/* What a thread that owns a slab has to know to free an object of it, without
+ * a look at the head. */
+typedef struct alps_claim {
+    uintptr_t thread; /* the owner; 0: none of this process */
+    alps_rack *rack;
+    alps_slab *slab;
+    uint32_t scale; /* as in the head */
+    uint32_t count;
+} alps_claim;
+
 #define ALPS_SEATS 4096u
 #define ALPS_SEAT_REACH 8u /* seats a thread may be found in */
 
@@ -4458,7 +4485,8 @@ ALPS_FN_ unsigned alps_lanes_owned_(const alps_handle *h)
     return h->at.lane_count - (n < 1 ? 1 : n > 64 ? 64 : n);
 }
 
-/* The memory that caches are in: a page, the seats, a cache for each lane. */
+/* The memory that caches are in: a page, the seats, a cache for each lane, and
+ * a claim for each slab that there may be. */
 ALPS_FN_ alps_cache *alps_caches_(const alps_handle *h)
 {
     return (alps_cache *)(void *)(h->seats + ALPS_SEATS + ALPS_SEAT_REACH);
@@ -4466,10 +4494,11 @@ ALPS_FN_ alps_cache *alps_caches_(const alps_handle *h)
 
 ALPS_FN_ uint64_t alps_local_bytes_(const alps_handle *h)
 {
-    return alps_round_up_(
-        ALPS_PAGE + (ALPS_SEATS + ALPS_SEAT_REACH) * sizeof(alps_seat) +
-            alps_lanes_owned_(h) * sizeof(alps_cache),
-        ALPS_PAGE);
+    uint64_t n = ALPS_PAGE;
+    n += (ALPS_SEATS + ALPS_SEAT_REACH) * sizeof(alps_seat);
+    n += alps_lanes_owned_(h) * sizeof(alps_cache);
+    n += ((h->at.slab_end >> h->at.slab_shift) + 1) * sizeof(alps_claim);
+    return alps_round_up_(n, ALPS_PAGE);
 }
 
 ALPS_FN_ int alps_local_open_(alps_handle *h)
@@ -4484,6 +4513,7 @@ ALPS_FN_ int alps_local_open_(alps_handle *h)
 #endif
     h->local = (alps_local *)p;
     h->seats = (alps_seat *)(void *)((unsigned char *)p + ALPS_PAGE);
+    h->claims = (alps_claim *)(void *)(alps_caches_(h) + alps_lanes_owned_(h));
     return ALPS_OK;
 }
 
@@ -4624,6 +4654,29 @@ ALPS_CORE_ alps_cache *alps_cache_(alps_handle *h)
     return alps_cache_search_(h, self);
 }
 
+/* Makes the slab at `place` known to be this thread's, or nobody's (NULL). */
+ALPS_FN_ void alps_claim_(const alps_handle *h, alps_off place, alps_rack *rack)
+{
+    alps_claim *claim = &h->claims[place >> h->at.slab_shift];
+    if (rack) {
+        alps_slab *s = alps_slab_head_(h, place);
+        claim->rack = rack;
+        claim->slab = s;
+        claim->scale = s->scale;
+        claim->count = s->count;
+    }
+    __atomic_store_n(&claim->thread, rack ? ALPS_THREAD_() : 0,
+                     __ATOMIC_RELEASE);
+}
+
+/* Lets go of a slab of this thread: see alps_slab_loosen_. */
+ALPS_CORE_ void alps_claim_end_(alps_handle *h, alps_off place,
+                                const alps_tables *t)
+{
+    alps_claim_(h, place, NULL);
+    alps_slab_loosen_(h, place, t);
+}
+
 /* Lets go of the slabs of a list, one at a time: others may take the lock
  * between two. */
 ALPS_CORE_ void alps_thread_let_go_(alps_handle *h, alps_off place,
@@ -4632,7 +4685,7 @@ ALPS_CORE_ void alps_thread_let_go_(alps_handle *h, alps_off place,
     while (place) {
         alps_off next = alps_slab_head_(h, place)->next;
         alps_lock_(h, t);
-        alps_slab_loosen_(h, place, t);
+        alps_claim_end_(h, place, t);
         alps_unlock_(h);
         place = next;
     }
@@ -4681,10 +4734,15 @@ ALPS_FN_ void alps_rack_use_(const alps_handle *h, alps_rack *rack, unsigned g,
     uint64_t *own = &alps_slab_pairs_(rack->slab)[g].own;
     unsigned char *base =
         (unsigned char *)alps_address_(h, rack->place) + 64 * g * size;
+    alps_spot *spot = rack->top;
     rack->group = g;
-    for (; mask; mask &= mask - 1)
-        alps_spot_push_(rack, base + alps_low_bit_(mask) * size, own,
-                        mask & (0 - mask));
+    for (; mask; mask &= mask - 1) {
+        spot++;
+        spot->object = base + alps_low_bit_(mask) * size;
+        spot->own = own;
+        spot->bit = mask & (0 - mask);
+    }
+    rack->top = spot;
 }
 
 /* Forgets the objects at hand that are of slab `s`. */
@@ -4719,8 +4777,7 @@ ALPS_CORE_ uint64_t alps_rack_trim_(alps_handle *h, alps_rack *rack,
         if (alps_slab_empty_(h, s)) {
             rack->empty -= s->where == ALPS_EMPTY;
             alps_list_drop_(h, &rack->partial, place);
-            s->where = ALPS_NOWHERE;
-            alps_slab_loosen_(h, place, t);
+            alps_claim_end_(h, place, t);
             n++;
         }
         place = next;
@@ -4728,7 +4785,7 @@ ALPS_CORE_ uint64_t alps_rack_trim_(alps_handle *h, alps_rack *rack,
     if (rack->slab && alps_slab_empty_(h, rack->slab)) {
         place = rack->place;
         alps_rack_clear_(rack);
-        alps_slab_loosen_(h, place, t);
+        alps_claim_end_(h, place, t);
         n++;
     }
     return n;
@@ -5426,21 +5483,12 @@ ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
     return alps_geometry_extents_(&h->at, *size) ? ALPS_OK : ALPS_EINVAL;
 }
 
-/* Who this region is: random bytes from the system. */
-ALPS_COLD_ void alps_uuid_(uint8_t uuid[16])
+/* Who this region is: RFC 4122, version 4. */
+ALPS_FN_ void alps_uuid_(uint8_t uuid[16])
 {
-    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, uuid, 16);
-    if (fd >= 0)
-        close(fd);
-    if (n != 16) { // no device: time and process must do
-        struct timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        uint64_t word[2] = {(uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec,
-                            (uint64_t)getpid() * (uint64_t)0x9e3779b97f4a7c15};
-        memcpy(uuid, word, 16);
-    }
-    uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40); // RFC 4122, version 4
+    uint64_t word[2] = {alps_random_(), alps_random_()};
+    memcpy(uuid, word, 16);
+    uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40);
     uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
 }
 
@@ -6342,8 +6390,10 @@ ALPS_CORE_ int alps_rack_get_(alps_handle *h, alps_cache *c, unsigned kind,
     alps_unlock_(h);
     if (err)
         return err;
-    alps_slab_head_(h, place)->where = ALPS_PARTIAL;
-    alps_store_(&alps_slab_head_(h, place)->full, 0);
+    alps_slab *s = alps_slab_head_(h, place);
+    alps_claim_(h, place, &c->rack[kind]);
+    s->where = ALPS_PARTIAL;
+    alps_store_(&s->full, 0);
     alps_list_push_(h, &c->rack[kind].partial, place);
     return ALPS_OK;
 }
@@ -6409,7 +6459,7 @@ ALPS_CORE_ int alps_rack_freed_(alps_handle *h, alps_off off,
     alps_list_drop_(h, &rack->partial, place);
     alps_rack_purge_(h, rack, s);
     alps_lock_(h, t);
-    alps_slab_loosen_(h, place, t);
+    alps_claim_end_(h, place, t);
     alps_unlock_(h);
     return ALPS_OK;
 }
@@ -6500,16 +6550,25 @@ ALPS_FN_ int alps_object_held_(const alps_handle *h, const alps_object *o)
 /* An object of this thread's slab is free to be handed out: it is put at hand,
  * or found again by its pair. `live` are the live ones of its group. */
 ALPS_CORE_ int alps_small_back_(alps_handle *h, alps_rack *rack,
-                                const alps_object *o, alps_off off,
-                                uint64_t live, const alps_tables *t)
+                                const alps_slab *s, alps_pair *pair,
+                                uint64_t bit, alps_off off, uint64_t live,
+                                const alps_tables *t)
 {
     if (ALPS_LIKELY_(rack->top != rack->end)) {
-        alps_spot_push_(rack, alps_address_(h, off), &o->pair->own, o->bit);
+        alps_spot_push_(rack, alps_address_(h, off), &pair->own, bit);
         return ALPS_OK;
     }
-    if (ALPS_LIKELY_(o->slab->where != ALPS_FULL && live))
+    if (ALPS_LIKELY_(live && s->where != ALPS_FULL))
         return ALPS_OK;
     return t->slow(h, ALPS_SLOW_FREED, off, 0);
+}
+
+/* The same for what was kept from others. */
+ALPS_CORE_ int alps_object_back_(alps_handle *h, const alps_object *o,
+                                 alps_off off, const alps_tables *t)
+{
+    return alps_small_back_(h, &alps_cache_(h)->rack[o->kind], o->slab, o->pair,
+                            o->bit, off, alps_pair_live_(o->pair), t);
 }
 
 /* Gives a reserved object back; see alps_cancel. */
@@ -6523,8 +6582,7 @@ ALPS_CORE_ int alps_small_cancel_(alps_handle *h, const alps_object *o,
     int mine = c && alps_object_mine_(o, c->token);
     alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, mine);
     if (mine)
-        return alps_small_back_(h, &c->rack[o->kind], o, off,
-                                alps_pair_live_(o->pair), t);
+        return alps_object_back_(h, o, off, t);
     alps_far_tell_(h, o, off, t);
     return ALPS_OK;
 }
@@ -6641,36 +6699,34 @@ ALPS_CORE_ void *alps_small_reserve_(alps_handle *h, uint64_t n,
 ALPS_CORE_ int alps_small_free_(alps_handle *h, const void *p,
                                 const alps_tables *t)
 {
-    alps_object o;
     uintptr_t self = ALPS_THREAD_();
     alps_off off = alps_offset_(h, p);
-    if (ALPS_UNLIKELY_(!alps_slab_is_(h, off)))
+    if (ALPS_UNLIKELY_(off >= h->at.slab_end))
         return p ? t->slow(h, ALPS_SLOW_FAR, off, 0) : ALPS_OK;
-    const alps_seat *seat = alps_seat_(h, self);
-    o.slab = alps_slab_head_(h, off);
-    uint64_t i = (off & h->at.slab_mask) *
-                 o.slab->scale; // its low half: whether it comes out even
-    if (ALPS_UNLIKELY_(seat->thread != self ||
-                       alps_load_(&o.slab->owner) != seat->cache->token ||
-                       (uint32_t)i >= o.slab->scale ||
-                       i >> 32 >= o.slab->count))
+    const alps_claim *claim = &h->claims[off >> h->at.slab_shift];
+    if (ALPS_UNLIKELY_(__atomic_load_n(&claim->thread, __ATOMIC_RELAXED) !=
+                       self))
         return t->slow(h, ALPS_SLOW_FAR, off, 0);
-    o.pair = &alps_slab_pairs_(o.slab)[i >> 38];
-    o.bit = 1ull << (i >> 32) % 64;
-    uint64_t own = alps_load_(&o.pair->own);
-    uint64_t live = own ^ alps_load_(&o.pair->far);
-    if (ALPS_UNLIKELY_(!(live & o.bit)))
+    uint64_t i = (off & h->at.slab_mask) * claim->scale;
+    if (ALPS_UNLIKELY_((uint32_t)i >= claim->scale || // does not come out even
+                       i >> 32 >= claim->count))
         return t->slow(h, ALPS_SLOW_FAR, off, 0);
-    alps_store_(&o.pair->own, own ^ o.bit);
+    alps_pair *pair = &alps_slab_pairs_(claim->slab)[i >> 38];
+    uint64_t bit = 1ull << (i >> 32) % 64;
+    uint64_t own = alps_load_(&pair->own);
+    uint64_t live = own ^ alps_load_(&pair->far);
+    if (ALPS_UNLIKELY_(!(live & bit)))
+        return t->slow(h, ALPS_SLOW_FAR, off, 0);
+    alps_store_(&pair->own, own ^ bit);
     if (t->policy->durable) {
-        int err = t->policy->flush(&h->map, o.pair, sizeof *o.pair);
+        int err = t->policy->flush(&h->map, pair, sizeof *pair);
         if (!err)
             err = t->policy->fence(&h->map, t->backend);
         if (err)
             return err;
     }
-    return alps_small_back_(h, &seat->cache->rack[o.slab->kind - 1], &o, off,
-                            live ^ o.bit, t);
+    return alps_small_back_(h, claim->rack, claim->slab, pair, bit, off,
+                            live ^ bit, t);
 }
 
 /* Bytes of the live or reserved object or block at `p`, or 0. */
@@ -6823,8 +6879,7 @@ ALPS_CORE_ int alps_record_begin_(alps_handle *h, alps_lane *lane,
         alps_object o;
         alps_off off = alps_pending_end_(h, lane, &o);
         if (off)
-            err = alps_small_back_(h, &alps_cache_(h)->rack[o.kind], &o, off,
-                                   alps_pair_live_(o.pair), t);
+            err = alps_object_back_(h, &o, off, t);
     }
     return err;
 }
@@ -7010,9 +7065,7 @@ ALPS_CORE_ int alps_release_end_(alps_handle *h, alps_lane *lane,
     }
     alps_store_(&s->object.keep->own,
                 alps_load_(&s->object.keep->own) ^ s->object.bit);
-    return alps_small_back_(h, &alps_cache_(h)->rack[s->object.kind],
-                            &s->object, off, alps_pair_live_(s->object.pair),
-                            t);
+    return alps_object_back_(h, &s->object, off, t);
 }
 
 /* See alps_release. */

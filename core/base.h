@@ -84,6 +84,20 @@ ALPS_FN_ uint64_t alps_round_up_(uint64_t n, uint64_t to)
     return (n + to - 1) / to * to;
 }
 
+/* A random number, from the system; where it has none, of time and process. */
+static __attribute__((noinline, cold, unused)) uint64_t alps_random_(void)
+{
+    uint64_t word = 0;
+#ifdef SYS_getrandom // since Linux 3.17
+    if (syscall(SYS_getrandom, &word, sizeof word, 0) == (long)sizeof word)
+        return word;
+#endif
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    word = (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec;
+    return word ^ (uint64_t)getpid() * (uint64_t)0x9e3779b97f4a7c15;
+}
+
 /* What waits in a loop says so to the machine. */
 ALPS_FN_ void alps_pause_(void)
 {

@@ -16,7 +16,9 @@
 
 /* A token: the epoch, a count, and the lane of the thread that has it. */
 #define ALPS_TOKEN_LANE_ 0xfffu
-#define ALPS_TOKEN_EPOCH_ 40
+
+/* Where the epoch is in a token, and in the word of a process. */
+#define ALPS_EPOCH_SHIFT_ 40
 
 ALPS_FN_ uint64_t alps_epoch_(const alps_handle *h)
 {
@@ -28,7 +30,7 @@ ALPS_FN_ uint64_t alps_token_new_(const alps_handle *h, unsigned number)
 {
     uint64_t count =
         __atomic_add_fetch(&h->shared->tokens, 1, __ATOMIC_RELAXED);
-    return alps_epoch_(h) << ALPS_TOKEN_EPOCH_ | (count & 0xfffffff) << 12 |
+    return alps_epoch_(h) << ALPS_EPOCH_SHIFT_ | (count & 0xfffffff) << 12 |
            number;
 }
 
@@ -97,7 +99,7 @@ ALPS_FN_ void alps_slab_forget_(alps_handle *h, alps_slab *s)
 {
     uint64_t process = alps_load_(&s->process);
     uint64_t number = process & 0xffff;
-    int old = process >> ALPS_TOKEN_EPOCH_ != alps_epoch_(h);
+    int old = process >> ALPS_EPOCH_SHIFT_ != alps_epoch_(h);
     if (!old && (number >= h->at.slot_count || alps_process_in_(h, process)))
         return;
     alps_keep *keep = alps_slab_keeps_(h, s);
@@ -108,7 +110,7 @@ ALPS_FN_ void alps_slab_forget_(alps_handle *h, alps_slab *s)
             alps_store_(&keep[g].pinned, 0);
     }
     alps_store_(&s->process,
-                alps_epoch_(h) << ALPS_TOKEN_EPOCH_ | ALPS_NO_PROCESS_);
+                alps_epoch_(h) << ALPS_EPOCH_SHIFT_ | ALPS_NO_PROCESS_);
 }
 
 /* Whether process `self` may own the slab: another living one has no

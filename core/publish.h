@@ -135,8 +135,7 @@ ALPS_CORE_ int alps_record_begin_(alps_handle *h, alps_lane *lane,
         alps_object o;
         alps_off off = alps_pending_end_(h, lane, &o);
         if (off)
-            err = alps_small_back_(h, &alps_cache_(h)->rack[o.kind], &o, off,
-                                   alps_pair_live_(o.pair), t);
+            err = alps_object_back_(h, &o, off, t);
     }
     return err;
 }
@@ -322,9 +321,7 @@ ALPS_CORE_ int alps_release_end_(alps_handle *h, alps_lane *lane,
     }
     alps_store_(&s->object.keep->own,
                 alps_load_(&s->object.keep->own) ^ s->object.bit);
-    return alps_small_back_(h, &alps_cache_(h)->rack[s->object.kind],
-                            &s->object, off, alps_pair_live_(s->object.pair),
-                            t);
+    return alps_object_back_(h, &s->object, off, t);
 }
 
 /* See alps_release. */

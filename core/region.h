@@ -133,21 +133,12 @@ ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
     return alps_geometry_extents_(&h->at, *size) ? ALPS_OK : ALPS_EINVAL;
 }
 
-/* Who this region is: random bytes from the system. */
-ALPS_COLD_ void alps_uuid_(uint8_t uuid[16])
+/* Who this region is: RFC 4122, version 4. */
+ALPS_FN_ void alps_uuid_(uint8_t uuid[16])
 {
-    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, uuid, 16);
-    if (fd >= 0)
-        close(fd);
-    if (n != 16) { // no device: time and process must do
-        struct timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        uint64_t word[2] = {(uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec,
-                            (uint64_t)getpid() * (uint64_t)0x9e3779b97f4a7c15};
-        memcpy(uuid, word, 16);
-    }
-    uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40); // RFC 4122, version 4
+    uint64_t word[2] = {alps_random_(), alps_random_()};
+    memcpy(uuid, word, 16);
+    uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40);
     uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
 }
 

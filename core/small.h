@@ -266,8 +266,10 @@ ALPS_CORE_ int alps_rack_get_(alps_handle *h, alps_cache *c, unsigned kind,
     alps_unlock_(h);
     if (err)
         return err;
-    alps_slab_head_(h, place)->where = ALPS_PARTIAL;
-    alps_store_(&alps_slab_head_(h, place)->full, 0);
+    alps_slab *s = alps_slab_head_(h, place);
+    alps_claim_(h, place, &c->rack[kind]);
+    s->where = ALPS_PARTIAL;
+    alps_store_(&s->full, 0);
     alps_list_push_(h, &c->rack[kind].partial, place);
     return ALPS_OK;
 }
@@ -333,7 +335,7 @@ ALPS_CORE_ int alps_rack_freed_(alps_handle *h, alps_off off,
     alps_list_drop_(h, &rack->partial, place);
     alps_rack_purge_(h, rack, s);
     alps_lock_(h, t);
-    alps_slab_loosen_(h, place, t);
+    alps_claim_end_(h, place, t);
     alps_unlock_(h);
     return ALPS_OK;
 }
@@ -424,16 +426,25 @@ ALPS_FN_ int alps_object_held_(const alps_handle *h, const alps_object *o)
 /* An object of this thread's slab is free to be handed out: it is put at hand,
  * or found again by its pair. `live` are the live ones of its group. */
 ALPS_CORE_ int alps_small_back_(alps_handle *h, alps_rack *rack,
-                                const alps_object *o, alps_off off,
-                                uint64_t live, const alps_tables *t)
+                                const alps_slab *s, alps_pair *pair,
+                                uint64_t bit, alps_off off, uint64_t live,
+                                const alps_tables *t)
 {
     if (ALPS_LIKELY_(rack->top != rack->end)) {
-        alps_spot_push_(rack, alps_address_(h, off), &o->pair->own, o->bit);
+        alps_spot_push_(rack, alps_address_(h, off), &pair->own, bit);
         return ALPS_OK;
     }
-    if (ALPS_LIKELY_(o->slab->where != ALPS_FULL && live))
+    if (ALPS_LIKELY_(live && s->where != ALPS_FULL))
         return ALPS_OK;
     return t->slow(h, ALPS_SLOW_FREED, off, 0);
+}
+
+/* The same for what was kept from others. */
+ALPS_CORE_ int alps_object_back_(alps_handle *h, const alps_object *o,
+                                 alps_off off, const alps_tables *t)
+{
+    return alps_small_back_(h, &alps_cache_(h)->rack[o->kind], o->slab, o->pair,
+                            o->bit, off, alps_pair_live_(o->pair), t);
 }
 
 /* Gives a reserved object back; see alps_cancel. */
@@ -447,8 +458,7 @@ ALPS_CORE_ int alps_small_cancel_(alps_handle *h, const alps_object *o,
     int mine = c && alps_object_mine_(o, c->token);
     alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, mine);
     if (mine)
-        return alps_small_back_(h, &c->rack[o->kind], o, off,
-                                alps_pair_live_(o->pair), t);
+        return alps_object_back_(h, o, off, t);
     alps_far_tell_(h, o, off, t);
     return ALPS_OK;
 }
@@ -565,36 +575,34 @@ ALPS_CORE_ void *alps_small_reserve_(alps_handle *h, uint64_t n,
 ALPS_CORE_ int alps_small_free_(alps_handle *h, const void *p,
                                 const alps_tables *t)
 {
-    alps_object o;
     uintptr_t self = ALPS_THREAD_();
     alps_off off = alps_offset_(h, p);
-    if (ALPS_UNLIKELY_(!alps_slab_is_(h, off)))
+    if (ALPS_UNLIKELY_(off >= h->at.slab_end))
         return p ? t->slow(h, ALPS_SLOW_FAR, off, 0) : ALPS_OK;
-    const alps_seat *seat = alps_seat_(h, self);
-    o.slab = alps_slab_head_(h, off);
-    uint64_t i = (off & h->at.slab_mask) *
-                 o.slab->scale; // its low half: whether it comes out even
-    if (ALPS_UNLIKELY_(seat->thread != self ||
-                       alps_load_(&o.slab->owner) != seat->cache->token ||
-                       (uint32_t)i >= o.slab->scale ||
-                       i >> 32 >= o.slab->count))
+    const alps_claim *claim = &h->claims[off >> h->at.slab_shift];
+    if (ALPS_UNLIKELY_(__atomic_load_n(&claim->thread, __ATOMIC_RELAXED) !=
+                       self))
         return t->slow(h, ALPS_SLOW_FAR, off, 0);
-    o.pair = &alps_slab_pairs_(o.slab)[i >> 38];
-    o.bit = 1ull << (i >> 32) % 64;
-    uint64_t own = alps_load_(&o.pair->own);
-    uint64_t live = own ^ alps_load_(&o.pair->far);
-    if (ALPS_UNLIKELY_(!(live & o.bit)))
+    uint64_t i = (off & h->at.slab_mask) * claim->scale;
+    if (ALPS_UNLIKELY_((uint32_t)i >= claim->scale || // does not come out even
+                       i >> 32 >= claim->count))
         return t->slow(h, ALPS_SLOW_FAR, off, 0);
-    alps_store_(&o.pair->own, own ^ o.bit);
+    alps_pair *pair = &alps_slab_pairs_(claim->slab)[i >> 38];
+    uint64_t bit = 1ull << (i >> 32) % 64;
+    uint64_t own = alps_load_(&pair->own);
+    uint64_t live = own ^ alps_load_(&pair->far);
+    if (ALPS_UNLIKELY_(!(live & bit)))
+        return t->slow(h, ALPS_SLOW_FAR, off, 0);
+    alps_store_(&pair->own, own ^ bit);
     if (t->policy->durable) {
-        int err = t->policy->flush(&h->map, o.pair, sizeof *o.pair);
+        int err = t->policy->flush(&h->map, pair, sizeof *pair);
         if (!err)
             err = t->policy->fence(&h->map, t->backend);
         if (err)
             return err;
     }
-    return alps_small_back_(h, &seat->cache->rack[o.slab->kind - 1], &o, off,
-                            live ^ o.bit, t);
+    return alps_small_back_(h, claim->rack, claim->slab, pair, bit, off,
+                            live ^ bit, t);
 }
 
 /* Bytes of the live or reserved object or block at `p`, or 0. */

@@ -51,6 +51,16 @@ typedef struct alps_seat {
     uintptr_t thread; /* 0: nobody's */
     alps_cache *cache;
 } alps_seat;
+/* What a thread that owns a slab has to know to free an object of it, without
+ * a look at the head. */
+typedef struct alps_claim {
+    uintptr_t thread; /* the owner; 0: none of this process */
+    alps_rack *rack;
+    alps_slab *slab;
+    uint32_t scale; /* as in the head */
+    uint32_t count;
+} alps_claim;
+
 #define ALPS_SEATS 4096u
 #define ALPS_SEAT_REACH 8u /* seats a thread may be found in */
 
@@ -62,7 +72,8 @@ ALPS_FN_ unsigned alps_lanes_owned_(const alps_handle *h)
     return h->at.lane_count - (n < 1 ? 1 : n > 64 ? 64 : n);
 }
 
-/* The memory that caches are in: a page, the seats, a cache for each lane. */
+/* The memory that caches are in: a page, the seats, a cache for each lane, and
+ * a claim for each slab that there may be. */
 ALPS_FN_ alps_cache *alps_caches_(const alps_handle *h)
 {
     return (alps_cache *)(void *)(h->seats + ALPS_SEATS + ALPS_SEAT_REACH);
@@ -70,10 +81,11 @@ ALPS_FN_ alps_cache *alps_caches_(const alps_handle *h)
 
 ALPS_FN_ uint64_t alps_local_bytes_(const alps_handle *h)
 {
-    return alps_round_up_(
-        ALPS_PAGE + (ALPS_SEATS + ALPS_SEAT_REACH) * sizeof(alps_seat) +
-            alps_lanes_owned_(h) * sizeof(alps_cache),
-        ALPS_PAGE);
+    uint64_t n = ALPS_PAGE;
+    n += (ALPS_SEATS + ALPS_SEAT_REACH) * sizeof(alps_seat);
+    n += alps_lanes_owned_(h) * sizeof(alps_cache);
+    n += ((h->at.slab_end >> h->at.slab_shift) + 1) * sizeof(alps_claim);
+    return alps_round_up_(n, ALPS_PAGE);
 }
 
 ALPS_FN_ int alps_local_open_(alps_handle *h)
@@ -88,6 +100,7 @@ ALPS_FN_ int alps_local_open_(alps_handle *h)
 #endif
     h->local = (alps_local *)p;
     h->seats = (alps_seat *)(void *)((unsigned char *)p + ALPS_PAGE);
+    h->claims = (alps_claim *)(void *)(alps_caches_(h) + alps_lanes_owned_(h));
     return ALPS_OK;
 }
 
@@ -228,6 +241,29 @@ ALPS_CORE_ alps_cache *alps_cache_(alps_handle *h)
     return alps_cache_search_(h, self);
 }
 
+/* Makes the slab at `place` known to be this thread's, or nobody's (NULL). */
+ALPS_FN_ void alps_claim_(const alps_handle *h, alps_off place, alps_rack *rack)
+{
+    alps_claim *claim = &h->claims[place >> h->at.slab_shift];
+    if (rack) {
+        alps_slab *s = alps_slab_head_(h, place);
+        claim->rack = rack;
+        claim->slab = s;
+        claim->scale = s->scale;
+        claim->count = s->count;
+    }
+    __atomic_store_n(&claim->thread, rack ? ALPS_THREAD_() : 0,
+                     __ATOMIC_RELEASE);
+}
+
+/* Lets go of a slab of this thread: see alps_slab_loosen_. */
+ALPS_CORE_ void alps_claim_end_(alps_handle *h, alps_off place,
+                                const alps_tables *t)
+{
+    alps_claim_(h, place, NULL);
+    alps_slab_loosen_(h, place, t);
+}
+
 /* Lets go of the slabs of a list, one at a time: others may take the lock
  * between two. */
 ALPS_CORE_ void alps_thread_let_go_(alps_handle *h, alps_off place,
@@ -236,7 +272,7 @@ ALPS_CORE_ void alps_thread_let_go_(alps_handle *h, alps_off place,
     while (place) {
         alps_off next = alps_slab_head_(h, place)->next;
         alps_lock_(h, t);
-        alps_slab_loosen_(h, place, t);
+        alps_claim_end_(h, place, t);
         alps_unlock_(h);
         place = next;
     }
@@ -285,10 +321,15 @@ ALPS_FN_ void alps_rack_use_(const alps_handle *h, alps_rack *rack, unsigned g,
     uint64_t *own = &alps_slab_pairs_(rack->slab)[g].own;
     unsigned char *base =
         (unsigned char *)alps_address_(h, rack->place) + 64 * g * size;
+    alps_spot *spot = rack->top;
     rack->group = g;
-    for (; mask; mask &= mask - 1)
-        alps_spot_push_(rack, base + alps_low_bit_(mask) * size, own,
-                        mask & (0 - mask));
+    for (; mask; mask &= mask - 1) {
+        spot++;
+        spot->object = base + alps_low_bit_(mask) * size;
+        spot->own = own;
+        spot->bit = mask & (0 - mask);
+    }
+    rack->top = spot;
 }
 
 /* Forgets the objects at hand that are of slab `s`. */
@@ -323,8 +364,7 @@ ALPS_CORE_ uint64_t alps_rack_trim_(alps_handle *h, alps_rack *rack,
         if (alps_slab_empty_(h, s)) {
             rack->empty -= s->where == ALPS_EMPTY;
             alps_list_drop_(h, &rack->partial, place);
-            s->where = ALPS_NOWHERE;
-            alps_slab_loosen_(h, place, t);
+            alps_claim_end_(h, place, t);
             n++;
         }
         place = next;
@@ -332,7 +372,7 @@ ALPS_CORE_ uint64_t alps_rack_trim_(alps_handle *h, alps_rack *rack,
     if (rack->slab && alps_slab_empty_(h, rack->slab)) {
         place = rack->place;
         alps_rack_clear_(rack);
-        alps_slab_loosen_(h, place, t);
+        alps_claim_end_(h, place, t);
         n++;
     }
     return n;
