@@ -2712,10 +2712,10 @@ typedef struct alps_handle {
     uint64_t *codes;   /* of extents */
     uint64_t *kinds;   /* of extents: bit 1, a heap extent */
     uint64_t *slabs;   /* bit: a slab starts at this multiple of its size */
-    struct alps_local *local; /* gone in the child of a fork, see thread.h */
-    struct alps_seat *seats;  /* where a thread finds its cache */
+    struct alps_local *local;  /* gone in the child of a fork, see thread.h */
+    struct alps_seat *seats;   /* where a thread finds its cache */
     struct alps_claim *claims; /* by slab: which of our threads owns it */
-    unsigned keyed;    /* 1: `key` tells when a thread ends */
+    unsigned keyed;            /* 1: `key` tells when a thread ends */
     pthread_key_t key;
     unsigned slot; /* this handle's number among the attached */
     unsigned crc;  /* how checksums are computed */
@@ -3740,13 +3740,6 @@ ALPS_FN_ int alps_object_live_(const alps_object *o)
     return (alps_pair_live_(o->pair) & o->bit) != 0;
 }
 
-/* Whether the object is reserved. */
-ALPS_FN_ int alps_object_reserved_(const alps_object *o)
-{
-    uint64_t kept = alps_load_(&o->keep->own) ^ alps_load_(&o->keep->far);
-    return (kept & ~alps_pair_live_(o->pair) & o->bit) != 0;
-}
-
 /* Whether the object belongs to a slab of this token. */
 ALPS_FN_ int alps_object_mine_(const alps_object *o, uint64_t token)
 {
@@ -4205,6 +4198,18 @@ ALPS_FN_ alps_lane *alps_token_lane_(const alps_handle *h, uint64_t token)
     alps_lane *lane = &h->lanes[number];
     return __atomic_load_n(&lane->token, __ATOMIC_ACQUIRE) == token ? lane
                                                                     : NULL;
+}
+
+/* Whether the object at `off` is reserved. One that its owner released, and
+ * that waits for a fence, looks the same but is not. */
+ALPS_FN_ int alps_object_reserved_(const alps_handle *h, const alps_object *o,
+                                   alps_off off)
+{
+    uint64_t kept = alps_load_(&o->keep->own) ^ alps_load_(&o->keep->far);
+    if (!(kept & ~alps_pair_live_(o->pair) & o->bit))
+        return 0;
+    const alps_lane *lane = alps_token_lane_(h, alps_load_(&o->slab->owner));
+    return !lane || alps_load_(&lane->pending) != off;
 }
 
 /* Whether somebody sees to the slab: its owner, or a list of loose ones. */
@@ -4763,14 +4768,40 @@ ALPS_FN_ void alps_rack_clear_(alps_rack *rack)
     rack->place = 0;
 }
 
+/* A full slab of this thread has a free object again. */
+ALPS_FN_ void alps_rack_refound_(const alps_handle *h, alps_rack *rack,
+                                 alps_slab *s, alps_off place)
+{
+    alps_list_drop_(h, &rack->full, place);
+    alps_list_push_(h, &rack->partial, place);
+    s->where = ALPS_PARTIAL;
+    alps_store_(&s->full, 0);
+}
+
+/* Looks at all full slabs of the rack: a process has died, perhaps before it
+ * told what it freed. */
+ALPS_FN_ void alps_rack_review_(alps_handle *h, alps_rack *rack)
+{
+    for (alps_off place = rack->full, next; place; place = next) {
+        alps_slab *s = alps_slab_head_(h, place);
+        next = s->next;
+        if (alps_slab_room_(h, s))
+            alps_rack_refound_(h, rack, s, place);
+        else
+            __atomic_store_n(&s->full, 1, __ATOMIC_SEQ_CST);
+    }
+}
+
 /* Gives back the slabs of a rack that have no object; answers how many. Under
  * the lock. */
 ALPS_CORE_ uint64_t alps_rack_trim_(alps_handle *h, alps_rack *rack,
                                     const alps_tables *t)
 {
     uint64_t n = 0;
-    alps_off place = rack->partial;
+    alps_off place;
     rack->top = rack->bottom;
+    alps_rack_review_(h, rack);
+    place = rack->partial;
     while (place) {
         alps_slab *s = alps_slab_head_(h, place);
         alps_off next = s->next;
@@ -6199,16 +6230,6 @@ ALPS_FN_ void alps_rack_close_(const alps_handle *h, alps_rack *rack)
         alps_store_(&s->full, 0);
 }
 
-/* A full slab of this thread has a free object again. */
-ALPS_FN_ void alps_rack_refound_(const alps_handle *h, alps_rack *rack,
-                                 alps_slab *s, alps_off place)
-{
-    alps_list_drop_(h, &rack->full, place);
-    alps_list_push_(h, &rack->partial, place);
-    s->where = ALPS_PARTIAL;
-    alps_store_(&s->full, 0);
-}
-
 /* Looks at one slab of this thread that others said they freed in. */
 ALPS_FN_ void alps_told_slab_(alps_handle *h, alps_cache *c, alps_off place)
 {
@@ -6260,20 +6281,6 @@ ALPS_FN_ void alps_told_(alps_handle *h, alps_cache *c)
                 if (alps_extent_heap_(h, extent))
                     alps_told_extent_(h, c, extent);
         }
-    }
-}
-
-/* A process has died, perhaps before it told what it freed: looks at all full
- * slabs of the rack. */
-ALPS_FN_ void alps_rack_review_(alps_handle *h, alps_rack *rack)
-{
-    for (alps_off place = rack->full, next; place; place = next) {
-        alps_slab *s = alps_slab_head_(h, place);
-        next = s->next;
-        if (alps_slab_room_(h, s))
-            alps_rack_refound_(h, rack, s, place);
-        else
-            __atomic_store_n(&s->full, 1, __ATOMIC_SEQ_CST);
     }
 }
 
@@ -6539,9 +6546,10 @@ ALPS_CORE_ int alps_far_free_(alps_handle *h, const alps_object *o,
 
 /* Whether this process may publish or cancel the reserved object: 0, or why
  * not. */
-ALPS_FN_ int alps_object_held_(const alps_handle *h, const alps_object *o)
+ALPS_FN_ int alps_object_held_(const alps_handle *h, const alps_object *o,
+                               alps_off off)
 {
-    if (!alps_object_reserved_(o))
+    if (!alps_object_reserved_(h, o, off))
         return ALPS_EINVALID_FREE;
     return alps_load_(&o->slab->process) == alps_self_(h) ? ALPS_OK
                                                           : ALPS_EOWNER;
@@ -6575,7 +6583,7 @@ ALPS_CORE_ int alps_object_back_(alps_handle *h, const alps_object *o,
 ALPS_CORE_ int alps_small_cancel_(alps_handle *h, const alps_object *o,
                                   alps_off off, const alps_tables *t)
 {
-    int err = alps_object_held_(h, o);
+    int err = alps_object_held_(h, o, off);
     if (err)
         return err;
     alps_cache *c = alps_cache_(h);
@@ -6737,7 +6745,7 @@ ALPS_FN_ uint64_t alps_small_usable_(const alps_handle *h, const void *p)
     alps_off off = alps_offset_(h, p);
     int is = p ? alps_object_at_(h, off, &o) : -1;
     if (is == 1)
-        return alps_object_live_(&o) || alps_object_reserved_(&o)
+        return alps_object_live_(&o) || alps_object_reserved_(h, &o, off)
                    ? alps_kind_size_(o.kind)
                    : 0;
     int code = is ? -1 : alps_block_at_(h, off, &b);
@@ -6832,7 +6840,7 @@ ALPS_CORE_ int alps_subject_find_(alps_handle *h, alps_record *r, unsigned code,
         s->n = r->units = alps_kind_size_(s->object.kind);
         r->op |= ALPS_OP_SMALL;
         if (code == ALPS_HELD)
-            return alps_object_held_(h, &s->object);
+            return alps_object_held_(h, &s->object, r->block);
         return alps_object_live_(&s->object) ? ALPS_OK : ALPS_EINVALID_FREE;
     }
     alps_lock_(h, t);
@@ -6889,7 +6897,7 @@ ALPS_FN_ int alps_publish_object_(alps_handle *h, alps_lane *lane,
                                   const alps_subject *s, const alps_record *r)
 {
     const alps_object *o = &s->object;
-    if (!alps_object_reserved_(o))
+    if (!alps_object_reserved_(h, o, r->block))
         return ALPS_EINVALID_FREE; // published or cancelled meanwhile
     alps_store_(&lane->apply, 1);
     ALPS_BARRIER_();
@@ -7283,7 +7291,14 @@ ALPS_CORE_ void *alps_resize_(alps_handle *h, void *p, uint64_t n,
 ALPS_CORE_ int alps_trim_(alps_handle *h, const alps_tables *t)
 {
     uint64_t n;
+    alps_object o;
     int err = alps_ready_(h, t);
+    const alps_cache *c = err ? NULL : alps_cache_(h);
+    if (c && alps_load_(&c->lane->pending)) {
+        err = t->policy->fence(&h->map, t->backend);
+        if (!err)
+            alps_pending_end_(h, c->lane, &o);
+    }
     if (err)
         return err;
     alps_lock_(h, t);
@@ -7291,7 +7306,7 @@ ALPS_CORE_ int alps_trim_(alps_handle *h, const alps_tables *t)
     alps_loose_trim_(h, t);
     err = alps_extents_empty_(h, &n, t);
     alps_unlock_(h);
-    return err;
+    return err == ALPS_ECORRUPT ? ALPS_OK : err; // then the index is made anew
 }
 
 ALPS_CORE_ int alps_slow_path_(alps_handle *h, int what, uint64_t a, uint64_t b,
@@ -7491,7 +7506,7 @@ ALPS_FN_ void alps_stats_pending_(const alps_handle *h, alps_statistics *s)
         alps_object o;
         alps_off off = alps_load_(&h->lanes[i].pending);
         if (!off || alps_object_at_(h, off, &o) != 1 ||
-            !(alps_keep_any_(o.keep) & o.bit))
+            !((o.keep->own ^ o.keep->far) & o.bit))
             continue;
         s->reserved -= alps_kind_size_(o.kind);
         s->spare += alps_kind_size_(o.kind);

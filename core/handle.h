@@ -19,10 +19,10 @@ typedef struct alps_handle {
     uint64_t *codes;   /* of extents */
     uint64_t *kinds;   /* of extents: bit 1, a heap extent */
     uint64_t *slabs;   /* bit: a slab starts at this multiple of its size */
-    struct alps_local *local; /* gone in the child of a fork, see thread.h */
-    struct alps_seat *seats;  /* where a thread finds its cache */
+    struct alps_local *local;  /* gone in the child of a fork, see thread.h */
+    struct alps_seat *seats;   /* where a thread finds its cache */
     struct alps_claim *claims; /* by slab: which of our threads owns it */
-    unsigned keyed;    /* 1: `key` tells when a thread ends */
+    unsigned keyed;            /* 1: `key` tells when a thread ends */
     pthread_key_t key;
     unsigned slot; /* this handle's number among the attached */
     unsigned crc;  /* how checksums are computed */

@@ -45,6 +45,18 @@ ALPS_FN_ alps_lane *alps_token_lane_(const alps_handle *h, uint64_t token)
                                                                     : NULL;
 }
 
+/* Whether the object at `off` is reserved. One that its owner released, and
+ * that waits for a fence, looks the same but is not. */
+ALPS_FN_ int alps_object_reserved_(const alps_handle *h, const alps_object *o,
+                                   alps_off off)
+{
+    uint64_t kept = alps_load_(&o->keep->own) ^ alps_load_(&o->keep->far);
+    if (!(kept & ~alps_pair_live_(o->pair) & o->bit))
+        return 0;
+    const alps_lane *lane = alps_token_lane_(h, alps_load_(&o->slab->owner));
+    return !lane || alps_load_(&lane->pending) != off;
+}
+
 /* Whether somebody sees to the slab: its owner, or a list of loose ones. */
 ALPS_FN_ int alps_slab_seen_to_(const alps_handle *h, const alps_slab *s)
 {

@@ -88,7 +88,7 @@ ALPS_CORE_ int alps_subject_find_(alps_handle *h, alps_record *r, unsigned code,
         s->n = r->units = alps_kind_size_(s->object.kind);
         r->op |= ALPS_OP_SMALL;
         if (code == ALPS_HELD)
-            return alps_object_held_(h, &s->object);
+            return alps_object_held_(h, &s->object, r->block);
         return alps_object_live_(&s->object) ? ALPS_OK : ALPS_EINVALID_FREE;
     }
     alps_lock_(h, t);
@@ -145,7 +145,7 @@ ALPS_FN_ int alps_publish_object_(alps_handle *h, alps_lane *lane,
                                   const alps_subject *s, const alps_record *r)
 {
     const alps_object *o = &s->object;
-    if (!alps_object_reserved_(o))
+    if (!alps_object_reserved_(h, o, r->block))
         return ALPS_EINVALID_FREE; // published or cancelled meanwhile
     alps_store_(&lane->apply, 1);
     ALPS_BARRIER_();

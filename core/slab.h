@@ -200,13 +200,6 @@ ALPS_FN_ int alps_object_live_(const alps_object *o)
     return (alps_pair_live_(o->pair) & o->bit) != 0;
 }
 
-/* Whether the object is reserved. */
-ALPS_FN_ int alps_object_reserved_(const alps_object *o)
-{
-    uint64_t kept = alps_load_(&o->keep->own) ^ alps_load_(&o->keep->far);
-    return (kept & ~alps_pair_live_(o->pair) & o->bit) != 0;
-}
-
 /* Whether the object belongs to a slab of this token. */
 ALPS_FN_ int alps_object_mine_(const alps_object *o, uint64_t token)
 {

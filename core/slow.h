@@ -8,7 +8,14 @@
 ALPS_CORE_ int alps_trim_(alps_handle *h, const alps_tables *t)
 {
     uint64_t n;
+    alps_object o;
     int err = alps_ready_(h, t);
+    const alps_cache *c = err ? NULL : alps_cache_(h);
+    if (c && alps_load_(&c->lane->pending)) {
+        err = t->policy->fence(&h->map, t->backend);
+        if (!err)
+            alps_pending_end_(h, c->lane, &o);
+    }
     if (err)
         return err;
     alps_lock_(h, t);
@@ -16,7 +23,7 @@ ALPS_CORE_ int alps_trim_(alps_handle *h, const alps_tables *t)
     alps_loose_trim_(h, t);
     err = alps_extents_empty_(h, &n, t);
     alps_unlock_(h);
-    return err;
+    return err == ALPS_ECORRUPT ? ALPS_OK : err; // then the index is made anew
 }
 
 ALPS_CORE_ int alps_slow_path_(alps_handle *h, int what, uint64_t a, uint64_t b,

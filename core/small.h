@@ -75,16 +75,6 @@ ALPS_FN_ void alps_rack_close_(const alps_handle *h, alps_rack *rack)
         alps_store_(&s->full, 0);
 }
 
-/* A full slab of this thread has a free object again. */
-ALPS_FN_ void alps_rack_refound_(const alps_handle *h, alps_rack *rack,
-                                 alps_slab *s, alps_off place)
-{
-    alps_list_drop_(h, &rack->full, place);
-    alps_list_push_(h, &rack->partial, place);
-    s->where = ALPS_PARTIAL;
-    alps_store_(&s->full, 0);
-}
-
 /* Looks at one slab of this thread that others said they freed in. */
 ALPS_FN_ void alps_told_slab_(alps_handle *h, alps_cache *c, alps_off place)
 {
@@ -136,20 +126,6 @@ ALPS_FN_ void alps_told_(alps_handle *h, alps_cache *c)
                 if (alps_extent_heap_(h, extent))
                     alps_told_extent_(h, c, extent);
         }
-    }
-}
-
-/* A process has died, perhaps before it told what it freed: looks at all full
- * slabs of the rack. */
-ALPS_FN_ void alps_rack_review_(alps_handle *h, alps_rack *rack)
-{
-    for (alps_off place = rack->full, next; place; place = next) {
-        alps_slab *s = alps_slab_head_(h, place);
-        next = s->next;
-        if (alps_slab_room_(h, s))
-            alps_rack_refound_(h, rack, s, place);
-        else
-            __atomic_store_n(&s->full, 1, __ATOMIC_SEQ_CST);
     }
 }
 
@@ -415,9 +391,10 @@ ALPS_CORE_ int alps_far_free_(alps_handle *h, const alps_object *o,
 
 /* Whether this process may publish or cancel the reserved object: 0, or why
  * not. */
-ALPS_FN_ int alps_object_held_(const alps_handle *h, const alps_object *o)
+ALPS_FN_ int alps_object_held_(const alps_handle *h, const alps_object *o,
+                               alps_off off)
 {
-    if (!alps_object_reserved_(o))
+    if (!alps_object_reserved_(h, o, off))
         return ALPS_EINVALID_FREE;
     return alps_load_(&o->slab->process) == alps_self_(h) ? ALPS_OK
                                                           : ALPS_EOWNER;
@@ -451,7 +428,7 @@ ALPS_CORE_ int alps_object_back_(alps_handle *h, const alps_object *o,
 ALPS_CORE_ int alps_small_cancel_(alps_handle *h, const alps_object *o,
                                   alps_off off, const alps_tables *t)
 {
-    int err = alps_object_held_(h, o);
+    int err = alps_object_held_(h, o, off);
     if (err)
         return err;
     alps_cache *c = alps_cache_(h);
@@ -613,7 +590,7 @@ ALPS_FN_ uint64_t alps_small_usable_(const alps_handle *h, const void *p)
     alps_off off = alps_offset_(h, p);
     int is = p ? alps_object_at_(h, off, &o) : -1;
     if (is == 1)
-        return alps_object_live_(&o) || alps_object_reserved_(&o)
+        return alps_object_live_(&o) || alps_object_reserved_(h, &o, off)
                    ? alps_kind_size_(o.kind)
                    : 0;
     int code = is ? -1 : alps_block_at_(h, off, &b);

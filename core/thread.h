@@ -350,14 +350,40 @@ ALPS_FN_ void alps_rack_clear_(alps_rack *rack)
     rack->place = 0;
 }
 
+/* A full slab of this thread has a free object again. */
+ALPS_FN_ void alps_rack_refound_(const alps_handle *h, alps_rack *rack,
+                                 alps_slab *s, alps_off place)
+{
+    alps_list_drop_(h, &rack->full, place);
+    alps_list_push_(h, &rack->partial, place);
+    s->where = ALPS_PARTIAL;
+    alps_store_(&s->full, 0);
+}
+
+/* Looks at all full slabs of the rack: a process has died, perhaps before it
+ * told what it freed. */
+ALPS_FN_ void alps_rack_review_(alps_handle *h, alps_rack *rack)
+{
+    for (alps_off place = rack->full, next; place; place = next) {
+        alps_slab *s = alps_slab_head_(h, place);
+        next = s->next;
+        if (alps_slab_room_(h, s))
+            alps_rack_refound_(h, rack, s, place);
+        else
+            __atomic_store_n(&s->full, 1, __ATOMIC_SEQ_CST);
+    }
+}
+
 /* Gives back the slabs of a rack that have no object; answers how many. Under
  * the lock. */
 ALPS_CORE_ uint64_t alps_rack_trim_(alps_handle *h, alps_rack *rack,
                                     const alps_tables *t)
 {
     uint64_t n = 0;
-    alps_off place = rack->partial;
+    alps_off place;
     rack->top = rack->bottom;
+    alps_rack_review_(h, rack);
+    place = rack->partial;
     while (place) {
         alps_slab *s = alps_slab_head_(h, place);
         alps_off next = s->next;

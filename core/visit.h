@@ -183,7 +183,7 @@ ALPS_FN_ void alps_stats_pending_(const alps_handle *h, alps_statistics *s)
         alps_object o;
         alps_off off = alps_load_(&h->lanes[i].pending);
         if (!off || alps_object_at_(h, off, &o) != 1 ||
-            !(alps_keep_any_(o.keep) & o.bit))
+            !((o.keep->own ^ o.keep->far) & o.bit))
             continue;
         s->reserved -= alps_kind_size_(o.kind);
         s->spare += alps_kind_size_(o.kind);

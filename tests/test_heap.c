@@ -20,9 +20,13 @@ static struct block shadow[BLOCKS];
 static unsigned blocks;
 static any_heap heap;
 
+/* Whether small objects share slabs in this test, or are blocks. */
+static int slabs;
+
 /* Opens the region of this test; `flags` as for any_open. */
 static int enter(alps_options o, unsigned flags)
 {
+    o.small = slabs ? 0 : 1;
     o.flags = flags;
     return any_open(&heap, shm_name("heap"), &o);
 }
@@ -104,7 +108,7 @@ static void enter_block(unsigned i, void *p, size_t n, int held)
     b->dest = NULL;
     b->seed = (unsigned char)throw_of(256);
     b->held = held;
-    CHECK_EQ((uintptr_t)p % 64, 0);
+    CHECK_EQ((uintptr_t)p % (slabs ? 16 : 64), 0);
     CHECK(room >= n && room > 0);
     CHECK(any_off_of(&heap, p) + room <= alps_size_(&heap.core));
     for (unsigned k = 0; k < blocks; k++)
@@ -140,7 +144,7 @@ static void agree(void)
     CHECK_EQ(s.blocks, used);
     CHECK_EQ(s.used, bytes);
     CHECK_EQ(s.reserved, held);
-    CHECK_EQ(s.used + s.reserved + s.free +
+    CHECK_EQ(s.used + s.reserved + s.spare + s.free +
                  s.heap_extents * heap.core.at.first * ALPS_GRANULE,
              whole());
 }
@@ -311,6 +315,8 @@ static void free_all(void)
 /* With nothing alive all memory is one block again. */
 static void one_block(void)
 {
+    if (slabs)
+        CHECK_EQ(any_trim(&heap), 0);
     alps_statistics s = stats();
     CHECK_EQ(s.blocks, 0);
     CHECK_EQ(s.largest_free, whole());
@@ -1016,5 +1022,22 @@ int main(void)
     RUN_BOTH(a_reservation_may_be_freed);
     RUN_BOTH(a_visitor_may_free_and_may_stop);
     RUN_BOTH(flush_fence_and_persist_answer);
+    slabs = 1;
+    RUN_BOTH(tiny_extents_agree_with_the_shadow);
+    RUN_BOTH(middling_extents_agree_with_the_shadow);
+    RUN_BOTH(large_extents_agree_with_the_shadow);
+    RUN_BOTH(wild_frees_are_refused);
+    RUN_BOTH(a_double_free_is_refused);
+    RUN_BOTH(a_block_is_not_published_or_cancelled);
+    RUN_BOTH(what_is_no_block_is_not_released);
+    RUN_BOTH(an_overflow_reaches_no_metadata);
+    RUN_BOTH(a_full_region_is_a_code_and_comes_back);
+    RUN_BOTH(sizes_of_all_kinds_are_served_or_refused);
+    RUN_BOTH(every_alignment_is_kept_in_every_mapping);
+    RUN_BOTH(thousands_of_reservations_are_held);
+    RUN_BOTH(visitors_with_reservations_leave_no_trace);
+    RUN_BOTH(a_reservation_of_another_is_left_alone);
+    RUN_BOTH(a_reservation_may_be_freed);
+    RUN_BOTH(a_visitor_may_free_and_may_stop);
     return check_end("heap");
 }
