@@ -295,7 +295,7 @@ static int child_dies_with_all_lanes(void)
     if (attach(&h, 0))
         return 1;
     for (unsigned i = 0; i < h.core.at.lane_count; i++)
-        (void)alps_lane_take_(&h.core, &any_tables_);
+        (void)alps_lock_try_(&h.core.lanes[i].lock, h.core.local->owner);
     raise(SIGKILL);
     return 2;
 }
@@ -313,14 +313,23 @@ static void the_lanes_of_a_dead_process_are_taken_over(void)
     end();
 }
 
-/* A block is neither used nor in the index while its free is under way. */
+/* A block is neither used nor in the index while its free is under way, an
+ * object neither live nor to be handed out. */
 static int child_dies_in_a_free(void)
 {
     any_heap h;
     alps_block b;
+    alps_object o;
     if (attach(&h, 0))
         return 1;
     alps_lane *lane = alps_lane_take_(&h.core, &any_tables_);
+    if (alps_object_at_(&h.core, board->off, &o) == 1) {
+        alps_store_(&lane->held, board->off);
+        alps_object_pin_(&o, 1);
+        if (alps_far_turn_(&o))
+            return 2;
+        raise(SIGKILL);
+    }
     alps_lock_(&h.core, &any_tables_);
     if (alps_heap_own_(&h.core, board->off, ALPS_USED, &b))
         return 2;
@@ -487,13 +496,15 @@ static int child_stops_with_all_lanes(void)
     alps_lane *lane[2];
     if (attach(&h, 0))
         return 1;
-    for (int i = 0; i < 2; i++)
-        lane[i] = alps_lane_take_(&h.core, &any_tables_);
+    for (int i = 0; i < 2; i++) {
+        lane[i] = &h.core.lanes[i];
+        (void)alps_lock_try_(&lane[i]->lock, h.core.local->owner);
+    }
     raise(SIGSTOP);
     for (int i = 0; i < 2; i++) {
         if (lane[i]->lock != h.core.local->owner)
             return 2;
-        alps_lane_leave_(lane[i]);
+        alps_lock_leave_(&lane[i]->lock);
     }
     return any_close(&h) ? 3 : 0;
 }

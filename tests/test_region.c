@@ -1037,7 +1037,7 @@ static uint64_t extend(const char *path)
     for (struct node *at = first; at;
          at = (struct node *)any_at(&h, at->next)) {
         CHECK_EQ(at->number, first->number - n);
-        CHECK_EQ(any_usable(&h, at), 64);
+        CHECK_EQ(any_usable(&h, at), 16);
         n++;
     }
     struct node *node = (struct node *)any_reserve(&h, sizeof *node);

@@ -72,6 +72,7 @@ static unsigned units;                 // of the zone
 static void begin(uint64_t extent)
 {
     alps_options o = small(24576 + 8 * extent, extent);
+    o.small = 1; // all blocks
     o.processes = 1;
     choose(&alps_backend_anon_, &alps_policy_none_);
     CHECK_EQ(any_open(&heap, NULL, &o), 0);
