@@ -4305,8 +4305,7 @@ ALPS_CORE_ void alps_slab_loosen_(alps_handle *h, alps_off place,
     alps_slab *s = alps_slab_head_(h, place);
     uint32_t kind = s->kind - 1;
     s->where = ALPS_NOWHERE;
-    __atomic_store_n(&s->owner, 0, __ATOMIC_SEQ_CST);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    (void)__atomic_exchange_n(&s->owner, 0, __ATOMIC_SEQ_CST);
     if (kind >= ALPS_KINDS)
         return;
     if (alps_slab_empty_(h, s) && alps_slab_drop_(h, place, t) == ALPS_OK)
@@ -4768,6 +4767,15 @@ ALPS_FN_ void alps_rack_clear_(alps_rack *rack)
     rack->place = 0;
 }
 
+/* Asks those who free in a slab of this thread to tell, and looks for what they
+ * freed before they could know. Who frees looks at `full` after that, so one of
+ * the two sees the other. */
+ALPS_FN_ int alps_slab_ask_(const alps_handle *h, alps_slab *s)
+{
+    (void)__atomic_exchange_n(&s->full, 1, __ATOMIC_SEQ_CST);
+    return alps_slab_room_(h, s);
+}
+
 /* A full slab of this thread has a free object again. */
 ALPS_FN_ void alps_rack_refound_(const alps_handle *h, alps_rack *rack,
                                  alps_slab *s, alps_off place)
@@ -4780,15 +4788,13 @@ ALPS_FN_ void alps_rack_refound_(const alps_handle *h, alps_rack *rack,
 
 /* Looks at all full slabs of the rack: a process has died, perhaps before it
  * told what it freed. */
-ALPS_FN_ void alps_rack_review_(alps_handle *h, alps_rack *rack)
+ALPS_FN_ void alps_rack_review_(const alps_handle *h, alps_rack *rack)
 {
     for (alps_off place = rack->full, next; place; place = next) {
         alps_slab *s = alps_slab_head_(h, place);
         next = s->next;
-        if (alps_slab_room_(h, s))
+        if (alps_slab_ask_(h, s))
             alps_rack_refound_(h, rack, s, place);
-        else
-            __atomic_store_n(&s->full, 1, __ATOMIC_SEQ_CST);
     }
 }
 
@@ -6214,20 +6220,16 @@ ALPS_FN_ int alps_rack_open_(const alps_handle *h, alps_rack *rack,
 }
 
 /* The slab in use has no free object left: it is set aside until somebody
- * frees one, which others are asked to tell. What they freed before they could
- * know is looked for once more. */
+ * frees one, which others are asked to tell. */
 ALPS_FN_ void alps_rack_close_(const alps_handle *h, alps_rack *rack)
 {
     alps_off place = rack->place;
     alps_slab *s = rack->slab;
     alps_rack_clear_(rack);
-    __atomic_store_n(&s->full, 1, __ATOMIC_SEQ_CST);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    int room = alps_slab_room_(h, s);
-    s->where = room ? ALPS_PARTIAL : ALPS_FULL;
-    alps_list_push_(h, room ? &rack->partial : &rack->full, place);
-    if (room)
-        alps_store_(&s->full, 0);
+    s->where = ALPS_FULL;
+    alps_list_push_(h, &rack->full, place);
+    if (alps_slab_ask_(h, s))
+        alps_rack_refound_(h, rack, s, place);
 }
 
 /* Looks at one slab of this thread that others said they freed in. */
@@ -6236,10 +6238,8 @@ ALPS_FN_ void alps_told_slab_(alps_handle *h, alps_cache *c, alps_off place)
     alps_slab *s = alps_slab_head_(h, place);
     if (s->where != ALPS_FULL || s->kind - 1 >= ALPS_KINDS)
         return;
-    if (alps_slab_room_(h, s))
+    if (alps_slab_ask_(h, s))
         alps_rack_refound_(h, &c->rack[s->kind - 1], s, place);
-    else
-        __atomic_store_n(&s->full, 1, __ATOMIC_SEQ_CST);
 }
 
 /* The words of an extent that tell which of its slabs others freed in. */

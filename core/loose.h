@@ -150,8 +150,7 @@ ALPS_CORE_ void alps_slab_loosen_(alps_handle *h, alps_off place,
     alps_slab *s = alps_slab_head_(h, place);
     uint32_t kind = s->kind - 1;
     s->where = ALPS_NOWHERE;
-    __atomic_store_n(&s->owner, 0, __ATOMIC_SEQ_CST);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    (void)__atomic_exchange_n(&s->owner, 0, __ATOMIC_SEQ_CST);
     if (kind >= ALPS_KINDS)
         return;
     if (alps_slab_empty_(h, s) && alps_slab_drop_(h, place, t) == ALPS_OK)

@@ -59,20 +59,16 @@ ALPS_FN_ int alps_rack_open_(const alps_handle *h, alps_rack *rack,
 }
 
 /* The slab in use has no free object left: it is set aside until somebody
- * frees one, which others are asked to tell. What they freed before they could
- * know is looked for once more. */
+ * frees one, which others are asked to tell. */
 ALPS_FN_ void alps_rack_close_(const alps_handle *h, alps_rack *rack)
 {
     alps_off place = rack->place;
     alps_slab *s = rack->slab;
     alps_rack_clear_(rack);
-    __atomic_store_n(&s->full, 1, __ATOMIC_SEQ_CST);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    int room = alps_slab_room_(h, s);
-    s->where = room ? ALPS_PARTIAL : ALPS_FULL;
-    alps_list_push_(h, room ? &rack->partial : &rack->full, place);
-    if (room)
-        alps_store_(&s->full, 0);
+    s->where = ALPS_FULL;
+    alps_list_push_(h, &rack->full, place);
+    if (alps_slab_ask_(h, s))
+        alps_rack_refound_(h, rack, s, place);
 }
 
 /* Looks at one slab of this thread that others said they freed in. */
@@ -81,10 +77,8 @@ ALPS_FN_ void alps_told_slab_(alps_handle *h, alps_cache *c, alps_off place)
     alps_slab *s = alps_slab_head_(h, place);
     if (s->where != ALPS_FULL || s->kind - 1 >= ALPS_KINDS)
         return;
-    if (alps_slab_room_(h, s))
+    if (alps_slab_ask_(h, s))
         alps_rack_refound_(h, &c->rack[s->kind - 1], s, place);
-    else
-        __atomic_store_n(&s->full, 1, __ATOMIC_SEQ_CST);
 }
 
 /* The words of an extent that tell which of its slabs others freed in. */

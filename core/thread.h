@@ -350,6 +350,15 @@ ALPS_FN_ void alps_rack_clear_(alps_rack *rack)
     rack->place = 0;
 }
 
+/* Asks those who free in a slab of this thread to tell, and looks for what they
+ * freed before they could know. Who frees looks at `full` after that, so one of
+ * the two sees the other. */
+ALPS_FN_ int alps_slab_ask_(const alps_handle *h, alps_slab *s)
+{
+    (void)__atomic_exchange_n(&s->full, 1, __ATOMIC_SEQ_CST);
+    return alps_slab_room_(h, s);
+}
+
 /* A full slab of this thread has a free object again. */
 ALPS_FN_ void alps_rack_refound_(const alps_handle *h, alps_rack *rack,
                                  alps_slab *s, alps_off place)
@@ -362,15 +371,13 @@ ALPS_FN_ void alps_rack_refound_(const alps_handle *h, alps_rack *rack,
 
 /* Looks at all full slabs of the rack: a process has died, perhaps before it
  * told what it freed. */
-ALPS_FN_ void alps_rack_review_(alps_handle *h, alps_rack *rack)
+ALPS_FN_ void alps_rack_review_(const alps_handle *h, alps_rack *rack)
 {
     for (alps_off place = rack->full, next; place; place = next) {
         alps_slab *s = alps_slab_head_(h, place);
         next = s->next;
-        if (alps_slab_room_(h, s))
+        if (alps_slab_ask_(h, s))
             alps_rack_refound_(h, rack, s, place);
-        else
-            __atomic_store_n(&s->full, 1, __ATOMIC_SEQ_CST);
     }
 }
 
