@@ -20,7 +20,11 @@ typedef struct alps_spot {
     uint64_t *own;
     uint64_t bit;
 } alps_spot;
-#define ALPS_SPOTS 128u /* that a thread has at hand of each class */
+
+/* Objects that a thread has at hand of each class, at most; 64 or more. */
+#ifndef ALPS_SPOTS
+#  define ALPS_SPOTS 128u
+#endif
 
 /* One class of size in a cache. All free objects of the thread's own slabs are
  * free by their pairs; those at hand are besides in a stack, and no other way
@@ -61,7 +65,9 @@ typedef struct alps_claim {
     uint32_t count;
 } alps_claim;
 
-#define ALPS_SEATS 4096u
+#ifndef ALPS_SEATS
+#  define ALPS_SEATS 4096u
+#endif
 #define ALPS_SEAT_REACH 8u /* seats a thread may be found in */
 
 /* How many of the lanes threads may own. The others are taken for one

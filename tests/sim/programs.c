@@ -35,6 +35,7 @@ struct node {
     struct sim_world world;
     struct sim_oracle oracle;
     unsigned char handle[2][1024];
+    unsigned char local[2][SIM_LOCAL];
     unsigned thread;
 };
 
@@ -51,6 +52,7 @@ static void keep(struct node *n)
         if (size > sizeof n->handle[h])
             abort();
         memcpy(n->handle[h], bytes, size);
+        memcpy(n->local[h], sim_local(h), SIM_LOCAL);
     }
 }
 
@@ -64,6 +66,7 @@ static void back_to(const struct node *n)
         size_t size;
         unit_handle(h, &bytes, &size);
         memcpy(bytes, n->handle[h], size);
+        memcpy(sim_local(h), n->local[h], SIM_LOCAL);
     }
 }
 

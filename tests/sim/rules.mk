@@ -5,7 +5,7 @@
 # ones that tell. gcc only: the call-outs are its.
 
 SIM_CC = gcc
-SIM_SOURCES = world tsan cells crash sites
+SIM_SOURCES = world tsan local cells crash sites
 SIM_PARTS = $(SIM_SOURCES) oracle operations exercise operations programs main
 SIM_CFLAGS = $(C11) $(WARNINGS) -Werror -O2 -g -fno-pie
 SIM_UNIT = $(C11) $(WARNINGS) -Werror -Wno-maybe-uninitialized -O1 -g \
@@ -15,7 +15,9 @@ SIM_UNIT = $(C11) $(WARNINGS) -Werror -Wno-maybe-uninitialized -O1 -g \
 	-fno-tree-loop-distribute-patterns -fno-inline-functions-called-once
 SIM_RENAMED = memcpy=sim_memcpy memmove=sim_memmove memset=sim_memset \
 	memcmp=sim_memcmp open=sim_no_file nanosleep=sim_no_nap \
-	sched_yield=sim_no_yield __errno_location=sim_errno_location
+	sched_yield=sim_no_yield mmap=sim_mmap munmap=sim_no_unmap madvise=sim_no_advice \
+	pthread_key_create=sim_no_key pthread_key_delete=sim_no_key_gone \
+	pthread_setspecific=sim_no_value
 
 build/sim/unit-%.o: tests/sim/unit.c tests/sim/sim.h alps.h
 	@mkdir -p build/sim

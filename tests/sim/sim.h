@@ -2,6 +2,7 @@
  *
  * world.c    memory, what is durable of it, what may be
  * tsan.c     the compiler's call-outs: every load and store of the unit
+ * local.c    what a process has for itself
  * crash.c    the images a crash can leave, and the recovery of each
  * sites.c    flushes and fences by source line, and leaving them out
  * oracle.c   what a crash must leave, kept beside the heap
@@ -94,6 +95,11 @@ enum { SIM_SAW_SETTLE = 16 };
 int sim_cpuid(unsigned leaf, unsigned sub, unsigned *a, unsigned *b,
               unsigned *c, unsigned *d);
 
+/* local.c */
+#define SIM_LOCAL (96u * 1024u)
+void *sim_local(unsigned h);
+void sim_local_of(unsigned h);
+
 /* crash.c */
 struct sim_limits {
     unsigned whole;   /* images: at most so many and all are made */
@@ -185,11 +191,12 @@ uint64_t sim_pattern(uint64_t id, uint64_t word);
 #define SIM_HANDLES 4u
 extern const char sim_unit_name[];
 extern uint64_t unit_size; /* of a new region */
+extern unsigned unit_lanes; /* the same; one of them is nobody's */
 extern int unit_fixed; /* the medium is a device: its length stays */
 int unit_open(unsigned h, int anew);
 int unit_close(unsigned h);
 void unit_handle(unsigned h, void **bytes, size_t *n);
-uint64_t unit_heap(unsigned h, uint64_t *end);
+uint64_t unit_left(unsigned h);
 uint64_t unit_reserve(unsigned h, size_t n);
 int unit_publish(unsigned h, unsigned slot, uint64_t off);
 int unit_release(unsigned h, unsigned slot);

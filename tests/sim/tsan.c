@@ -186,21 +186,6 @@ int sim_no_yield(void)
     return 0;
 }
 
-/* The core takes the address of errno for the identity of the thread, to
- * choose a lane by: each thread here has a lane of its own. */
-int *sim_errno_location(void);
-int *sim_errno_location(void)
-{
-    static int places[64][16];
-    for (unsigned i = 0; i < 64; i++) {
-        uint64_t hash = (uint64_t)(uintptr_t)&places[i] >> 6;
-        hash = hash * 0x9e3779b97f4a7c15ull >> 32;
-        if (hash % 2 == sim_thread)
-            return places[i];
-    }
-    return places[0];
-}
-
 #if defined(__x86_64__)
 /* CPUID, remembered. */
 int sim_cpuid(unsigned leaf, unsigned sub, unsigned *a, unsigned *b,

@@ -20,10 +20,18 @@
 #define ALPS_ASSERT(cond) \
     ((cond) ? (void)0 : sim_fault("asserted in the library: %s", #cond))
 
+/* Each thread is of a process of its own. Caches are small, and empty slabs
+ * soon go back. */
+#define ALPS_THREAD_() ((sim_thread + 1u) * (uintptr_t)SIM_PAGE)
+#define ALPS_SEATS 16u
+#define ALPS_SPOTS 64u
+#define ALPS_EMPTY_MAX 1u
+
 #define ALPS_CORE_ONLY
 #include "alps.h"
 
 uint64_t unit_size;
+unsigned unit_lanes = 3;
 int unit_fixed;
 
 /* ---- the medium: worlds[depth] ---- */
@@ -198,12 +206,13 @@ static alps_heap heaps[SIM_HANDLES];
 int unit_open(unsigned h, int anew)
 {
     alps_options o;
+    sim_local_of(h);
     memset(&o, 0, sizeof o);
     o.flags = anew ? ALPS_CREATE | ALPS_TRUNCATE : 0;
     o.size = unit_size;
     o.limit = SIM_BYTES;
     o.extent = 4096;
-    o.lanes = 2;
+    o.lanes = unit_lanes;
     o.processes = 3;
     return alps_open(&heaps[h], "sim", &o);
 }
@@ -332,11 +341,24 @@ int unit_check(unsigned h)
     return alps_check(&heaps[h], NULL);
 }
 
-/* Where the extents begin, and where they end. */
-uint64_t unit_heap(unsigned h, uint64_t *end)
+/* Bytes of a region filled to the last granule that are neither live nor the
+ * rest behind the last object of a slab. */
+uint64_t unit_left(unsigned h)
 {
-    *end = alps_size_(&heaps[h].core);
-    return heaps[h].core.at.heap;
+    alps_statistics s;
+    alps_handle *c = &heaps[h].core;
+    uint64_t left = 0;
+    if (alps_stats(&heaps[h], &s))
+        return ~0ull;
+    left = s.free + s.reserved + s.spare;
+    for (alps_off off = c->at.heap; off < alps_size_(c);
+         off += 1ull << c->at.slab_shift)
+        if (alps_slab_is_(c, off)) {
+            const alps_slab *slab = alps_slab_head_(c, off);
+            left -= alps_kind_granules_(c, slab->kind - 1) * ALPS_GRANULE -
+                    (uint64_t)slab->count * slab->size;
+        }
+    return left;
 }
 
 /* Blocks are kept by place, whatever order they come in. */
