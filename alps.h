@@ -6167,36 +6167,17 @@ ALPS_CORE_ int alps_heap_free_(alps_handle *h, alps_off off,
     return err;
 }
 
-/* small.h -- alloc, free, reserve: objects of slabs, and blocks
+/* rack.h -- where a thread's next objects come from
  *
- * An object up to the region's `small` comes from a slab of this thread: a bit
- * is turned, and that is all; no lock, no search, no system call. Who frees an
- * object of another thread's slab turns a bit of the other word, and tells the
- * owner if its slab was full. All else, and all that finds no slab, is a
- * block. */
+ * From the slab in use, from another slab of the thread's own, from one in
+ * which others have freed, from one that no thread owns, from a new one: each
+ * is asked when the one before it has nothing. A slab that is empty goes back
+ * to the heap, but for a few. */
 
 /* Empty slabs that a thread keeps of each class; what is more goes back. */
 #ifndef ALPS_EMPTY_MAX
 #  define ALPS_EMPTY_MAX 4u
 #endif
-
-/* The bytes to ask a class for, or 0 where none serves: a multiple of the
- * alignment, so that all objects of its slabs have it. */
-ALPS_CORE_ uint64_t alps_small_size_(const alps_handle *h, uint64_t align,
-                                     uint64_t n)
-{
-    if (n > ALPS_SMALL_MAX)
-        return 0; // seen by the compiler where `n` is a constant
-    n += !n;
-    if (align > 16) {
-        if (align & (align - 1) || align > ALPS_SMALL_MAX)
-            return 0;
-        n = alps_round_up_(n, align);
-        if (n > ALPS_SMALL_MAX || alps_kind_size_(alps_kind_of_(n)) % align)
-            return 0;
-    }
-    return n <= h->at.small && h->at.small >= 16 ? n : 0;
-}
 
 /* Goes on to the next group of the slab in use that has a free object. */
 ALPS_FN_ int alps_rack_next_(const alps_handle *h, alps_rack *rack)
@@ -6475,6 +6456,32 @@ ALPS_CORE_ int alps_rack_freed_(alps_handle *h, alps_off off,
     alps_claim_end_(h, place, t);
     alps_unlock_(h);
     return ALPS_OK;
+}
+
+/* small.h -- alloc, free, reserve: objects of slabs, and blocks
+ *
+ * An object up to the region's `small` comes from a slab of this thread: a bit
+ * is turned, and that is all; no lock, no search, no system call. Who frees an
+ * object of another thread's slab turns a bit of the other word, and tells the
+ * owner if its slab was full. All else, and all that finds no slab, is a
+ * block. */
+
+/* The bytes to ask a class for, or 0 where none serves: a multiple of the
+ * alignment, so that all objects of its slabs have it. */
+ALPS_CORE_ uint64_t alps_small_size_(const alps_handle *h, uint64_t align,
+                                     uint64_t n)
+{
+    if (n > ALPS_SMALL_MAX)
+        return 0; // seen by the compiler where `n` is a constant
+    n += !n;
+    if (align > 16) {
+        if (align & (align - 1) || align > ALPS_SMALL_MAX)
+            return 0;
+        n = alps_round_up_(n, align);
+        if (n > ALPS_SMALL_MAX || alps_kind_size_(alps_kind_of_(n)) % align)
+            return 0;
+    }
+    return n <= h->at.small && h->at.small >= 16 ? n : 0;
 }
 
 /* An object of a slab that this thread does not own has become free: tells the
@@ -7441,7 +7448,9 @@ ALPS_FN_ unsigned alps_stats_code_(const alps_handle *h, const alps_zone *z,
     if (code != ALPS_HELD ||
         (off == alps_slab_place_(h, off) && alps_slab_is_(h, off)))
         return code;
-    return !alps_self_(h) || alps_zone_free_(h, z, unit) ? ALPS_FREE : code;
+    if (!alps_self_(h) || alps_zone_free_(h, z, unit))
+        return ALPS_FREE;
+    return code;
 }
 
 /* Adds up one block or run. */

@@ -47,6 +47,7 @@
 #  include "region.h"
 #  include "ptr.h"
 #  include "heap.h"
+#  include "rack.h"
 #  include "small.h"
 #  include "publish.h"
 #  include "resize.h"

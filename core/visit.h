@@ -112,7 +112,9 @@ ALPS_FN_ unsigned alps_stats_code_(const alps_handle *h, const alps_zone *z,
     if (code != ALPS_HELD ||
         (off == alps_slab_place_(h, off) && alps_slab_is_(h, off)))
         return code;
-    return !alps_self_(h) || alps_zone_free_(h, z, unit) ? ALPS_FREE : code;
+    if (!alps_self_(h) || alps_zone_free_(h, z, unit))
+        return ALPS_FREE;
+    return code;
 }
 
 /* Adds up one block or run. */

@@ -13,12 +13,12 @@
 #  include <cpuid.h>
 #  define __get_cpuid(leaf, a, b, c, d) sim_cpuid(leaf, 0, a, b, c, d)
 #  define __get_cpuid_count(leaf, sub, a, b, c, d) \
-      sim_cpuid(leaf, sub, a, b, c, d)
+    sim_cpuid(leaf, sub, a, b, c, d)
 #endif
 
 #define ALPS_OBSERVE(event, p, n) sim_observe((event), (p), (n))
 #define ALPS_ASSERT(cond) \
-    ((cond) ? (void)0 : sim_fault("asserted in the library: %s", #cond))
+  ((cond) ? (void)0 : sim_fault("asserted in the library: %s", #cond))
 
 /* Each thread is of a process of its own. Caches are small, and empty slabs
  * soon go back. */
@@ -44,7 +44,7 @@ static int medium_open(alps_map *m, const char *path, const alps_options *o)
     m->length = sim_here->length;
     m->align = 1;
     m->fixed = (unsigned)unit_fixed;
-    m->medium = SIM_POLICY == ALPS_FLUSH ? ALPS_MEDIUM_FSDAX
+    m->medium = SIM_POLICY == ALPS_FLUSH   ? ALPS_MEDIUM_FSDAX
                 : SIM_POLICY == ALPS_MSYNC ? ALPS_MEDIUM_CACHE
                                            : ALPS_MEDIUM_SHMEM;
     return ALPS_OK;
@@ -138,10 +138,9 @@ static int medium_remove(const char *path)
 }
 
 static const alps_backend sim_medium = {
-    "sim", medium_open, medium_unguard, medium_map, medium_unmap,
-    medium_resize, medium_punch, medium_sync, medium_lease,
-    medium_unlease, medium_leased, medium_close, medium_remove
-};
+    "sim",         medium_open,  medium_unguard, medium_map,   medium_unmap,
+    medium_resize, medium_punch, medium_sync,    medium_lease, medium_unlease,
+    medium_leased, medium_close, medium_remove};
 
 /* ---- the policy: the real one, told apart by where it is called ---- */
 
@@ -187,8 +186,10 @@ ALPS_CORE_ int sim_settle(alps_map *m)
 }
 
 static const alps_policy sim_policy = {
-    sim_unit_name, SIM_POLICY != ALPS_NONE, REAL_OPEN, sim_flush,
-    sim_stream,    sim_fence,               sim_settle,
+    sim_unit_name, SIM_POLICY != ALPS_NONE,
+    REAL_OPEN,     sim_flush,
+    sim_stream,    sim_fence,
+    sim_settle,
 };
 
 #define ALPS_POLICY ALPS_USER
@@ -341,23 +342,34 @@ int unit_check(unsigned h)
     return alps_check(&heaps[h], NULL);
 }
 
-/* Bytes of a region filled to the last granule that are neither live nor the
- * rest behind the last object of a slab. */
+/* Bytes of a slab that nobody but its owner can use: the rest behind its last
+ * object, and, if it belongs to the handle that lived on, what is free. */
+static uint64_t kept_in(const alps_handle *c, alps_slab *s)
+{
+    uint64_t kept = alps_kind_granules_(c, s->kind - 1) * ALPS_GRANULE -
+                    (uint64_t)s->count * s->size;
+    const alps_lane *lane = alps_token_lane_(c, s->owner);
+    if (!sim_survivor || !lane || lane->lock != alps_self_(&heaps[1].core))
+        return kept;
+    for (unsigned g = 0; g < alps_slab_groups_(s); g++)
+        kept +=
+            (unsigned)__builtin_popcountll(alps_slab_free_(c, s, g)) * s->size;
+    return kept;
+}
+
+/* Bytes of a region filled to the last granule that are neither live nor kept
+ * in slabs. */
 uint64_t unit_left(unsigned h)
 {
     alps_statistics s;
-    alps_handle *c = &heaps[h].core;
-    uint64_t left = 0;
+    const alps_handle *c = &heaps[h].core;
     if (alps_stats(&heaps[h], &s))
         return ~0ull;
-    left = s.free + s.reserved + s.spare;
+    uint64_t left = s.free + s.reserved + s.spare;
     for (alps_off off = c->at.heap; off < alps_size_(c);
          off += 1ull << c->at.slab_shift)
-        if (alps_slab_is_(c, off)) {
-            const alps_slab *slab = alps_slab_head_(c, off);
-            left -= alps_kind_granules_(c, slab->kind - 1) * ALPS_GRANULE -
-                    (uint64_t)slab->count * slab->size;
-        }
+        if (alps_slab_is_(c, off))
+            left -= kept_in(c, alps_slab_head_(c, off));
     return left;
 }
 
@@ -394,8 +406,7 @@ static int checked(unsigned h, struct sim_view *v)
 void unit_look(unsigned h, struct sim_view *v)
 {
     v->n = 0;
-    if (failed(v, "alps_open", unit_open(h, 0)) ||
-        checked(h, v) ||
+    if (failed(v, "alps_open", unit_open(h, 0)) || checked(h, v) ||
         failed(v, "alps_each", alps_each(&heaps[h], saw_block, v)))
         return;
     for (unsigned i = 0; i < SIM_ROOTS; i++)
