@@ -5167,10 +5167,15 @@ ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
     if (!last)
         return ALPS_OK;
     err = t->policy->fence(&h->map, t->backend);
-    for (unsigned i = 0; !err && i < h->at.lane_count; i++)
-        if (!owner || alps_load_(&h->lanes[i].lock) == owner)
-            if (h->done[i].seq < last)
-                err = alps_record_done_(h, &h->lanes[i], last, t);
+    for (unsigned i = 0; !err && i < h->at.lane_count; i++) {
+        lane = &h->lanes[i];
+        if ((owner && alps_load_(&lane->lock) != owner) ||
+            h->done[i].seq >= last)
+            continue;
+        if (alps_load_(&lane->seq) < last) // its next record comes after
+            alps_store_(&lane->seq, last);
+        err = alps_record_done_(h, lane, last, t);
+    }
     return err;
 }
 

@@ -28,8 +28,8 @@ const char *programs_text(void)
     unsigned first = op_depth > 40 ? op_depth - 40 : 0;
     size_t n = (size_t)snprintf(text, sizeof text, first ? "..." : "");
     for (unsigned i = first; i < op_depth && n + 32 < sizeof text; i++)
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s",
-                              i ? "; " : "", path[i]);
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", i ? "; " : "",
+                              path[i]);
     return text;
 }
 
@@ -70,8 +70,7 @@ static void unhold(unsigned i)
 {
     struct sim_oracle *o = &sim_oracle;
     o->held_n--;
-    memmove(o->held + i, o->held + i + 1,
-            (o->held_n - i) * sizeof *o->held);
+    memmove(o->held + i, o->held + i + 1, (o->held_n - i) * sizeof *o->held);
 }
 
 /* ---- its operations: each answers 0 where it cannot be done now ---- */
@@ -252,6 +251,16 @@ int op_adopt(const struct op *op)
     return 1;
 }
 
+/* ...or until another thread of its process does, to which it was handed by an
+ * ordinary store. */
+int op_adopt_elsewhere(const struct op *op)
+{
+    if (op->h)
+        return 0;
+    sim_thread = SIM_THREADS - 1;
+    return op_adopt(op);
+}
+
 void op_store_root(unsigned h, unsigned slot, uint64_t off)
 {
     sim_oracle.maybe[slot] = off;
@@ -288,8 +297,8 @@ int op_move_once(const struct op *op)
     op_store_root(op->h, to, off);
     op_store_root(op->h, from, 0);
     op_must(unit_flush_root(op->h, to) || unit_flush_root(op->h, from) ||
-             unit_fence(op->h),
-         "persist");
+                unit_fence(op->h),
+            "persist");
     op_set_root(to, off);
     op_set_root(from, 0);
     op_returned("return of persist");
@@ -392,6 +401,7 @@ const struct op op_alphabet[] = {
     {"reserve, cancel", op_cancel, 0, 0, 200, 0},
     {"reserve", op_reserve, 0, 0, 64, 0},
     {"publish it to 1", op_adopt, 0, 1, 0, 0},
+    {"publish it to 0 elsewhere", op_adopt_elsewhere, 0, 0, 0, 0},
     {"publish 3000 to 0", op_publish, 0, 0, 3000, 0},
     {"alloc 64 at 1024", op_alloc, 0, 0, 64, 1024},
     {"zalloc 100", op_zalloc, 0, 0, 100, 0},
@@ -425,7 +435,6 @@ int op_run(const struct op *op)
         sim_fault("%s", unseen);
     return 1;
 }
-
 
 /* Runs operations by their names, with "; " between them. */
 void op_script(const char *names)

@@ -19,6 +19,7 @@ int op_realloc(const struct op *op);
 int op_cancel(const struct op *op);
 int op_reserve(const struct op *op);
 int op_adopt(const struct op *op);
+int op_adopt_elsewhere(const struct op *op);
 int op_move(const struct op *op);
 int op_move_once(const struct op *op);
 int op_sync(const struct op *op);

@@ -109,6 +109,7 @@ static const struct op dice[] = {
     {"cancel", op_cancel, 0, 0, 0, 0},
     {"reserve", op_reserve, 0, 0, 0, 0},
     {"adopt", op_adopt, 0, 0, 0, 0},
+    {"adopt elsewhere", op_adopt_elsewhere, 0, 0, 0, 0},
     {"move", op_move, 0, 0, 0, 0},
     {"move at once", op_move_once, 0, 0, 0, 0},
     {"aligned", op_alloc, 0, 0, 0, 512},
@@ -290,6 +291,7 @@ void programs_scripts(void)
         "realloc to 300; realloc to 3000; realloc to 40",
         "alloc 100; alloc 100; alloc 64 at 1024; free; realloc to 300; free; "
         "realloc to 3000; free; store, sync; publish 3000 to 0; release 0",
+        "reserve; publish it to 0 elsewhere; alloc 100; release 0",
         "reserve; publish 64 to 0; alloc 100; publish it to 1; release 0 by B; "
         "reserve, cancel; zalloc 100; free by B; realloc to 40; close, open",
     };

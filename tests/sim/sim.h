@@ -24,7 +24,7 @@
 #define SIM_LINES (SIM_BYTES / SIM_LINE)
 #define SIM_LOG 32768u /* stores that are not durable yet, at most */
 #define SIM_LEASES 8u
-#define SIM_THREADS 2u
+#define SIM_THREADS 3u /* of handles 0 and 1, and a second one of handle 0 */
 #define SIM_DEPTH 2u   /* crashes: of the program, and of its recovery */
 
 /* What a crash does to the stores that no fence has made durable. */
