@@ -69,14 +69,26 @@
  *     #define ALPS_ASSERT(cond)     before the first include: checks of what
  *                                   the caller promised
  *
- * The words. A *region* is a file or memory with a heap in it. A *root* is
- * 4 KiB of it that are yours from the start. An *offset pointer* (ALPS_PTR)
- * stays right when the region is mapped elsewhere. `alloc` and `free` are
- * durable when they return; but a crash between an alloc and your own link
- * leaks. `reserve`, fill, `publish` does not: the object is allocated, filled
- * and linked, or nothing happened. `release` frees and unlinks in the same
- * way. After fork() the child opens the region for itself: until it does or
- * ends, it shares its parent's locks, and keeps them when the parent dies.
+ * The words. A *region* is a file or memory with a heap in it. A *handle*
+ * (alps_heap) is a region that a process has open: all its threads share it,
+ * and it stays where it is until it is closed. A *root* is 4 KiB of the region
+ * that are yours from the start. An *offset pointer* (ALPS_PTR) stays right
+ * when the region is mapped elsewhere. A *block* is what is allocated: up to
+ * 1 KiB from a *slab* of the thread's own, without a lock and aligned to 16
+ * bytes; more, aligned to 64. `alloc` and `free` are durable when they return;
+ * but a crash between an alloc and your own link leaks. `reserve`, fill,
+ * `publish` does not: the block is allocated, filled and linked, or nothing
+ * happened. `release` frees and unlinks in the same way.
+ *
+ * Threads and processes. Any thread of any process frees what any other
+ * allocated. What a thread has at hand goes back when it ends, what a process
+ * had reserved when it dies. A program that takes over a lock of its own from
+ * a dead process calls alps_reap before it touches what that lock guards.
+ * After fork() the child gets ALPS_EFORK from what would change the region:
+ * it closes the handle, which leaves the parent's alone, and opens the region
+ * for itself. Until it has closed it, ended or called exec, it keeps the locks
+ * of a parent that dies. Memory of the process (ALPS_ANON) is copied by fork,
+ * and the child goes on with its copy.
  *
  * The environment: ALPS_PERSIST=clwb|clflushopt|clflush|cvap|cvac|eadr|none
  * overrides how lines are written back, ALPS_PMEM_FORCE=1 takes any medium for
@@ -8030,12 +8042,16 @@ ALPS_CORE_ int alps_sync_(alps_handle *h, const alps_tables *t)
  * that is inlined here: what is left is direct calls and the policy's own
  * instructions. Unless said otherwise every function may be called from any
  * thread of any attached process at once, and answers 0 or a negative code for
- * alps_strerror. */
+ * alps_strerror. A thread needs no word at its start, and at its end gives back
+ * what it has at hand by itself. In the child of a fork what would change the
+ * region answers ALPS_EFORK; a region in memory of the process is a copy there,
+ * and goes on. Not for signal handlers. */
 #define ALPS_PASTE_(a, b) a##_##b
 #define ALPS_PASTE2_(a, b) ALPS_PASTE_(a, b)
 #define ALPS_(word) ALPS_PASTE2_(ALPS_NAME, word)
 
-/* A region that this process has open. Zeroed, it is closed. */
+/* A region that this process has open, for all its threads. Zeroed, it is
+ * closed. Open, it stays where it is: caches of threads point to it. */
 typedef struct ALPS_(heap) {
     alps_handle core;
 } ALPS_(heap);
@@ -8058,13 +8074,13 @@ static const alps_tables ALPS_(tables_) __attribute__((unused)) = {
 };
 
 /* What seldom happens: a lock that is held by another, perhaps dead; an index
- * that has run out; no lane free. */
+ * or a cache that has run out; no lane free; an object of another thread. */
 ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t a, uint64_t b)
 {
     return alps_slow_path_(h, what, a, b, &ALPS_(tables_));
 }
 
-/* Allocates what no thread has at hand: blocks. */
+/* Allocates what this thread does not have at hand. */
 static __attribute__((noinline, unused)) void *
 ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n, int how)
 {
@@ -8094,7 +8110,9 @@ ALPS_(open)(ALPS_(heap) * h, const char *path, const alps_options *o)
 
 /* Closes the region for this process and gives its reservations back. What
  * alloc, free, publish and release did is durable already; so is, under msync,
- * what the program stored. No other thread may use the handle. */
+ * what the program stored. No other thread may use the handle meanwhile, and
+ * none that has used it may end. The child of a fork closes its parent's handle
+ * without harm to the parent. */
 static inline __attribute__((unused)) int ALPS_(close)(ALPS_(heap) * h)
 {
     int err = ALPS_OK;
@@ -8112,9 +8130,9 @@ static inline __attribute__((unused)) int ALPS_(grow)(ALPS_(heap) * h,
     return alps_region_grow_(&h->core, size, &ALPS_(tables_));
 }
 
-/* Gives back to the heap what this thread, and threads and processes that are
- * gone, have at hand of small objects; and heap extents without a block to
- * those of any use. Happens by itself before ALPS_EFULL. O(slabs). */
+/* Makes what lies idle memory for any use: the empty slabs of this thread and
+ * those that nobody owns, for a fence each; and heap extents without a block.
+ * Happens by itself before ALPS_EFULL. O(slabs). */
 static inline __attribute__((unused)) int ALPS_(trim)(ALPS_(heap) * h)
 {
     return alps_trim_(&h->core, &ALPS_(tables_));
@@ -8159,12 +8177,14 @@ ALPS_(off_of)(const ALPS_(heap) * h, const void *p)
     return alps_ptr_off_(&h->core.map, p);
 }
 
-/* Allocates `n` bytes, 64-byte aligned, contents undefined; `n` == 0 gives a
+/* Allocates `n` bytes, 16-byte aligned, contents undefined; `n` == 0 gives a
  * unique object. NULL and a code in alps_error: ALPS_EFULL, ALPS_EINVAL (more
- * than any region holds), ALPS_EREADONLY. Under a durable policy the block is
- * durably allocated on return (one fence; above half an extent two): a crash
- * before the program's own link is durable leaks it; see alps_reserve.
- * O(1) but for the first touch of an extent. */
+ * than any region holds), ALPS_EREADONLY, ALPS_EFORK. Under a durable policy
+ * the block is durably allocated on return (one fence; above half an extent
+ * two; now and then two more, for a new slab or a new heap extent): a crash
+ * before the program's own link is durable leaks it; see alps_reserve. Up to
+ * 1 KiB (less in a small region) it takes the lock only to get a slab. O(1) but
+ * for the first touch of an extent. */
 static inline __attribute__((unused)) void *ALPS_(alloc)(ALPS_(heap) * h,
                                                          size_t n)
 {
@@ -8186,36 +8206,38 @@ ALPS_(alloc_aligned)(ALPS_(heap) * h, size_t align, size_t n)
     return alps_small_alloc_(&h->core, align, n, 0, &ALPS_(tables_));
 }
 
-/* Changes the size of the block at `p` (NULL: allocates), in place where it
- * shrinks or the memory behind it is free; else it moves, and a crash between
- * that and the program's own link leaves the old block freed. NULL and a code
- * in alps_error when it fails; the block is then as it was. */
+/* Changes the size of the block at `p` (NULL: allocates), in place where it has
+ * room enough and not too much, or the memory behind it is free; else it moves,
+ * and a crash between that and the program's own link leaves the old block
+ * freed. NULL and a code in alps_error when it fails; the block is then as it
+ * was. */
 static inline __attribute__((unused)) void *ALPS_(realloc)(ALPS_(heap) * h,
                                                            void *p, size_t n)
 {
     return alps_resize_(&h->core, p, n, &ALPS_(tables_));
 }
 
-/* Frees the block at `p`, or gives this process's reservation back; NULL is
- * fine. Durable on return (one fence). A double, wild or interior free is
- * ALPS_EINVALID_FREE, the reservation of another process ALPS_EOWNER, and
- * nothing is changed. What named the block must be durably gone before.
- * O(1). */
+/* Frees the block at `p`, whichever thread of whichever process allocated it,
+ * or gives this process's reservation back; NULL is fine. Durable on return
+ * (one fence). A double, wild or interior free is ALPS_EINVALID_FREE, the
+ * reservation of another process ALPS_EOWNER, and nothing is changed. What
+ * named the block must be durably gone before. O(1). */
 static inline __attribute__((unused)) int ALPS_(free)(ALPS_(heap) * h, void *p)
 {
     return alps_small_free_(&h->core, p, &ALPS_(tables_));
 }
 
-/* Bytes that the block at `p` has; 0 if it is none. No lock. */
+/* Bytes that the block or reservation at `p` has; 0 if it is none. No lock. */
 static inline __attribute__((unused)) size_t
 ALPS_(usable)(const ALPS_(heap) * h, const void *p)
 {
     return (size_t)alps_small_usable_(&h->core, p);
 }
 
-/* Reserves `n` bytes: memory to fill and then publish. Nothing is written back
- * and no fence is spent; a crash gives it back, and so does the death of this
- * process. NULL and a code in alps_error. O(1). */
+/* Reserves `n` bytes, aligned as by alps_alloc: memory to fill and then, in any
+ * thread of this process, to publish. Nothing is written back and no fence is
+ * spent, but for a new slab or heap extent; a crash gives it back, and so does
+ * the death of this process. NULL and a code in alps_error. O(1). */
 static inline __attribute__((unused)) void *ALPS_(reserve)(ALPS_(heap) * h,
                                                            size_t n)
 {
@@ -8225,8 +8247,9 @@ static inline __attribute__((unused)) void *ALPS_(reserve)(ALPS_(heap) * h,
 /* In one step, whatever crashes: the reservation `p` is allocated, its contents
  * are durable, and `*dest` (in the region, 8-aligned) is its offset. Two
  * fences, three above ALPS_SUM_MAX bytes. `*dest` is the caller's alone until
- * this returns: guard it with the lock that guards the structure. ALPS_EOWNER,
- * ALPS_EINVALID_FREE (not a reservation), ALPS_EINVAL. */
+ * this returns: guard it with the lock that guards the structure, of a kind
+ * that docs/durability.md names. ALPS_EOWNER, ALPS_EINVALID_FREE (not a
+ * reservation), ALPS_EINVAL. */
 static inline __attribute__((unused)) int
 ALPS_(publish)(ALPS_(heap) * h, alps_off *dest, void *p)
 {
@@ -8250,10 +8273,11 @@ static inline __attribute__((unused)) int ALPS_(release)(ALPS_(heap) * h,
 }
 
 /* Ends the part of processes that have died: what one was carrying out is
- * completed, its reservations come back. Happens by itself when a lock or a
- * lane of a dead process is met, at open, at close, and before ALPS_EFULL. A
- * program that takes over a lock of its own from a dead process calls it
- * before it touches what that lock guards. */
+ * completed, its reservations come back. Happens by itself when a lock of a
+ * dead process is waited for, no lane is free for an operation, at open, at
+ * close, and before ALPS_EFULL; not by another publish to the same word. A
+ * program that takes over a lock of its own from a dead process calls it before
+ * it touches what that lock guards. */
 static inline __attribute__((unused)) int ALPS_(reap)(ALPS_(heap) * h)
 {
     return alps_reap_now_(&h->core, &ALPS_(tables_));
@@ -8284,9 +8308,10 @@ ALPS_(persist)(ALPS_(heap) * h, const void *p, size_t n)
     return err ? err : ALPS_(fence)(h);
 }
 
-/* Calls `visit` for every live block, in the order of places, small ones
- * first. It may free the block it is called for. No lock: what other threads
- * do meanwhile may be seen or not. O(size of the maps). */
+/* Calls `visit` for every live block: extent by extent those in slabs and then
+ * the others, and at last those above half an extent. It may free the block it
+ * is called for. No lock: what other threads do meanwhile may be seen or not.
+ * O(size of the maps). */
 static inline __attribute__((unused)) int
 ALPS_(each)(ALPS_(heap) * h, alps_visit *visit, void *context)
 {
@@ -8303,8 +8328,8 @@ static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
     return alps_check_all_(&h->core, r ? r : &own, &ALPS_(tables_));
 }
 
-/* Adds up what the region holds. Holds the lock meanwhile. O(size of the
- * maps). */
+/* Adds up what the region holds. Holds the lock meanwhile, which threads with
+ * objects at hand do not wait for. O(size of the maps). */
 static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) * h,
                                                        alps_statistics *s)
 {

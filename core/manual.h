@@ -58,14 +58,26 @@
  *     #define ALPS_ASSERT(cond)     before the first include: checks of what
  *                                   the caller promised
  *
- * The words. A *region* is a file or memory with a heap in it. A *root* is
- * 4 KiB of it that are yours from the start. An *offset pointer* (ALPS_PTR)
- * stays right when the region is mapped elsewhere. `alloc` and `free` are
- * durable when they return; but a crash between an alloc and your own link
- * leaks. `reserve`, fill, `publish` does not: the object is allocated, filled
- * and linked, or nothing happened. `release` frees and unlinks in the same
- * way. After fork() the child opens the region for itself: until it does or
- * ends, it shares its parent's locks, and keeps them when the parent dies.
+ * The words. A *region* is a file or memory with a heap in it. A *handle*
+ * (alps_heap) is a region that a process has open: all its threads share it,
+ * and it stays where it is until it is closed. A *root* is 4 KiB of the region
+ * that are yours from the start. An *offset pointer* (ALPS_PTR) stays right
+ * when the region is mapped elsewhere. A *block* is what is allocated: up to
+ * 1 KiB from a *slab* of the thread's own, without a lock and aligned to 16
+ * bytes; more, aligned to 64. `alloc` and `free` are durable when they return;
+ * but a crash between an alloc and your own link leaks. `reserve`, fill,
+ * `publish` does not: the block is allocated, filled and linked, or nothing
+ * happened. `release` frees and unlinks in the same way.
+ *
+ * Threads and processes. Any thread of any process frees what any other
+ * allocated. What a thread has at hand goes back when it ends, what a process
+ * had reserved when it dies. A program that takes over a lock of its own from
+ * a dead process calls alps_reap before it touches what that lock guards.
+ * After fork() the child gets ALPS_EFORK from what would change the region:
+ * it closes the handle, which leaves the parent's alone, and opens the region
+ * for itself. Until it has closed it, ended or called exec, it keeps the locks
+ * of a parent that dies. Memory of the process (ALPS_ANON) is copied by fork,
+ * and the child goes on with its copy.
  *
  * The environment: ALPS_PERSIST=clwb|clflushopt|clflush|cvap|cvac|eadr|none
  * overrides how lines are written back, ALPS_PMEM_FORCE=1 takes any medium for
