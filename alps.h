@@ -513,8 +513,9 @@ typedef struct alps_options {
     uint64_t extent;    /* bytes of an extent of a new region: a power of two
                            from 4 KiB to 1 GiB; 0: by size, up to 4 MiB */
     uint64_t small;     /* bytes of the largest object that shares a slab with
-                           others of its size, up to 1024 and an 8th of a slab;
-                           0: as many; 1: there are no slabs */
+                           others of its size, up to 1024 and an 8th of a slab,
+                           rounded up to a class; 0: as many; 1: there are no
+                           slabs */
     unsigned lanes;     /* threads of all processes that allocate by themselves;
                            more work, but wait for each other; 0: 1,088, fewer
                            in a small region; at most 4,032 */
@@ -2809,6 +2810,18 @@ ALPS_FN_ uint64_t alps_owner_(uint64_t generation, unsigned slot)
     return generation << 16 | slot;
 }
 
+/* The generation that comes `n` after `generation`: the low 24 bits count, the
+ * epoch above them stays. */
+ALPS_FN_ uint64_t alps_generation_(uint64_t generation, uint64_t n)
+{
+    uint64_t count = 0xffffff;
+    return (generation & ~count) | ((generation + n) & count);
+}
+
+/* In place of a generation, above the pid: this process has no slot, and reaps
+ * to get one. */
+#define ALPS_NO_SLOT_ ((uint64_t)1 << 47)
+
 /* What the system says of a process. */
 typedef struct alps_process {
     uint64_t start; /* clock ticks after boot; 0: there is no such process */
@@ -2854,8 +2867,10 @@ ALPS_CORE_ int alps_owner_lives_(alps_handle *h, uint64_t owner,
         alps_load_(&slot->generation) != owner >> 16)
         return 0;
     int leased = t->backend->leased(&h->map, number);
-    if (leased >= 0 || number == h->at.slot_count)
-        return leased > 0;
+    if (leased >= 0)
+        return leased;
+    if (number == h->at.slot_count)
+        return alps_process_look_(owner >> 16 & ~ALPS_NO_SLOT_).start != 0;
     uint64_t start = alps_process_look_(alps_load_(&slot->pid)).start;
     return start && start == alps_load_(&slot->start);
 }
@@ -2883,7 +2898,7 @@ ALPS_CORE_ int alps_slot_take_(alps_handle *h, const alps_tables *t)
         alps_store_(&slot->pid, pid);
         alps_store_(&slot->start, alps_process_look_(pid).start);
         ALPS_BARRIER_();
-        alps_store_(&slot->generation, slot->generation + 1);
+        alps_store_(&slot->generation, alps_generation_(slot->generation, 1));
         h->slot = i;
         alps_store_(&h->local->owner, alps_owner_(slot->generation, i));
         return ALPS_OK;
@@ -2896,7 +2911,8 @@ ALPS_FN_ void alps_slot_free_(alps_handle *h, unsigned number)
 {
     alps_slot *slot = &h->slots[number];
     alps_store_(&slot->pid, 0);
-    __atomic_store_n(&slot->generation, (slot->generation | 1) + 1,
+    __atomic_store_n(&slot->generation,
+                     alps_generation_(slot->generation | 1, 1),
                      __ATOMIC_RELEASE);
 }
 
@@ -3589,6 +3605,12 @@ ALPS_CORE_ unsigned alps_kind_of_(uint64_t n)
     return kind[(n + 15) / 16];
 }
 
+/* The bytes of the class that serves `n` bytes, as far as one does. */
+ALPS_FN_ uint64_t alps_kind_round_(uint64_t n)
+{
+    return n < 16 || n > ALPS_SMALL_MAX ? n : alps_kind_size_(alps_kind_of_(n));
+}
+
 /* Which list of its owner a slab is in. */
 enum {
     ALPS_NOWHERE = 0, /* in none; or it has no owner */
@@ -3690,14 +3712,18 @@ ALPS_FN_ int alps_slab_empty_(const alps_handle *h, alps_slab *s)
     return 1;
 }
 
-/* Granules of the block that holds a slab of class `kind`. */
+/* Objects of a slab of class `kind`. */
+ALPS_CORE_ uint32_t alps_kind_count_(const alps_handle *h, unsigned kind)
+{
+    uint32_t count = (1u << h->at.slab_shift) / alps_kind_size_(kind);
+    return count < 64 * h->at.groups ? count : 64 * h->at.groups;
+}
+
+/* Granules of the block that holds it. */
 ALPS_FN_ uint64_t alps_kind_granules_(const alps_handle *h, unsigned kind)
 {
-    uint64_t size = alps_kind_size_(kind);
-    uint64_t count = (1ull << h->at.slab_shift) / size;
-    if (count > 64 * h->at.groups)
-        count = 64 * h->at.groups;
-    return (count * size + ALPS_GRANULE - 1) / ALPS_GRANULE;
+    uint64_t n = (uint64_t)alps_kind_count_(h, kind) * alps_kind_size_(kind);
+    return (n + ALPS_GRANULE - 1) / ALPS_GRANULE;
 }
 
 /* What follows from the class of a slab. 0 where that cannot be one. */
@@ -3708,9 +3734,7 @@ ALPS_FN_ int alps_slab_derive_(const alps_handle *h, alps_slab *s)
         return 0;
     s->size = alps_kind_size_(kind);
     s->scale = (uint32_t)((1ull << 32) / s->size) + 1;
-    s->count = (1u << h->at.slab_shift) / s->size;
-    if (s->count > 64 * h->at.groups)
-        s->count = 64 * h->at.groups;
+    s->count = alps_kind_count_(h, kind);
     return 1;
 }
 
@@ -3724,11 +3748,12 @@ typedef struct alps_object {
 } alps_object;
 
 /* Whether `off`, at or behind the start of a slab, is an object of it: 1; lies
- * inside of one: -1; or is none of its business: 0. Believes nothing of the
- * head but its class. */
+ * inside of one, or behind the last: -1; or is none of its business: 0. Believes
+ * nothing of the head but its class. */
 ALPS_FN_ int alps_object_at_(const alps_handle *h, alps_off off, alps_object *o)
 {
-    if (!alps_slab_is_(h, off))
+    if (off < h->at.heap || !alps_slab_is_(h, off) ||
+        (off - h->at.heap) >> h->at.extent_shift >= alps_extents_(h))
         return 0;
     o->slab = alps_slab_head_(h, off);
     o->kind = o->slab->kind - 1;
@@ -3739,7 +3764,7 @@ ALPS_FN_ int alps_object_at_(const alps_handle *h, alps_off off, alps_object *o)
     uint64_t i = in / size;
     if (in >= alps_kind_granules_(h, o->kind) * ALPS_GRANULE)
         return 0;
-    if (i * size != in || i >= 64 * h->at.groups)
+    if (i * size != in || i >= alps_kind_count_(h, o->kind))
         return -1;
     o->pair = &alps_slab_pairs_(o->slab)[i / 64];
     o->keep = &alps_slab_keeps_(h, o->slab)[i / 64];
@@ -4027,9 +4052,13 @@ ALPS_CORE_ void alps_held_fold_(alps_handle *h)
     alps_off off = alps_held_place_(h);
     if (ALPS_LIKELY_(off == h->at.held) || h->shared->held_used)
         return;
+    if (alps_block_at_(h, off, &b) != ALPS_HELD) {
+        alps_held_reset_(h);
+        return;
+    }
+    alps_block_build_(h, &b); // while it is still the table
     alps_held_reset_(h);
-    if (alps_block_at_(h, off, &b) == ALPS_HELD)
-        alps_give_(h, &b);
+    alps_give_(h, &b);
 }
 
 /* Writes back the codes from the one of `unit` to the one that ends its
@@ -4113,6 +4142,7 @@ ALPS_CORE_ int alps_extents_empty_(alps_handle *h, uint64_t *n,
         e.zone = top;
         e.level = ALPS_LEVEL_EXTENT;
         e.unit = alps_zone_unit_(&top, b.zone.origin);
+        alps_block_build_(h, &e); // while it is still used
         alps_code_set_(top.codes, e.unit, ALPS_HELD);
         int err = alps_codes_flush_(h, &top, e.unit, 1, t);
         if (!err)
@@ -4212,13 +4242,23 @@ ALPS_FN_ alps_lane *alps_token_lane_(const alps_handle *h, uint64_t token)
                                                                     : NULL;
 }
 
-/* Whether the object at `off` is reserved. One that its owner released, and
- * that waits for a fence, looks the same but is not. */
+/* Whether a process that owned a slab is still in the region. */
+ALPS_FN_ int alps_process_in_(const alps_handle *h, uint64_t process)
+{
+    uint64_t number = process & 0xffff;
+    return number < h->at.slot_count &&
+           alps_slot_owner_(h, (unsigned)number) == process;
+}
+
+/* Whether the object at `off` is reserved, by a process that is still here. One
+ * that its owner released, and that waits for a fence, looks the same but is
+ * not. */
 ALPS_FN_ int alps_object_reserved_(const alps_handle *h, const alps_object *o,
                                    alps_off off)
 {
     uint64_t kept = alps_load_(&o->keep->own) ^ alps_load_(&o->keep->far);
-    if (!(kept & ~alps_pair_live_(o->pair) & o->bit))
+    if (!(kept & ~alps_pair_live_(o->pair) & o->bit) ||
+        !alps_process_in_(h, alps_load_(&o->slab->process)))
         return 0;
     const alps_lane *lane = alps_token_lane_(h, alps_load_(&o->slab->owner));
     return !lane || alps_load_(&lane->pending) != off;
@@ -4263,14 +4303,6 @@ ALPS_CORE_ int alps_slab_drop_(alps_handle *h, alps_off place,
 
 /* In the place of a process: there is none. */
 #define ALPS_NO_PROCESS_ 0xffffu
-
-/* Whether a process that owned a slab is still in the region. */
-ALPS_FN_ int alps_process_in_(const alps_handle *h, uint64_t process)
-{
-    uint64_t number = process & 0xffff;
-    return number < h->at.slot_count &&
-           alps_slot_owner_(h, (unsigned)number) == process;
-}
 
 /* Voids what does not outlive the process that owned the slab: reservations,
  * and, of an earlier epoch, all that was held back. */
@@ -4329,12 +4361,19 @@ ALPS_CORE_ void alps_slab_loosen_(alps_handle *h, alps_off place,
     h->shared->loose[kind] = place;
 }
 
-/* Takes in hand a slab that its owner left without a word. */
+/* Takes in hand a slab that its owner left without a word. What its threads
+ * stored, and did not come to write back, is durable first: the medium must not
+ * say of an object that is handed out again that it is live. One fence. */
 ALPS_CORE_ void alps_slab_find_(alps_handle *h, alps_off place,
                                 const alps_tables *t)
 {
     alps_slab *s = alps_slab_head_(h, place);
     if (alps_slab_seen_to_(h, s) || !alps_slab_derive_(h, s))
+        return;
+    int err = t->policy->flush(&h->map, s, (size_t)h->at.keeps);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    if (err)
         return;
     alps_slab_forget_(h, s);
     alps_slab_loosen_(h, place, t);
@@ -5031,6 +5070,36 @@ ALPS_CORE_ int alps_redo_mark_(alps_handle *h, const alps_zone *z,
     return alps_codes_flush_(h, z, unit, units, t);
 }
 
+/* Where the contents are that a record publishes, and how many bytes; 0 where
+ * it does not, or is damaged. */
+ALPS_FN_ uint64_t alps_redo_contents_(const alps_handle *h,
+                                      const alps_record *r)
+{
+    alps_block b;
+    alps_object o;
+    if ((r->op & 15) != ALPS_OP_PUBLISH)
+        return 0;
+    int is = alps_object_at_(h, r->block, &o);
+    if (is)
+        return is == 1 ? alps_kind_size_(o.kind) : 0;
+    if (alps_block_at_(h, r->block, &b) < 0 ||
+        r->units - 1 >= b.zone.end - b.unit)
+        return 0;
+    return r->units << b.zone.shift;
+}
+
+/* Writes back a live record and what it publishes: who wrote it may have been
+ * killed before its fence, and power fail only now. */
+ALPS_CORE_ int alps_redo_prepare_(alps_handle *h, const alps_record *r,
+                                  const alps_tables *t)
+{
+    uint64_t n = alps_redo_contents_(h, r);
+    int err = t->policy->flush(&h->map, r, sizeof *r);
+    if (!err && n)
+        err = t->policy->flush(&h->map, alps_address_(h, r->block), (size_t)n);
+    return err;
+}
+
 /* Carries out the live record of an object, again or for the first time. Live
  * already: the first fence had completed. */
 ALPS_CORE_ int alps_redo_small_(alps_handle *h, const alps_record *r,
@@ -5042,8 +5111,9 @@ ALPS_CORE_ int alps_redo_small_(alps_handle *h, const alps_record *r,
     uint64_t *dest = (uint64_t *)alps_address_(h, r->dest);
     int live = alps_object_live_(&o);
     if ((r->op & 15) == ALPS_OP_PUBLISH) {
-        if (!live && alps_crc32c_(h->crc, 0, alps_address_(h, r->block),
-                                  alps_kind_size_(o.kind)) != r->crc)
+        if (!live && r->op & ALPS_OP_SUMMED &&
+            alps_crc32c_(h->crc, 0, alps_address_(h, r->block),
+                         alps_kind_size_(o.kind)) != r->crc)
             return ALPS_OK;
         if (!live)
             alps_object_turn_(&o.pair->own, &o.pair->far, o.bit, 0);
@@ -5127,67 +5197,80 @@ ALPS_CORE_ int alps_redo_(alps_handle *h, alps_lane *lane, const alps_record *r,
  * the same for those lanes, and gives back what the dead one held. A death in
  * here leaves it to the next. */
 
-/* The live record of the lanes of `owner` (0: of all) with the lowest sequence
- * above `after`; its lane through `lane`. */
+/* Where the live record of the lanes of `owner` (0: of all) is that comes next
+ * after the one with the order `*order`, and its order; NULL: there is none
+ * left. Records come by sequence; those of one sequence, of lanes that each
+ * count for themselves, by lane. */
 ALPS_FN_ const alps_record *alps_redo_next_(const alps_handle *h,
-                                            uint64_t owner, uint64_t after,
+                                            uint64_t owner, uint64_t *order,
                                             alps_lane **lane)
 {
     const alps_record *best = NULL;
+    uint64_t first = ~0ull;
     for (unsigned i = 0; i < h->at.lane_count; i++) {
         if (owner && alps_load_(&h->lanes[i].lock) != owner)
             continue;
         for (unsigned k = 0; k < ALPS_RING; k++) {
             const alps_record *r = &h->lanes[i].ring[k];
-            if (r->seq <= after || (best && r->seq >= best->seq) ||
-                !alps_record_live_(h, i, r))
+            uint64_t mine = r->seq << 12 | i; // ALPS_LANES_MAX fits
+            if (mine <= *order || mine >= first || !alps_record_live_(h, i, r))
                 continue;
             best = r;
+            first = mine;
             *lane = &h->lanes[i];
         }
     }
+    *order = first;
     return best;
 }
 
-/* Whether a lane of `owner` (0: any lane) has a live record. */
-ALPS_FN_ int alps_redo_pending_(const alps_handle *h, uint64_t owner)
+/* Whether any lane has a live record. */
+ALPS_FN_ int alps_redo_pending_(const alps_handle *h)
 {
     alps_lane *lane;
-    return alps_redo_next_(h, owner, 0, &lane) != NULL;
+    uint64_t order = 0;
+    return alps_redo_next_(h, 0, &order, &lane) != NULL;
+}
+
+/* Retires what is live in lane `i`: durably with the next fence. */
+ALPS_CORE_ int alps_redo_retire_(alps_handle *h, unsigned i,
+                                 const alps_tables *t)
+{
+    uint64_t seq = 0;
+    for (unsigned k = 0; k < ALPS_RING; k++) {
+        const alps_record *r = &h->lanes[i].ring[k];
+        if (r->seq > seq && alps_record_live_(h, i, r))
+            seq = r->seq;
+    }
+    return seq ? alps_record_done_(h, &h->lanes[i], seq, t) : ALPS_OK;
 }
 
 /* Redoes the live records of the lanes of `owner` (0: of all), then retires
- * them. Of a process that others outlive only the one is redone that it was
- * carrying out under the lock. One fence where there was a record, else none;
- * the retirement is durable with the next fence. */
+ * them. Of a process that others outlive only the one of each lane is redone
+ * that it was carrying out. All are durable before any is redone. Two fences
+ * where there was a record, else none; the retirement is durable with the
+ * next. */
 ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
                               const alps_tables *t)
 {
     alps_lane *lane = NULL;
-    uint64_t last = 0;
+    const alps_record *r;
+    uint64_t order = 0, n = 0;
     int err = ALPS_OK;
-    for (;;) {
-        const alps_record *r = alps_redo_next_(h, owner, last, &lane);
-        if (!r)
-            break;
-        last = r->seq;
+    for (; !err && (r = alps_redo_next_(h, owner, &order, &lane)) != NULL; n++)
+        err = alps_redo_prepare_(h, r, t);
+    if (err || !n)
+        return err;
+    err = t->policy->fence(&h->map, t->backend);
+    order = 0;
+    while (!err && (r = alps_redo_next_(h, owner, &order, &lane)) != NULL)
         err = owner && !lane->apply ? alps_redo_settle_(h, r, t)
                                     : alps_redo_(h, lane, r, t);
-        if (err)
-            return err;
-    }
-    if (!last)
-        return ALPS_OK;
-    err = t->policy->fence(&h->map, t->backend);
-    for (unsigned i = 0; !err && i < h->at.lane_count; i++) {
-        lane = &h->lanes[i];
-        if ((owner && alps_load_(&lane->lock) != owner) ||
-            h->done[i].seq >= last)
-            continue;
-        if (alps_load_(&lane->seq) < last) // its next record comes after
-            alps_store_(&lane->seq, last);
-        err = alps_record_done_(h, lane, last, t);
-    }
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    for (unsigned i = 0; !err && i < h->at.lane_count; i++)
+        if (!owner || alps_load_(&h->lanes[i].lock) == owner)
+            err = alps_redo_retire_(h, i, t);
     return err;
 }
 
@@ -5230,14 +5313,62 @@ ALPS_FN_ void alps_held_reap_(alps_handle *h, unsigned number)
     alps_held_fold_(h);
 }
 
-/* Ends what the lanes of `owner` are at: redoes its records, gives back what
- * was held for an operation, frees the lanes. Under the lock. */
+/* Writes back what says whether the thing at `off` is free. */
+ALPS_FN_ int alps_held_flush_(alps_handle *h, alps_off off,
+                              const alps_tables *t)
+{
+    alps_block b;
+    alps_object o;
+    if (alps_object_at_(h, off, &o) == 1)
+        return t->policy->flush(&h->map, o.pair, sizeof *o.pair);
+    if (alps_block_at_(h, off, &b) == ALPS_HELD)
+        return alps_codes_flush_(h, &b.zone, b.unit, 1, t);
+    return ALPS_OK;
+}
+
+/* Writes back where the region ends, and where its extents and slabs are: what
+ * is changed under the lock. */
+ALPS_CORE_ int alps_marks_flush_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t end =
+        alps_size_(h) < h->at.slab_end ? alps_size_(h) : h->at.slab_end;
+    uint64_t extents = alps_extents_(h);
+    int err = t->policy->flush(&h->map, &h->super->size, 8);
+    if (!err)
+        err = t->policy->flush(&h->map, h->codes, extents / 4 + 1);
+    if (!err)
+        err = t->policy->flush(&h->map, h->kinds, extents / 8 + 1);
+    if (!err)
+        err = t->policy->flush(&h->map, h->slabs,
+                               (end >> h->at.slab_shift) / 8 + 1);
+    return err;
+}
+
+/* Makes durable what the lanes of `owner` (0: all) were at: redoes its records,
+ * writes back what was about to be free, and what is retired. Durable with the
+ * next fence. */
+ALPS_CORE_ int alps_lanes_settle_(alps_handle *h, uint64_t owner,
+                                  const alps_tables *t)
+{
+    int err = alps_redo_all_(h, owner, t);
+    for (unsigned i = 0; !err && i < h->at.lane_count; i++) {
+        const alps_lane *lane = &h->lanes[i];
+        if (owner && alps_load_(&lane->lock) != owner)
+            continue;
+        err = t->policy->flush(&h->map, &h->done[i], 8);
+        if (!err && alps_load_(&lane->held))
+            err = alps_held_flush_(h, lane->held, t);
+    }
+    return err;
+}
+
+/* Ends what the lanes of `owner` are at: gives back what was held for an
+ * operation, frees the lanes. Under the lock. */
 ALPS_CORE_ int alps_lanes_reap_(alps_handle *h, uint64_t owner,
                                 const alps_tables *t)
 {
-    int redone = alps_redo_pending_(h, owner);
-    int err = alps_redo_all_(h, owner, t);
-    if (!err && redone) // what it released may soon be another's
+    int err = alps_lanes_settle_(h, owner, t);
+    if (!err)
         err = t->policy->fence(&h->map, t->backend);
     if (err)
         return err;
@@ -5318,13 +5449,16 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
 }
 
 /* Begins an epoch: nobody else is attached. What the last one left undone is
- * done first; its retirement and the number of the new one share a fence. The
- * number is durable before an extent can carry it, so that no extent is
- * believed built that is not. */
+ * done first, and what its processes stored and did not come to write back is
+ * written back: they may have been killed, and power fail only now. Both share
+ * a fence with the number of the new one, which is durable before an extent can
+ * carry it, so that no extent is believed built that is not. */
 ALPS_CORE_ int alps_epoch_begin_(alps_handle *h, const alps_tables *t)
 {
     uint64_t epoch = (h->super->epoch >> 16) + 1;
-    int err = alps_redo_all_(h, 0, t);
+    int err = alps_lanes_settle_(h, 0, t);
+    if (!err)
+        err = alps_marks_flush_(h, t);
     alps_store_(&h->super->epoch, alps_seal_(epoch));
     if (!err)
         err = t->policy->flush(&h->map, &h->super->epoch, 8);
@@ -5348,7 +5482,10 @@ ALPS_CORE_ int alps_lock_slow_(alps_handle *h, const alps_tables *t)
     h->shared->held_used = 0;
     for (uint64_t i = 0; i < 1ull << alps_held_shift_(h); i++)
         h->shared->held_used += alps_held_table_(h)[i] != ALPS_HELD_EMPTY_;
-    return alps_reap_(h, dead, t);
+    int err = alps_marks_flush_(h, t);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    return err ? err : alps_reap_(h, dead, t);
 }
 
 /* Reaps every dead process; see alps_reap. */
@@ -5537,7 +5674,8 @@ ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
         lanes = 8;
     int err = alps_geometry_init_(
         &h->at, limit, shift, o->lanes ? o->lanes : (unsigned)lanes,
-        o->processes ? o->processes : 256, o->small ? o->small : small);
+        o->processes ? o->processes : 256,
+        alps_kind_round_(o->small ? o->small : small));
     if (err)
         return err;
     return alps_geometry_extents_(&h->at, *size) ? ALPS_OK : ALPS_EINVAL;
@@ -5560,7 +5698,8 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
     alps_superblock *s = h->super;
     struct timespec now;
     alps_region_place_(h);
-    int err = alps_region_zero_(h, 16, h->at.heap - 16, t);
+    uint64_t old = h->map.fixed ? h->at.heap : ALPS_PAGE; // the rest is new
+    int err = alps_region_zero_(h, 16, old - 16, t);
     if (err)
         return err;
     alps_code_set_(h->codes, 0, ALPS_FREE);
@@ -5642,7 +5781,8 @@ ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
         return ALPS_ELAYOUT;
     err = alps_geometry_init_(&h->at, s->limit, s->extent_shift, s->lanes,
                               s->processes, s->small);
-    if (err || !alps_geometry_extents_(&h->at, *size))
+    if (err || !alps_geometry_extents_(&h->at, *size) ||
+        s->small != alps_kind_round_(s->small))
         return ALPS_ECORRUPT;
     return ALPS_OK;
 }
@@ -5657,7 +5797,7 @@ ALPS_CORE_ int alps_region_make_room_(alps_handle *h, const alps_tables *t)
     if (err && err != ALPS_EUNSUPPORTED)
         return err;
     alps_store_(&h->local->owner,
-                alps_owner_((uint64_t)getpid() | (uint64_t)1 << 47, number));
+                alps_owner_((uint64_t)getpid() | ALPS_NO_SLOT_, number));
     err = alps_reap_now_(h, t);
     alps_store_(&h->local->owner, 0);
     int late = t->backend->unlease(&h->map, number);
@@ -5702,7 +5842,7 @@ ALPS_CORE_ int alps_region_attach_(alps_handle *h, const alps_tables *t)
  * its writer lives and will see to it. */
 ALPS_CORE_ int alps_region_settled_(alps_handle *h, const alps_tables *t)
 {
-    if (!alps_redo_pending_(h, 0))
+    if (!alps_redo_pending_(h))
         return ALPS_OK;
     return t->backend->leased(&h->map, ALPS_LEASE_ANY) == 1 ? ALPS_OK
                                                             : ALPS_ERECOVER;
@@ -6810,6 +6950,8 @@ ALPS_CORE_ int alps_held_grow_(alps_handle *h, const alps_tables *t)
     alps_off from = off; // reaping the dead may have made room: then not needed
     if (!alps_held_room_(h)) {
         from = alps_held_place_(h);
+        if (alps_block_at_(h, from, &old) == ALPS_HELD)
+            alps_block_build_(h, &old); // while it is still the table
         memset(alps_address_(h, off), 0, 8ull << shift);
         alps_held_move_(h, off, shift);
     }
@@ -7715,11 +7857,29 @@ ALPS_FN_ void alps_check_slabs_(const alps_handle *h, uint64_t extent,
     }
 }
 
+/* No slab lies where no extent does. */
+ALPS_FN_ void alps_check_strays_(const alps_handle *h, alps_report *r)
+{
+    uint64_t first = h->at.heap >> h->at.slab_shift;
+    uint64_t last = (h->at.heap + (alps_extents_(h) << h->at.extent_shift)) >>
+                    h->at.slab_shift;
+    uint64_t end = h->at.slab_end >> h->at.slab_shift;
+    for (uint64_t word = 0; word <= end / 64; word++)
+        for (uint64_t left = alps_load_(&h->slabs[word]); left;
+             left &= left - 1) {
+            uint64_t unit = word * 64 + alps_low_bit_(left);
+            if (unit < first || unit >= last)
+                alps_check_say_(r, unit << h->at.slab_shift,
+                                "a slab where there is no extent");
+        }
+}
+
 /* The extents: each is free, large, or a heap extent of its own length. */
 ALPS_FN_ void alps_check_extents_(const alps_handle *h, alps_report *r)
 {
     alps_zone top = alps_zone_top_(h);
     int live = alps_self_(h) != 0;
+    alps_check_strays_(h, r);
     alps_check_zone_(h, &top, live && h->shared->built_top == h->shared->built,
                      r);
     for (uint64_t extent = 0; extent < top.end; extent++) {

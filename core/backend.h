@@ -26,8 +26,9 @@ typedef struct alps_options {
     uint64_t extent;    /* bytes of an extent of a new region: a power of two
                            from 4 KiB to 1 GiB; 0: by size, up to 4 MiB */
     uint64_t small;     /* bytes of the largest object that shares a slab with
-                           others of its size, up to 1024 and an 8th of a slab;
-                           0: as many; 1: there are no slabs */
+                           others of its size, up to 1024 and an 8th of a slab,
+                           rounded up to a class; 0: as many; 1: there are no
+                           slabs */
     unsigned lanes;     /* threads of all processes that allocate by themselves;
                            more work, but wait for each other; 0: 1,088, fewer
                            in a small region; at most 4,032 */

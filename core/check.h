@@ -133,11 +133,29 @@ ALPS_FN_ void alps_check_slabs_(const alps_handle *h, uint64_t extent,
     }
 }
 
+/* No slab lies where no extent does. */
+ALPS_FN_ void alps_check_strays_(const alps_handle *h, alps_report *r)
+{
+    uint64_t first = h->at.heap >> h->at.slab_shift;
+    uint64_t last = (h->at.heap + (alps_extents_(h) << h->at.extent_shift)) >>
+                    h->at.slab_shift;
+    uint64_t end = h->at.slab_end >> h->at.slab_shift;
+    for (uint64_t word = 0; word <= end / 64; word++)
+        for (uint64_t left = alps_load_(&h->slabs[word]); left;
+             left &= left - 1) {
+            uint64_t unit = word * 64 + alps_low_bit_(left);
+            if (unit < first || unit >= last)
+                alps_check_say_(r, unit << h->at.slab_shift,
+                                "a slab where there is no extent");
+        }
+}
+
 /* The extents: each is free, large, or a heap extent of its own length. */
 ALPS_FN_ void alps_check_extents_(const alps_handle *h, alps_report *r)
 {
     alps_zone top = alps_zone_top_(h);
     int live = alps_self_(h) != 0;
+    alps_check_strays_(h, r);
     alps_check_zone_(h, &top, live && h->shared->built_top == h->shared->built,
                      r);
     for (uint64_t extent = 0; extent < top.end; extent++) {

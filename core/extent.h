@@ -249,9 +249,13 @@ ALPS_CORE_ void alps_held_fold_(alps_handle *h)
     alps_off off = alps_held_place_(h);
     if (ALPS_LIKELY_(off == h->at.held) || h->shared->held_used)
         return;
+    if (alps_block_at_(h, off, &b) != ALPS_HELD) {
+        alps_held_reset_(h);
+        return;
+    }
+    alps_block_build_(h, &b); // while it is still the table
     alps_held_reset_(h);
-    if (alps_block_at_(h, off, &b) == ALPS_HELD)
-        alps_give_(h, &b);
+    alps_give_(h, &b);
 }
 
 /* Writes back the codes from the one of `unit` to the one that ends its
@@ -335,6 +339,7 @@ ALPS_CORE_ int alps_extents_empty_(alps_handle *h, uint64_t *n,
         e.zone = top;
         e.level = ALPS_LEVEL_EXTENT;
         e.unit = alps_zone_unit_(&top, b.zone.origin);
+        alps_block_build_(h, &e); // while it is still used
         alps_code_set_(top.codes, e.unit, ALPS_HELD);
         int err = alps_codes_flush_(h, &top, e.unit, 1, t);
         if (!err)

@@ -127,6 +127,36 @@ ALPS_CORE_ int alps_redo_mark_(alps_handle *h, const alps_zone *z,
     return alps_codes_flush_(h, z, unit, units, t);
 }
 
+/* Where the contents are that a record publishes, and how many bytes; 0 where
+ * it does not, or is damaged. */
+ALPS_FN_ uint64_t alps_redo_contents_(const alps_handle *h,
+                                      const alps_record *r)
+{
+    alps_block b;
+    alps_object o;
+    if ((r->op & 15) != ALPS_OP_PUBLISH)
+        return 0;
+    int is = alps_object_at_(h, r->block, &o);
+    if (is)
+        return is == 1 ? alps_kind_size_(o.kind) : 0;
+    if (alps_block_at_(h, r->block, &b) < 0 ||
+        r->units - 1 >= b.zone.end - b.unit)
+        return 0;
+    return r->units << b.zone.shift;
+}
+
+/* Writes back a live record and what it publishes: who wrote it may have been
+ * killed before its fence, and power fail only now. */
+ALPS_CORE_ int alps_redo_prepare_(alps_handle *h, const alps_record *r,
+                                  const alps_tables *t)
+{
+    uint64_t n = alps_redo_contents_(h, r);
+    int err = t->policy->flush(&h->map, r, sizeof *r);
+    if (!err && n)
+        err = t->policy->flush(&h->map, alps_address_(h, r->block), (size_t)n);
+    return err;
+}
+
 /* Carries out the live record of an object, again or for the first time. Live
  * already: the first fence had completed. */
 ALPS_CORE_ int alps_redo_small_(alps_handle *h, const alps_record *r,
@@ -138,8 +168,9 @@ ALPS_CORE_ int alps_redo_small_(alps_handle *h, const alps_record *r,
     uint64_t *dest = (uint64_t *)alps_address_(h, r->dest);
     int live = alps_object_live_(&o);
     if ((r->op & 15) == ALPS_OP_PUBLISH) {
-        if (!live && alps_crc32c_(h->crc, 0, alps_address_(h, r->block),
-                                  alps_kind_size_(o.kind)) != r->crc)
+        if (!live && r->op & ALPS_OP_SUMMED &&
+            alps_crc32c_(h->crc, 0, alps_address_(h, r->block),
+                         alps_kind_size_(o.kind)) != r->crc)
             return ALPS_OK;
         if (!live)
             alps_object_turn_(&o.pair->own, &o.pair->far, o.bit, 0);

@@ -45,13 +45,23 @@ ALPS_FN_ alps_lane *alps_token_lane_(const alps_handle *h, uint64_t token)
                                                                     : NULL;
 }
 
-/* Whether the object at `off` is reserved. One that its owner released, and
- * that waits for a fence, looks the same but is not. */
+/* Whether a process that owned a slab is still in the region. */
+ALPS_FN_ int alps_process_in_(const alps_handle *h, uint64_t process)
+{
+    uint64_t number = process & 0xffff;
+    return number < h->at.slot_count &&
+           alps_slot_owner_(h, (unsigned)number) == process;
+}
+
+/* Whether the object at `off` is reserved, by a process that is still here. One
+ * that its owner released, and that waits for a fence, looks the same but is
+ * not. */
 ALPS_FN_ int alps_object_reserved_(const alps_handle *h, const alps_object *o,
                                    alps_off off)
 {
     uint64_t kept = alps_load_(&o->keep->own) ^ alps_load_(&o->keep->far);
-    if (!(kept & ~alps_pair_live_(o->pair) & o->bit))
+    if (!(kept & ~alps_pair_live_(o->pair) & o->bit) ||
+        !alps_process_in_(h, alps_load_(&o->slab->process)))
         return 0;
     const alps_lane *lane = alps_token_lane_(h, alps_load_(&o->slab->owner));
     return !lane || alps_load_(&lane->pending) != off;
@@ -96,14 +106,6 @@ ALPS_CORE_ int alps_slab_drop_(alps_handle *h, alps_off place,
 
 /* In the place of a process: there is none. */
 #define ALPS_NO_PROCESS_ 0xffffu
-
-/* Whether a process that owned a slab is still in the region. */
-ALPS_FN_ int alps_process_in_(const alps_handle *h, uint64_t process)
-{
-    uint64_t number = process & 0xffff;
-    return number < h->at.slot_count &&
-           alps_slot_owner_(h, (unsigned)number) == process;
-}
 
 /* Voids what does not outlive the process that owned the slab: reservations,
  * and, of an earlier epoch, all that was held back. */
@@ -162,12 +164,19 @@ ALPS_CORE_ void alps_slab_loosen_(alps_handle *h, alps_off place,
     h->shared->loose[kind] = place;
 }
 
-/* Takes in hand a slab that its owner left without a word. */
+/* Takes in hand a slab that its owner left without a word. What its threads
+ * stored, and did not come to write back, is durable first: the medium must not
+ * say of an object that is handed out again that it is live. One fence. */
 ALPS_CORE_ void alps_slab_find_(alps_handle *h, alps_off place,
                                 const alps_tables *t)
 {
     alps_slab *s = alps_slab_head_(h, place);
     if (alps_slab_seen_to_(h, s) || !alps_slab_derive_(h, s))
+        return;
+    int err = t->policy->flush(&h->map, s, (size_t)h->at.keeps);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    if (err)
         return;
     alps_slab_forget_(h, s);
     alps_slab_loosen_(h, place, t);

@@ -14,6 +14,18 @@ ALPS_FN_ uint64_t alps_owner_(uint64_t generation, unsigned slot)
     return generation << 16 | slot;
 }
 
+/* The generation that comes `n` after `generation`: the low 24 bits count, the
+ * epoch above them stays. */
+ALPS_FN_ uint64_t alps_generation_(uint64_t generation, uint64_t n)
+{
+    uint64_t count = 0xffffff;
+    return (generation & ~count) | ((generation + n) & count);
+}
+
+/* In place of a generation, above the pid: this process has no slot, and reaps
+ * to get one. */
+#define ALPS_NO_SLOT_ ((uint64_t)1 << 47)
+
 /* What the system says of a process. */
 typedef struct alps_process {
     uint64_t start; /* clock ticks after boot; 0: there is no such process */
@@ -59,8 +71,10 @@ ALPS_CORE_ int alps_owner_lives_(alps_handle *h, uint64_t owner,
         alps_load_(&slot->generation) != owner >> 16)
         return 0;
     int leased = t->backend->leased(&h->map, number);
-    if (leased >= 0 || number == h->at.slot_count)
-        return leased > 0;
+    if (leased >= 0)
+        return leased;
+    if (number == h->at.slot_count)
+        return alps_process_look_(owner >> 16 & ~ALPS_NO_SLOT_).start != 0;
     uint64_t start = alps_process_look_(alps_load_(&slot->pid)).start;
     return start && start == alps_load_(&slot->start);
 }
@@ -88,7 +102,7 @@ ALPS_CORE_ int alps_slot_take_(alps_handle *h, const alps_tables *t)
         alps_store_(&slot->pid, pid);
         alps_store_(&slot->start, alps_process_look_(pid).start);
         ALPS_BARRIER_();
-        alps_store_(&slot->generation, slot->generation + 1);
+        alps_store_(&slot->generation, alps_generation_(slot->generation, 1));
         h->slot = i;
         alps_store_(&h->local->owner, alps_owner_(slot->generation, i));
         return ALPS_OK;
@@ -101,7 +115,8 @@ ALPS_FN_ void alps_slot_free_(alps_handle *h, unsigned number)
 {
     alps_slot *slot = &h->slots[number];
     alps_store_(&slot->pid, 0);
-    __atomic_store_n(&slot->generation, (slot->generation | 1) + 1,
+    __atomic_store_n(&slot->generation,
+                     alps_generation_(slot->generation | 1, 1),
                      __ATOMIC_RELEASE);
 }
 

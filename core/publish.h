@@ -28,6 +28,8 @@ ALPS_CORE_ int alps_held_grow_(alps_handle *h, const alps_tables *t)
     alps_off from = off; // reaping the dead may have made room: then not needed
     if (!alps_held_room_(h)) {
         from = alps_held_place_(h);
+        if (alps_block_at_(h, from, &old) == ALPS_HELD)
+            alps_block_build_(h, &old); // while it is still the table
         memset(alps_address_(h, off), 0, 8ull << shift);
         alps_held_move_(h, off, shift);
     }

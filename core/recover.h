@@ -8,67 +8,80 @@
 #pragma once
 #include "lane.h"
 
-/* The live record of the lanes of `owner` (0: of all) with the lowest sequence
- * above `after`; its lane through `lane`. */
+/* Where the live record of the lanes of `owner` (0: of all) is that comes next
+ * after the one with the order `*order`, and its order; NULL: there is none
+ * left. Records come by sequence; those of one sequence, of lanes that each
+ * count for themselves, by lane. */
 ALPS_FN_ const alps_record *alps_redo_next_(const alps_handle *h,
-                                            uint64_t owner, uint64_t after,
+                                            uint64_t owner, uint64_t *order,
                                             alps_lane **lane)
 {
     const alps_record *best = NULL;
+    uint64_t first = ~0ull;
     for (unsigned i = 0; i < h->at.lane_count; i++) {
         if (owner && alps_load_(&h->lanes[i].lock) != owner)
             continue;
         for (unsigned k = 0; k < ALPS_RING; k++) {
             const alps_record *r = &h->lanes[i].ring[k];
-            if (r->seq <= after || (best && r->seq >= best->seq) ||
-                !alps_record_live_(h, i, r))
+            uint64_t mine = r->seq << 12 | i; // ALPS_LANES_MAX fits
+            if (mine <= *order || mine >= first || !alps_record_live_(h, i, r))
                 continue;
             best = r;
+            first = mine;
             *lane = &h->lanes[i];
         }
     }
+    *order = first;
     return best;
 }
 
-/* Whether a lane of `owner` (0: any lane) has a live record. */
-ALPS_FN_ int alps_redo_pending_(const alps_handle *h, uint64_t owner)
+/* Whether any lane has a live record. */
+ALPS_FN_ int alps_redo_pending_(const alps_handle *h)
 {
     alps_lane *lane;
-    return alps_redo_next_(h, owner, 0, &lane) != NULL;
+    uint64_t order = 0;
+    return alps_redo_next_(h, 0, &order, &lane) != NULL;
+}
+
+/* Retires what is live in lane `i`: durably with the next fence. */
+ALPS_CORE_ int alps_redo_retire_(alps_handle *h, unsigned i,
+                                 const alps_tables *t)
+{
+    uint64_t seq = 0;
+    for (unsigned k = 0; k < ALPS_RING; k++) {
+        const alps_record *r = &h->lanes[i].ring[k];
+        if (r->seq > seq && alps_record_live_(h, i, r))
+            seq = r->seq;
+    }
+    return seq ? alps_record_done_(h, &h->lanes[i], seq, t) : ALPS_OK;
 }
 
 /* Redoes the live records of the lanes of `owner` (0: of all), then retires
- * them. Of a process that others outlive only the one is redone that it was
- * carrying out under the lock. One fence where there was a record, else none;
- * the retirement is durable with the next fence. */
+ * them. Of a process that others outlive only the one of each lane is redone
+ * that it was carrying out. All are durable before any is redone. Two fences
+ * where there was a record, else none; the retirement is durable with the
+ * next. */
 ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
                               const alps_tables *t)
 {
     alps_lane *lane = NULL;
-    uint64_t last = 0;
+    const alps_record *r;
+    uint64_t order = 0, n = 0;
     int err = ALPS_OK;
-    for (;;) {
-        const alps_record *r = alps_redo_next_(h, owner, last, &lane);
-        if (!r)
-            break;
-        last = r->seq;
+    for (; !err && (r = alps_redo_next_(h, owner, &order, &lane)) != NULL; n++)
+        err = alps_redo_prepare_(h, r, t);
+    if (err || !n)
+        return err;
+    err = t->policy->fence(&h->map, t->backend);
+    order = 0;
+    while (!err && (r = alps_redo_next_(h, owner, &order, &lane)) != NULL)
         err = owner && !lane->apply ? alps_redo_settle_(h, r, t)
                                     : alps_redo_(h, lane, r, t);
-        if (err)
-            return err;
-    }
-    if (!last)
-        return ALPS_OK;
-    err = t->policy->fence(&h->map, t->backend);
-    for (unsigned i = 0; !err && i < h->at.lane_count; i++) {
-        lane = &h->lanes[i];
-        if ((owner && alps_load_(&lane->lock) != owner) ||
-            h->done[i].seq >= last)
-            continue;
-        if (alps_load_(&lane->seq) < last) // its next record comes after
-            alps_store_(&lane->seq, last);
-        err = alps_record_done_(h, lane, last, t);
-    }
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    for (unsigned i = 0; !err && i < h->at.lane_count; i++)
+        if (!owner || alps_load_(&h->lanes[i].lock) == owner)
+            err = alps_redo_retire_(h, i, t);
     return err;
 }
 
@@ -111,14 +124,62 @@ ALPS_FN_ void alps_held_reap_(alps_handle *h, unsigned number)
     alps_held_fold_(h);
 }
 
-/* Ends what the lanes of `owner` are at: redoes its records, gives back what
- * was held for an operation, frees the lanes. Under the lock. */
+/* Writes back what says whether the thing at `off` is free. */
+ALPS_FN_ int alps_held_flush_(alps_handle *h, alps_off off,
+                              const alps_tables *t)
+{
+    alps_block b;
+    alps_object o;
+    if (alps_object_at_(h, off, &o) == 1)
+        return t->policy->flush(&h->map, o.pair, sizeof *o.pair);
+    if (alps_block_at_(h, off, &b) == ALPS_HELD)
+        return alps_codes_flush_(h, &b.zone, b.unit, 1, t);
+    return ALPS_OK;
+}
+
+/* Writes back where the region ends, and where its extents and slabs are: what
+ * is changed under the lock. */
+ALPS_CORE_ int alps_marks_flush_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t end =
+        alps_size_(h) < h->at.slab_end ? alps_size_(h) : h->at.slab_end;
+    uint64_t extents = alps_extents_(h);
+    int err = t->policy->flush(&h->map, &h->super->size, 8);
+    if (!err)
+        err = t->policy->flush(&h->map, h->codes, extents / 4 + 1);
+    if (!err)
+        err = t->policy->flush(&h->map, h->kinds, extents / 8 + 1);
+    if (!err)
+        err = t->policy->flush(&h->map, h->slabs,
+                               (end >> h->at.slab_shift) / 8 + 1);
+    return err;
+}
+
+/* Makes durable what the lanes of `owner` (0: all) were at: redoes its records,
+ * writes back what was about to be free, and what is retired. Durable with the
+ * next fence. */
+ALPS_CORE_ int alps_lanes_settle_(alps_handle *h, uint64_t owner,
+                                  const alps_tables *t)
+{
+    int err = alps_redo_all_(h, owner, t);
+    for (unsigned i = 0; !err && i < h->at.lane_count; i++) {
+        const alps_lane *lane = &h->lanes[i];
+        if (owner && alps_load_(&lane->lock) != owner)
+            continue;
+        err = t->policy->flush(&h->map, &h->done[i], 8);
+        if (!err && alps_load_(&lane->held))
+            err = alps_held_flush_(h, lane->held, t);
+    }
+    return err;
+}
+
+/* Ends what the lanes of `owner` are at: gives back what was held for an
+ * operation, frees the lanes. Under the lock. */
 ALPS_CORE_ int alps_lanes_reap_(alps_handle *h, uint64_t owner,
                                 const alps_tables *t)
 {
-    int redone = alps_redo_pending_(h, owner);
-    int err = alps_redo_all_(h, owner, t);
-    if (!err && redone) // what it released may soon be another's
+    int err = alps_lanes_settle_(h, owner, t);
+    if (!err)
         err = t->policy->fence(&h->map, t->backend);
     if (err)
         return err;
@@ -199,13 +260,16 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
 }
 
 /* Begins an epoch: nobody else is attached. What the last one left undone is
- * done first; its retirement and the number of the new one share a fence. The
- * number is durable before an extent can carry it, so that no extent is
- * believed built that is not. */
+ * done first, and what its processes stored and did not come to write back is
+ * written back: they may have been killed, and power fail only now. Both share
+ * a fence with the number of the new one, which is durable before an extent can
+ * carry it, so that no extent is believed built that is not. */
 ALPS_CORE_ int alps_epoch_begin_(alps_handle *h, const alps_tables *t)
 {
     uint64_t epoch = (h->super->epoch >> 16) + 1;
-    int err = alps_redo_all_(h, 0, t);
+    int err = alps_lanes_settle_(h, 0, t);
+    if (!err)
+        err = alps_marks_flush_(h, t);
     alps_store_(&h->super->epoch, alps_seal_(epoch));
     if (!err)
         err = t->policy->flush(&h->map, &h->super->epoch, 8);
@@ -229,7 +293,10 @@ ALPS_CORE_ int alps_lock_slow_(alps_handle *h, const alps_tables *t)
     h->shared->held_used = 0;
     for (uint64_t i = 0; i < 1ull << alps_held_shift_(h); i++)
         h->shared->held_used += alps_held_table_(h)[i] != ALPS_HELD_EMPTY_;
-    return alps_reap_(h, dead, t);
+    int err = alps_marks_flush_(h, t);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    return err ? err : alps_reap_(h, dead, t);
 }
 
 /* Reaps every dead process; see alps_reap. */

@@ -127,7 +127,8 @@ ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
         lanes = 8;
     int err = alps_geometry_init_(
         &h->at, limit, shift, o->lanes ? o->lanes : (unsigned)lanes,
-        o->processes ? o->processes : 256, o->small ? o->small : small);
+        o->processes ? o->processes : 256,
+        alps_kind_round_(o->small ? o->small : small));
     if (err)
         return err;
     return alps_geometry_extents_(&h->at, *size) ? ALPS_OK : ALPS_EINVAL;
@@ -150,7 +151,8 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
     alps_superblock *s = h->super;
     struct timespec now;
     alps_region_place_(h);
-    int err = alps_region_zero_(h, 16, h->at.heap - 16, t);
+    uint64_t old = h->map.fixed ? h->at.heap : ALPS_PAGE; // the rest is new
+    int err = alps_region_zero_(h, 16, old - 16, t);
     if (err)
         return err;
     alps_code_set_(h->codes, 0, ALPS_FREE);
@@ -232,7 +234,8 @@ ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
         return ALPS_ELAYOUT;
     err = alps_geometry_init_(&h->at, s->limit, s->extent_shift, s->lanes,
                               s->processes, s->small);
-    if (err || !alps_geometry_extents_(&h->at, *size))
+    if (err || !alps_geometry_extents_(&h->at, *size) ||
+        s->small != alps_kind_round_(s->small))
         return ALPS_ECORRUPT;
     return ALPS_OK;
 }
@@ -247,7 +250,7 @@ ALPS_CORE_ int alps_region_make_room_(alps_handle *h, const alps_tables *t)
     if (err && err != ALPS_EUNSUPPORTED)
         return err;
     alps_store_(&h->local->owner,
-                alps_owner_((uint64_t)getpid() | (uint64_t)1 << 47, number));
+                alps_owner_((uint64_t)getpid() | ALPS_NO_SLOT_, number));
     err = alps_reap_now_(h, t);
     alps_store_(&h->local->owner, 0);
     int late = t->backend->unlease(&h->map, number);
@@ -292,7 +295,7 @@ ALPS_CORE_ int alps_region_attach_(alps_handle *h, const alps_tables *t)
  * its writer lives and will see to it. */
 ALPS_CORE_ int alps_region_settled_(alps_handle *h, const alps_tables *t)
 {
-    if (!alps_redo_pending_(h, 0))
+    if (!alps_redo_pending_(h))
         return ALPS_OK;
     return t->backend->leased(&h->map, ALPS_LEASE_ANY) == 1 ? ALPS_OK
                                                             : ALPS_ERECOVER;

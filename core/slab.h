@@ -37,6 +37,12 @@ ALPS_CORE_ unsigned alps_kind_of_(uint64_t n)
     return kind[(n + 15) / 16];
 }
 
+/* The bytes of the class that serves `n` bytes, as far as one does. */
+ALPS_FN_ uint64_t alps_kind_round_(uint64_t n)
+{
+    return n < 16 || n > ALPS_SMALL_MAX ? n : alps_kind_size_(alps_kind_of_(n));
+}
+
 /* Which list of its owner a slab is in. */
 enum {
     ALPS_NOWHERE = 0, /* in none; or it has no owner */
@@ -138,14 +144,18 @@ ALPS_FN_ int alps_slab_empty_(const alps_handle *h, alps_slab *s)
     return 1;
 }
 
-/* Granules of the block that holds a slab of class `kind`. */
+/* Objects of a slab of class `kind`. */
+ALPS_CORE_ uint32_t alps_kind_count_(const alps_handle *h, unsigned kind)
+{
+    uint32_t count = (1u << h->at.slab_shift) / alps_kind_size_(kind);
+    return count < 64 * h->at.groups ? count : 64 * h->at.groups;
+}
+
+/* Granules of the block that holds it. */
 ALPS_FN_ uint64_t alps_kind_granules_(const alps_handle *h, unsigned kind)
 {
-    uint64_t size = alps_kind_size_(kind);
-    uint64_t count = (1ull << h->at.slab_shift) / size;
-    if (count > 64 * h->at.groups)
-        count = 64 * h->at.groups;
-    return (count * size + ALPS_GRANULE - 1) / ALPS_GRANULE;
+    uint64_t n = (uint64_t)alps_kind_count_(h, kind) * alps_kind_size_(kind);
+    return (n + ALPS_GRANULE - 1) / ALPS_GRANULE;
 }
 
 /* What follows from the class of a slab. 0 where that cannot be one. */
@@ -156,9 +166,7 @@ ALPS_FN_ int alps_slab_derive_(const alps_handle *h, alps_slab *s)
         return 0;
     s->size = alps_kind_size_(kind);
     s->scale = (uint32_t)((1ull << 32) / s->size) + 1;
-    s->count = (1u << h->at.slab_shift) / s->size;
-    if (s->count > 64 * h->at.groups)
-        s->count = 64 * h->at.groups;
+    s->count = alps_kind_count_(h, kind);
     return 1;
 }
 
@@ -172,11 +180,12 @@ typedef struct alps_object {
 } alps_object;
 
 /* Whether `off`, at or behind the start of a slab, is an object of it: 1; lies
- * inside of one: -1; or is none of its business: 0. Believes nothing of the
- * head but its class. */
+ * inside of one, or behind the last: -1; or is none of its business: 0. Believes
+ * nothing of the head but its class. */
 ALPS_FN_ int alps_object_at_(const alps_handle *h, alps_off off, alps_object *o)
 {
-    if (!alps_slab_is_(h, off))
+    if (off < h->at.heap || !alps_slab_is_(h, off) ||
+        (off - h->at.heap) >> h->at.extent_shift >= alps_extents_(h))
         return 0;
     o->slab = alps_slab_head_(h, off);
     o->kind = o->slab->kind - 1;
@@ -187,7 +196,7 @@ ALPS_FN_ int alps_object_at_(const alps_handle *h, alps_off off, alps_object *o)
     uint64_t i = in / size;
     if (in >= alps_kind_granules_(h, o->kind) * ALPS_GRANULE)
         return 0;
-    if (i * size != in || i >= 64 * h->at.groups)
+    if (i * size != in || i >= alps_kind_count_(h, o->kind))
         return -1;
     o->pair = &alps_slab_pairs_(o->slab)[i / 64];
     o->keep = &alps_slab_keeps_(h, o->slab)[i / 64];

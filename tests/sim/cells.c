@@ -18,8 +18,7 @@ static struct {
 } lists;
 
 const unsigned char *sim_cell_state(const struct sim_cells *c,
-                                    const struct sim_cell *cell,
-                                    uint32_t state)
+                                    const struct sim_cell *cell, uint32_t state)
 {
     return c->arena + cell->first + state * cell->n;
 }

@@ -9,11 +9,11 @@
 #define SIM_STATES 48u /* of a cell: more are thinned out in the middle */
 
 struct sim_cell {
-    uint32_t place, n;    /* its bytes */
-    uint32_t states;      /* how many */
-    uint32_t first;       /* of its contents in `arena` */
-    uint32_t now;         /* the state it has in the image */
-    uint32_t chosen;      /* the recovery has looked at it */
+    uint32_t place, n; /* its bytes */
+    uint32_t states;   /* how many */
+    uint32_t first;    /* of its contents in `arena` */
+    uint32_t now;      /* the state it has in the image */
+    uint32_t chosen;   /* the recovery has looked at it */
 };
 
 struct sim_cells {

@@ -21,6 +21,7 @@ struct sim_limits sim_limits = {96, 48, 16, 6, 1, 4};
 unsigned long sim_images, sim_bad, sim_nested;
 int sim_quick, sim_survivor;
 unsigned sim_happens_in;
+int sim_happens_killed;
 jmp_buf sim_happened;
 
 #define TRAIL 512u
@@ -39,7 +40,7 @@ static struct crash {
     struct {
         uint32_t cell, back; /* `back` states before the newest */
     } trail[TRAIL];
-    uint32_t trail_n, looked; /* choices on the trail, and made so far */
+    uint32_t trail_n, looked;     /* choices on the trail, and made so far */
     uint32_t read[TRAIL], read_n; /* cells that some recovery read */
     uint64_t seen[SEEN];          /* presets made, by hash */
     unsigned long work;           /* loads since the image was made */
@@ -259,8 +260,7 @@ static void report(const struct crash *c, const char *wrong)
                        cell->place, cell->now, cell->states);
         }
     for (unsigned i = 0; i < c->view.n && i < 16; i++)
-        printf("  found: block %#jx of %ju\n",
-               (uintmax_t)c->view.block[i].off,
+        printf("  found: block %#jx of %ju\n", (uintmax_t)c->view.block[i].off,
                (uintmax_t)c->view.block[i].n);
 }
 
@@ -425,11 +425,19 @@ static void sample(struct crash *c, const char *at, unsigned limit)
     }
 }
 
-/* The program's world becomes one that a crash now leaves. */
+/* The program's world becomes one that a crash now leaves. Where only the
+ * processes are killed, memory is as it was, and what nobody wrote back is still
+ * not durable. */
 static void happen(void)
 {
     struct sim_world *w = &sim_worlds[0];
     struct crash *c = &crashes[0];
+    if (sim_happens_killed) {
+        memset(w->mark, 0, sizeof w->mark);
+        memset(w->marks, 0, sizeof w->marks);
+        memset(w->lease, 0, sizeof w->lease);
+        longjmp(sim_happened, 1);
+    }
     sim_cells_make(&c->cells, w);
     preset_all(c, (unsigned)(sim_random() % 9), sim_random() % 2);
     c->way = WAY_PRESET;

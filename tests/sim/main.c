@@ -44,7 +44,7 @@ static void run(unsigned effort)
     if (effort >= 1)
         programs_exhaustive(3);
     sim_limits = few;
-    programs_crashed(effort ? 2 * effort : 1);
+    programs_crashed(effort ? 4 * effort : 2);
     if (effort >= 2)
         programs_exhaustive(4);
     random_runs(1, 4u << 2 * effort, 200);
@@ -66,11 +66,11 @@ static void run_quickly(unsigned effort)
     random_runs(1, 4, 150);
     programs_exhaustive(2);
     sim_limits = few;
-    programs_crashed(1);
+    programs_crashed(2);
     if (!effort)
         return;
     sim_limits = some;
-    programs_crashed(3);
+    programs_crashed(6);
     random_runs(5, 20 * effort, 200);
     sim_limits = more;
     programs_life();
@@ -194,8 +194,9 @@ static int choose_model(const char *name)
 int main(int argc, char **argv)
 {
     if (argc != 4 || !choose_model(argv[1])) {
-        fprintf(stderr, "usage: %s x86|weak|pages|kill run|mutate EFFORT\n"
-                        "       %s x86|weak|pages|kill without SITE\n",
+        fprintf(stderr,
+                "usage: %s x86|weak|pages|kill run|mutate EFFORT\n"
+                "       %s x86|weak|pages|kill without SITE\n",
                 argv[0], argv[0]);
         return 2;
     }
@@ -221,8 +222,8 @@ int main(int argc, char **argv)
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
     double seconds = (double)(to.tv_sec - from.tv_sec) +
                      1e-9 * (double)(to.tv_nsec - from.tv_nsec);
-    printf("%s under %s: %lu recoveries crashed again, %.1f s\n",
-           sim_unit_name, argv[1], sim_nested, seconds);
+    printf("%s under %s: %lu recoveries crashed again, %.1f s\n", sim_unit_name,
+           argv[1], sim_nested, seconds);
     printf("sim: %lu images, %lu bad\n", sim_images, sim_bad);
     return sim_bad != 0;
 }

@@ -23,6 +23,8 @@ void sim_oracle_add(struct sim_block b)
     for (; i && o->live[i - 1].off > b.off; i--)
         o->live[i] = o->live[i - 1];
     o->live[i] = b;
+    if (b.off < o->doubt.off + o->doubt.n && o->doubt.off < b.off + b.n)
+        o->doubt.n = 0;
 }
 
 struct sim_block *sim_oracle_find(uint64_t off)
@@ -41,6 +43,8 @@ void sim_oracle_drop(uint64_t off)
         i++;
     if (i == o->n)
         return;
+    if (off == o->doubt.off)
+        o->doubt.n = 0;
     o->n--;
     memmove(o->live + i, o->live + i + 1, (o->n - i) * sizeof *o->live);
 }
@@ -71,6 +75,14 @@ struct difference {
     struct sim_block before, after;   /* medium has it */
 };
 
+/* What a killed process was freeing is found free, but may be live on the
+ * medium until its memory is used again; what it was allocating, the reverse. */
+static int doubtful(uint64_t off, uint64_t n)
+{
+    const struct sim_block *b = &sim_oracle.doubt;
+    return b->n && off == b->off && n == b->n;
+}
+
 static void compare(struct difference *d, const struct sim_view *v)
 {
     const struct sim_oracle *o = &sim_oracle;
@@ -78,11 +90,17 @@ static void compare(struct difference *d, const struct sim_view *v)
     unsigned i = 0, k = 0;
     while (i < o->n || k < v->n) {
         if (k == v->n || (i < o->n && o->live[i].off < v->block[k].off)) {
-            d->missing++;
-            d->lost = o->live[i++];
+            if (!doubtful(o->live[i].off, o->live[i].n)) {
+                d->missing++;
+                d->lost = o->live[i];
+            }
+            i++;
         } else if (i == o->n || v->block[k].off < o->live[i].off) {
-            d->extra++;
-            d->more = v->block[k++];
+            if (!doubtful(v->block[k].off, v->block[k].n)) {
+                d->extra++;
+                d->more = v->block[k];
+            }
+            k++;
         } else {
             if (o->live[i].n != v->block[k].n) {
                 d->resized++;
@@ -118,8 +136,8 @@ static const char *contents(const struct sim_view *v,
         if (freed && o->live[i].off == o->block.off)
             continue;
         uint64_t n = o->live[i].filled;
-        if (!contents_intact(o->live[i].off, n < v->block[k].n ? n
-                                                 : v->block[k].n,
+        if (!contents_intact(o->live[i].off,
+                             n < v->block[k].n ? n : v->block[k].n,
                              o->live[i].id))
             return "the contents of a live block are damaged";
     }
@@ -187,9 +205,8 @@ static const char *resizing(const struct difference *d)
     const struct sim_oracle *o = &sim_oracle;
     if (d->extra > 1 || d->missing > 1 || d->resized > 1)
         return "a realloc under way changed another block";
-    if (d->resized &&
-        (d->before.off != o->block.off || d->after.n < o->block.n ||
-         d->after.n > o->most))
+    if (d->resized && (d->before.off != o->block.off ||
+                       d->after.n < o->block.n || d->after.n > o->most))
         return "a realloc under way resized another block";
     if (!d->extra)
         return d->missing ? "a realloc under way lost a block" : NULL;
@@ -258,6 +275,9 @@ void sim_oracle_adopt(const struct sim_view *found)
 {
     struct sim_oracle *o = &sim_oracle;
     static struct sim_block now[SIM_BLOCKS];
+    o->doubt.n = 0;
+    if (sim_happens_killed && o->doing == SIM_FREE)
+        o->doubt = o->block;
     for (unsigned i = 0; i < found->n; i++) {
         const struct sim_block *b = sim_oracle_find(found->block[i].off);
         now[i] = found->block[i];
@@ -265,6 +285,8 @@ void sim_oracle_adopt(const struct sim_view *found)
         now[i].id = ++o->ids;
         if (!b && o->doing == SIM_PUBLISH && o->block.off == now[i].off)
             b = &o->block;
+        if (sim_happens_killed && o->doing == SIM_ALLOC && !b)
+            o->doubt = now[i];
         if (b && b->filled <= now[i].n) {
             now[i].filled = b->filled;
             now[i].id = b->id;

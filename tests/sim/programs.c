@@ -189,15 +189,27 @@ void programs_random(uint64_t seed, unsigned length, unsigned between)
 
 /* ---- all pairs with a crash between ---- */
 
+/* What a kill of its process leaves of it is known: it makes all of its stores
+ * durable by itself, or none is looked at. */
+static int can_be_killed(const struct op *op)
+{
+    return op->run != op_realloc && op->run != op_move &&
+           op->run != op_move_once && op->run != op_sync && op->run != op_anew;
+}
+
 /* Each operation crashes at each of its events, the recovery goes on with each
- * operation: what the first left must not disturb the second. */
-static void crash_between(struct node *nodes)
+ * operation: what the first left must not disturb the second. `killed`: it is
+ * the processes that die, and power fails during the second. */
+static void crash_between(struct node *nodes, int killed)
 {
     static volatile unsigned first, event, then;
     unsigned at = op_depth;
     unsigned step = sim_model == SIM_KILL ? 37 : 1; // there it is each store
     keep(nodes);
+    sim_happens_killed = killed;
     for (first = 0; first < op_alphabet_n; first++) {
+        if (killed && !can_be_killed(&op_alphabet[first]))
+            continue;
         for (event = 1; event; event += step) {
             back_to(nodes);
             op_depth = at;
@@ -219,7 +231,7 @@ static void crash_between(struct node *nodes)
     }
 }
 
-/* From an empty region, and from one with a few blocks; `times` times, for
+/* From an empty region, and from one with a few blocks; `times` times in turn, for
  * what the crash leaves is drawn by seed. */
 void programs_crashed(unsigned times)
 {
@@ -227,14 +239,16 @@ void programs_crashed(unsigned times)
     if (!nodes)
         abort();
     while (times--) {
+        int killed = sim_model != SIM_KILL && times % 2;
         begin(28 * 1024 + 2 * 4096);
         open_quietly();
-        crash_between(nodes);
+        crash_between(nodes, killed);
         op_script("publish 64 to 0; alloc 100");
-        crash_between(nodes);
+        crash_between(nodes, killed);
         op_script("alloc 1900; alloc 1900"); // the first extent is full
-        crash_between(nodes);
+        crash_between(nodes, killed);
     }
+    sim_happens_killed = 0;
     free(nodes);
 }
 

@@ -29,10 +29,10 @@
 
 /* What a crash does to the stores that no fence has made durable. */
 enum sim_model {
-    SIM_X86,  /* a line has its first k stores; a locked instruction drains */
-    SIM_WEAK, /* every word of a line for itself; nothing drains but a fence */
+    SIM_X86,   /* a line has its first k stores; a locked instruction drains */
+    SIM_WEAK,  /* every word of a line for itself; nothing drains but a fence */
     SIM_PAGES, /* a sector has its first k stores; sync makes durable */
-    SIM_KILL  /* all stores so far: the machine goes on, the process does not */
+    SIM_KILL /* all stores so far: the machine goes on, the process does not */
 };
 extern enum sim_model sim_model;
 
@@ -57,11 +57,11 @@ struct sim_world {
     uint32_t marks[SIM_THREADS];
     uint32_t marked[SIM_THREADS][SIM_LINES];
     uint32_t mark[SIM_THREADS][SIM_LINES];
-    const void *lease[SIM_LEASES];    /* who holds it */
-    uint32_t number;                  /* of the next store */
-    uint32_t stores;                  /* in the log */
-    uint32_t under_way_n;             /* bytes of the store under way */
-    uint32_t under_way;               /* its place */
+    const void *lease[SIM_LEASES]; /* who holds it */
+    uint32_t number;               /* of the next store */
+    uint32_t stores;               /* in the log */
+    uint32_t under_way_n;          /* bytes of the store under way */
+    uint32_t under_way;            /* its place */
     uint32_t under_way_streamed;
     struct sim_store log[SIM_LOG];
 };
@@ -102,27 +102,27 @@ void sim_local_of(unsigned h);
 
 /* crash.c */
 struct sim_limits {
-    unsigned whole;   /* images: at most so many and all are made */
-    unsigned sampled; /* else so many, by seed */
-    unsigned nested;  /* one image in so many is crashed again; 0: none */
-    unsigned inside;  /* images within a nested recovery, at each event */
-    unsigned events;  /* one event in so many is looked at */
+    unsigned whole;    /* images: at most so many and all are made */
+    unsigned sampled;  /* else so many, by seed */
+    unsigned nested;   /* one image in so many is crashed again; 0: none */
+    unsigned inside;   /* images within a nested recovery, at each event */
+    unsigned events;   /* one event in so many is looked at */
     unsigned exercise; /* one image in so many is worked with */
 };
 extern struct sim_limits sim_limits;
 extern unsigned long sim_images, sim_bad, sim_nested;
-extern int sim_quick; /* the first bad image ends the process */
+extern int sim_quick;    /* the first bad image ends the process */
 extern int sim_survivor; /* handle 1 outlives the crash */
 void sim_crash(const char *at);
 
 /* The crash after so many more events is the one that happens: worlds[0] is
  * what it leaves, and control goes to `sim_happened`. 0: none. */
 extern unsigned sim_happens_in;
+extern int sim_happens_killed; /* it is not power that fails */
 extern jmp_buf sim_happened;
 void sim_saw_read(const void *p, size_t n);
 void sim_saw_overwrite(struct sim_world *w, uint32_t place, size_t n);
-void sim_fault(const char *format, ...)
-    __attribute__((format(printf, 1, 2)));
+void sim_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
 uint64_t sim_random(void);
 void sim_seed(uint64_t seed);
 
@@ -172,8 +172,10 @@ struct sim_oracle {
     uint64_t root[SIM_ROOTS];
     uint64_t maybe[SIM_ROOTS]; /* what the program is about to store there */
     uint64_t ids;              /* patterns given out */
+    struct sim_block doubt; /* was being freed or allocated when its process was
+                               killed: may come and go when power fails */
     unsigned held_n;
-    struct sim_block held[8];  /* reservations left open; `id`: of handle */
+    struct sim_block held[8]; /* reservations left open; `id`: of handle */
     unsigned n;
     struct sim_block live[SIM_BLOCKS];
 };
@@ -190,9 +192,9 @@ uint64_t sim_pattern(uint64_t id, uint64_t word);
  * program's; 2 and 3 are those of the first and second recovery. */
 #define SIM_HANDLES 4u
 extern const char sim_unit_name[];
-extern uint64_t unit_size; /* of a new region */
+extern uint64_t unit_size;  /* of a new region */
 extern unsigned unit_lanes; /* the same; one of them is nobody's */
-extern int unit_fixed; /* the medium is a device: its length stays */
+extern int unit_fixed;      /* the medium is a device: its length stays */
 int unit_open(unsigned h, int anew);
 int unit_close(unsigned h);
 void unit_handle(unsigned h, void **bytes, size_t *n);

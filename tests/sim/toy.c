@@ -33,12 +33,8 @@ enum bug {
     BUGS
 };
 static const char *const names[] = {
-    "no mistake",
-    "a forgotten flush",
-    "a forgotten fence",
-    "order within a line",
-    "half a flush",
-    "a forgotten flush in recovery",
+    "no mistake",          "a forgotten flush", "a forgotten fence",
+    "order within a line", "half a flush",      "a forgotten flush in recovery",
 };
 static enum bug bug;
 
@@ -155,8 +151,8 @@ int main(void)
         return 2;
     for (int model = SIM_X86; model <= SIM_WEAK; model++)
         for (int which = RIGHT; which < BUGS; which++) {
-            int is_right = which == RIGHT ||
-                           (which == SAME_LINE && model == SIM_X86);
+            int is_right =
+                which == RIGHT || (which == SAME_LINE && model == SIM_X86);
             unsigned long bad =
                 bad_images((enum sim_model)model, (enum bug)which);
             const char *name = model == SIM_X86 ? "x86" : "weak";

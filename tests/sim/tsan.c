@@ -27,28 +27,28 @@ void __tsan_func_exit(void)
 {
 }
 
-#define ACCESS(n)                                                             \
-    void __tsan_read##n(void *p)                                              \
-    {                                                                         \
-        sim_saw_read(p, n);                                                   \
-    }                                                                         \
-    void __tsan_write##n(void *p)                                             \
-    {                                                                         \
-        sim_saw_write(p, n);                                                  \
-    }                                                                         \
-    void __tsan_unaligned_read##n(void *p)                                    \
-    {                                                                         \
-        sim_saw_read(p, n);                                                   \
-    }                                                                         \
-    void __tsan_unaligned_write##n(void *p)                                   \
-    {                                                                         \
-        sim_saw_write(p, n);                                                  \
-    }                                                                         \
-    void __tsan_read_write##n(void *p)                                        \
-    {                                                                         \
-        sim_saw_read(p, n);                                                   \
-        sim_saw_write(p, n);                                                  \
-    }
+#define ACCESS(n)                         \
+  void __tsan_read##n(void *p)            \
+  {                                       \
+    sim_saw_read(p, n);                   \
+  }                                       \
+  void __tsan_write##n(void *p)           \
+  {                                       \
+    sim_saw_write(p, n);                  \
+  }                                       \
+  void __tsan_unaligned_read##n(void *p)  \
+  {                                       \
+    sim_saw_read(p, n);                   \
+  }                                       \
+  void __tsan_unaligned_write##n(void *p) \
+  {                                       \
+    sim_saw_write(p, n);                  \
+  }                                       \
+  void __tsan_read_write##n(void *p)      \
+  {                                       \
+    sim_saw_read(p, n);                   \
+    sim_saw_write(p, n);                  \
+  }
 ACCESS(1)
 ACCESS(2)
 ACCESS(4)
@@ -65,56 +65,54 @@ void __tsan_write_range(void *p, size_t n)
     sim_saw_write(p, n);
 }
 
-#define UPDATE(bits, name, type, builtin)                                     \
-    type __tsan_atomic##bits##_##name(type *p, type v, int order);            \
-    type __tsan_atomic##bits##_##name(type *p, type v, int order)             \
-    {                                                                         \
-        (void)order;                                                          \
-        sim_saw_read(p, sizeof *p);                                           \
-        sim_saw_locked();                                                     \
-        sim_saw_write(p, sizeof *p);                                          \
-        return builtin(p, v, __ATOMIC_SEQ_CST);                               \
-    }
-#define EXCHANGE(bits, name, type)                                            \
-    int __tsan_atomic##bits##_compare_exchange_##name(type *p, type *old,     \
-                                                      type v, int order,      \
-                                                      int otherwise);         \
-    int __tsan_atomic##bits##_compare_exchange_##name(type *p, type *old,     \
-                                                      type v, int order,      \
-                                                      int otherwise)          \
-    {                                                                         \
-        (void)order;                                                          \
-        (void)otherwise;                                                      \
-        sim_saw_read(p, sizeof *p);                                           \
-        sim_saw_locked();                                                     \
-        sim_saw_write(p, sizeof *p);                                          \
-        return __atomic_compare_exchange_n(p, old, v, 0, __ATOMIC_SEQ_CST,    \
-                                           __ATOMIC_SEQ_CST);                 \
-    }
-#define ATOMIC(bits, type)                                                    \
-    type __tsan_atomic##bits##_load(const type *p, int order);                \
-    type __tsan_atomic##bits##_load(const type *p, int order)                 \
-    {                                                                         \
-        (void)order;                                                          \
-        sim_saw_read(p, sizeof *p);                                           \
-        return __atomic_load_n(p, __ATOMIC_SEQ_CST);                          \
-    }                                                                         \
-    void __tsan_atomic##bits##_store(type *p, type v, int order);             \
-    void __tsan_atomic##bits##_store(type *p, type v, int order)              \
-    {                                                                         \
-        if (order == __ATOMIC_SEQ_CST)                                        \
-            sim_saw_locked();                                                 \
-        sim_saw_write(p, sizeof *p);                                          \
-        __atomic_store_n(p, v, __ATOMIC_RELAXED);                             \
-    }                                                                         \
-    UPDATE(bits, exchange, type, __atomic_exchange_n)                         \
-    UPDATE(bits, fetch_add, type, __atomic_fetch_add)                         \
-    UPDATE(bits, fetch_sub, type, __atomic_fetch_sub)                         \
-    UPDATE(bits, fetch_or, type, __atomic_fetch_or)                           \
-    UPDATE(bits, fetch_and, type, __atomic_fetch_and)                         \
-    UPDATE(bits, fetch_xor, type, __atomic_fetch_xor)                         \
-    EXCHANGE(bits, strong, type)                                              \
-    EXCHANGE(bits, weak, type)
+#define UPDATE(bits, name, type, builtin)                        \
+  type __tsan_atomic##bits##_##name(type *p, type v, int order); \
+  type __tsan_atomic##bits##_##name(type *p, type v, int order)  \
+  {                                                              \
+    (void)order;                                                 \
+    sim_saw_read(p, sizeof *p);                                  \
+    sim_saw_locked();                                            \
+    sim_saw_write(p, sizeof *p);                                 \
+    return builtin(p, v, __ATOMIC_SEQ_CST);                      \
+  }
+#define EXCHANGE(bits, name, type)                                     \
+  int __tsan_atomic##bits##_compare_exchange_##name(                   \
+      type *p, type *old, type v, int order, int otherwise);           \
+  int __tsan_atomic##bits##_compare_exchange_##name(                   \
+      type *p, type *old, type v, int order, int otherwise)            \
+  {                                                                    \
+    (void)order;                                                       \
+    (void)otherwise;                                                   \
+    sim_saw_read(p, sizeof *p);                                        \
+    sim_saw_locked();                                                  \
+    sim_saw_write(p, sizeof *p);                                       \
+    return __atomic_compare_exchange_n(p, old, v, 0, __ATOMIC_SEQ_CST, \
+                                       __ATOMIC_SEQ_CST);              \
+  }
+#define ATOMIC(bits, type)                                      \
+  type __tsan_atomic##bits##_load(const type *p, int order);    \
+  type __tsan_atomic##bits##_load(const type *p, int order)     \
+  {                                                             \
+    (void)order;                                                \
+    sim_saw_read(p, sizeof *p);                                 \
+    return __atomic_load_n(p, __ATOMIC_SEQ_CST);                \
+  }                                                             \
+  void __tsan_atomic##bits##_store(type *p, type v, int order); \
+  void __tsan_atomic##bits##_store(type *p, type v, int order)  \
+  {                                                             \
+    if (order == __ATOMIC_SEQ_CST)                              \
+      sim_saw_locked();                                         \
+    sim_saw_write(p, sizeof *p);                                \
+    __atomic_store_n(p, v, __ATOMIC_RELAXED);                   \
+  }                                                             \
+  UPDATE(bits, exchange, type, __atomic_exchange_n)             \
+  UPDATE(bits, fetch_add, type, __atomic_fetch_add)             \
+  UPDATE(bits, fetch_sub, type, __atomic_fetch_sub)             \
+  UPDATE(bits, fetch_or, type, __atomic_fetch_or)               \
+  UPDATE(bits, fetch_and, type, __atomic_fetch_and)             \
+  UPDATE(bits, fetch_xor, type, __atomic_fetch_xor)             \
+  EXCHANGE(bits, strong, type)                                  \
+  EXCHANGE(bits, weak, type)
 ATOMIC(8, uint8_t)
 ATOMIC(16, uint16_t)
 ATOMIC(32, uint32_t)
@@ -204,9 +202,8 @@ int sim_cpuid(unsigned leaf, unsigned sub, unsigned *a, unsigned *b,
     if (i == n) {
         known[i].leaf = leaf;
         known[i].sub = sub;
-        known[i].answer = __get_cpuid_count(leaf, sub, &known[i].a,
-                                            &known[i].b, &known[i].c,
-                                            &known[i].d);
+        known[i].answer = __get_cpuid_count(leaf, sub, &known[i].a, &known[i].b,
+                                            &known[i].c, &known[i].d);
         n++;
     }
     *a = known[i].a;

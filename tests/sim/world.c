@@ -11,8 +11,7 @@
 #include "../../core/policy.h"
 
 enum sim_model sim_model;
-struct sim_world sim_worlds[SIM_DEPTH + 1]
-    __attribute__((aligned(SIM_PAGE)));
+struct sim_world sim_worlds[SIM_DEPTH + 1] __attribute__((aligned(SIM_PAGE)));
 struct sim_world *sim_here;
 unsigned sim_depth;
 unsigned sim_thread;
@@ -39,8 +38,8 @@ static void log_word(struct sim_world *w, uint32_t word, int streamed)
     memcpy(w->seen + 8 * word, &value, 8);
     if (w->stores == SIM_LOG)
         sim_world_evict(w, SIM_LOG / 2);
-    w->log[w->stores++] = (struct sim_store){
-        value, w->number++, (uint16_t)word, (uint16_t)streamed};
+    w->log[w->stores++] = (struct sim_store){value, w->number++, (uint16_t)word,
+                                             (uint16_t)streamed};
 }
 
 /* The call-out comes before the store: its value is there at the next one. */
@@ -87,8 +86,8 @@ void sim_saw_write(const void *p, size_t n)
 /* Makes the stores durable for which `done` answers 1. */
 static void settle_stores(struct sim_world *w,
                           int (*done)(const struct sim_world *w,
-                                      const struct sim_store *s,
-                                      uint64_t from, uint64_t to),
+                                      const struct sim_store *s, uint64_t from,
+                                      uint64_t to),
                           uint64_t from, uint64_t to)
 {
     uint32_t kept = 0;
