@@ -7237,14 +7237,17 @@ ALPS_CORE_ int alps_release_end_(alps_handle *h, alps_lane *lane,
     if (s->mine && t->policy->durable)
         return ALPS_OK;
     (void)ALPS_OBSERVE(ALPS_SAW_LOCK, &s->object.keep->pinned, 8);
-    alps_store_(&lane->pending, 0);
     if (!s->mine) {
         alps_object_pin_(&s->object, 0);
+        ALPS_BARRIER_();
+        alps_store_(&lane->pending, 0);
         alps_far_tell_(h, &s->object, off, t);
         return ALPS_OK;
     }
     alps_store_(&s->object.keep->own,
                 alps_load_(&s->object.keep->own) ^ s->object.bit);
+    ALPS_BARRIER_();
+    alps_store_(&lane->pending, 0);
     return alps_object_back_(h, &s->object, off, t);
 }
 

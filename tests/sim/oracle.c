@@ -199,14 +199,15 @@ static const char *freeing(const struct difference *d)
 }
 
 /* `block` may have any size between the two; or there may be another one, with
- * or without it. */
+ * or without it, which may be longer by then: it is being freed. */
 static const char *resizing(const struct difference *d)
 {
     const struct sim_oracle *o = &sim_oracle;
     if (d->extra > 1 || d->missing > 1 || d->resized > 1)
         return "a realloc under way changed another block";
-    if (d->resized && (d->before.off != o->block.off ||
-                       d->after.n < o->block.n || d->after.n > o->most))
+    if (d->resized &&
+        (d->before.off != o->block.off || d->after.n < o->block.n ||
+         (d->after.n > o->most && !d->extra)))
         return "a realloc under way resized another block";
     if (!d->extra)
         return d->missing ? "a realloc under way lost a block" : NULL;
