@@ -445,67 +445,6 @@ static void a_stale_free_is_refused(void)
     end();
 }
 
-/* Over its neighbours, to the end of the slab and over all of it: the objects
- * are spoilt, what tells of them is not. */
-static void an_overflow_reaches_no_bit(void)
-{
-    static unsigned char *p[4096];
-    begin(8u << 20, 1u << 20);
-    for (size_t size = 16; size <= 1024; size = class_of(size + 1)) {
-        alps_handle *h = &heap.core;
-        uint64_t room = alps_kind_granules_(h, alps_kind_of_(size)) * 64;
-        uint64_t slab = 1ull << h->at.slab_shift;
-        unsigned n = (unsigned)(slab / size * 3 / 2);
-        for (unsigned i = 0; i < n && i < 4096; i++) {
-            p[i] = (unsigned char *)any_alloc(&heap, size);
-            alps_off off = any_off_of(&heap, p[i]);
-            CHECK(p[i] && in_slab(p[i]));
-            memset(p[i], 0xa5, (size_t)(off / slab * slab + room - off));
-        }
-        CHECK(sound(&heap));
-        CHECK_EQ(stats().blocks, n);
-        for (unsigned i = 0; i < n; i += 2)
-            CHECK_EQ(any_free(&heap, p[i]), 0);
-        for (unsigned i = 0; i < n; i++)
-            CHECK_EQ(any_usable(&heap, p[i]), i % 2 ? size : 0);
-        for (unsigned i = 1; i < n; i += 2)
-            CHECK_EQ(any_free(&heap, p[i]), 0);
-        CHECK(sound(&heap));
-    }
-    CHECK(one_block_again(&heap));
-    end();
-}
-
-/* ---- reservations of one thread */
-
-static void a_reservation_is_published_cancelled_or_freed(void)
-{
-    begin(1u << 20, 1u << 18);
-    alps_off *root = (alps_off *)any_root(&heap, 8);
-    for (unsigned i = 0; i < 3000; i++) {
-        void *p = any_reserve(&heap, 1 + i % 1024);
-        CHECK(p && in_slab(p));
-        CHECK_EQ(any_usable(&heap, p), class_of(1 + i % 1024));
-        CHECK(any_realloc(&heap, p, 2000) == NULL);
-        CHECK_EQ(stats().reserved, class_of(1 + i % 1024));
-        CHECK_EQ(stats().blocks, 0);
-        if (i % 3 == 0) {
-            CHECK_EQ(any_publish(&heap, root, p), 0);
-            CHECK_EQ(any_cancel(&heap, p), ALPS_EINVALID_FREE);
-            CHECK_EQ(any_publish(&heap, root, p), ALPS_EINVALID_FREE);
-            CHECK_EQ(stats().blocks, 1);
-            CHECK_EQ(any_release(&heap, root), 0);
-        } else {
-            CHECK_EQ(i % 3 == 1 ? any_cancel(&heap, p) : any_free(&heap, p), 0);
-        }
-        if (i % 64 == 0)
-            not_freed(p);
-    }
-    CHECK(sound(&heap));
-    CHECK(one_block_again(&heap));
-    end();
-}
-
 int main(void)
 {
     setenv("ALPS_PMEM_FORCE", "1", 1);
@@ -519,7 +458,5 @@ int main(void)
     RUN_EVERYWHERE(an_interior_free_is_refused);
     RUN_EVERYWHERE(a_foreign_free_is_refused);
     RUN_EVERYWHERE(a_stale_free_is_refused);
-    RUN_EVERYWHERE(an_overflow_reaches_no_bit);
-    RUN_EVERYWHERE(a_reservation_is_published_cancelled_or_freed);
     return check_end("small");
 }
