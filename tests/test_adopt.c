@@ -223,69 +223,6 @@ static void an_ended_thread_keeps_nothing(void)
     end_empty();
 }
 
-/* Thread after thread, many with the thread pointer of one before. */
-static void *live_shortly(void *context)
-{
-    uintptr_t *self = (uintptr_t *)context;
-    void *p = any_alloc(&heap, 40), *q = any_reserve(&heap, 300);
-    *self = ALPS_THREAD_();
-    must(p && q && any_free(&heap, p) == 0);
-    must(any_cancel(&heap, q) == 0);
-    return NULL;
-}
-
-static void a_new_thread_has_the_pointer_of_an_old_one(void)
-{
-    uintptr_t self = 0, last = 0;
-    unsigned same = 0;
-    begin_here();
-    for (unsigned i = 0; i < 2000 / SLOW; i++, last = self) {
-        elsewhere(live_shortly, &self);
-        same += self == last;
-    }
-    CHECK(same > 0);
-    CHECK(sound(&heap));
-    end_empty();
-}
-
-/* A destructor that runs after ours, and allocates as often as it may. */
-static pthread_key_t late;
-
-static void allocate_late(void *context)
-{
-    void *p = any_alloc(&heap, 100);
-    must(p && any_free(&heap, p) == 0);
-    pthread_setspecific(late, context); // once more
-}
-
-static void *end_late(void *context)
-{
-    pthread_setspecific(late, &late);
-    return live_shortly(context);
-}
-
-static void a_thread_may_allocate_while_it_ends(void)
-{
-    uintptr_t self;
-    begin_here();
-    CHECK_EQ(pthread_key_create(&late, allocate_late), 0);
-    for (unsigned i = 0; i < 200 / SLOW; i++)
-        elsewhere(i % 2 ? end_late : live_shortly, &self);
-    CHECK_EQ(pthread_key_delete(late), 0);
-    allocate(0, 1);
-    release(0, 1);
-    CHECK(sound(&heap));
-    CHECK_EQ(stats().blocks, 0);
-    if (is_anon()) {
-        CHECK_EQ(bad, 0);
-        end();
-        return;
-    }
-    CHECK_EQ(any_close(&heap), 0); // the last of its kind had no end
-    CHECK_EQ(open_too(&heap), 0);
-    end_empty();
-}
-
 /* ---- reservations */
 
 /* Of a thread that ended: the others of its process go on with them. */
@@ -460,8 +397,6 @@ int main(void)
     RUN_EVERYWHERE(what_another_thread_freed_is_not_freed_again);
     RUN_EVERYWHERE(slabs_of_ended_threads_are_adopted);
     RUN_EVERYWHERE(an_ended_thread_keeps_nothing);
-    RUN_EVERYWHERE(a_new_thread_has_the_pointer_of_an_old_one);
-    RUN_EVERYWHERE(a_thread_may_allocate_while_it_ends);
     RUN_EVERYWHERE(a_reservation_survives_its_thread);
     RUN_WHERE_BYTES_STAY(a_reservation_of_another_process_is_left_alone);
     RUN_WHERE_BYTES_STAY(what_a_process_leaves_is_adopted);

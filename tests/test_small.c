@@ -432,7 +432,8 @@ static void a_stale_free_is_refused(void)
         for (unsigned i = 0; i < OLD; i++) {
             if (any_usable(&heap, old[i]))
                 continue; // it is alive again
-            reused += (unsigned)in_slab(old[i]);
+            reused +=
+                (unsigned)alps_slab_is_(&heap.core, any_off_of(&heap, old[i]));
             not_freed(old[i]);
         }
         CHECK(sound(&heap));

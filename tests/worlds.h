@@ -108,10 +108,11 @@ static inline alps_statistics stats(void)
     return s;
 }
 
-/* Whether `p` is, or could be, an object of a slab. */
+/* Whether `p` is where a slab has, or could have, an object. */
 static inline int in_slab(const void *p)
 {
-    return alps_slab_is_(&heap.core, any_off_of(&heap, p));
+    alps_object o;
+    return p && alps_object_at_(&heap.core, any_off_of(&heap, p), &o) == 1;
 }
 
 /* All that is stored, but for what every lock, lane and counter may change. */
