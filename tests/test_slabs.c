@@ -240,12 +240,12 @@ static int open_with(uint64_t extent, uint64_t most)
     return any_open(&heap, place(), &o);
 }
 
-/* It is one of the classes: what is between two of them is the lower one. */
+/* It is one of the classes: what is between two of them is the upper one. */
 static void option_small_is_the_largest_object_in_slabs(void)
 {
     static const uint64_t sizes[][2] = {
-        {0, 1024}, {1, 1},     {15, 15},   {16, 16},   {31, 16},    {64, 64},
-        {100, 96}, {128, 128}, {129, 128}, {999, 896}, {1024, 1024}};
+        {0, 1024},  {1, 1},     {15, 15},   {16, 16},    {17, 32},    {64, 64},
+        {100, 112}, {128, 128}, {129, 160}, {999, 1024}, {1024, 1024}};
     for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         CHECK_EQ(open_with(1u << 18, sizes[i][0]), 0);
         for (int again = 0; again < 2; again++) { // whoever opens it
