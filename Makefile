@@ -27,7 +27,9 @@ comma = ,
 
 PARTS = $(wildcard core/*.h backends/*.h policies/*.h)
 GENERATE = LC_ALL=C $(AWK) -f tools/amalgamate.awk core/alps.h $(PARTS)
-EXAMPLES = $(patsubst examples/%.c,build/%,$(wildcard examples/*.c))
+EXAMPLES = $(patsubst examples/%.c,build/%,\
+	$(filter-out examples/malloc.c,$(wildcard examples/*.c))) \
+	build/libalpsmalloc.so
 UNITS = $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 FUZZERS = $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
 
@@ -40,6 +42,10 @@ examples: $(EXAMPLES) ## builds every example into build/ (what `make` does)
 build/%: examples/%.c alps.h
 	@mkdir -p build
 	$(CC) $(C11) $(WARNINGS) $(CFLAGS) -I. $< -o $@ -lpthread
+
+build/libalpsmalloc.so: examples/malloc.c alps.h
+	@mkdir -p build
+	$(CC) $(C11) $(WARNINGS) $(CFLAGS) -fPIC -shared -I. $< -o $@ -lpthread
 
 alps.h: $(PARTS) tools/amalgamate.awk ## makes alps.h anew from its parts
 	@mkdir -p build
@@ -54,7 +60,8 @@ demo: examples ## builds the examples, kills them, shows that nothing is lost
 # Each suite is a target of its own. check-generated comes first: it must see
 # alps.h as it was committed, and what follows makes it anew where it is older
 # than a part.
-SUITES = generated generator house reject compile readme unit demo sim
+SUITES = generated generator house reject compile readme unit demo preload \
+	sim
 
 .PHONY: check $(SUITES:%=check-%)
 check: ## runs all tests; the last line is the total
@@ -80,6 +87,9 @@ check-readme: alps.h ## the programs in README.md and in the manual
 
 check-demo: examples
 	@sh examples/demo.sh build && echo 'demo: 1 passed, 0 failed'
+
+check-preload: examples ## programs of the system with the malloc of examples/
+	@sh tests/preload.sh build
 
 # As many compilers as there are processors, unless a -j said how many.
 JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -145,7 +155,7 @@ build/fuzz/%: tests/fuzz/%.c $(wildcard tests/*.h) alps.h
 format: ## lets clang-format settle the shape of the C files
 	clang-format -i $(filter-out core/select.h,$(PARTS)) \
 	    $(wildcard tests/*.[ch] tests/sim/*.[ch] tests/fuzz/*.[ch] \
-	    tests/compile/*.[ch] bench/*.[ch])
+	    tests/compile/*.[ch] tests/preload/*.[ch] bench/*.[ch])
 
 .PHONY: clean
 clean: ## removes build/
