@@ -2,14 +2,13 @@
  *
  *     LD_PRELOAD=build/libalpsmalloc.so PROGRAM...
  *
- * Every malloc of the program is served by a region in memory of its process,
- * which grows as it fills, up to ALPS_MALLOC_LIMIT bytes (64 GiB). What is
- * freed and is no live block ends the program, with a message.
+ * What the program allocates lies in a region in memory of its process, which
+ * grows as it fills, up to ALPS_MALLOC_LIMIT bytes (64 GiB). A free of what is
+ * no live block ends the program with a message.
  *
  * The child of a fork goes on with its copy of the region, whatever the other
- * threads of its parent were at: each state that memory can be in is a valid
- * heap, so nobody has to hold them still. */
-#include <limits.h>
+ * threads of its parent were doing: their half-done work is a valid heap too,
+ * so nobody is held still for a fork. */
 #include <malloc.h>
 
 #define ALPS_BACKEND ALPS_ANON
@@ -17,40 +16,36 @@
 #include "alps.h"
 
 #define EXTENT ((size_t)4 << 20) // nothing is aligned to more
-#define HUGE ((size_t)32 << 20)  // goes back to the system when it is freed
+#define HUGE ((size_t)32 << 20)  // is given back to the system when freed
 #define LIMIT ((uint64_t)64 << 30)
-
-enum { CLOSED, OPENING, OPEN };
+#define START ((uint64_t)64 << 20)
 
 static alps_heap heap;
-static int state;
 static uint64_t size, limit; // of the region
+static enum { CLOSED, OPENING, OPEN } state;
 
-/* While the region is opened, the C library may call malloc. It is served from
- * here, and so is a thread that comes too early; nothing of it is used again.
- * The size of an object lies before it. */
+/* The C library may call malloc while the region is opened. That is served from
+ * here, with its size before it, and never used again. */
 static struct {
     size_t used;
     _Alignas(16) unsigned char bytes[1 << 16];
 } early;
 
-static void *early_take(size_t align, size_t n)
+static void *early_take(size_t n)
 {
-    if (align > sizeof early.bytes || n > sizeof early.bytes)
+    if (n > sizeof early.bytes)
         return NULL;
-    size_t room = alps_round_up_(n, 16) + align + 16;
+    size_t room = alps_round_up_(n + 1, 16) + 16;
     size_t at = __atomic_fetch_add(&early.used, room, __ATOMIC_RELAXED);
     if (at + room > sizeof early.bytes)
         return NULL;
-    uintptr_t p = (uintptr_t)&early.bytes[at] + 16 + align - 1;
-    p -= p % align;
-    ((size_t *)p)[-1] = n;
-    return (void *)p;
+    memcpy(&early.bytes[at], &n, sizeof n);
+    return &early.bytes[at + 16];
 }
 
-static int early_has(const void *p)
+static int is_early(const void *p)
 {
-    return (uintptr_t)p - (uintptr_t)&early < sizeof early;
+    return (uintptr_t)p - (uintptr_t)early.bytes < sizeof early.bytes;
 }
 
 /* The child of a fork makes the region its own while it has one thread. */
@@ -59,22 +54,19 @@ static void forked(void)
     alps_free(&heap, alps_alloc(&heap, 1));
 }
 
-/* Opens the region. No program calls anything before it calls malloc: so the
- * key that tells the region of the end of threads is one of the first 32, for
- * which the C library has room in each thread and need not ask us. */
-static int begin(void)
+/* Whether the region is open: now, where nobody was at it yet. */
+static int opened(void)
 {
     int was = CLOSED;
-    if (!__atomic_compare_exchange_n(&state, &was, OPENING, 0, __ATOMIC_ACQUIRE,
-                                     __ATOMIC_ACQUIRE))
+    if (!__atomic_compare_exchange_n((int *)&state, &was, OPENING, 0,
+                                     __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE))
         return was == OPEN;
     const char *wish = getenv("ALPS_MALLOC_LIMIT");
     limit = wish ? strtoull(wish, NULL, 0) : LIMIT;
-    size = 16 * EXTENT;
-    if (limit < size)
-        limit = size;
+    limit = limit < START ? START : limit;
+    size = START;
     alps_options o = {.size = size, .limit = limit, .extent = EXTENT};
-    o.lanes = 256; // threads beyond these wait for each other; costs 128 KiB
+    o.lanes = 256; // threads beyond them share a lock; each costs half a KiB
     o.processes = 1;
     int err = alps_open(&heap, NULL, &o);
     if (!err)
@@ -83,14 +75,8 @@ static int begin(void)
     return !err;
 }
 
-/* Whether the region is open: so there may be something to free. */
-static inline int is_open(void)
-{
-    return __atomic_load_n(&state, __ATOMIC_ACQUIRE) == OPEN;
-}
-
-/* Nothing in the region has room for `n` bytes: makes it twice as long, or, if
- * the system will not have that, as long as it has to be. 0 at its limit. */
+/* Makes the region twice as long, and longer where `n` bytes need it; less, if
+ * that is more than the system gives. 0 at the limit. */
 static int grow(size_t n)
 {
     uint64_t was = alps_load_(&size), need = was + n + 2 * EXTENT;
@@ -108,23 +94,32 @@ static int grow(size_t n)
 static inline void *take(size_t align, size_t n)
 {
     void *p = NULL;
-    if (ALPS_UNLIKELY_(!is_open()) && !begin())
-        return early_take(align, n);
-    do
-        p = align > 16 ? alps_alloc_aligned(&heap, align, n)
-                       : alps_alloc(&heap, n);
-    while (ALPS_UNLIKELY_(!p) && align <= EXTENT && grow(n));
+    if (ALPS_LIKELY_(__atomic_load_n(&state, __ATOMIC_ACQUIRE) == OPEN) ||
+        opened())
+        do
+            p = align > 16 ? alps_alloc_aligned(&heap, align, n)
+                           : alps_alloc(&heap, n);
+        while (ALPS_UNLIKELY_(!p) && align <= EXTENT && grow(n));
+    else if (align <= 16)
+        p = early_take(n);
     if (ALPS_UNLIKELY_(!p))
         errno = ENOMEM;
     return p;
 }
 
-/* Gives the pages of a block this large back to the system. What more than half
- * fills an extent starts one. */
-static int punch(void *p)
+/* Gives the pages of a huge block back to the system: they read as zero. What
+ * fills more than half an extent starts one. */
+static int empty(void *p)
 {
     size_t n = (uintptr_t)p % EXTENT ? 0 : alps_usable(&heap, p);
     return n >= HUGE && madvise(p, n, MADV_DONTNEED) == 0;
+}
+
+static void stray(void)
+{
+    static const char text[] = "malloc: freed what is not a live block\n";
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    abort();
 }
 
 void *malloc(size_t n)
@@ -138,25 +133,18 @@ void *calloc(size_t count, size_t each)
     if (__builtin_mul_overflow(count, each, &n))
         n = SIZE_MAX;
     void *p = take(16, n);
-    if (p && !(n >= HUGE && punch(p)))
+    if (p && !(n >= HUGE && empty(p)))
         memset(p, 0, n);
     return p;
 }
 
-static void stray(void)
-{
-    static const char text[] = "malloc: freed what is not a live block\n";
-    (void)!write(STDERR_FILENO, text, sizeof text - 1);
-    abort();
-}
-
-/* Leaves errno as it was. */
+/* Leaves errno alone. */
 void free(void *p)
 {
     int before = errno;
-    if (!p || early_has(p))
+    if (!p || is_early(p))
         return;
-    punch(p);
+    empty(p);
     if (alps_free(&heap, p))
         stray();
     errno = before;
@@ -164,16 +152,18 @@ void free(void *p)
 
 size_t malloc_usable_size(void *p)
 {
-    return !p ? 0 : early_has(p) ? ((size_t *)p)[-1] : alps_usable(&heap, p);
+    size_t n = 0;
+    if (is_early(p))
+        memcpy(&n, (char *)p - 16, sizeof n);
+    return !p || n ? n : alps_usable(&heap, p);
 }
 
-/* 0 bytes free the object, as they do in glibc. */
+/* 0 bytes: frees, as glibc does. */
 void *realloc(void *p, size_t n)
 {
     size_t old = malloc_usable_size(p);
-    void *to = NULL;
-    if (!p || early_has(p)) {
-        to = take(16, n);
+    if (!p || is_early(p)) {
+        void *to = take(16, n);
         return to && p ? memcpy(to, p, old < n ? old : n) : to;
     }
     if (!old)
@@ -182,8 +172,10 @@ void *realloc(void *p, size_t n)
         free(p);
         return NULL;
     }
-    while (!(to = alps_realloc(&heap, p, n)) && grow(n))
-        ;
+    void *to;
+    do
+        to = alps_realloc(&heap, p, n);
+    while (!to && grow(n));
     if (!to)
         errno = ENOMEM;
     return to;
@@ -197,11 +189,10 @@ void *reallocarray(void *p, size_t count, size_t each)
 
 void *memalign(size_t align, size_t n)
 {
-    if (!align || align & (align - 1)) {
-        errno = EINVAL;
-        return NULL;
-    }
-    return take(align, n);
+    if (align && !(align & (align - 1)))
+        return take(align, n);
+    errno = EINVAL;
+    return NULL;
 }
 
 void *aligned_alloc(size_t align, size_t n)
@@ -209,27 +200,26 @@ void *aligned_alloc(size_t align, size_t n)
     return memalign(align, n);
 }
 
+/* Leaves errno alone as well. */
 int posix_memalign(void **to, size_t align, size_t n)
 {
     int before = errno;
-    if (align % sizeof *to || !align || align & (align - 1))
-        return EINVAL;
-    void *p = take(align, n);
+    void *p = align % sizeof *to ? NULL : memalign(align, n);
+    int err = p ? 0 : align % sizeof *to ? EINVAL : errno;
     errno = before;
-    if (!p)
-        return ENOMEM;
-    *to = p;
-    return 0;
+    if (p)
+        *to = p;
+    return err;
 }
 
 void *valloc(size_t n)
 {
-    return take((size_t)sysconf(_SC_PAGESIZE), n);
+    return memalign((size_t)sysconf(_SC_PAGESIZE), n);
 }
 
-/* The same, for whole pages. */
+/* Whole pages. */
 void *pvalloc(size_t n)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    return take(page, n > SIZE_MAX - page ? n : alps_round_up_(n + !n, page));
+    return valloc(n > SIZE_MAX - page ? n : alps_round_up_(n + !n, page));
 }

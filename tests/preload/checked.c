@@ -7,7 +7,7 @@
 static __attribute__((destructor)) void look_back(void)
 {
     alps_report r;
-    if (!is_open() || alps_check(&heap, &r) == ALPS_OK)
+    if (state != OPEN || alps_check(&heap, &r) == ALPS_OK)
         return;
     char text[200];
     int n =
