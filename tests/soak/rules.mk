@@ -1,0 +1,26 @@
+# rules.mk -- the soak: make soak, check-soak
+#
+# One program for each medium and policy. SOAK_SECONDS is for all of them
+# together.
+
+SOAK_KINDS = file shmem pmem
+SOAK_SECONDS = 600
+soak_file = -DSOAK_BACKEND=ALPS_FILE -DSOAK_POLICY=ALPS_NONE \
+	-DSOAK_PATH='"/tmp/alps-soak-%d"'
+soak_shmem = -DSOAK_BACKEND=ALPS_SHMEM -DSOAK_POLICY=ALPS_NONE \
+	-DSOAK_PATH='"/alps-soak-%d"'
+soak_pmem = -DSOAK_BACKEND=ALPS_PMEM -DSOAK_POLICY=ALPS_FLUSH \
+	-DSOAK_PATH='"/dev/shm/alps-soak-%d"'
+
+build/soak/%: tests/soak/soak.c $(wildcard tests/soak/*.h) tests/check.h alps.h
+	@mkdir -p build/soak
+	$(CC) $(C11) $(WARNINGS) -Werror $(CFLAGS) $(soak_$*) \
+	    -DSOAK_NAME='"soak-$*"' -I. -Itests $< -o $@ -lpthread
+
+.PHONY: soak check-soak
+soak: $(SOAK_KINDS:%=build/soak/%) ## processes killed for SOAK_SECONDS
+	@ALPS_PMEM_FORCE=1 LIMIT=$$(($(SOAK_SECONDS) + 300)) sh tests/run.sh \
+	    $(SOAK_KINDS:%='build/soak/% $(shell expr $(SOAK_SECONDS) / 3)')
+
+check-soak: ## the same, for seconds
+	@$(MAKE) -s soak SOAK_SECONDS=36
