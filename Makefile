@@ -61,7 +61,7 @@ demo: examples ## builds the examples, kills them, shows that nothing is lost
 # alps.h as it was committed, and what follows makes it anew where it is older
 # than a part.
 SUITES = generated generator house reject compile readme unit demo preload \
-	sim
+	sim soak
 
 .PHONY: check $(SUITES:%=check-%)
 check: ## runs all tests; the last line is the total
@@ -132,6 +132,7 @@ check-aarch64: ## the unit tests for AArch64, emulated
 # ---- the rest
 
 -include tests/sim/rules.mk
+-include tests/soak/rules.mk
 -include bench/rules.mk
 
 .PHONY: check-bench
@@ -154,8 +155,9 @@ build/fuzz/%: tests/fuzz/%.c $(wildcard tests/*.h) alps.h
 .PHONY: format
 format: ## lets clang-format settle the shape of the C files
 	clang-format -i $(filter-out core/select.h,$(PARTS)) \
-	    $(wildcard tests/*.[ch] tests/sim/*.[ch] tests/fuzz/*.[ch] \
-	    tests/compile/*.[ch] tests/preload/*.[ch] bench/*.[ch])
+	    $(wildcard tests/*.[ch] tests/sim/*.[ch] tests/soak/*.[ch] \
+	    tests/fuzz/*.[ch] tests/compile/*.[ch] tests/preload/*.[ch] \
+	    bench/*.[ch])
 
 .PHONY: clean
 clean: ## removes build/

@@ -4,7 +4,6 @@
 # together.
 
 SOAK_KINDS = file shmem pmem
-SOAK_SECONDS = 600
 soak_file = -DSOAK_BACKEND=ALPS_FILE -DSOAK_POLICY=ALPS_NONE \
 	-DSOAK_PATH='"/tmp/alps-soak-%d"'
 soak_shmem = -DSOAK_BACKEND=ALPS_SHMEM -DSOAK_POLICY=ALPS_NONE \
@@ -17,10 +16,13 @@ build/soak/%: tests/soak/soak.c $(wildcard tests/soak/*.h) tests/check.h alps.h
 	$(CC) $(C11) $(WARNINGS) -Werror $(CFLAGS) $(soak_$*) \
 	    -DSOAK_NAME='"soak-$*"' -I. -Itests $< -o $@ -lpthread
 
-.PHONY: soak check-soak
-soak: $(SOAK_KINDS:%=build/soak/%) ## processes killed for SOAK_SECONDS
-	@ALPS_PMEM_FORCE=1 LIMIT=$$(($(SOAK_SECONDS) + 300)) sh tests/run.sh \
-	    $(SOAK_KINDS:%='build/soak/% $(shell expr $(SOAK_SECONDS) / 3)')
+.PHONY: soak check-soak run-soak
+soak: SOAK_SECONDS = 600
+soak: run-soak ## processes killed at random, for SOAK_SECONDS
 
-check-soak: ## the same, for seconds
-	@$(MAKE) -s soak SOAK_SECONDS=36
+check-soak: SOAK_SECONDS = 9
+check-soak: run-soak ## the same, for seconds
+
+run-soak: $(SOAK_KINDS:%=build/soak/%)
+	@ALPS_PMEM_FORCE=1 LIMIT=$$(($(SOAK_SECONDS) + 300)) sh tests/run.sh \
+	    $(SOAK_KINDS:%='build/soak/% '$$(($(SOAK_SECONDS) / 3)))
