@@ -16,6 +16,7 @@
 
 static struct {
     pid_t pid;             // 0: none
+    int killed;            // by us
     uint64_t beats, since; // beats when it last got on, and when that was
 } crew[WORKERS];
 
@@ -47,9 +48,12 @@ static void start(unsigned who)
 {
     uint64_t seed = any(1ull << 40);
     set(&board->worker[who].owner, 0);
+    crew[who].killed = 0;
     crew[who].pid = fork();
     if (crew[who].pid == 0)
         work(who, seed);
+    if (crew[who].pid < 0)
+        complain("cannot be started", who);
     crew[who].since = now();
 }
 
@@ -61,37 +65,35 @@ static void start_all(void)
 }
 
 /* Learns how a worker ended: by our hand, or because it was to. */
-static void gone(unsigned who, int status, int killed)
+static void gone(unsigned who, int status)
 {
     struct worker *w = &board->worker[who];
+    int killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
     crew[who].pid = 0;
-    if (killed ? !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL
-               : status != 0)
+    if (killed ? !crew[who].killed : status || !get(&board->end))
         complain("has ended by itself", who);
+    kills += killed != 0;
     for (unsigned i = 0; i < THREADS; i++) {
         board->doubts += w->doubt[i];
         w->doubt[i] = 0;
     }
 }
 
-static void bury(unsigned who)
-{
-    int status = 0;
-    if (waitpid(crew[who].pid, &status, 0) == crew[who].pid)
-        gone(who, status, 1);
-}
-
 /* Kills `n` workers, from `first` on, at the same instant or nearly. */
 static void kill_some(unsigned first, unsigned n)
 {
-    for (unsigned i = 0; i < n; i++) {
-        kill(crew[(first + i) % WORKERS].pid, SIGKILL);
+    for (unsigned i = first; i < first + n; i++) {
+        unsigned who = i % WORKERS;
+        crew[who].killed = crew[who].pid > 0 && !kill(crew[who].pid, SIGKILL);
         if (any(2))
             nap(any(200));
     }
-    for (unsigned i = 0; i < n; i++)
-        bury((first + i) % WORKERS);
-    kills += n;
+    for (unsigned i = first; i < first + n; i++) {
+        unsigned who = i % WORKERS;
+        int status = 0;
+        if (crew[who].killed && waitpid(crew[who].pid, &status, 0) > 0)
+            gone(who, status);
+    }
 }
 
 /* ---- everybody gets on */
@@ -111,7 +113,7 @@ static void watch(void)
     for (unsigned i = 0; i < WORKERS; i++) {
         int status;
         if (crew[i].pid && waitpid(crew[i].pid, &status, WNOHANG) > 0)
-            gone(i, status, get(&board->end) == 0);
+            gone(i, status);
         if (!gets_on(i) && now() - crew[i].since > PATIENCE * 1000000ull)
             complain("does not get on", i);
     }
@@ -180,10 +182,14 @@ static void disturb(const alps_heap *h, uint64_t end, uint64_t pause)
     }
 }
 
-/* Lets everybody come to an end. */
+/* Lets everybody come to an end, who is not killed over that. */
 static void finish(void)
 {
     set(&board->end, 1);
+    for (uint64_t n = any(3); n; n--) {
+        nap(any(3000));
+        kill_some((unsigned)any(WORKERS), 1);
+    }
     for (unsigned left = 1; left && !get(&board->found); nap(1000)) {
         watch();
         left = 0;
@@ -222,7 +228,7 @@ static void play_round(const alps_heap *h, uint64_t length, int last)
 }
 
 /* The shape of the region: large extents or small, lanes for all or for few,
- * and sometimes too little room. */
+ * room to grow or none, and sometimes too little. */
 static void plan(void)
 {
     static const uint64_t extent[] = {64u << 10, 256u << 10, 4u << 20};
@@ -231,10 +237,10 @@ static void plan(void)
     board->tight = any(4) == 0;
     memset(o, 0, sizeof *o);
     o->flags = ALPS_CREATE;
-    o->extent = extent[kind];
-    o->size = o->limit = board->tight ? 6u << 20 : 256u << 20;
-    if (board->tight && kind == 2)
-        o->extent = extent[1];
+    o->extent = extent[board->tight ? kind % 2 : kind];
+    o->size = board->tight ? 6u << 20 : 256u << 20;
+    o->limit = o->size + any(3) * 8 * o->extent;
+    o->small = any(6) ? 0 : 1;
     o->lanes = any(3) ? 0 : 2 + (unsigned)any(20);
     o->processes = any(2) ? WORKERS + 1 : 0;
 }
@@ -294,9 +300,10 @@ static void play(uint64_t length)
     for (unsigned i = 0; i < 4 && !get(&board->found); i++)
         play_round(&h, length / 4, i == 3);
     if (!CHECK(!get(&board->found))) {
-        printf("  seed %llu: extents of %llu bytes, %u lanes, %u slots%s\n",
+        printf("  seed %llu: extents of %llu bytes, %u lanes, %u slots%s%s\n",
                (unsigned long long)seed, (unsigned long long)o.extent, o.lanes,
-               o.processes, board->tight ? ", little room" : "");
+               o.processes, o.small ? ", no slabs" : "",
+               board->tight ? ", little room" : "");
         end_all();
     }
     CHECK_EQ(alps_close(&h), 0);

@@ -119,6 +119,20 @@ static void turn_stash(struct self *s)
         MUST(roll(&s->dice, 2) ? alps_cancel(s->h, p) : alps_free(s->h, p));
 }
 
+/* So many reservations that the table of them grows. */
+static void hoard(struct self *s)
+{
+    void *p[320];
+    unsigned n = 0;
+    for (; n < 320; n++) {
+        p[n] = alps_reserve(s->h, 1100 + roll(&s->dice, 500));
+        if (!p[n] && full(s, 1600))
+            break;
+    }
+    while (n--)
+        MUST(alps_cancel(s->h, p[n]));
+}
+
 /* ---- hands */
 
 /* From here on it may leave `n` blocks without a name. */
@@ -239,18 +253,29 @@ static void turn_hand(struct self *s)
 
 /* ---- and now and then */
 
+/* A step towards the limit. */
+static void grow(struct self *s)
+{
+    alps_description d;
+    MUST(alps_describe(s->h, &d));
+    if (d.size + d.extent <= d.limit)
+        MUST(alps_grow(s->h, d.size + d.extent));
+}
+
 static void look_around(struct self *s)
 {
     alps_statistics now;
-    uint64_t what = roll(&s->dice, 16);
-    if (what < 8)
-        MUST(alps_trim(s->h));
-    else if (what < 14)
-        MUST(alps_reap(s->h));
-    else if (what < 15)
-        MUST(alps_stats(s->h, &now));
-    else
-        sound(s->h, "meanwhile");
+    switch (roll(&s->dice, 16)) {
+    case 0: sound(s->h, "meanwhile"); break;
+    case 1: MUST(alps_stats(s->h, &now)); break;
+    case 2: grow(s); break;
+    case 3:
+    case 4: hoard(s); break;
+    case 5:
+    case 6:
+    case 7: MUST(alps_reap(s->h)); break;
+    default: MUST(alps_trim(s->h));
+    }
 }
 
 static void one_turn(struct self *s)
@@ -311,7 +336,8 @@ __attribute__((noreturn)) static void work(unsigned me, uint64_t seed)
     }
     if (more)
         pthread_join(thread, NULL);
-    empty_stash(&s[0]);
+    if (s[0].dice % 2)
+        empty_stash(&s[0]); // else closing does
     MUST(alps_close(&h));
     _exit(0);
 }
