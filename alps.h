@@ -2826,13 +2826,14 @@ ALPS_FN_ uint64_t alps_generation_(uint64_t generation, uint64_t n)
 typedef struct alps_process {
     uint64_t start; /* clock ticks after boot; 0: there is no such process */
     int dying;      /* it has begun to end: it runs none of its own code */
+    int stopped;    /* by a signal or a debugger */
 } alps_process;
 
 /* Reads /proc. The fields behind the name, which may hold spaces, are the
  * state, then five numbers, flags (4: exiting), and start time as the 22nd. */
 ALPS_COLD_ alps_process alps_process_look_(uint64_t pid)
 {
-    alps_process found = {0, 0};
+    alps_process found = {0, 0, 0};
     char path[40], text[512];
     snprintf(path, sizeof path, "/proc/%llu/stat", (unsigned long long)pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -2844,6 +2845,7 @@ ALPS_COLD_ alps_process alps_process_look_(uint64_t pid)
     const char *at = strrchr(text, ')');
     if (!at || at[1] != ' ' || at[2] == 'Z' || at[2] == 'X')
         return found;
+    found.stopped = at[2] == 'T' || at[2] == 't';
     for (int field = 2; at && field < 22; field++) {
         at = strchr(at + 1, ' ');
         if (at && field == 8)
@@ -3748,8 +3750,8 @@ typedef struct alps_object {
 } alps_object;
 
 /* Whether `off`, at or behind the start of a slab, is an object of it: 1; lies
- * inside of one, or behind the last: -1; or is none of its business: 0. Believes
- * nothing of the head but its class. */
+ * inside of one, or behind the last: -1; or is none of its business: 0.
+ * Believes nothing of the head but its class. */
 ALPS_FN_ int alps_object_at_(const alps_handle *h, alps_off off, alps_object *o)
 {
     if (off < h->at.heap || !alps_slab_is_(h, off) ||
@@ -4331,7 +4333,8 @@ ALPS_FN_ int alps_slab_open_to_(const alps_handle *h, alps_slab *s,
 {
     uint64_t process = alps_load_(&s->process);
     const alps_keep *keep = alps_slab_keeps_(h, s);
-    if ((process & 0xffff) >= h->at.slot_count || process == self || !s->kept)
+    if ((process & 0xffff) >= h->at.slot_count || process == self ||
+        !__atomic_load_n(&s->kept, __ATOMIC_RELAXED))
         return 1;
     for (unsigned g = 0; g < alps_slab_groups_(s); g++)
         if (alps_load_(&keep[g].own) ^ alps_load_(&keep[g].far))
@@ -4361,6 +4364,15 @@ ALPS_CORE_ void alps_slab_loosen_(alps_handle *h, alps_off place,
     h->shared->loose[kind] = place;
 }
 
+/* Whether a held block is where a slab of class `kind` is said to be. */
+ALPS_FN_ int alps_slab_fits_(const alps_handle *h, alps_off place,
+                             unsigned kind)
+{
+    alps_block b;
+    return alps_block_at_(h, place, &b) == ALPS_HELD && !b.level &&
+           alps_zone_units_(&b.zone, b.unit) >= alps_kind_granules_(h, kind);
+}
+
 /* Takes in hand a slab that its owner left without a word. What its threads
  * stored, and did not come to write back, is durable first: the medium must not
  * say of an object that is handed out again that it is live. One fence. */
@@ -4368,7 +4380,8 @@ ALPS_CORE_ void alps_slab_find_(alps_handle *h, alps_off place,
                                 const alps_tables *t)
 {
     alps_slab *s = alps_slab_head_(h, place);
-    if (alps_slab_seen_to_(h, s) || !alps_slab_derive_(h, s))
+    if (alps_slab_seen_to_(h, s) || !alps_slab_derive_(h, s) ||
+        !alps_slab_fits_(h, place, s->kind - 1))
         return;
     int err = t->policy->flush(&h->map, s, (size_t)h->at.keeps);
     if (!err)
@@ -4494,6 +4507,13 @@ typedef struct alps_spot {
 #  define ALPS_SPOTS 128u
 #endif
 
+/* Empty slabs that a thread keeps at most, and what part of the region they
+ * may be: a 32nd. What is more goes back to the heap. */
+#ifndef ALPS_EMPTY_MAX
+#  define ALPS_EMPTY_MAX 128u
+#endif
+#define ALPS_EMPTY_SHIFT 5
+
 /* One class of size in a cache. All free objects of the thread's own slabs are
  * free by their pairs; those at hand are besides in a stack, and no other way
  * to find a free object is taken before that is empty. */
@@ -4514,6 +4534,7 @@ typedef struct alps_cache {
     alps_lane *lane;
     uint64_t token;  /* in the lane and in the heads of its slabs */
     uint64_t reaped; /* alps_shared.reaped when it last looked */
+    uint64_t most;   /* empty slabs that it keeps */
     alps_rack rack[ALPS_KINDS];
     alps_spot spot[ALPS_KINDS][ALPS_SPOTS + 1];
 } alps_cache;
@@ -4680,14 +4701,18 @@ ALPS_FN_ int alps_thread_enter_(alps_handle *h)
     c->lane = lane;
     c->token = alps_token_new_(h, number);
     c->reaped = alps_load_(&h->shared->reaped);
+    c->most = alps_size_(h) >> h->at.slab_shift >> ALPS_EMPTY_SHIFT;
+    if (c->most > ALPS_EMPTY_MAX)
+        c->most = ALPS_EMPTY_MAX;
     for (unsigned i = 0; i < 8; i++)
         alps_store_(&lane->told[i], 0);
     __atomic_store_n(&lane->token, c->token, __ATOMIC_SEQ_CST);
-    int err = pthread_setspecific(h->key, c) ? ALPS_EFULL : ALPS_OK;
-    if (!err)
-        err = alps_seat_set_(h, self, 0, c);
+    int err = alps_seat_set_(h, self, 0, c);
+    if (!err && pthread_setspecific(h->key, c)) { // it may allocate from here
+        alps_seat_set_(h, self, self, NULL);
+        err = ALPS_EFULL;
+    }
     if (err) {
-        pthread_setspecific(h->key, NULL);
         c->token = 0;
         alps_lane_free_(lane);
     }
@@ -5469,6 +5494,14 @@ ALPS_CORE_ int alps_epoch_begin_(alps_handle *h, const alps_tables *t)
     return err;
 }
 
+/* Counts the entries of the table of reservations anew. */
+ALPS_FN_ void alps_held_count_(alps_handle *h)
+{
+    h->shared->held_used = 0;
+    for (uint64_t i = 0; i < 1ull << alps_held_shift_(h); i++)
+        h->shared->held_used += alps_held_table_(h)[i] != ALPS_HELD_EMPTY_;
+}
+
 /* Takes the lock of the region when it is not free. From a dead owner it comes
  * with an index that may be half changed, and with all that the dead one left
  * undone. */
@@ -5479,13 +5512,44 @@ ALPS_CORE_ int alps_lock_slow_(alps_handle *h, const alps_tables *t)
         return ALPS_OK;
     alps_index_reset_(h);
     alps_loose_reset_(h);
-    h->shared->held_used = 0;
-    for (uint64_t i = 0; i < 1ull << alps_held_shift_(h); i++)
-        h->shared->held_used += alps_held_table_(h)[i] != ALPS_HELD_EMPTY_;
+    alps_held_count_(h);
     int err = alps_marks_flush_(h, t);
     if (!err)
         err = t->policy->fence(&h->map, t->backend);
     return err ? err : alps_reap_(h, dead, t);
+}
+
+/* The sequence of a live record of lane `i`, or 0. */
+ALPS_FN_ uint64_t alps_lane_at_(const alps_handle *h, unsigned i)
+{
+    for (unsigned k = 0; k < ALPS_RING; k++)
+        if (alps_record_live_(h, i, &h->lanes[i].ring[k]))
+            return h->lanes[i].ring[k].seq;
+    return 0;
+}
+
+/* Waits for what others are carrying out now: to be done, or to be that of a
+ * dead process. One thread of a process that is killed may be gone, and with it
+ * a lock of the program, while another one has yet to get a processor to die
+ * on. Who is stopped is not waited for. */
+ALPS_CORE_ void alps_records_wait_(alps_handle *h, const alps_tables *t)
+{
+    for (unsigned i = 0; i < h->at.lane_count; i++) {
+        uint64_t owner = alps_load_(&h->lanes[i].lock);
+        uint64_t number = owner & 0xffff;
+        if (!owner || owner == alps_self_(h) || number >= h->at.slot_count)
+            continue;
+        uint64_t seq = alps_lane_at_(h, i);
+        for (unsigned round = 0; seq && round < 20000; round++) {
+            struct timespec nap = {0, 50000};
+            if (alps_load_(&h->done[i].seq) >= seq ||
+                alps_load_(&h->lanes[i].lock) != owner ||
+                !alps_owner_lives_(h, owner, t) ||
+                alps_process_look_(alps_load_(&h->slots[number].pid)).stopped)
+                break;
+            nanosleep(&nap, NULL);
+        }
+    }
 }
 
 /* Reaps every dead process; see alps_reap. */
@@ -5495,6 +5559,7 @@ ALPS_CORE_ int alps_reap_now_(alps_handle *h, const alps_tables *t)
     if (ready)
         return ready;
     alps_process_wait_(h, t);
+    alps_records_wait_(h, t);
     alps_lock_(h, t);
     int err = alps_reap_dead_(h, t);
     alps_unlock_(h);
@@ -5542,7 +5607,9 @@ ALPS_CORE_ int alps_self_slow_(alps_handle *h, const alps_tables *t)
     alps_store_(&h->local->owner, owner);
     alps_index_reset_(h);
     alps_loose_reset_(h);
+    alps_held_count_(h);
     int err = alps_lanes_reap_(h, owner, t);
+    alps_held_reap_(h, ~0u); // of nobody's: what a thread was giving back
     alps_unlock_(h);
     return err;
 }
@@ -6331,11 +6398,6 @@ ALPS_CORE_ int alps_heap_free_(alps_handle *h, alps_off off,
  * is asked when the one before it has nothing. A slab that is empty goes back
  * to the heap, but for a few. */
 
-/* Empty slabs that a thread keeps of each class; what is more goes back. */
-#ifndef ALPS_EMPTY_MAX
-#  define ALPS_EMPTY_MAX 4u
-#endif
-
 /* Goes on to the next group of the slab in use that has a free object. */
 ALPS_FN_ int alps_rack_next_(const alps_handle *h, alps_rack *rack)
 {
@@ -6590,6 +6652,15 @@ ALPS_CORE_ int alps_rack_fill_(alps_handle *h, unsigned kind,
     return ALPS_OK;
 }
 
+/* How many empty slabs the thread keeps. */
+ALPS_FN_ uint64_t alps_cache_empty_(const alps_cache *c)
+{
+    uint64_t n = 0;
+    for (unsigned kind = 0; kind < ALPS_KINDS; kind++)
+        n += c->rack[kind].empty;
+    return n;
+}
+
 /* A slab of this thread, not in use, has one object less: it is no more full,
  * or it is empty. */
 ALPS_CORE_ int alps_rack_freed_(alps_handle *h, alps_off off,
@@ -6597,12 +6668,13 @@ ALPS_CORE_ int alps_rack_freed_(alps_handle *h, alps_off off,
 {
     alps_off place = alps_slab_place_(h, off);
     alps_slab *s = alps_slab_head_(h, place);
-    alps_rack *rack = &alps_cache_(h)->rack[s->kind - 1];
+    alps_cache *c = alps_cache_(h);
+    alps_rack *rack = &c->rack[s->kind - 1];
     if (s->where == ALPS_FULL)
         alps_rack_refound_(h, rack, s, place);
     if (s->where != ALPS_PARTIAL || !alps_slab_empty_(h, s))
         return ALPS_OK;
-    if (rack->empty < ALPS_EMPTY_MAX) {
+    if (alps_cache_empty_(c) < c->most) {
         s->where = ALPS_EMPTY;
         rack->empty++;
         return ALPS_OK;
@@ -6867,7 +6939,7 @@ ALPS_CORE_ void *alps_small_reserve_(alps_handle *h, uint64_t n,
     alps_slab *s = alps_slab_head_(h, alps_offset_(h, spot->object));
     alps_pair *pair = (alps_pair *)(void *)spot->own;
     alps_keep *keep = &alps_slab_keeps_(h, s)[pair - alps_slab_pairs_(s)];
-    if (!s->kept)
+    if (!__atomic_load_n(&s->kept, __ATOMIC_RELAXED))
         __atomic_store_n(&s->kept, 1, __ATOMIC_RELEASE);
     alps_store_(&keep->own, alps_load_(&keep->own) ^ spot->bit);
     return spot->object;
@@ -7643,7 +7715,8 @@ ALPS_FN_ void alps_stats_slab_(const alps_handle *h, alps_off place, uint64_t n,
         uint64_t now = alps_pair_live_(&alps_slab_pairs_(head)[g]);
         uint64_t keep = alps_keep_any_(&alps_slab_keeps_(h, head)[g]);
         live += (uint64_t)__builtin_popcountll(now);
-        if (alps_self_(h) && head->kept && alps_process_in_(h, head->process))
+        if (alps_self_(h) && __atomic_load_n(&head->kept, __ATOMIC_RELAXED) &&
+            alps_process_in_(h, head->process))
             kept += (uint64_t)__builtin_popcountll(keep & ~now);
     }
     s->blocks += live;

@@ -134,7 +134,8 @@ ALPS_FN_ int alps_slab_open_to_(const alps_handle *h, alps_slab *s,
 {
     uint64_t process = alps_load_(&s->process);
     const alps_keep *keep = alps_slab_keeps_(h, s);
-    if ((process & 0xffff) >= h->at.slot_count || process == self || !s->kept)
+    if ((process & 0xffff) >= h->at.slot_count || process == self ||
+        !__atomic_load_n(&s->kept, __ATOMIC_RELAXED))
         return 1;
     for (unsigned g = 0; g < alps_slab_groups_(s); g++)
         if (alps_load_(&keep[g].own) ^ alps_load_(&keep[g].far))
@@ -164,6 +165,15 @@ ALPS_CORE_ void alps_slab_loosen_(alps_handle *h, alps_off place,
     h->shared->loose[kind] = place;
 }
 
+/* Whether a held block is where a slab of class `kind` is said to be. */
+ALPS_FN_ int alps_slab_fits_(const alps_handle *h, alps_off place,
+                             unsigned kind)
+{
+    alps_block b;
+    return alps_block_at_(h, place, &b) == ALPS_HELD && !b.level &&
+           alps_zone_units_(&b.zone, b.unit) >= alps_kind_granules_(h, kind);
+}
+
 /* Takes in hand a slab that its owner left without a word. What its threads
  * stored, and did not come to write back, is durable first: the medium must not
  * say of an object that is handed out again that it is live. One fence. */
@@ -171,7 +181,8 @@ ALPS_CORE_ void alps_slab_find_(alps_handle *h, alps_off place,
                                 const alps_tables *t)
 {
     alps_slab *s = alps_slab_head_(h, place);
-    if (alps_slab_seen_to_(h, s) || !alps_slab_derive_(h, s))
+    if (alps_slab_seen_to_(h, s) || !alps_slab_derive_(h, s) ||
+        !alps_slab_fits_(h, place, s->kind - 1))
         return;
     int err = t->policy->flush(&h->map, s, (size_t)h->at.keeps);
     if (!err)

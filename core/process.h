@@ -30,13 +30,14 @@ ALPS_FN_ uint64_t alps_generation_(uint64_t generation, uint64_t n)
 typedef struct alps_process {
     uint64_t start; /* clock ticks after boot; 0: there is no such process */
     int dying;      /* it has begun to end: it runs none of its own code */
+    int stopped;    /* by a signal or a debugger */
 } alps_process;
 
 /* Reads /proc. The fields behind the name, which may hold spaces, are the
  * state, then five numbers, flags (4: exiting), and start time as the 22nd. */
 ALPS_COLD_ alps_process alps_process_look_(uint64_t pid)
 {
-    alps_process found = {0, 0};
+    alps_process found = {0, 0, 0};
     char path[40], text[512];
     snprintf(path, sizeof path, "/proc/%llu/stat", (unsigned long long)pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -48,6 +49,7 @@ ALPS_COLD_ alps_process alps_process_look_(uint64_t pid)
     const char *at = strrchr(text, ')');
     if (!at || at[1] != ' ' || at[2] == 'Z' || at[2] == 'X')
         return found;
+    found.stopped = at[2] == 'T' || at[2] == 't';
     for (int field = 2; at && field < 22; field++) {
         at = strchr(at + 1, ' ');
         if (at && field == 8)

@@ -7,11 +7,6 @@
 #pragma once
 #include "heap.h"
 
-/* Empty slabs that a thread keeps of each class; what is more goes back. */
-#ifndef ALPS_EMPTY_MAX
-#  define ALPS_EMPTY_MAX 4u
-#endif
-
 /* Goes on to the next group of the slab in use that has a free object. */
 ALPS_FN_ int alps_rack_next_(const alps_handle *h, alps_rack *rack)
 {
@@ -266,6 +261,15 @@ ALPS_CORE_ int alps_rack_fill_(alps_handle *h, unsigned kind,
     return ALPS_OK;
 }
 
+/* How many empty slabs the thread keeps. */
+ALPS_FN_ uint64_t alps_cache_empty_(const alps_cache *c)
+{
+    uint64_t n = 0;
+    for (unsigned kind = 0; kind < ALPS_KINDS; kind++)
+        n += c->rack[kind].empty;
+    return n;
+}
+
 /* A slab of this thread, not in use, has one object less: it is no more full,
  * or it is empty. */
 ALPS_CORE_ int alps_rack_freed_(alps_handle *h, alps_off off,
@@ -273,12 +277,13 @@ ALPS_CORE_ int alps_rack_freed_(alps_handle *h, alps_off off,
 {
     alps_off place = alps_slab_place_(h, off);
     alps_slab *s = alps_slab_head_(h, place);
-    alps_rack *rack = &alps_cache_(h)->rack[s->kind - 1];
+    alps_cache *c = alps_cache_(h);
+    alps_rack *rack = &c->rack[s->kind - 1];
     if (s->where == ALPS_FULL)
         alps_rack_refound_(h, rack, s, place);
     if (s->where != ALPS_PARTIAL || !alps_slab_empty_(h, s))
         return ALPS_OK;
-    if (rack->empty < ALPS_EMPTY_MAX) {
+    if (alps_cache_empty_(c) < c->most) {
         s->where = ALPS_EMPTY;
         rack->empty++;
         return ALPS_OK;

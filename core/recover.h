@@ -280,6 +280,14 @@ ALPS_CORE_ int alps_epoch_begin_(alps_handle *h, const alps_tables *t)
     return err;
 }
 
+/* Counts the entries of the table of reservations anew. */
+ALPS_FN_ void alps_held_count_(alps_handle *h)
+{
+    h->shared->held_used = 0;
+    for (uint64_t i = 0; i < 1ull << alps_held_shift_(h); i++)
+        h->shared->held_used += alps_held_table_(h)[i] != ALPS_HELD_EMPTY_;
+}
+
 /* Takes the lock of the region when it is not free. From a dead owner it comes
  * with an index that may be half changed, and with all that the dead one left
  * undone. */
@@ -290,13 +298,44 @@ ALPS_CORE_ int alps_lock_slow_(alps_handle *h, const alps_tables *t)
         return ALPS_OK;
     alps_index_reset_(h);
     alps_loose_reset_(h);
-    h->shared->held_used = 0;
-    for (uint64_t i = 0; i < 1ull << alps_held_shift_(h); i++)
-        h->shared->held_used += alps_held_table_(h)[i] != ALPS_HELD_EMPTY_;
+    alps_held_count_(h);
     int err = alps_marks_flush_(h, t);
     if (!err)
         err = t->policy->fence(&h->map, t->backend);
     return err ? err : alps_reap_(h, dead, t);
+}
+
+/* The sequence of a live record of lane `i`, or 0. */
+ALPS_FN_ uint64_t alps_lane_at_(const alps_handle *h, unsigned i)
+{
+    for (unsigned k = 0; k < ALPS_RING; k++)
+        if (alps_record_live_(h, i, &h->lanes[i].ring[k]))
+            return h->lanes[i].ring[k].seq;
+    return 0;
+}
+
+/* Waits for what others are carrying out now: to be done, or to be that of a
+ * dead process. One thread of a process that is killed may be gone, and with it
+ * a lock of the program, while another one has yet to get a processor to die
+ * on. Who is stopped is not waited for. */
+ALPS_CORE_ void alps_records_wait_(alps_handle *h, const alps_tables *t)
+{
+    for (unsigned i = 0; i < h->at.lane_count; i++) {
+        uint64_t owner = alps_load_(&h->lanes[i].lock);
+        uint64_t number = owner & 0xffff;
+        if (!owner || owner == alps_self_(h) || number >= h->at.slot_count)
+            continue;
+        uint64_t seq = alps_lane_at_(h, i);
+        for (unsigned round = 0; seq && round < 20000; round++) {
+            struct timespec nap = {0, 50000};
+            if (alps_load_(&h->done[i].seq) >= seq ||
+                alps_load_(&h->lanes[i].lock) != owner ||
+                !alps_owner_lives_(h, owner, t) ||
+                alps_process_look_(alps_load_(&h->slots[number].pid)).stopped)
+                break;
+            nanosleep(&nap, NULL);
+        }
+    }
 }
 
 /* Reaps every dead process; see alps_reap. */
@@ -306,6 +345,7 @@ ALPS_CORE_ int alps_reap_now_(alps_handle *h, const alps_tables *t)
     if (ready)
         return ready;
     alps_process_wait_(h, t);
+    alps_records_wait_(h, t);
     alps_lock_(h, t);
     int err = alps_reap_dead_(h, t);
     alps_unlock_(h);
@@ -353,7 +393,9 @@ ALPS_CORE_ int alps_self_slow_(alps_handle *h, const alps_tables *t)
     alps_store_(&h->local->owner, owner);
     alps_index_reset_(h);
     alps_loose_reset_(h);
+    alps_held_count_(h);
     int err = alps_lanes_reap_(h, owner, t);
+    alps_held_reap_(h, ~0u); // of nobody's: what a thread was giving back
     alps_unlock_(h);
     return err;
 }

@@ -180,8 +180,8 @@ typedef struct alps_object {
 } alps_object;
 
 /* Whether `off`, at or behind the start of a slab, is an object of it: 1; lies
- * inside of one, or behind the last: -1; or is none of its business: 0. Believes
- * nothing of the head but its class. */
+ * inside of one, or behind the last: -1; or is none of its business: 0.
+ * Believes nothing of the head but its class. */
 ALPS_FN_ int alps_object_at_(const alps_handle *h, alps_off off, alps_object *o)
 {
     if (off < h->at.heap || !alps_slab_is_(h, off) ||

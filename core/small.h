@@ -252,7 +252,7 @@ ALPS_CORE_ void *alps_small_reserve_(alps_handle *h, uint64_t n,
     alps_slab *s = alps_slab_head_(h, alps_offset_(h, spot->object));
     alps_pair *pair = (alps_pair *)(void *)spot->own;
     alps_keep *keep = &alps_slab_keeps_(h, s)[pair - alps_slab_pairs_(s)];
-    if (!s->kept)
+    if (!__atomic_load_n(&s->kept, __ATOMIC_RELAXED))
         __atomic_store_n(&s->kept, 1, __ATOMIC_RELEASE);
     alps_store_(&keep->own, alps_load_(&keep->own) ^ spot->bit);
     return spot->object;

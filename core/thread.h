@@ -26,6 +26,13 @@ typedef struct alps_spot {
 #  define ALPS_SPOTS 128u
 #endif
 
+/* Empty slabs that a thread keeps at most, and what part of the region they
+ * may be: a 32nd. What is more goes back to the heap. */
+#ifndef ALPS_EMPTY_MAX
+#  define ALPS_EMPTY_MAX 128u
+#endif
+#define ALPS_EMPTY_SHIFT 5
+
 /* One class of size in a cache. All free objects of the thread's own slabs are
  * free by their pairs; those at hand are besides in a stack, and no other way
  * to find a free object is taken before that is empty. */
@@ -46,6 +53,7 @@ typedef struct alps_cache {
     alps_lane *lane;
     uint64_t token;  /* in the lane and in the heads of its slabs */
     uint64_t reaped; /* alps_shared.reaped when it last looked */
+    uint64_t most;   /* empty slabs that it keeps */
     alps_rack rack[ALPS_KINDS];
     alps_spot spot[ALPS_KINDS][ALPS_SPOTS + 1];
 } alps_cache;
@@ -212,14 +220,18 @@ ALPS_FN_ int alps_thread_enter_(alps_handle *h)
     c->lane = lane;
     c->token = alps_token_new_(h, number);
     c->reaped = alps_load_(&h->shared->reaped);
+    c->most = alps_size_(h) >> h->at.slab_shift >> ALPS_EMPTY_SHIFT;
+    if (c->most > ALPS_EMPTY_MAX)
+        c->most = ALPS_EMPTY_MAX;
     for (unsigned i = 0; i < 8; i++)
         alps_store_(&lane->told[i], 0);
     __atomic_store_n(&lane->token, c->token, __ATOMIC_SEQ_CST);
-    int err = pthread_setspecific(h->key, c) ? ALPS_EFULL : ALPS_OK;
-    if (!err)
-        err = alps_seat_set_(h, self, 0, c);
+    int err = alps_seat_set_(h, self, 0, c);
+    if (!err && pthread_setspecific(h->key, c)) { // it may allocate from here
+        alps_seat_set_(h, self, self, NULL);
+        err = ALPS_EFULL;
+    }
     if (err) {
-        pthread_setspecific(h->key, NULL);
         c->token = 0;
         alps_lane_free_(lane);
     }

@@ -145,7 +145,8 @@ ALPS_FN_ void alps_stats_slab_(const alps_handle *h, alps_off place, uint64_t n,
         uint64_t now = alps_pair_live_(&alps_slab_pairs_(head)[g]);
         uint64_t keep = alps_keep_any_(&alps_slab_keeps_(h, head)[g]);
         live += (uint64_t)__builtin_popcountll(now);
-        if (alps_self_(h) && head->kept && alps_process_in_(h, head->process))
+        if (alps_self_(h) && __atomic_load_n(&head->kept, __ATOMIC_RELAXED) &&
+            alps_process_in_(h, head->process))
             kept += (uint64_t)__builtin_popcountll(keep & ~now);
     }
     s->blocks += live;
