@@ -42,11 +42,14 @@ struct hand {
     uint64_t serial;
 };
 
+enum { WAIT = 0, COUNT = 1, COUNT_AND_CLEAR = 2 };
+
 struct board {
     struct guard guard[SLOTS];
     uint64_t serial; // last given out
     uint64_t doubts; // blocks that the dead may have left without a name
     uint64_t end;    // 1: workers are to come to an end
+    uint64_t count;  // what who looks is to do
     uint64_t keep;   // 1: who finds something wrong waits for a debugger
     alps_options options;
     int tight; // 1: the region is small, and may be full

@@ -117,17 +117,21 @@ static void clear_all(alps_heap *h)
     sound(h, "at last");
 }
 
-/* Looks at all of the region; at last frees it all. Runs as a process of its
- * own. */
-__attribute__((noreturn)) static void look(int last)
+/* Opens the region, waits until it is told to look at all of it, and at last
+ * frees it all. Runs as a process of its own. */
+__attribute__((noreturn)) static void look(void)
 {
     alps_heap h;
     struct census c;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     memset(&c, 0, sizeof c);
     MUST(alps_open(&h, board->path, &board->options));
+    while (!get(&board->count))
+        nap(1000);
+    alarm(board->keep ? 0 : 60);
     c.h = &h;
     count_all(&c);
-    if (last)
+    if (get(&board->count) == COUNT_AND_CLEAR)
         clear_all(&h);
     MUST(alps_close(&h));
     _exit(0);

@@ -198,28 +198,42 @@ static void finish(void)
     }
 }
 
+static pid_t eye; // who looks
+
+static void open_eye(void)
+{
+    set(&board->count, WAIT);
+    eye = fork();
+    if (eye == 0)
+        look();
+    if (eye < 0)
+        complain("has nobody who looks", 0);
+}
+
 static void count(int last)
 {
     int status = 1;
-    pid_t pid = fork();
-    if (pid == 0) {
-        if (!board->keep)
-            alarm(60);
-        look(last);
-    }
-    waitpid(pid, &status, 0);
+    if (!eye)
+        open_eye();
+    set(&board->count, last ? COUNT_AND_CLEAR : COUNT);
+    waitpid(eye, &status, 0);
+    eye = 0;
     if (status && !get(&board->found))
         complain("counts for ever, or died", WORKERS);
 }
 
+/* Who looks in the end has the region open from the start, or opens it when
+ * nobody else has: then nothing is there but what is promised to stay. */
 static void play_round(const alps_heap *h, uint64_t length, int last)
 {
     static const uint64_t pause[] = {1000, 5000, 20000, 60000};
     set(&board->end, 0);
+    if (any(3))
+        open_eye();
     start_all();
     disturb(h, now() + length, pause[any(4)]);
     if (!get(&board->found) && any(3) == 0)
-        kill_some(0, WORKERS); // nobody is left to tell
+        kill_some(0, WORKERS);
     else
         finish();
     if (!get(&board->found))
@@ -278,12 +292,11 @@ static void end_all(void)
         fflush(stdout);
         pause();
     }
-    for (unsigned i = 0; i < WORKERS; i++)
-        if (crew[i].pid)
-            kill(crew[i].pid, SIGKILL);
-    for (unsigned i = 0; i < WORKERS; i++)
-        if (crew[i].pid)
-            waitpid(crew[i].pid, NULL, 0);
+    for (unsigned i = 0; i <= WORKERS; i++) {
+        pid_t pid = i < WORKERS ? crew[i].pid : eye;
+        if (pid > 0 && !kill(pid, SIGKILL))
+            waitpid(pid, NULL, 0);
+    }
 }
 
 /* One region, in several rounds of `length`. */
