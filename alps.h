@@ -2492,12 +2492,15 @@ typedef struct alps_lane {
     uint64_t token;   /* of the thread; 0: none */
     alps_off pending; /* a released object, held back until the next fence */
     uint64_t seq;     /* of the last record */
-    uint64_t pin;     /* epoch that its thread reads in, see epoch.h; or 0 */
+    uint64_t unused;
     uint64_t told[8]; /* extents, modulo 512, in which others freed objects of
                          this thread's full slabs */
+    uint64_t pin;     /* the era that its thread reads in, see limbo.h; or 0 */
+    alps_off limbo;   /* the chunk that takes what its thread retires */
+    uint64_t line_[6];
     alps_record ring[ALPS_RING];
 } alps_lane;
-ALPS_STATIC_ASSERT_(sizeof(alps_lane) == 512, "size");
+ALPS_STATIC_ASSERT_(sizeof(alps_lane) == 576, "size");
 
 /* One attached process. Index: void with the epoch. */
 typedef struct alps_slot {
@@ -2524,10 +2527,26 @@ typedef struct alps_shared {
     uint64_t swept;     /* extents below this were looked at for loose slabs */
     uint64_t loose_by;  /* the token of slabs in the lists of loose ones */
     uint64_t line2_[5];
-    alps_off loose[24]; /* by class: the first head of a slab that no thread
+    alps_off loose[24];  /* by class: the first head of a slab that no thread
                            owns and that has free objects */
+    uint64_t era;        /* what who reads from now on is in; see limbo.h */
+    uint64_t deaths;     /* processes found dead in this epoch */
+    alps_off limbo;      /* the first chunk of what waits for readers */
+    alps_off limbo_last; /* and the last */
+    alps_off leaving;    /* the chunk that is being emptied, or 0 */
+    uint64_t line3_[3];
 } alps_shared;
-ALPS_STATIC_ASSERT_(sizeof(alps_shared) == 6 * ALPS_LINE, "size");
+ALPS_STATIC_ASSERT_(sizeof(alps_shared) == 7 * ALPS_LINE, "size");
+
+/* What was retired: held back until no reader can have it. Index. */
+#define ALPS_CHUNK 61u
+typedef struct alps_chunk {
+    alps_off next;
+    uint64_t era;   /* when it was closed: all in it was retired by then */
+    uint64_t count; /* of the things in it */
+    alps_off thing[ALPS_CHUNK];
+} alps_chunk;
+ALPS_STATIC_ASSERT_(sizeof(alps_chunk) == 512, "size");
 
 /* Free runs by size class: see bins.h, tlsf.h. Index. */
 #define ALPS_ROWS 24u
@@ -3683,7 +3702,8 @@ ALPS_CORE_ uint64_t alps_pair_live_(const alps_pair *p)
 /* Objects of a group that are reserved, or held back. */
 ALPS_CORE_ uint64_t alps_keep_any_(const alps_keep *k)
 {
-    return (alps_load_(&k->own) ^ alps_load_(&k->far)) | alps_load_(&k->pinned);
+    return (alps_load_(&k->own) ^ alps_load_(&k->far)) |
+           __atomic_load_n(&k->pinned, __ATOMIC_ACQUIRE);
 }
 
 /* The objects of group `g` that may be handed out. */
@@ -4273,6 +4293,34 @@ ALPS_FN_ int alps_slab_seen_to_(const alps_handle *h, const alps_slab *s)
     return alps_token_lane_(h, owner) || owner == h->shared->loose_by;
 }
 
+/* The words of an extent that tell which of its slabs others freed in. */
+ALPS_FN_ uint64_t *alps_told_words_(const alps_handle *h, alps_off extent)
+{
+    return (uint64_t *)alps_address_(h, extent + h->at.told);
+}
+
+/* An object of the slab has become free, and not by its owner: tells that if
+ * the slab was full. 0: nobody sees to the slab. */
+ALPS_CORE_ int alps_slab_tell_(const alps_handle *h, alps_slab *s, alps_off off)
+{
+    uint64_t owner = __atomic_load_n(&s->owner, __ATOMIC_SEQ_CST);
+    alps_lane *lane = alps_token_lane_(h, owner);
+    uint64_t full = 1;
+    if (lane && __atomic_load_n(&s->full, __ATOMIC_SEQ_CST) &&
+        __atomic_compare_exchange_n(&s->full, &full, 0, 0, __ATOMIC_SEQ_CST,
+                                    __ATOMIC_RELAXED)) {
+        uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
+        uint64_t slab = (off & (h->at.extent - 1)) >> h->at.slab_shift;
+        uint64_t *told =
+            alps_told_words_(h, h->at.heap + (extent << h->at.extent_shift));
+        __atomic_fetch_or(&told[slab / 64], 1ull << (slab % 64),
+                          __ATOMIC_SEQ_CST);
+        __atomic_fetch_or(&lane->told[extent % 512 / 64], 1ull << (extent % 64),
+                          __ATOMIC_SEQ_CST);
+    }
+    return lane || owner == alps_load_(&h->shared->loose_by);
+}
+
 /* The lists of loose slabs are void, and all are to be found again. */
 ALPS_FN_ void alps_loose_reset_(alps_handle *h)
 {
@@ -4481,6 +4529,221 @@ ALPS_CORE_ uint64_t alps_loose_trim_(alps_handle *h, const alps_tables *t)
     return n;
 }
 
+/* limbo.h -- what was retired, and waits for readers to be gone
+ *
+ * Readers that take no lock say that they read: their lane's `pin` holds the
+ * era they began in. The era moves on when all who read are in it; so what was
+ * unlinked in one era is seen by nobody two eras later. Until then it is held
+ * back: an object by its pin, a block by an entry of the table of reservations
+ * that names no process. Its place is in a chunk: first in that of the lane that
+ * retired it, then, when that is full or its thread is gone, in the region's
+ * list, oldest first. All of this is index: after a crash what was retired is
+ * free. Epoch-based reclamation (Fraser: Practical lock-freedom, 2004), for
+ * readers of several processes. Runs under the lock of the region. */
+
+/* In the table of reservations: held back for readers, by no process. */
+#define ALPS_HELD_LIMBO_ 0xffffu
+
+/* The chunk at `off`; NULL where none can be. */
+ALPS_FN_ alps_chunk *alps_limbo_chunk_(const alps_handle *h, alps_off off)
+{
+    alps_block b;
+    if (!off || alps_block_at_(h, off, &b) != ALPS_HELD || b.level ||
+        alps_held_slot_(h, off) != (int)ALPS_HELD_LIMBO_)
+        return NULL;
+    return (alps_chunk *)alps_address_(h, off);
+}
+
+/* Lets go of the block at `off`, which is held back. Its code tells whether a
+ * process died in here. */
+ALPS_FN_ void alps_limbo_give_block_(alps_handle *h, alps_off off)
+{
+    alps_block b;
+    if (alps_block_at_(h, off, &b) == ALPS_HELD)
+        alps_give_(h, &b);
+    uint64_t entry = alps_held_find_(h, off);
+    if (entry != ALPS_HELD_NONE_)
+        alps_held_drop_(h, entry);
+}
+
+/* Lets go of one thing. */
+ALPS_CORE_ void alps_limbo_give_(alps_handle *h, alps_off off,
+                                 const alps_tables *t)
+{
+    alps_object o;
+    if (alps_object_at_(h, off, &o) != 1) {
+        alps_limbo_give_block_(h, off);
+        return;
+    }
+    alps_object_pin_(&o, 0);
+    if (!alps_slab_tell_(h, o.slab, off))
+        alps_slab_find_(h, alps_slab_place_(h, off), t);
+}
+
+/* The region's list goes on behind its first chunk, which is empty. */
+ALPS_FN_ void alps_limbo_shift_(alps_handle *h, alps_off off)
+{
+    const alps_chunk *c = alps_limbo_chunk_(h, off);
+    if (h->shared->limbo == off)
+        h->shared->limbo = c ? c->next : 0;
+    if (!h->shared->limbo)
+        h->shared->limbo_last = 0;
+    alps_limbo_give_block_(h, off);
+}
+
+/* Empties the first chunk of the list, from its end. */
+ALPS_CORE_ void alps_limbo_empty_(alps_handle *h, alps_off off,
+                                  const alps_tables *t)
+{
+    alps_chunk *c = alps_limbo_chunk_(h, off);
+    alps_store_(&h->shared->leaving, off);
+    while (c && c->count && c->count <= ALPS_CHUNK) {
+        alps_limbo_give_(h, c->thing[c->count - 1], t);
+        ALPS_BARRIER_();
+        alps_store_(&c->count, c->count - 1);
+    }
+    alps_limbo_shift_(h, off);
+    alps_store_(&h->shared->leaving, 0);
+}
+
+/* Puts the chunk of a lane, which takes no more, at the end of the list. */
+ALPS_FN_ void alps_limbo_close_(alps_handle *h, alps_lane *lane)
+{
+    alps_off off = alps_load_(&lane->limbo);
+    alps_chunk *c = alps_limbo_chunk_(h, off);
+    alps_chunk *last = alps_limbo_chunk_(h, h->shared->limbo_last);
+    if (c && off != h->shared->limbo_last) {
+        c->next = 0;
+        c->era = h->shared->era;
+        ALPS_BARRIER_();
+        if (last)
+            alps_store_(&last->next, off);
+        else
+            alps_store_(&h->shared->limbo, off);
+        alps_store_(&h->shared->limbo_last, off);
+    }
+    ALPS_BARRIER_();
+    alps_store_(&lane->limbo, 0);
+}
+
+/* Whether what was pinned for a thing that left is pinned for another reason:
+ * it was handed out since, and freed or retired again. */
+ALPS_FN_ int alps_limbo_names_(const alps_handle *h, alps_off off)
+{
+    alps_off at = h->shared->limbo;
+    for (unsigned i = 0; i < h->at.lane_count; i++) {
+        const alps_chunk *c = alps_limbo_chunk_(h, h->lanes[i].limbo);
+        if (alps_load_(&h->lanes[i].held) == off)
+            return 1;
+        for (uint64_t k = 0; c && k < c->count && k < ALPS_CHUNK; k++)
+            if (c->thing[k] == off)
+                return 1;
+    }
+    for (uint64_t n = alps_extents_(h) * h->at.granules; at && n; n--) {
+        const alps_chunk *c = alps_limbo_chunk_(h, at);
+        if (!c)
+            break;
+        for (uint64_t k = 0; k < c->count && k < ALPS_CHUNK; k++)
+            if (c->thing[k] == off && at != h->shared->leaving)
+                return 1;
+        at = c->next;
+    }
+    return 0;
+}
+
+/* The lock was taken from a dead process, which may have died in here: finds
+ * the end of the list, and finishes with the thing that was leaving. */
+ALPS_CORE_ void alps_limbo_mend_(alps_handle *h, const alps_tables *t)
+{
+    alps_off off = h->shared->leaving;
+    alps_chunk *c = alps_limbo_chunk_(h, h->shared->limbo);
+    if (!c)
+        h->shared->limbo = h->shared->limbo_last = 0;
+    for (uint64_t n = alps_extents_(h) * h->at.granules; c && n; n--) {
+        h->shared->limbo_last = alps_offset_(h, c);
+        c = alps_limbo_chunk_(h, c->next);
+    }
+    if (!off)
+        return;
+    c = alps_limbo_chunk_(h, off);
+    if (c && c->count && c->count <= ALPS_CHUNK) {
+        alps_object o;
+        alps_off thing = c->thing[c->count - 1];
+        if (alps_object_at_(h, thing, &o) != 1 || !alps_limbo_names_(h, thing))
+            alps_limbo_give_(h, thing, t);
+        alps_store_(&c->count, c->count - 1);
+        alps_store_(&h->shared->leaving, 0);
+    } else {
+        alps_limbo_shift_(h, off);
+        alps_store_(&h->shared->leaving, 0);
+    }
+}
+
+/* A lane's thread is gone: its chunk goes to the region. What it was retiring
+ * at the end, and did not come to free, is not retired. */
+ALPS_FN_ void alps_limbo_leave_(alps_handle *h, alps_lane *lane)
+{
+    alps_block b;
+    alps_object o;
+    alps_chunk *c = alps_limbo_chunk_(h, alps_load_(&lane->limbo));
+    if (c && c->count && c->count <= ALPS_CHUNK) {
+        alps_off off = c->thing[c->count - 1];
+        int is = alps_object_at_(h, off, &o);
+        if (is == 1 && alps_object_live_(&o)) {
+            alps_object_pin_(&o, 0);
+            c->count--;
+        } else if (is != 1 && alps_block_at_(h, off, &b) != ALPS_HELD) {
+            c->count--; // its entry is of what is not held: forgotten too
+        }
+    }
+    alps_limbo_close_(h, lane);
+}
+
+/* Lets the next era begin if all who read are in this one. Who is not, and is
+ * dead, is in none: its owner through `dead`. */
+ALPS_CORE_ int alps_era_next_(alps_handle *h, uint64_t *dead,
+                              const alps_tables *t)
+{
+    uint64_t era = h->shared->era;
+    for (unsigned i = 0; i < h->at.lane_count; i++) {
+        uint64_t pin = __atomic_load_n(&h->lanes[i].pin, __ATOMIC_SEQ_CST);
+        uint64_t owner = alps_load_(&h->lanes[i].lock);
+        if (!pin || pin == era)
+            continue;
+        if (owner && !alps_owner_lives_(h, owner, t))
+            *dead = owner;
+        return 0;
+    }
+    __atomic_store_n(&h->shared->era, era + 1, __ATOMIC_SEQ_CST);
+    return 1;
+}
+
+/* Lets go of all that no reader can have any more. A reader that does not end
+ * is waited for; one that is dead is answered through `dead`. */
+ALPS_CORE_ void alps_limbo_drain_(alps_handle *h, uint64_t *dead,
+                                  const alps_tables *t)
+{
+    *dead = 0;
+    for (int steps = 0; steps < 2 && h->shared->limbo; steps++)
+        if (!alps_era_next_(h, dead, t))
+            break;
+    while (h->shared->limbo) {
+        alps_off off = h->shared->limbo;
+        const alps_chunk *c = alps_limbo_chunk_(h, off);
+        if (c && c->era + 2 > h->shared->era)
+            return;
+        alps_limbo_empty_(h, off, t);
+    }
+}
+
+/* A new epoch: what was retired is free. */
+ALPS_FN_ void alps_limbo_reset_(alps_handle *h)
+{
+    h->shared->era = 1;
+    h->shared->deaths = 0;
+    h->shared->limbo = h->shared->limbo_last = h->shared->leaving = 0;
+}
+
 /* thread.h -- the cache of a thread
  *
  * A thread that allocates owns a lane, and with it a cache in memory of its
@@ -4535,6 +4798,7 @@ typedef struct alps_cache {
     uint64_t token;  /* in the lane and in the heads of its slabs */
     uint64_t reaped; /* alps_shared.reaped when it last looked */
     uint64_t most;   /* empty slabs that it keeps */
+    unsigned reads;  /* sections that it is in, one within the other */
     alps_rack rack[ALPS_KINDS];
     alps_spot spot[ALPS_KINDS][ALPS_SPOTS + 1];
 } alps_cache;
@@ -4677,7 +4941,7 @@ ALPS_FN_ void alps_lane_free_(alps_lane *lane)
     alps_store_(&lane->held, 0);
     alps_store_(&lane->pending, 0);
     alps_store_(&lane->apply, 0);
-    alps_store_(&lane->pin, 0);
+    __atomic_store_n(&lane->pin, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&lane->token, 0, __ATOMIC_SEQ_CST);
     alps_lock_leave_(&lane->lock);
 }
@@ -4950,6 +5214,11 @@ ALPS_CORE_ void alps_thread_leave_(alps_cache *c, const alps_tables *t)
         alps_thread_let_go_(h, rack->place, t);
         alps_thread_let_go_(h, rack->partial, t);
         alps_thread_let_go_(h, rack->full, t);
+    }
+    if (alps_load_(&c->lane->limbo)) {
+        alps_lock_(h, t);
+        alps_limbo_close_(h, c->lane);
+        alps_unlock_(h);
     }
     c->token = 0;
     uintptr_t self = ALPS_THREAD_();
@@ -5405,6 +5674,7 @@ ALPS_CORE_ int alps_lanes_reap_(alps_handle *h, uint64_t owner,
             alps_held_give_(h, lane->held);
         if (alps_load_(&lane->pending))
             alps_held_give_(h, lane->pending);
+        alps_limbo_leave_(h, lane);
         alps_lane_free_(lane);
     }
     alps_store_(&h->shared->swept, 0);
@@ -5425,6 +5695,8 @@ ALPS_CORE_ int alps_reap_(alps_handle *h, uint64_t owner, const alps_tables *t)
     alps_held_reap_(h, number);
     alps_slot_free_(h, number);
     h->shared->reaped++;
+    if (owner != alps_self_(h))
+        alps_store_(&h->shared->deaths, h->shared->deaths + 1);
     return ALPS_OK;
 }
 
@@ -5454,7 +5726,7 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
                 lane->ring[k].seq > seq)
                 seq = lane->ring[k].seq;
         lane->lock = lane->held = lane->next = lane->apply = 0;
-        lane->token = lane->pending = lane->pin = 0;
+        lane->token = lane->pending = lane->pin = lane->limbo = 0;
     }
     for (unsigned i = 0; i < h->at.lane_count; i++)
         h->lanes[i].seq = seq;
@@ -5470,6 +5742,7 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
     alps_index_reset_(h);
     alps_held_reset_(h);
     s->tokens = 0;
+    alps_limbo_reset_(h);
     alps_loose_reset_(h);
 }
 
@@ -5513,6 +5786,7 @@ ALPS_CORE_ int alps_lock_slow_(alps_handle *h, const alps_tables *t)
     alps_index_reset_(h);
     alps_loose_reset_(h);
     alps_held_count_(h);
+    alps_limbo_mend_(h, t);
     int err = alps_marks_flush_(h, t);
     if (!err)
         err = t->policy->fence(&h->map, t->backend);
@@ -5576,6 +5850,22 @@ ALPS_CORE_ int alps_lanes_slow_(alps_handle *h, uint64_t round,
     return ALPS_OK;
 }
 
+/* Lets go of what readers are done with, also of what this thread retired.
+ * Readers that died are reaped. Answers whether anything came of it. Under the
+ * lock. */
+ALPS_CORE_ int alps_limbo_flush_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t dead = 0;
+    const alps_seat *seat = alps_seat_find_(h, ALPS_THREAD_());
+    if (seat && alps_load_(&seat->cache->lane->limbo))
+        alps_limbo_close_(h, seat->cache->lane);
+    alps_off first = h->shared->limbo;
+    alps_limbo_drain_(h, &dead, t);
+    if (dead && alps_reap_(h, dead, t) == ALPS_OK)
+        alps_limbo_drain_(h, &dead, t);
+    return h->shared->limbo != first;
+}
+
 /* The index has no run of `units`. Before the region is full, what the dead
  * hold comes back. */
 ALPS_CORE_ int alps_refill_slow_(alps_handle *h, uint64_t units, uint64_t level,
@@ -5588,7 +5878,8 @@ ALPS_CORE_ int alps_refill_slow_(alps_handle *h, uint64_t units, uint64_t level,
     err = alps_reap_dead_(h, t);
     if (err || h->shared->reaped != before)
         return err;
-    if (alps_thread_trim_(h, t) + alps_loose_trim_(h, t) == 0)
+    int freed = alps_limbo_flush_(h, t);
+    if (alps_thread_trim_(h, t) + alps_loose_trim_(h, t) == 0 && !freed)
         return ALPS_EFULL;
     return ALPS_OK;
 }
@@ -5608,6 +5899,7 @@ ALPS_CORE_ int alps_self_slow_(alps_handle *h, const alps_tables *t)
     alps_index_reset_(h);
     alps_loose_reset_(h);
     alps_held_count_(h);
+    alps_limbo_mend_(h, t);
     int err = alps_lanes_reap_(h, owner, t);
     alps_held_reap_(h, ~0u); // of nobody's: what a thread was giving back
     alps_unlock_(h);
@@ -6303,8 +6595,8 @@ ALPS_CORE_ int alps_heap_own_(alps_handle *h, alps_off off, unsigned code,
         return ALPS_EINVALID_FREE;
     if (code == ALPS_HELD) {
         int slot = alps_held_slot_(h, off);
-        if (slot < 0)
-            return ALPS_EINVALID_FREE; // a free of it is under way
+        if (slot < 0 || slot == (int)ALPS_HELD_LIMBO_)
+            return ALPS_EINVALID_FREE; // it is free, or as good as that
         if ((unsigned)slot != h->slot)
             return ALPS_EOWNER;
     }
@@ -6446,12 +6738,6 @@ ALPS_FN_ void alps_told_slab_(alps_handle *h, alps_cache *c, alps_off place)
         return;
     if (alps_slab_ask_(h, s))
         alps_rack_refound_(h, &c->rack[s->kind - 1], s, place);
-}
-
-/* The words of an extent that tell which of its slabs others freed in. */
-ALPS_FN_ uint64_t *alps_told_words_(const alps_handle *h, alps_off extent)
-{
-    return (uint64_t *)alps_address_(h, extent + h->at.told);
 }
 
 /* Takes what was told of this thread's slabs in one extent. */
@@ -6713,33 +6999,16 @@ ALPS_CORE_ uint64_t alps_small_size_(const alps_handle *h, uint64_t align,
     return n <= h->at.small && h->at.small >= 16 ? n : 0;
 }
 
-/* An object of a slab that this thread does not own has become free: tells the
- * owner if the slab was full. A slab that nobody sees to is listed. */
+/* An object of a slab that this thread does not own has become free. A slab
+ * that nobody sees to is listed. */
 ALPS_CORE_ void alps_far_tell_(alps_handle *h, const alps_object *o,
                                alps_off off, const alps_tables *t)
 {
-    alps_slab *s = o->slab;
-    alps_off place = alps_slab_place_(h, off);
-    uint64_t owner = __atomic_load_n(&s->owner, __ATOMIC_SEQ_CST);
-    alps_lane *lane = alps_token_lane_(h, owner);
-    uint64_t full = 1;
-    if (lane && __atomic_load_n(&s->full, __ATOMIC_SEQ_CST) &&
-        __atomic_compare_exchange_n(&s->full, &full, 0, 0, __ATOMIC_SEQ_CST,
-                                    __ATOMIC_RELAXED)) {
-        uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
-        uint64_t slab = (off & (h->at.extent - 1)) >> h->at.slab_shift;
-        uint64_t *told =
-            alps_told_words_(h, h->at.heap + (extent << h->at.extent_shift));
-        __atomic_fetch_or(&told[slab / 64], 1ull << (slab % 64),
-                          __ATOMIC_SEQ_CST);
-        __atomic_fetch_or(&lane->told[extent % 512 / 64], 1ull << (extent % 64),
-                          __ATOMIC_SEQ_CST);
-    }
-    if (lane || owner == alps_load_(&h->shared->loose_by))
+    if (alps_slab_tell_(h, o->slab, off))
         return;
     alps_lock_(h, t);
-    if (alps_slab_is_(h, place))
-        alps_slab_find_(h, place, t);
+    if (alps_slab_is_(h, off))
+        alps_slab_find_(h, alps_slab_place_(h, off), t);
     alps_unlock_(h);
 }
 
@@ -7373,6 +7642,159 @@ ALPS_CORE_ int alps_cancel_(alps_handle *h, alps_off off, const alps_tables *t)
               : alps_heap_cancel_(h, off, t);
 }
 
+/* epoch.h -- readers without locks, and frees that wait for them
+ *
+ * A reader is between enter and leave: one store and one fence, one store. Who
+ * unlinks something from a structure retires it; it is durably free at once, as
+ * by a free, and is handed out again when no reader can have it. See limbo.h. */
+
+/* See alps_enter. The exchange is the fence: what is read after it was linked
+ * when the pin was seen. */
+ALPS_CORE_ int alps_epoch_enter_(alps_handle *h, const alps_tables *t)
+{
+    int err = alps_ready_(h, t);
+    if (err)
+        return err;
+    alps_cache *c = alps_cache_(h);
+    if (!c)
+        return ALPS_EBUSY;
+    if (c->reads++)
+        return ALPS_OK;
+    uint64_t era = __atomic_load_n(&h->shared->era, __ATOMIC_SEQ_CST);
+    (void)__atomic_exchange_n(&c->lane->pin, era, __ATOMIC_SEQ_CST);
+    return ALPS_OK;
+}
+
+/* See alps_leave. */
+ALPS_CORE_ int alps_epoch_leave_(alps_handle *h, const alps_tables *t)
+{
+    int err = alps_ready_(h, t);
+    if (err)
+        return err;
+    const alps_seat *seat = alps_seat_find_(h, ALPS_THREAD_());
+    if (!seat || !seat->cache->reads)
+        return ALPS_EINVAL;
+    if (!--seat->cache->reads)
+        __atomic_store_n(&seat->cache->lane->pin, 0, __ATOMIC_RELEASE);
+    return ALPS_OK;
+}
+
+/* Sees to a chunk in the lane that has room; what readers are done with is let
+ * go when one is full. Under the lock. */
+ALPS_CORE_ int alps_retire_room_(alps_handle *h, alps_lane *lane,
+                                 const alps_tables *t)
+{
+    alps_request r;
+    alps_off off;
+    const alps_chunk *full = alps_limbo_chunk_(h, alps_load_(&lane->limbo));
+    if (full && full->count < ALPS_CHUNK)
+        return ALPS_OK;
+    alps_limbo_close_(h, lane);
+    alps_limbo_flush_(h, t);
+    int err = alps_held_room_(h) ? ALPS_OK : alps_held_grow_(h, t);
+    if (!err)
+        err = alps_request_init_(h, 1, sizeof *full, ALPS_HELD, &r);
+    if (!err)
+        err = alps_heap_take_(h, &r, &off, t);
+    if (err)
+        return err;
+    alps_chunk *c = (alps_chunk *)alps_address_(h, off);
+    c->next = c->era = c->count = 0;
+    alps_store_(&lane->limbo, off);
+    ALPS_BARRIER_();
+    alps_held_add_(h, off, ALPS_HELD_LIMBO_);
+    return ALPS_OK;
+}
+
+/* Enters `off` in the lane's chunk, which has room. */
+ALPS_FN_ void alps_retire_note_(const alps_handle *h, const alps_lane *lane,
+                                alps_off off)
+{
+    alps_chunk *c = (alps_chunk *)alps_address_(h, lane->limbo);
+    alps_store_(&c->thing[c->count], off);
+    ALPS_BARRIER_();
+    alps_store_(&c->count, c->count + 1);
+    ALPS_BARRIER_();
+}
+
+/* It was not retired after all. */
+ALPS_FN_ void alps_retire_forget_(const alps_handle *h, const alps_lane *lane)
+{
+    alps_chunk *c = (alps_chunk *)alps_address_(h, lane->limbo);
+    alps_store_(&c->count, c->count - 1);
+}
+
+/* Retires an object: it is noted, pinned, and then no more live. */
+ALPS_CORE_ int alps_retire_object_(alps_handle *h, const alps_cache *c,
+                                   const alps_object *o, alps_off off)
+{
+    int err = ALPS_OK;
+    if (!alps_object_live_(o))
+        return ALPS_EINVALID_FREE;
+    alps_retire_note_(h, c->lane, off);
+    alps_object_pin_(o, 1);
+    if (alps_object_mine_(o, c->token))
+        alps_store_(&o->pair->own, alps_load_(&o->pair->own) ^ o->bit);
+    else
+        err = alps_far_turn_(o);
+    if (err) { // freed by somebody else meanwhile
+        alps_object_pin_(o, 0);
+        alps_retire_forget_(h, c->lane);
+    }
+    return err;
+}
+
+/* Retires a block. Under the lock. */
+ALPS_CORE_ int alps_retire_block_(alps_handle *h, const alps_lane *lane,
+                                  alps_off off, alps_block *b,
+                                  const alps_tables *t)
+{
+    int err = alps_heap_own_(h, off, ALPS_USED, b);
+    if (!err && !alps_held_room_(h))
+        err = alps_held_grow_(h, t);
+    if (err)
+        return err;
+    alps_retire_note_(h, lane, off);
+    alps_held_add_(h, off, ALPS_HELD_LIMBO_);
+    ALPS_BARRIER_();
+    alps_code_set_(b->zone.codes, b->unit, ALPS_HELD);
+    return ALPS_OK;
+}
+
+/* See alps_retire. The lock is taken for a block, and for every sixty-first
+ * object. */
+ALPS_CORE_ int alps_retire_(alps_handle *h, const void *p, const alps_tables *t)
+{
+    alps_object o;
+    alps_block b;
+    alps_off off = alps_offset_(h, p);
+    int err = alps_ready_(h, t);
+    if (err || !p)
+        return err;
+    const alps_cache *c = alps_cache_(h);
+    if (!c)
+        return ALPS_EBUSY;
+    int is = alps_object_at_(h, off, &o);
+    const alps_chunk *chunk =
+        is == 1 ? alps_limbo_chunk_(h, alps_load_(&c->lane->limbo)) : NULL;
+    int locked = !chunk || chunk->count >= ALPS_CHUNK;
+    if (locked) {
+        alps_lock_(h, t);
+        err = alps_retire_room_(h, c->lane, t);
+    }
+    if (!err)
+        err = is == 1   ? alps_retire_object_(h, c, &o, off)
+              : is == 0 ? alps_retire_block_(h, c->lane, off, &b, t)
+                        : ALPS_EINVALID_FREE;
+    if (locked)
+        alps_unlock_(h);
+    if (err || !t->policy->durable)
+        return err;
+    err = is == 1 ? t->policy->flush(&h->map, o.pair, sizeof *o.pair)
+                  : alps_codes_flush_(h, &b.zone, b.unit, 0, t);
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
+
 /* resize.h -- realloc
  *
  * In place where the block shrinks, or where the run behind it is free and
@@ -7549,6 +7971,7 @@ ALPS_CORE_ int alps_trim_(alps_handle *h, const alps_tables *t)
     if (err)
         return err;
     alps_lock_(h, t);
+    alps_limbo_flush_(h, t);
     alps_thread_trim_(h, t);
     alps_loose_trim_(h, t);
     err = alps_extents_empty_(h, &n, t);
@@ -7586,9 +8009,10 @@ typedef int alps_visit(void *context, void *p, size_t n);
 /* What a region holds, in bytes unless said. */
 typedef struct alps_statistics {
     uint64_t size;                   /* of the region */
-    uint64_t used;                   /* by live blocks, whole granules */
+    uint64_t used;                   /* by live objects and blocks */
     uint64_t free;                   /* that blocks could take */
     uint64_t reserved;               /* by reservations */
+    uint64_t retired;                /* and waiting for readers */
     uint64_t spare;                  /* in slabs, for objects of their size */
     uint64_t largest_free;           /* the longest block that would fit now */
     uint64_t blocks;                 /* live ones, a count */
@@ -7763,6 +8187,37 @@ ALPS_FN_ void alps_stats_pending_(const alps_handle *h, alps_statistics *s)
     }
 }
 
+/* Bytes of what is in a chunk, and of the chunk. */
+ALPS_FN_ uint64_t alps_stats_chunk_(const alps_handle *h, const alps_chunk *c)
+{
+    uint64_t n = sizeof *c;
+    for (uint64_t i = 0; i < c->count && i < ALPS_CHUNK; i++) {
+        alps_object o;
+        alps_block b;
+        int is = alps_object_at_(h, c->thing[i], &o);
+        if (is == 1)
+            n += alps_kind_size_(o.kind);
+        else if (alps_block_at_(h, c->thing[i], &b) == ALPS_HELD)
+            n += alps_block_size_(&b);
+    }
+    return n;
+}
+
+/* What was retired is not reserved. */
+ALPS_FN_ void alps_stats_limbo_(const alps_handle *h, alps_statistics *s)
+{
+    const alps_chunk *c = alps_limbo_chunk_(h, h->shared->limbo);
+    for (unsigned i = 0; i < h->at.lane_count; i++) {
+        const alps_chunk *own = alps_limbo_chunk_(h, h->lanes[i].limbo);
+        s->retired += own ? alps_stats_chunk_(h, own) : 0;
+    }
+    for (uint64_t n = s->size / sizeof *c; c && n; n--) {
+        s->retired += alps_stats_chunk_(h, c);
+        c = alps_limbo_chunk_(h, c->next);
+    }
+    s->reserved -= s->retired < s->reserved ? s->retired : s->reserved;
+}
+
 /* See alps_stats. Under the lock, where there is one. */
 ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
 {
@@ -7794,6 +8249,8 @@ ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
             s->largest_free = run << top.shift;
     }
     alps_stats_pending_(h, s);
+    if (alps_self_(h))
+        alps_stats_limbo_(h, s);
     s->fragmentation =
         s->free <= s->largest_free
             ? 0
@@ -8517,6 +8974,42 @@ static inline __attribute__((unused)) int ALPS_(release)(ALPS_(heap) * h,
 static inline __attribute__((unused)) int ALPS_(reap)(ALPS_(heap) * h)
 {
     return alps_reap_now_(&h->core, &ALPS_(tables_));
+}
+
+/* How many processes were found dead since the region was last opened by a
+ * first one: who compares it with what it was learns that a participant died. */
+static inline __attribute__((unused)) uint64_t ALPS_(deaths)(const ALPS_(heap) *
+                                                             h)
+{
+    return alps_load_(&h->core.shared->deaths);
+}
+
+/* This thread reads without locks until it leaves: what is retired meanwhile
+ * stays as it is. Nests. One store and one fence; no lock, no system call.
+ * ALPS_EBUSY: the region has no lane left for this thread. A section ends with
+ * its thread and with its process. */
+static inline __attribute__((unused)) int ALPS_(enter)(ALPS_(heap) * h)
+{
+    return alps_epoch_enter_(&h->core, &ALPS_(tables_));
+}
+
+/* Ends what the last enter of this thread began. ALPS_EINVAL: there was none. */
+static inline __attribute__((unused)) int ALPS_(leave)(ALPS_(heap) * h)
+{
+    return alps_epoch_leave_(&h->core, &ALPS_(tables_));
+}
+
+/* Frees `p`, which nobody can find any more, as alps_free does, but keeps its
+ * memory until no thread of any process is left inside that was between enter
+ * and leave at this time (Fraser 2004). Durably free when this returns: one
+ * fence. At most 61 things of a thread, and what a reader that does not leave
+ * holds up, wait for a next retire, alps_trim, the end of the thread, or a
+ * region that is full. A reader that died holds up nothing. ALPS_EINVALID_FREE,
+ * ALPS_EFULL (nowhere to note it: nothing was done), ALPS_EBUSY as for enter. */
+static inline __attribute__((unused)) int ALPS_(retire)(ALPS_(heap) * h,
+                                                        void *p)
+{
+    return alps_retire_(&h->core, p, &ALPS_(tables_));
 }
 
 /* The program's own stores to [p, p + n) are durable after the next fence. */

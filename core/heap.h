@@ -169,8 +169,8 @@ ALPS_CORE_ int alps_heap_own_(alps_handle *h, alps_off off, unsigned code,
         return ALPS_EINVALID_FREE;
     if (code == ALPS_HELD) {
         int slot = alps_held_slot_(h, off);
-        if (slot < 0)
-            return ALPS_EINVALID_FREE; // a free of it is under way
+        if (slot < 0 || slot == (int)ALPS_HELD_LIMBO_)
+            return ALPS_EINVALID_FREE; // it is free, or as good as that
         if ((unsigned)slot != h->slot)
             return ALPS_EOWNER;
     }

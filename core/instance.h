@@ -245,6 +245,42 @@ static inline __attribute__((unused)) int ALPS_(reap)(ALPS_(heap) * h)
     return alps_reap_now_(&h->core, &ALPS_(tables_));
 }
 
+/* How many processes were found dead since the region was last opened by a
+ * first one: who compares it with what it was learns that a participant died. */
+static inline __attribute__((unused)) uint64_t ALPS_(deaths)(const ALPS_(heap) *
+                                                             h)
+{
+    return alps_load_(&h->core.shared->deaths);
+}
+
+/* This thread reads without locks until it leaves: what is retired meanwhile
+ * stays as it is. Nests. One store and one fence; no lock, no system call.
+ * ALPS_EBUSY: the region has no lane left for this thread. A section ends with
+ * its thread and with its process. */
+static inline __attribute__((unused)) int ALPS_(enter)(ALPS_(heap) * h)
+{
+    return alps_epoch_enter_(&h->core, &ALPS_(tables_));
+}
+
+/* Ends what the last enter of this thread began. ALPS_EINVAL: there was none. */
+static inline __attribute__((unused)) int ALPS_(leave)(ALPS_(heap) * h)
+{
+    return alps_epoch_leave_(&h->core, &ALPS_(tables_));
+}
+
+/* Frees `p`, which nobody can find any more, as alps_free does, but keeps its
+ * memory until no thread of any process is left inside that was between enter
+ * and leave at this time (Fraser 2004). Durably free when this returns: one
+ * fence. At most 61 things of a thread, and what a reader that does not leave
+ * holds up, wait for a next retire, alps_trim, the end of the thread, or a
+ * region that is full. A reader that died holds up nothing. ALPS_EINVALID_FREE,
+ * ALPS_EFULL (nowhere to note it: nothing was done), ALPS_EBUSY as for enter. */
+static inline __attribute__((unused)) int ALPS_(retire)(ALPS_(heap) * h,
+                                                        void *p)
+{
+    return alps_retire_(&h->core, p, &ALPS_(tables_));
+}
+
 /* The program's own stores to [p, p + n) are durable after the next fence. */
 static inline __attribute__((unused)) int ALPS_(flush)(ALPS_(heap) * h,
                                                        const void *p, size_t n)

@@ -121,12 +121,15 @@ typedef struct alps_lane {
     uint64_t token;   /* of the thread; 0: none */
     alps_off pending; /* a released object, held back until the next fence */
     uint64_t seq;     /* of the last record */
-    uint64_t pin;     /* epoch that its thread reads in, see epoch.h; or 0 */
+    uint64_t unused;
     uint64_t told[8]; /* extents, modulo 512, in which others freed objects of
                          this thread's full slabs */
+    uint64_t pin;     /* the era that its thread reads in, see limbo.h; or 0 */
+    alps_off limbo;   /* the chunk that takes what its thread retires */
+    uint64_t line_[6];
     alps_record ring[ALPS_RING];
 } alps_lane;
-ALPS_STATIC_ASSERT_(sizeof(alps_lane) == 512, "size");
+ALPS_STATIC_ASSERT_(sizeof(alps_lane) == 576, "size");
 
 /* One attached process. Index: void with the epoch. */
 typedef struct alps_slot {
@@ -153,10 +156,26 @@ typedef struct alps_shared {
     uint64_t swept;     /* extents below this were looked at for loose slabs */
     uint64_t loose_by;  /* the token of slabs in the lists of loose ones */
     uint64_t line2_[5];
-    alps_off loose[24]; /* by class: the first head of a slab that no thread
+    alps_off loose[24];  /* by class: the first head of a slab that no thread
                            owns and that has free objects */
+    uint64_t era;        /* what who reads from now on is in; see limbo.h */
+    uint64_t deaths;     /* processes found dead in this epoch */
+    alps_off limbo;      /* the first chunk of what waits for readers */
+    alps_off limbo_last; /* and the last */
+    alps_off leaving;    /* the chunk that is being emptied, or 0 */
+    uint64_t line3_[3];
 } alps_shared;
-ALPS_STATIC_ASSERT_(sizeof(alps_shared) == 6 * ALPS_LINE, "size");
+ALPS_STATIC_ASSERT_(sizeof(alps_shared) == 7 * ALPS_LINE, "size");
+
+/* What was retired: held back until no reader can have it. Index. */
+#define ALPS_CHUNK 61u
+typedef struct alps_chunk {
+    alps_off next;
+    uint64_t era;   /* when it was closed: all in it was retired by then */
+    uint64_t count; /* of the things in it */
+    alps_off thing[ALPS_CHUNK];
+} alps_chunk;
+ALPS_STATIC_ASSERT_(sizeof(alps_chunk) == 512, "size");
 
 /* Free runs by size class: see bins.h, tlsf.h. Index. */
 #define ALPS_ROWS 24u

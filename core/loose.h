@@ -74,6 +74,34 @@ ALPS_FN_ int alps_slab_seen_to_(const alps_handle *h, const alps_slab *s)
     return alps_token_lane_(h, owner) || owner == h->shared->loose_by;
 }
 
+/* The words of an extent that tell which of its slabs others freed in. */
+ALPS_FN_ uint64_t *alps_told_words_(const alps_handle *h, alps_off extent)
+{
+    return (uint64_t *)alps_address_(h, extent + h->at.told);
+}
+
+/* An object of the slab has become free, and not by its owner: tells that if
+ * the slab was full. 0: nobody sees to the slab. */
+ALPS_CORE_ int alps_slab_tell_(const alps_handle *h, alps_slab *s, alps_off off)
+{
+    uint64_t owner = __atomic_load_n(&s->owner, __ATOMIC_SEQ_CST);
+    alps_lane *lane = alps_token_lane_(h, owner);
+    uint64_t full = 1;
+    if (lane && __atomic_load_n(&s->full, __ATOMIC_SEQ_CST) &&
+        __atomic_compare_exchange_n(&s->full, &full, 0, 0, __ATOMIC_SEQ_CST,
+                                    __ATOMIC_RELAXED)) {
+        uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
+        uint64_t slab = (off & (h->at.extent - 1)) >> h->at.slab_shift;
+        uint64_t *told =
+            alps_told_words_(h, h->at.heap + (extent << h->at.extent_shift));
+        __atomic_fetch_or(&told[slab / 64], 1ull << (slab % 64),
+                          __ATOMIC_SEQ_CST);
+        __atomic_fetch_or(&lane->told[extent % 512 / 64], 1ull << (extent % 64),
+                          __ATOMIC_SEQ_CST);
+    }
+    return lane || owner == alps_load_(&h->shared->loose_by);
+}
+
 /* The lists of loose slabs are void, and all are to be found again. */
 ALPS_FN_ void alps_loose_reset_(alps_handle *h)
 {

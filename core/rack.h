@@ -57,12 +57,6 @@ ALPS_FN_ void alps_told_slab_(alps_handle *h, alps_cache *c, alps_off place)
         alps_rack_refound_(h, &c->rack[s->kind - 1], s, place);
 }
 
-/* The words of an extent that tell which of its slabs others freed in. */
-ALPS_FN_ uint64_t *alps_told_words_(const alps_handle *h, alps_off extent)
-{
-    return (uint64_t *)alps_address_(h, extent + h->at.told);
-}
-
 /* Takes what was told of this thread's slabs in one extent. */
 ALPS_FN_ void alps_told_extent_(alps_handle *h, alps_cache *c, uint64_t extent)
 {

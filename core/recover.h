@@ -191,6 +191,7 @@ ALPS_CORE_ int alps_lanes_reap_(alps_handle *h, uint64_t owner,
             alps_held_give_(h, lane->held);
         if (alps_load_(&lane->pending))
             alps_held_give_(h, lane->pending);
+        alps_limbo_leave_(h, lane);
         alps_lane_free_(lane);
     }
     alps_store_(&h->shared->swept, 0);
@@ -211,6 +212,8 @@ ALPS_CORE_ int alps_reap_(alps_handle *h, uint64_t owner, const alps_tables *t)
     alps_held_reap_(h, number);
     alps_slot_free_(h, number);
     h->shared->reaped++;
+    if (owner != alps_self_(h))
+        alps_store_(&h->shared->deaths, h->shared->deaths + 1);
     return ALPS_OK;
 }
 
@@ -240,7 +243,7 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
                 lane->ring[k].seq > seq)
                 seq = lane->ring[k].seq;
         lane->lock = lane->held = lane->next = lane->apply = 0;
-        lane->token = lane->pending = lane->pin = 0;
+        lane->token = lane->pending = lane->pin = lane->limbo = 0;
     }
     for (unsigned i = 0; i < h->at.lane_count; i++)
         h->lanes[i].seq = seq;
@@ -256,6 +259,7 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
     alps_index_reset_(h);
     alps_held_reset_(h);
     s->tokens = 0;
+    alps_limbo_reset_(h);
     alps_loose_reset_(h);
 }
 
@@ -299,6 +303,7 @@ ALPS_CORE_ int alps_lock_slow_(alps_handle *h, const alps_tables *t)
     alps_index_reset_(h);
     alps_loose_reset_(h);
     alps_held_count_(h);
+    alps_limbo_mend_(h, t);
     int err = alps_marks_flush_(h, t);
     if (!err)
         err = t->policy->fence(&h->map, t->backend);
@@ -362,6 +367,22 @@ ALPS_CORE_ int alps_lanes_slow_(alps_handle *h, uint64_t round,
     return ALPS_OK;
 }
 
+/* Lets go of what readers are done with, also of what this thread retired.
+ * Readers that died are reaped. Answers whether anything came of it. Under the
+ * lock. */
+ALPS_CORE_ int alps_limbo_flush_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t dead = 0;
+    const alps_seat *seat = alps_seat_find_(h, ALPS_THREAD_());
+    if (seat && alps_load_(&seat->cache->lane->limbo))
+        alps_limbo_close_(h, seat->cache->lane);
+    alps_off first = h->shared->limbo;
+    alps_limbo_drain_(h, &dead, t);
+    if (dead && alps_reap_(h, dead, t) == ALPS_OK)
+        alps_limbo_drain_(h, &dead, t);
+    return h->shared->limbo != first;
+}
+
 /* The index has no run of `units`. Before the region is full, what the dead
  * hold comes back. */
 ALPS_CORE_ int alps_refill_slow_(alps_handle *h, uint64_t units, uint64_t level,
@@ -374,7 +395,8 @@ ALPS_CORE_ int alps_refill_slow_(alps_handle *h, uint64_t units, uint64_t level,
     err = alps_reap_dead_(h, t);
     if (err || h->shared->reaped != before)
         return err;
-    if (alps_thread_trim_(h, t) + alps_loose_trim_(h, t) == 0)
+    int freed = alps_limbo_flush_(h, t);
+    if (alps_thread_trim_(h, t) + alps_loose_trim_(h, t) == 0 && !freed)
         return ALPS_EFULL;
     return ALPS_OK;
 }
@@ -394,6 +416,7 @@ ALPS_CORE_ int alps_self_slow_(alps_handle *h, const alps_tables *t)
     alps_index_reset_(h);
     alps_loose_reset_(h);
     alps_held_count_(h);
+    alps_limbo_mend_(h, t);
     int err = alps_lanes_reap_(h, owner, t);
     alps_held_reap_(h, ~0u); // of nobody's: what a thread was giving back
     alps_unlock_(h);

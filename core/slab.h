@@ -113,7 +113,8 @@ ALPS_CORE_ uint64_t alps_pair_live_(const alps_pair *p)
 /* Objects of a group that are reserved, or held back. */
 ALPS_CORE_ uint64_t alps_keep_any_(const alps_keep *k)
 {
-    return (alps_load_(&k->own) ^ alps_load_(&k->far)) | alps_load_(&k->pinned);
+    return (alps_load_(&k->own) ^ alps_load_(&k->far)) |
+           __atomic_load_n(&k->pinned, __ATOMIC_ACQUIRE);
 }
 
 /* The objects of group `g` that may be handed out. */

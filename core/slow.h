@@ -2,7 +2,7 @@
  *
  * One function of each instance, so that the fast paths stay small. */
 #pragma once
-#include "publish.h"
+#include "epoch.h"
 
 /* See alps_trim. */
 ALPS_CORE_ int alps_trim_(alps_handle *h, const alps_tables *t)
@@ -19,6 +19,7 @@ ALPS_CORE_ int alps_trim_(alps_handle *h, const alps_tables *t)
     if (err)
         return err;
     alps_lock_(h, t);
+    alps_limbo_flush_(h, t);
     alps_thread_trim_(h, t);
     alps_loose_trim_(h, t);
     err = alps_extents_empty_(h, &n, t);

@@ -26,33 +26,16 @@ ALPS_CORE_ uint64_t alps_small_size_(const alps_handle *h, uint64_t align,
     return n <= h->at.small && h->at.small >= 16 ? n : 0;
 }
 
-/* An object of a slab that this thread does not own has become free: tells the
- * owner if the slab was full. A slab that nobody sees to is listed. */
+/* An object of a slab that this thread does not own has become free. A slab
+ * that nobody sees to is listed. */
 ALPS_CORE_ void alps_far_tell_(alps_handle *h, const alps_object *o,
                                alps_off off, const alps_tables *t)
 {
-    alps_slab *s = o->slab;
-    alps_off place = alps_slab_place_(h, off);
-    uint64_t owner = __atomic_load_n(&s->owner, __ATOMIC_SEQ_CST);
-    alps_lane *lane = alps_token_lane_(h, owner);
-    uint64_t full = 1;
-    if (lane && __atomic_load_n(&s->full, __ATOMIC_SEQ_CST) &&
-        __atomic_compare_exchange_n(&s->full, &full, 0, 0, __ATOMIC_SEQ_CST,
-                                    __ATOMIC_RELAXED)) {
-        uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
-        uint64_t slab = (off & (h->at.extent - 1)) >> h->at.slab_shift;
-        uint64_t *told =
-            alps_told_words_(h, h->at.heap + (extent << h->at.extent_shift));
-        __atomic_fetch_or(&told[slab / 64], 1ull << (slab % 64),
-                          __ATOMIC_SEQ_CST);
-        __atomic_fetch_or(&lane->told[extent % 512 / 64], 1ull << (extent % 64),
-                          __ATOMIC_SEQ_CST);
-    }
-    if (lane || owner == alps_load_(&h->shared->loose_by))
+    if (alps_slab_tell_(h, o->slab, off))
         return;
     alps_lock_(h, t);
-    if (alps_slab_is_(h, place))
-        alps_slab_find_(h, place, t);
+    if (alps_slab_is_(h, off))
+        alps_slab_find_(h, alps_slab_place_(h, off), t);
     alps_unlock_(h);
 }
 

@@ -11,7 +11,7 @@
  * what is its parent's. Threads that find no lane or no key left have no cache:
  * they allocate under the lock. */
 #pragma once
-#include "loose.h"
+#include "limbo.h"
 
 /* An object that a thread may hand out, and the word and the bit that make it
  * live. */
@@ -54,6 +54,7 @@ typedef struct alps_cache {
     uint64_t token;  /* in the lane and in the heads of its slabs */
     uint64_t reaped; /* alps_shared.reaped when it last looked */
     uint64_t most;   /* empty slabs that it keeps */
+    unsigned reads;  /* sections that it is in, one within the other */
     alps_rack rack[ALPS_KINDS];
     alps_spot spot[ALPS_KINDS][ALPS_SPOTS + 1];
 } alps_cache;
@@ -196,7 +197,7 @@ ALPS_FN_ void alps_lane_free_(alps_lane *lane)
     alps_store_(&lane->held, 0);
     alps_store_(&lane->pending, 0);
     alps_store_(&lane->apply, 0);
-    alps_store_(&lane->pin, 0);
+    __atomic_store_n(&lane->pin, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&lane->token, 0, __ATOMIC_SEQ_CST);
     alps_lock_leave_(&lane->lock);
 }
@@ -469,6 +470,11 @@ ALPS_CORE_ void alps_thread_leave_(alps_cache *c, const alps_tables *t)
         alps_thread_let_go_(h, rack->place, t);
         alps_thread_let_go_(h, rack->partial, t);
         alps_thread_let_go_(h, rack->full, t);
+    }
+    if (alps_load_(&c->lane->limbo)) {
+        alps_lock_(h, t);
+        alps_limbo_close_(h, c->lane);
+        alps_unlock_(h);
     }
     c->token = 0;
     uintptr_t self = ALPS_THREAD_();

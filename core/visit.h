@@ -16,9 +16,10 @@ typedef int alps_visit(void *context, void *p, size_t n);
 /* What a region holds, in bytes unless said. */
 typedef struct alps_statistics {
     uint64_t size;                   /* of the region */
-    uint64_t used;                   /* by live blocks, whole granules */
+    uint64_t used;                   /* by live objects and blocks */
     uint64_t free;                   /* that blocks could take */
     uint64_t reserved;               /* by reservations */
+    uint64_t retired;                /* and waiting for readers */
     uint64_t spare;                  /* in slabs, for objects of their size */
     uint64_t largest_free;           /* the longest block that would fit now */
     uint64_t blocks;                 /* live ones, a count */
@@ -193,6 +194,37 @@ ALPS_FN_ void alps_stats_pending_(const alps_handle *h, alps_statistics *s)
     }
 }
 
+/* Bytes of what is in a chunk, and of the chunk. */
+ALPS_FN_ uint64_t alps_stats_chunk_(const alps_handle *h, const alps_chunk *c)
+{
+    uint64_t n = sizeof *c;
+    for (uint64_t i = 0; i < c->count && i < ALPS_CHUNK; i++) {
+        alps_object o;
+        alps_block b;
+        int is = alps_object_at_(h, c->thing[i], &o);
+        if (is == 1)
+            n += alps_kind_size_(o.kind);
+        else if (alps_block_at_(h, c->thing[i], &b) == ALPS_HELD)
+            n += alps_block_size_(&b);
+    }
+    return n;
+}
+
+/* What was retired is not reserved. */
+ALPS_FN_ void alps_stats_limbo_(const alps_handle *h, alps_statistics *s)
+{
+    const alps_chunk *c = alps_limbo_chunk_(h, h->shared->limbo);
+    for (unsigned i = 0; i < h->at.lane_count; i++) {
+        const alps_chunk *own = alps_limbo_chunk_(h, h->lanes[i].limbo);
+        s->retired += own ? alps_stats_chunk_(h, own) : 0;
+    }
+    for (uint64_t n = s->size / sizeof *c; c && n; n--) {
+        s->retired += alps_stats_chunk_(h, c);
+        c = alps_limbo_chunk_(h, c->next);
+    }
+    s->reserved -= s->retired < s->reserved ? s->retired : s->reserved;
+}
+
 /* See alps_stats. Under the lock, where there is one. */
 ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
 {
@@ -224,6 +256,8 @@ ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
             s->largest_free = run << top.shift;
     }
     alps_stats_pending_(h, s);
+    if (alps_self_(h))
+        alps_stats_limbo_(h, s);
     s->fragmentation =
         s->free <= s->largest_free
             ? 0

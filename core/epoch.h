@@ -1,0 +1,154 @@
+/* epoch.h -- readers without locks, and frees that wait for them
+ *
+ * A reader is between enter and leave: one store and one fence, one store. Who
+ * unlinks something from a structure retires it; it is durably free at once, as
+ * by a free, and is handed out again when no reader can have it. See limbo.h. */
+#pragma once
+#include "publish.h"
+
+/* See alps_enter. The exchange is the fence: what is read after it was linked
+ * when the pin was seen. */
+ALPS_CORE_ int alps_epoch_enter_(alps_handle *h, const alps_tables *t)
+{
+    int err = alps_ready_(h, t);
+    if (err)
+        return err;
+    alps_cache *c = alps_cache_(h);
+    if (!c)
+        return ALPS_EBUSY;
+    if (c->reads++)
+        return ALPS_OK;
+    uint64_t era = __atomic_load_n(&h->shared->era, __ATOMIC_SEQ_CST);
+    (void)__atomic_exchange_n(&c->lane->pin, era, __ATOMIC_SEQ_CST);
+    return ALPS_OK;
+}
+
+/* See alps_leave. */
+ALPS_CORE_ int alps_epoch_leave_(alps_handle *h, const alps_tables *t)
+{
+    int err = alps_ready_(h, t);
+    if (err)
+        return err;
+    const alps_seat *seat = alps_seat_find_(h, ALPS_THREAD_());
+    if (!seat || !seat->cache->reads)
+        return ALPS_EINVAL;
+    if (!--seat->cache->reads)
+        __atomic_store_n(&seat->cache->lane->pin, 0, __ATOMIC_RELEASE);
+    return ALPS_OK;
+}
+
+/* Sees to a chunk in the lane that has room; what readers are done with is let
+ * go when one is full. Under the lock. */
+ALPS_CORE_ int alps_retire_room_(alps_handle *h, alps_lane *lane,
+                                 const alps_tables *t)
+{
+    alps_request r;
+    alps_off off;
+    const alps_chunk *full = alps_limbo_chunk_(h, alps_load_(&lane->limbo));
+    if (full && full->count < ALPS_CHUNK)
+        return ALPS_OK;
+    alps_limbo_close_(h, lane);
+    alps_limbo_flush_(h, t);
+    int err = alps_held_room_(h) ? ALPS_OK : alps_held_grow_(h, t);
+    if (!err)
+        err = alps_request_init_(h, 1, sizeof *full, ALPS_HELD, &r);
+    if (!err)
+        err = alps_heap_take_(h, &r, &off, t);
+    if (err)
+        return err;
+    alps_chunk *c = (alps_chunk *)alps_address_(h, off);
+    c->next = c->era = c->count = 0;
+    alps_store_(&lane->limbo, off);
+    ALPS_BARRIER_();
+    alps_held_add_(h, off, ALPS_HELD_LIMBO_);
+    return ALPS_OK;
+}
+
+/* Enters `off` in the lane's chunk, which has room. */
+ALPS_FN_ void alps_retire_note_(const alps_handle *h, const alps_lane *lane,
+                                alps_off off)
+{
+    alps_chunk *c = (alps_chunk *)alps_address_(h, lane->limbo);
+    alps_store_(&c->thing[c->count], off);
+    ALPS_BARRIER_();
+    alps_store_(&c->count, c->count + 1);
+    ALPS_BARRIER_();
+}
+
+/* It was not retired after all. */
+ALPS_FN_ void alps_retire_forget_(const alps_handle *h, const alps_lane *lane)
+{
+    alps_chunk *c = (alps_chunk *)alps_address_(h, lane->limbo);
+    alps_store_(&c->count, c->count - 1);
+}
+
+/* Retires an object: it is noted, pinned, and then no more live. */
+ALPS_CORE_ int alps_retire_object_(alps_handle *h, const alps_cache *c,
+                                   const alps_object *o, alps_off off)
+{
+    int err = ALPS_OK;
+    if (!alps_object_live_(o))
+        return ALPS_EINVALID_FREE;
+    alps_retire_note_(h, c->lane, off);
+    alps_object_pin_(o, 1);
+    if (alps_object_mine_(o, c->token))
+        alps_store_(&o->pair->own, alps_load_(&o->pair->own) ^ o->bit);
+    else
+        err = alps_far_turn_(o);
+    if (err) { // freed by somebody else meanwhile
+        alps_object_pin_(o, 0);
+        alps_retire_forget_(h, c->lane);
+    }
+    return err;
+}
+
+/* Retires a block. Under the lock. */
+ALPS_CORE_ int alps_retire_block_(alps_handle *h, const alps_lane *lane,
+                                  alps_off off, alps_block *b,
+                                  const alps_tables *t)
+{
+    int err = alps_heap_own_(h, off, ALPS_USED, b);
+    if (!err && !alps_held_room_(h))
+        err = alps_held_grow_(h, t);
+    if (err)
+        return err;
+    alps_retire_note_(h, lane, off);
+    alps_held_add_(h, off, ALPS_HELD_LIMBO_);
+    ALPS_BARRIER_();
+    alps_code_set_(b->zone.codes, b->unit, ALPS_HELD);
+    return ALPS_OK;
+}
+
+/* See alps_retire. The lock is taken for a block, and for every sixty-first
+ * object. */
+ALPS_CORE_ int alps_retire_(alps_handle *h, const void *p, const alps_tables *t)
+{
+    alps_object o;
+    alps_block b;
+    alps_off off = alps_offset_(h, p);
+    int err = alps_ready_(h, t);
+    if (err || !p)
+        return err;
+    const alps_cache *c = alps_cache_(h);
+    if (!c)
+        return ALPS_EBUSY;
+    int is = alps_object_at_(h, off, &o);
+    const alps_chunk *chunk =
+        is == 1 ? alps_limbo_chunk_(h, alps_load_(&c->lane->limbo)) : NULL;
+    int locked = !chunk || chunk->count >= ALPS_CHUNK;
+    if (locked) {
+        alps_lock_(h, t);
+        err = alps_retire_room_(h, c->lane, t);
+    }
+    if (!err)
+        err = is == 1   ? alps_retire_object_(h, c, &o, off)
+              : is == 0 ? alps_retire_block_(h, c->lane, off, &b, t)
+                        : ALPS_EINVALID_FREE;
+    if (locked)
+        alps_unlock_(h);
+    if (err || !t->policy->durable)
+        return err;
+    err = is == 1 ? t->policy->flush(&h->map, o.pair, sizeof *o.pair)
+                  : alps_codes_flush_(h, &b.zone, b.unit, 0, t);
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
