@@ -1,37 +1,57 @@
 /* open.c -- damaged regions into open, check, each, alloc and free
  *
  * For libFuzzer. The first byte of the input says how its rest becomes a
- * region: as it is; over a region that is whole; with checksums made right, so
- * that what lies behind them is reached. Whatever comes, the library answers
- * with codes.
+ * region: as it is; over a region that is whole, or over what its user left who
+ * died; anywhere in it, or only where it is told of slabs; with checksums made
+ * right, so that what lies behind them is reached. Whatever comes, the library
+ * answers with codes.
  *
  * Built without a fuzzer, with -DFUZZ_MAIN, the program makes its inputs
  * itself: fuzz_open [SECONDS [SEED]]. */
 #include "../image.h"
 
 static unsigned char *whole; // a region that is whole, used and closed
+static unsigned char *left;  // the same before it was closed
 static uint64_t whole_length;
+static alps_geometry at; // where everything is in it
+static alps_off slabs;   // and the bits that tell where slabs are
 static image scene;
 
-/* A region with some blocks in it. */
+/* Blocks, and small objects of all sizes in slabs, some reserved, some free. */
+static void furnish(region_heap *h)
+{
+    alps_off *root = (alps_off *)(void *)region_root(h, 64 * sizeof *root);
+    for (size_t i = 0; i < 64; i++) {
+        void *p = region_reserve(h, i < 8 ? i * i * 100 + 1 : i * 2);
+        if (!p || region_publish(h, &root[i], p))
+            abort();
+    }
+    for (size_t i = 2; i < 64; i += 1 + i % 3)
+        if (region_release(h, &root[i]))
+            abort();
+    for (size_t i = 0; i < 20; i++)
+        if (!region_alloc(h, 1 + i * 6) || !region_reserve(h, 1 + i * 6))
+            abort();
+}
+
 static void begin(void)
 {
     region_heap h;
     alps_options o = image_options();
+    o.limit = 2 * o.size;
+    o.lanes = 16; // of which threads own some
     if (image_make(&scene) || region_open(&h, image_path(&scene), &o))
         abort();
-    alps_off *root = (alps_off *)(void *)region_root(&h, 64);
-    for (size_t i = 0; i < 8; i++) {
-        void *p = region_reserve(&h, i * i * 100 + 1);
-        if (!p || region_publish(&h, &root[i], p))
-            abort();
-    }
-    if (region_release(&h, &root[2]) || region_release(&h, &root[3]) ||
-        region_close(&h))
-        abort();
+    furnish(&h);
+    at = h.core.at;
+    slabs = (alps_off)((unsigned char *)h.core.slabs - h.core.map.base);
     whole_length = scene.length;
     whole = (unsigned char *)malloc(whole_length);
-    if (!whole)
+    left = (unsigned char *)malloc(whole_length);
+    if (!whole || !left)
+        abort();
+    memcpy(left, scene.bytes, whole_length);
+    if (region_close(&h))
         abort();
     memcpy(whole, scene.bytes, whole_length);
 }
@@ -50,7 +70,7 @@ static void seal(void)
     s->size = alps_seal_(s->size >> 16);
     s->epoch = alps_seal_(s->epoch >> 16);
     if (alps_geometry_init_(&h.core.at, s->limit, s->extent_shift, s->lanes,
-                            s->processes) ||
+                            s->processes, s->small) ||
         h.core.at.slots > scene.length)
         return;
     alps_lane *lanes = (alps_lane *)(void *)(scene.bytes + h.core.at.lanes);
@@ -61,14 +81,34 @@ static void seal(void)
         }
 }
 
-/* Over the whole region: places and bytes, three of the input each. */
-static void scatter(const uint8_t *data, size_t size)
+/* The place that two bytes of the input choose among those that tell of slabs:
+ * heads with their pairs and keeps, the words of what is told, the bits of all
+ * slabs, the lanes. */
+static uint64_t place_of_slabs(unsigned choice)
 {
-    memcpy(scene.bytes, whole, whole_length);
+    uint64_t extents = (whole_length - at.heap) >> at.extent_shift;
+    uint64_t told = at.first * ALPS_GRANULE - at.told; // bytes of an extent
+    uint64_t bits = (at.limit >> at.slab_shift) / 8;
+    uint64_t n = choice >> 2;
+    switch (choice & 3) {
+    case 0: return slabs + n % bits;
+    case 1: return at.lanes + n % (at.slots - at.lanes);
+    default:
+        return at.heap + (n / told % extents << at.extent_shift) + at.told +
+               n % told;
+    }
+}
+
+/* Over a whole region: places and bytes, three of the input each. */
+static void scatter(unsigned how, const uint8_t *data, size_t size)
+{
+    memcpy(scene.bytes, how & 8 ? left : whole, whole_length);
     for (; size >= 3; data += 3, size -= 3) {
-        uint64_t at = (uint64_t)data[0] << 8 | data[1];
-        if (at < whole_length)
-            scene.bytes[at] = data[2];
+        uint64_t where = (uint64_t)data[0] << 8 | data[1];
+        if (how & 16)
+            where = place_of_slabs((unsigned)where);
+        if (where < whole_length)
+            scene.bytes[where] = data[2];
     }
 }
 
@@ -82,7 +122,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned how = data[0];
     if (how & 1) {
         image_length(&scene, whole_length);
-        scatter(data + 1, size - 1);
+        scatter(how, data + 1, size - 1);
     } else {
         image_length(&scene, size - 1);
         memcpy(scene.bytes, data + 1, size - 1);
@@ -113,7 +153,7 @@ int main(int argc, char **argv)
     begin();
     for (; time(NULL) < end; runs++) {
         size_t n = 1 + 3 * (next(&x) % 50);
-        input[0] = (uint8_t)(next(&x) % 8);
+        input[0] = (uint8_t)(next(&x) % 32);
         if (input[0] & 1) {
             for (size_t i = 1; i < n; i++)
                 input[i] = (uint8_t)(next(&x) >> 32);
