@@ -10,6 +10,7 @@
 #define ALPS_POLICY BENCH_POLICY
 #include "alps.h"
 
+#define PEER_SHARES BENCH_SHARES
 #if BENCH_DURABLE
 #  define PEER_LINKS BENCH_LINKS
 #endif
@@ -62,6 +63,18 @@ static inline void peer_free(peer *p, void *o)
     if (err)
         bench_die("alps_free: %s", alps_strerror(err));
 }
+
+#if BENCH_SHARES
+static inline uint64_t peer_name(peer *p, void *o)
+{
+    return alps_off_of(&p->heap, o);
+}
+
+static inline void *peer_at(peer *p, uint64_t name)
+{
+    return alps_at(&p->heap, name);
+}
+#endif
 
 #if BENCH_DURABLE
 static inline void peer_link(peer *p, unsigned i, uint64_t fill)

@@ -6,23 +6,26 @@ namespace ipc = boost::interprocess;
 
 typedef struct peer {
     ipc::managed_mapped_file *file;
-    char path[4096];
 } peer;
+
+#define PEER_SHARES 1
 
 #include "harness.h"
 
 static void peer_open(peer *p, const char *dir, size_t bytes, int fresh)
 {
-    (void)fresh;
-    snprintf(p->path, sizeof p->path, "%s/boost", dir);
-    unlink(p->path);
-    p->file = new ipc::managed_mapped_file(ipc::create_only, p->path, bytes);
+    char path[4096];
+    snprintf(path, sizeof path, "%s/boost", dir);
+    if (fresh)
+        unlink(path);
+    p->file = fresh
+                  ? new ipc::managed_mapped_file(ipc::create_only, path, bytes)
+                  : new ipc::managed_mapped_file(ipc::open_only, path);
 }
 
 static void peer_close(peer *p)
 {
     delete p->file;
-    unlink(p->path);
 }
 
 static inline void *peer_alloc(peer *p, size_t n)
@@ -33,6 +36,17 @@ static inline void *peer_alloc(peer *p, size_t n)
 static inline void peer_free(peer *p, void *o)
 {
     p->file->deallocate(o);
+}
+
+static inline uint64_t peer_name(peer *p, void *o)
+{
+    return (uint64_t)p->file->get_handle_from_address(o);
+}
+
+static inline void *peer_at(peer *p, uint64_t name)
+{
+    return p->file->get_address_from_handle(
+        (ipc::managed_mapped_file::handle_t)name);
 }
 
 #include "loads.h"

@@ -1,9 +1,11 @@
-/* harness.h -- the clock, the dice and the threads of the benchmarks
+/* harness.h -- the clock, the dice and the memory of the benchmarks
  *
  * What every workload in loads.h needs, and nothing that knows an allocator.
  * Plain C that is also C++, since one of the peers is C++. */
 #pragma once
+#include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -11,26 +13,25 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define BENCH_THREADS 2
 #define BENCH_NOT_OFFERED 3 /* exit status: the peer has no such operation */
+#define BENCH_MIB ((size_t)1 << 20)
 
 /* How much is done. `quick` is for a smoke test; its figures mean little. */
 typedef struct bench_scale {
-    double pair_seconds;   /* how long one measurement of pairs lasts */
+    double seconds;        /* how long one measurement lasts at least */
     unsigned objects;      /* of rand1m */
-    uint64_t churn;        /* operations of churn */
-    double link_seconds;   /* how long one measurement of link lasts */
+    unsigned churn;        /* operations of churn */
     unsigned open_objects; /* the most live objects of open */
     unsigned opens;        /* openings of each kind, their median is taken */
 } bench_scale;
 
-static const bench_scale bench_full = {0.06, 1000000,  10000000,
-                                       0.15, 10000000, 7};
-static const bench_scale bench_quick = {0.01, 100000, 300000, 0.03, 100000, 5};
+static const bench_scale bench_full = {0.12, 1000000, 10000000, 10000000, 7};
+static const bench_scale bench_quick = {0.01, 100000, 300000, 100000, 5};
 
 /* Ends the program with what went wrong. What it made in the directory it was
  * given is removed by run.sh, as after a crash. */
@@ -57,13 +58,6 @@ static inline double bench_clock(clockid_t clock)
 static inline double bench_now(void)
 {
     return bench_clock(CLOCK_MONOTONIC);
-}
-
-/* Seconds that this thread had a processor: the same for one thread that
- * waits for nobody, but for the time in which the system ran something else. */
-static inline double bench_worked(void)
-{
-    return bench_clock(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static inline void bench_report(const char *metric, double value)
@@ -114,20 +108,20 @@ static inline void *bench_shared(size_t n)
     return p;
 }
 
-/* The field `name` of /proc/self/status, in bytes. */
-static inline double bench_status(const char *name)
+/* The field `name` of a file in /proc/self, in bytes. */
+static inline double bench_proc(const char *path, const char *name)
 {
     char line[256];
     double kib = -1;
-    FILE *f = fopen("/proc/self/status", "r");
+    FILE *f = fopen(path, "r");
     if (!f)
-        bench_die("/proc/self/status cannot be read");
+        bench_die("%s cannot be read", path);
     while (fgets(line, sizeof line, f))
         if (strncmp(line, name, strlen(name)) == 0)
             sscanf(line + strlen(name), ": %lf", &kib);
     fclose(f);
     if (kib < 0)
-        bench_die("/proc/self/status has no %s", name);
+        bench_die("%s has no %s", path, name);
     return kib * 1024;
 }
 
@@ -143,11 +137,10 @@ static inline double bench_median(double *value, unsigned n)
     return n % 2 ? value[n / 2] : (value[n / 2 - 1] + value[n / 2]) / 2;
 }
 
-/* Runs `body(context)` in a child and answers how it ended, as of waitpid. A
- * child of its own maps nothing yet and can die without us. */
-static inline int bench_in_child(void (*body)(void *), void *context)
+/* Runs `body(context)` in a child of its own, which maps nothing of ours yet
+ * and can die without us. */
+static inline pid_t bench_child(void (*body)(void *), void *context)
 {
-    int status;
     pid_t child;
     fflush(stdout);
     child = fork();
@@ -157,6 +150,14 @@ static inline int bench_in_child(void (*body)(void *), void *context)
         body(context);
         _exit(0);
     }
+    return child;
+}
+
+/* The same, and how it ended, as of waitpid. */
+static inline int bench_in_child(void (*body)(void *), void *context)
+{
+    pid_t child = bench_child(body, context);
+    int status;
     if (waitpid(child, &status, 0) != child)
         bench_die("lost a child process");
     return status;

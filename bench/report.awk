@@ -1,10 +1,10 @@
-# report.awk -- medians, ratios and pictures of what was measured
+# report.awk -- medians and ratios of what was measured
 #
-# usage: awk -v svg=DIRECTORY -f report.awk metrics.txt results.txt
+# usage: awk -v out=DIRECTORY -f report.awk -f picture.awk metrics.txt \
+#            results.txt
 #
-# Prints one block for each metric, fastest first, and writes one SVG for each
-# picture named in metrics.txt. A bar that would be more than eight times ours
-# is cut off, so that the short ones can still be compared; its figure is not.
+# Prints one block for each metric, fastest first; writes table.md, which has
+# all medians, and one SVG for each picture named in metrics.txt.
 
 function median(text,    value, n, i, j, v)
 {
@@ -53,9 +53,9 @@ function print_metric(m,    n, i, p, us, glibc)
     n = sort_peers(m)
     if (n == 0)
         return
-    us = middle[ours[m], m]
-    glibc = middle["glibc", m]
-    printf "%s: %s (%s)\n", m, what[m], unit[m]
+    us = (ours[m], m) in samples ? middle[ours[m], m] : 0
+    glibc = ("glibc", m) in samples ? middle["glibc", m] : 0
+    printf "%s: %s, %s (%s)\n", m, what[m], series[m], unit[m]
     printf "  %-16s %9s %9s %9s   %s\n", "", "median", "to alps", \
         "to glibc", "lowest..highest (runs)"
     for (i = 1; i <= n; i++) {
@@ -68,79 +68,49 @@ function print_metric(m,    n, i, p, us, glibc)
     printf "\n"
 }
 
-function text(x, y, class, s)
+function write_table(file,    i, j, m, p, line)
 {
-    gsub(/&/, "\\&amp;", s)
-    gsub(/</, "\\&lt;", s)
-    return sprintf("<text x=\"%d\" y=\"%d\" class=\"%s\">%s</text>\n", \
-        x, y, class, s)
-}
-
-# One bar of metric m, whose longest is `scale`.
-function bar(m, p, y, scale,    v, cut, width, class)
-{
-    v = middle[p, m]
-    cut = v > scale
-    width = cut ? 400 : 400 * v / scale
-    if (width < 1)
-        width = 1
-    class = p ~ /^alps/ ? "us" : "peer"
-    body = body text(122, y + 12, "name " class "name", p)
-    body = body sprintf("<rect x=\"130\" y=\"%d\" width=\"%.1f\"" \
-        " height=\"14\" rx=\"2\" class=\"%s\"/>\n", y + 1, width, class)
-    if (cut)
-        body = body sprintf("<path d=\"M%d %d l-5 16 h5 l5 -16 z\"" \
-            " class=\"cut\"/>\n", 130 + width - 18, y)
-    body = body text(136 + width, y + 12, "value", figure(v) " " unit[m])
-}
-
-function draw(picture,    i, j, m, n, us, scale, y, file)
-{
-    body = ""
-    y = 10
-    for (i = 1; i <= metrics; i++) {
-        m = metric[i]
-        if (drawn_in[m] != picture || (n = sort_peers(m)) == 0)
-            continue
-        us = middle[ours[m], m]
-        scale = middle[order[n], m]
-        if (us > 0 && scale > 8 * us)
-            scale = 8 * us
-        if (scale <= 0)
-            continue
-        body = body text(10, y + 14, "title", what[m])
-        y += 24
-        for (j = 1; j <= n; j++) {
-            bar(m, order[j], y, scale)
-            y += 18
+    line = "| median |"
+    for (i = 1; i <= peers; i++)
+        line = line " " peer[i] " |"
+    print line > file
+    gsub(/[^|]+/, "---", line)
+    print line > file
+    for (j = 1; j <= metrics; j++) {
+        m = metric[j]
+        line = ""
+        for (i = 1; i <= peers; i++) {
+            p = peer[i]
+            line = line " " ((p, m) in samples ? figure(middle[p, m]) : "") " |"
         }
-        y += 14
+        if (line ~ /[0-9]/)
+            print "| " m ", " unit[m] " |" line > file
     }
-    if (body == "")
-        return
-    file = svg "/" picture ".svg"
-    printf "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"620\"" \
-        " height=\"%d\" viewBox=\"0 0 620 %d\">\n", y, y > file
-    printf "<style>text{font:12px sans-serif;fill:#333}" \
-        ".title{font-weight:bold;font-size:13px}.name{text-anchor:end}" \
-        ".usname{font-weight:bold}.value{fill:#666}" \
-        ".us{fill:#c8501e}.peer{fill:#9fb1c1}.cut{fill:#fff}</style>\n" > file
-    printf "<rect width=\"620\" height=\"%d\" fill=\"#fff\"/>\n", y > file
-    printf "%s</svg>\n", body > file
     close(file)
 }
 
+function add_metric(m, name)
+{
+    metric[++metrics] = m
+    drawn_in[m] = field[2]
+    series[m] = name
+    unit[m] = field[4]
+    ours[m] = field[5]
+    what[m] = field[6]
+}
+
 FNR == NR {
-    if ($0 !~ /^#/ && split($0, field, "|") == 5) {
-        m = metric[++metrics] = field[1]
-        drawn_in[m] = field[2]
-        unit[m] = field[3]
-        ours[m] = field[4]
-        what[m] = field[5]
-        if (!(field[2] in seen)) {
-            seen[field[2]] = 1
-            picture[++pictures] = field[2]
-        }
+    if (/^#/ || split($0, field, "|") != 6)
+        next
+    if (field[3] == "*") {
+        add_metric(field[1], "1 thread")
+        add_metric(field[1] "_2", "2 threads")
+        add_metric(field[1] "_2p", "2 processes")
+    } else
+        add_metric(field[1], field[3])
+    if (!(field[2] in seen)) {
+        seen[field[2]] = 1
+        picture[++pictures] = field[2]
     }
     next
 }
@@ -166,6 +136,7 @@ END {
             }
     for (j = 1; j <= metrics; j++)
         print_metric(metric[j])
+    write_table(out "/table.md")
     for (j = 1; j <= pictures; j++)
-        draw(picture[j])
+        draw(picture[j], out "/" picture[j] ".svg")
 }

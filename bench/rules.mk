@@ -24,13 +24,13 @@ bench_pmemobj_msync = -DPEER_FORCE='"0"' -DPEER_LINKS=16 \
 bench_bare = -DBARE_STREAM=1
 bench_bare_store = -DBARE_STREAM=0
 bench_alps_none = -DBENCH_BACKEND=ALPS_ANON -DBENCH_POLICY=ALPS_NONE \
-	-DBENCH_DURABLE=0 -DBENCH_SHMEM=0 -DBENCH_REOPENS=0
+	-DBENCH_DURABLE=0 -DBENCH_SHMEM=0 -DBENCH_REOPENS=0 -DBENCH_SHARES=0
 bench_alps_shmem = -DBENCH_BACKEND=ALPS_SHMEM -DBENCH_POLICY=ALPS_NONE \
-	-DBENCH_DURABLE=0 -DBENCH_SHMEM=1 -DBENCH_REOPENS=1
+	-DBENCH_DURABLE=0 -DBENCH_SHMEM=1 -DBENCH_REOPENS=1 -DBENCH_SHARES=1
 bench_alps_flush = -DBENCH_BACKEND=ALPS_PMEM -DBENCH_POLICY=ALPS_FLUSH \
-	-DBENCH_DURABLE=1 -DBENCH_SHMEM=0 -DBENCH_REOPENS=1
+	-DBENCH_DURABLE=1 -DBENCH_SHMEM=0 -DBENCH_REOPENS=1 -DBENCH_SHARES=1
 bench_alps_msync = -DBENCH_BACKEND=ALPS_FILE -DBENCH_POLICY=ALPS_MSYNC \
-	-DBENCH_DURABLE=1 -DBENCH_SHMEM=0 -DBENCH_REOPENS=1 -DBENCH_LINKS=16 \
+	-DBENCH_DURABLE=1 -DBENCH_SHMEM=0 -DBENCH_REOPENS=1 -DBENCH_SHARES=1 -DBENCH_LINKS=16 \
 	-DPEER_CLOCK=CLOCK_MONOTONIC
 
 # What a peer needs besides the compiler: a header, and the package with it.
@@ -42,6 +42,7 @@ bench_needs_boost = boost/interprocess/managed_mapped_file.hpp libboost-dev
 bench_needs_pmemobj = libpmemobj.h libpmemobj-dev
 bench_needs_pmemobj_msync = $(bench_needs_pmemobj)
 
+BENCH_LOADS = $(wildcard bench/*.h)
 BENCH_PROGRAMS = $(BENCH_PEERS:%=$(BENCH)/%)
 bench_name = $(notdir $@)
 bench_source = $(filter %.c %.cpp,$^)
@@ -57,7 +58,7 @@ $(BENCH)/pmemobj $(BENCH)/pmemobj_msync: bench/pmemobj.c
 $(BENCH)/bare $(BENCH)/bare_store: bench/bare.c
 $(BENCH_ALPS:%=$(BENCH)/%) $(BENCH)/counts: alps.h
 
-$(BENCH_PROGRAMS): bench/loads.h bench/harness.h bench/rules.mk
+$(BENCH_PROGRAMS): $(BENCH_LOADS) bench/rules.mk
 	@mkdir -p $(BENCH)
 	@if printf '%s\n' \
 	    $(patsubst %,'#include <%>',$(firstword $(bench_wants))) \
