@@ -61,23 +61,16 @@ static inline void *peer_at(peer *p, uint64_t name)
 #  include "team.h"
 
 static const bench_load bench_loads[] = {
-    {"pairs", {"pair64"}, bench_work_pair64, 64, 0, 1, 0},
-    {"pairs", {"pair256"}, bench_work_pair256, 64, 0, 1, 0},
-    {"pairs", {"pair4k"}, bench_work_pair4096, 64, 0, 1, 0},
-    {"threadtest", {"threadtest"}, bench_work_threadtest, 64, 0, 1, 0},
-    {"larson", {"larson"}, bench_work_larson, 64, 0, 1, 0},
-    {"shbench", {"shbench"}, bench_work_shbench, 64, 0, 1, 0},
-    {"xfree", {"xfree"}, bench_work_xfree, 64, 0, 2, 1},
-    {"prodcon", {"prodcon"}, bench_work_prodcon, 64, 0, 1, 1},
-    {"rand1m",
-     {"rand1m_cold_alloc", "rand1m_cold_free", "rand1m_warm_alloc",
-      "rand1m_warm_free"},
-     bench_work_rand1m,
-     64,
-     1200,
-     1,
-     0},
-    {"churn", {"churn_ratio", "churn_time"}, bench_work_churn, 320, 0, 1, 0},
+    {"pairs", bench_work_pair64, 64, 0, 1, 0, {"pair64"}},
+    {"pairs", bench_work_pair256, 64, 0, 1, 0, {"pair256"}},
+    {"pairs", bench_work_pair4096, 64, 0, 1, 0, {"pair4k"}},
+    {"threadtest", bench_work_threadtest, 64, 0, 1, 0, {"threadtest"}},
+    {"larson", bench_work_larson, 64, 0, 1, 0, {"larson"}},
+    {"shbench", bench_work_shbench, 64, 0, 1, 0, {"shbench"}},
+    {"xfree", bench_work_xfree, 64, 0, 2, 1, {"xfree"}},
+    {"prodcon", bench_work_prodcon, 64, 0, 1, 1, {"prodcon"}},
+    {"rand1m", bench_work_rand1m, 64, 1200, 1, 0, {BENCH_RAND1M}},
+    {"churn", bench_work_churn, 320, 0, 1, 0, {"churn_ratio", "churn_time"}},
 };
 
 /* Runs what is called `name`; answers how many loads that are. */

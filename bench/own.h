@@ -172,6 +172,10 @@ static void bench_work_shbench(bench_worker *w)
 
 /* rand1m: a million objects of random size, freed in random order, twice: the
  * first time every page is new. A team shares the million. */
+#define BENCH_RAND1M                                            \
+  "rand1m_cold_alloc", "rand1m_cold_free", "rand1m_warm_alloc", \
+      "rand1m_warm_free"
+
 static void bench_rand(bench_worker *w, void **object, const uint16_t *size,
                        const unsigned *order, unsigned n, double *figure)
 {

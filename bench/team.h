@@ -47,12 +47,12 @@ typedef struct bench_worker {
 
 typedef struct bench_load {
     const char *name; /* that the program is called with */
-    const char *metric[BENCH_FIGURES];
     void (*work)(bench_worker *w);
     unsigned mib;     /* of the region */
     unsigned each;    /* and bytes for each object of rand1m */
     unsigned workers; /* at least */
-    int passes;       /* objects, between workers */
+    int passes;       /* objects from one worker to another */
+    const char *metric[BENCH_FIGURES];
 } bench_load;
 
 typedef struct bench_way {
