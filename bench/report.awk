@@ -3,8 +3,9 @@
 # usage: awk -v out=DIRECTORY -f report.awk -f picture.awk metrics.txt \
 #            results.txt
 #
-# Prints one block for each metric, fastest first; writes table.md, which has
-# all medians, and one SVG for each picture named in metrics.txt.
+# Prints one block for each metric, fastest first: the ratio to ours and to the
+# fastest malloc, and what two workers do in the time of one. Writes table.md,
+# which has all medians, and one SVG for each picture named in metrics.txt.
 
 function median(text,    value, n, i, j, v)
 {
@@ -48,43 +49,79 @@ function sort_peers(m,    n, i, j, p)
     return n
 }
 
-function print_metric(m,    n, i, p, us, glibc)
+# The median of the fastest malloc.
+function best_malloc(m,    n, i, name, best)
+{
+    best = 0
+    n = split("glibc jemalloc mimalloc tcmalloc", name, " ")
+    for (i = 1; i <= n; i++)
+        if ((name[i], m) in samples && (!best || middle[name[i], m] < best))
+            best = middle[name[i], m]
+    return best
+}
+
+# How much more two workers of peer p do than one.
+function speedup(p, m,    one)
+{
+    one = m
+    if (unit[m] != "ns" || !sub(/_2p?$/, "", one) || !((p, one) in samples))
+        return "-"
+    return ratio(2 * middle[p, one], middle[p, m])
+}
+
+function print_metric(m,    n, i, p, us, best)
 {
     n = sort_peers(m)
     if (n == 0)
         return
     us = (ours[m], m) in samples ? middle[ours[m], m] : 0
-    glibc = ("glibc", m) in samples ? middle["glibc", m] : 0
+    best = best_malloc(m)
     printf "%s: %s, %s (%s)\n", m, what[m], series[m], unit[m]
-    printf "  %-16s %9s %9s %9s   %s\n", "", "median", "to alps", \
-        "to glibc", "lowest..highest (runs)"
+    printf "  %-16s %9s %9s %9s %9s   %s\n", "", "median", "to alps", \
+        "to malloc", "speedup", "lowest..highest (runs)"
     for (i = 1; i <= n; i++) {
         p = order[i]
-        printf "  %-16s %9s %9s %9s   %s..%s (%d)\n", p, \
+        printf "  %-16s %9s %9s %9s %9s   %s..%s (%d)\n", p, \
             figure(middle[p, m]), ratio(middle[p, m], us), \
-            ratio(middle[p, m], glibc), figure(least[p, m]), \
-            figure(most[p, m]), runs[p, m]
+            ratio(middle[p, m], best), speedup(p, m), \
+            figure(least[p, m]), figure(most[p, m]), runs[p, m]
     }
     printf "\n"
 }
 
-function write_table(file,    i, j, m, p, line)
+# What peer p took for metric m, and for its ways with two workers, if any.
+function cell(p, m,    s)
 {
-    line = "| median |"
-    for (i = 1; i <= peers; i++)
-        line = line " " peer[i] " |"
-    print line > file
-    gsub(/[^|]+/, "---", line)
-    print line > file
-    for (j = 1; j <= metrics; j++) {
-        m = metric[j]
-        line = ""
-        for (i = 1; i <= peers; i++) {
-            p = peer[i]
-            line = line " " ((p, m) in samples ? figure(middle[p, m]) : "") " |"
+    s = (p, m) in samples ? figure(middle[p, m]) : "-"
+    if (m in ways)
+        s = s " / " ((p, m "_2") in samples ? figure(middle[p, m "_2"]) : "-") \
+            " / " ((p, m "_2p") in samples ? figure(middle[p, m "_2p"]) : "-")
+    return s
+}
+
+# One row for each line of metrics.txt; where other peers have figures than
+# for the one before, a new table begins.
+function write_tables(file,    i, j, m, name, head, row, above)
+{
+    for (j = 1; j <= lines; j++) {
+        m = line[j]
+        name = m in ways ? what[m] : what[m] ", " series[m]
+        head = "| |"
+        row = "| " name ", " unit[m] " |"
+        for (i = 1; i <= peers; i++)
+            if (cell(peer[i], m) ~ /[0-9]/) {
+                head = head " " peer[i] " |"
+                row = row " " cell(peer[i], m) " |"
+            }
+        if (head == "| |")
+            continue
+        if (head != above) {
+            above = head
+            print (j > 1 ? "\n" : "") head > file
+            gsub(/[^|]+/, "---", head)
+            print head > file
         }
-        if (line ~ /[0-9]/)
-            print "| " m ", " unit[m] " |" line > file
+        print row > file
     }
     close(file)
 }
@@ -102,7 +139,9 @@ function add_metric(m, name)
 FNR == NR {
     if (/^#/ || split($0, field, "|") != 6)
         next
+    line[++lines] = field[1]
     if (field[3] == "*") {
+        ways[field[1]] = 1
         add_metric(field[1], "1 thread")
         add_metric(field[1] "_2", "2 threads")
         add_metric(field[1] "_2p", "2 processes")
@@ -136,7 +175,7 @@ END {
             }
     for (j = 1; j <= metrics; j++)
         print_metric(metric[j])
-    write_table(out "/table.md")
+    write_tables(out "/table.md")
     for (j = 1; j <= pictures; j++)
         draw(picture[j], out "/" picture[j] ".svg")
 }
