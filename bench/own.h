@@ -224,38 +224,55 @@ static double bench_resident(const bench_worker *w)
                     : bench_proc("/proc/self/status", "VmHWM");
 }
 
+typedef struct bench_crowd {
+    void **object;
+    uint16_t *size;
+    unsigned n;
+    uint64_t live; /* bytes */
+    uint64_t peak;
+} bench_crowd;
+
+static void bench_crowd_add(bench_crowd *c, peer *p, unsigned size, int fill)
+{
+    c->object[c->n] = bench_take(p, size);
+    memset(c->object[c->n], fill, size);
+    c->size[c->n++] = (uint16_t)size;
+    c->live += size;
+    if (c->peak < c->live)
+        c->peak = c->live;
+}
+
+static void bench_crowd_drop(bench_crowd *c, peer *p, unsigned k)
+{
+    peer_free(p, c->object[k]);
+    c->live -= c->size[k];
+    c->object[k] = c->object[--c->n];
+    c->size[k] = c->size[c->n];
+}
+
 static void bench_work_churn(bench_worker *w)
 {
     const uint64_t full = 128 * BENCH_MIB * 7 / 10 / w->of;
-    const unsigned most = (unsigned)(full / 16);
+    const size_t most = (size_t)full / 16;
     const unsigned operations = w->scale->churn / w->of;
-    void **object = (void **)bench_memory(most * sizeof *object);
-    uint16_t *size = (uint16_t *)bench_memory(most * sizeof *size);
-    double ours = (double)most * w->threads * (sizeof *object + sizeof *size);
-    uint64_t live = 0, peak = 0;
-    unsigned i, n = 0, k;
+    bench_crowd c = {NULL, NULL, 0, 0, 0};
+    double ours =
+        (double)(most * w->threads * (sizeof *c.object + sizeof *c.size));
+    unsigned i;
+    c.object = (void **)bench_memory(most * sizeof *c.object);
+    c.size = (uint16_t *)bench_memory(most * sizeof *c.size);
     bench_start(w);
     for (i = 0; i < operations; i++) {
-        unsigned want = 16 + bench_below(&w->dice, 4081);
-        if (live + want <= full) {
-            object[n] = bench_take(w->p, want);
-            memset(object[n], (int)i, want);
-            size[n++] = (uint16_t)want;
-            live += want;
-            if (peak < live)
-                peak = live;
-        } else {
-            k = bench_below(&w->dice, n);
-            peer_free(w->p, object[k]);
-            live -= size[k];
-            object[k] = object[--n];
-            size[k] = size[n];
-        }
+        unsigned size = 16 + bench_below(&w->dice, 4081);
+        if (c.live + size <= full)
+            bench_crowd_add(&c, w->p, size, (int)i);
+        else
+            bench_crowd_drop(&c, w->p, bench_below(&w->dice, c.n));
     }
     bench_goes_on(w, operations);
     w->figure[1] = w->figure[0];
     bench_meet(w);
-    w->figure[0] =
-        (bench_resident(w) - w->resident - ours) / ((double)peak * w->threads);
+    w->figure[0] = (bench_resident(w) - w->resident - ours) /
+                   ((double)c.peak * w->threads);
     bench_meet(w);
 }
