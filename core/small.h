@@ -212,7 +212,7 @@ ALPS_CORE_ void *alps_small_alloc_(alps_handle *h, uint64_t align, uint64_t n,
     uint64_t small = alps_small_size_(h, align, n);
     if (ALPS_LIKELY_(small != 0)) {
         const alps_seat *seat = alps_seat_(h, self);
-        if (ALPS_LIKELY_(seat->thread == self)) {
+        if (ALPS_LIKELY_(alps_seat_is_(seat, self))) {
             alps_rack *rack = &seat->cache->rack[alps_kind_of_(small)];
             void *p = alps_small_pop_(h, rack, n, how, t);
             if (ALPS_LIKELY_(p != NULL))

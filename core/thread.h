@@ -138,6 +138,12 @@ ALPS_CORE_ alps_seat *alps_seat_(const alps_handle *h, uintptr_t self)
     return &h->seats[self / ALPS_PAGE % ALPS_SEATS];
 }
 
+/* Whether it is that of thread `self`: others may be taking or leaving it. */
+ALPS_CORE_ int alps_seat_is_(const alps_seat *seat, uintptr_t self)
+{
+    return __atomic_load_n(&seat->thread, __ATOMIC_RELAXED) == self;
+}
+
 ALPS_FN_ void alps_local_lock_(alps_handle *h)
 {
     for (unsigned round = 0;; round++) {
@@ -255,7 +261,7 @@ ALPS_CORE_ alps_cache *alps_cache_(alps_handle *h)
     if (ALPS_UNLIKELY_(!h->seats))
         return NULL;
     const alps_seat *seat = alps_seat_(h, self);
-    if (ALPS_LIKELY_(seat->thread == self))
+    if (ALPS_LIKELY_(alps_seat_is_(seat, self)))
         return seat->cache;
     return alps_cache_search_(h, self);
 }

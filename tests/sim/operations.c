@@ -181,6 +181,25 @@ int op_free(const struct op *op)
     return 1;
 }
 
+/* The same, for readers that there are none of. What a handle that lives on
+ * keeps of them would look lost. */
+int op_retire(const struct op *op)
+{
+    struct sim_oracle *o = &sim_oracle;
+    struct sim_block *b = nameless(1);
+    if (!b || (sim_survivor && op->h))
+        return 0;
+    o->block = *b;
+    o->doing = SIM_FREE;
+    int err = unit_retire(op->h, o->block.off);
+    if (!err)
+        sim_oracle_drop(o->block.off);
+    else if (err != 1)
+        op_must(err, "retire");
+    op_returned("return of retire");
+    return 1;
+}
+
 int op_realloc(const struct op *op)
 {
     struct sim_oracle *o = &sim_oracle;
@@ -399,6 +418,8 @@ const struct op op_alphabet[] = {
     {"alloc 100", op_alloc, 0, 0, 100, 0},
     {"free", op_free, 0, 0, 0, 0},
     {"free by B", op_free, 1, 0, 0, 0},
+    {"retire", op_retire, 0, 0, 0, 0},
+    {"retire by B", op_retire, 1, 0, 0, 0},
     {"realloc to 300", op_realloc, 0, 0, 300, 0},
     {"realloc to 40", op_realloc, 0, 0, 40, 0},
     {"reserve, cancel", op_cancel, 0, 0, 200, 0},

@@ -104,6 +104,7 @@ static const struct op dice[] = {
     {"alloc", op_alloc, 0, 0, 0, 0},
     {"alloc", op_alloc, 0, 0, 0, 0},
     {"free", op_free, 0, 0, 0, 0},
+    {"retire", op_retire, 0, 0, 0, 0},
     {"free", op_free, 0, 0, 0, 0},
     {"realloc", op_realloc, 0, 0, 0, 0},
     {"cancel", op_cancel, 0, 0, 0, 0},

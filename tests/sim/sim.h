@@ -207,6 +207,7 @@ uint64_t unit_alloc(unsigned h, size_t n, size_t align);
 uint64_t unit_zalloc(unsigned h, size_t n);
 uint64_t unit_realloc(unsigned h, uint64_t off, size_t n);
 int unit_free(unsigned h, uint64_t off);
+int unit_retire(unsigned h, uint64_t off);
 int unit_grow(unsigned h, uint64_t size);
 uint64_t unit_usable(unsigned h, uint64_t off);
 void unit_fill(unsigned h, uint64_t off, uint64_t n, uint64_t id);

@@ -294,6 +294,13 @@ int unit_free(unsigned h, uint64_t off)
     return alps_free(&heaps[h], at(h, off));
 }
 
+/* 1: there is no room to note it, or no lane for this thread. */
+int unit_retire(unsigned h, uint64_t off)
+{
+    int err = alps_retire(&heaps[h], at(h, off));
+    return err == ALPS_EFULL || err == ALPS_EBUSY ? 1 : err;
+}
+
 int unit_grow(unsigned h, uint64_t size)
 {
     return alps_grow(&heaps[h], size);
@@ -365,7 +372,7 @@ uint64_t unit_left(unsigned h)
     const alps_handle *c = &heaps[h].core;
     if (alps_stats(&heaps[h], &s))
         return ~0ull;
-    uint64_t left = s.free + s.reserved + s.spare;
+    uint64_t left = s.free + s.reserved + s.spare + s.retired;
     for (alps_off off = c->at.heap; off < alps_size_(c);
          off += 1ull << c->at.slab_shift)
         if (alps_slab_is_(c, off))
