@@ -520,6 +520,9 @@ typedef struct alps_options {
                            more work, but wait for each other; 0: 1,088, fewer
                            in a small region; at most 4,032 */
     unsigned processes; /* processes attached at once; 0: 256; at most 4096 */
+    unsigned shards;    /* parts of the heap, each with a lock, so that threads
+                           do not wait for each other over blocks: a power of
+                           two up to 64; 0: by size, up to 16 */
 } alps_options;
 
 /* What the mapping turned out to be: who survives what depends on it. */
@@ -2429,7 +2432,7 @@ typedef struct alps_superblock {
     uint64_t created;      /* nanoseconds since 1970 */
     uint8_t uuid[16];      /* random, of this region alone */
     char name[64];         /* the program's layout name, zero-padded */
-    uint32_t unused;       /* zero */
+    uint32_t shards;       /* of the heap: a power of two */
     uint32_t crc;          /* CRC-32C of the above but `state` */
     uint64_t small;        /* bytes of the largest object in slabs */
     uint64_t line_[6];     /* zero */
@@ -2513,20 +2516,16 @@ ALPS_STATIC_ASSERT_(sizeof(alps_slot) == ALPS_LINE, "line");
 
 /* What all processes share and recovery makes anew. Index. */
 typedef struct alps_shared {
-    uint64_t lock; /* guards all below, the two indexes, every code */
+    uint64_t lock; /* guards what is loose, and who is in the region */
     uint64_t line_[7];
-    uint64_t built;     /* what an extent's `built` must say to be trusted */
-    uint64_t built_top; /* the same, of the index of extents */
-    uint64_t cursor;    /* heap extents below this have been looked at */
-    uint64_t seq;       /* of the last record */
-    uint64_t held;      /* place of the held table | log2 of its entries */
-    uint64_t held_used; /* entries of it that are not empty */
-    uint64_t policy;    /* what every opener of this epoch must use */
-    uint64_t reaped;    /* processes that left or were found dead */
-    uint64_t tokens;    /* given out in this epoch */
-    uint64_t swept;     /* extents below this were looked at for loose slabs */
-    uint64_t loose_by;  /* the token of slabs in the lists of loose ones */
-    uint64_t line2_[5];
+    uint64_t cursor;   /* heap extents below this have a shard */
+    uint64_t seq;      /* of the last record */
+    uint64_t policy;   /* what every opener of this epoch must use */
+    uint64_t reaped;   /* processes that left or were found dead */
+    uint64_t tokens;   /* given out in this epoch */
+    uint64_t swept;    /* extents below this were looked at for loose slabs */
+    uint64_t loose_by; /* the token of slabs in the lists of loose ones */
+    uint64_t line2_[1];
     alps_off loose[24];  /* by class: the first head of a slab that no thread
                            owns and that has free objects */
     uint64_t era;        /* what who reads from now on is in; see limbo.h */
@@ -2536,7 +2535,7 @@ typedef struct alps_shared {
     alps_off leaving;    /* the chunk that is being emptied, or 0 */
     uint64_t line3_[3];
 } alps_shared;
-ALPS_STATIC_ASSERT_(sizeof(alps_shared) == 7 * ALPS_LINE, "size");
+ALPS_STATIC_ASSERT_(sizeof(alps_shared) == 6 * ALPS_LINE, "size");
 
 /* What was retired: held back until no reader can have it. Index. */
 #define ALPS_CHUNK 61u
@@ -2559,11 +2558,30 @@ typedef struct alps_index {
 } alps_index;
 ALPS_STATIC_ASSERT_(sizeof(alps_index) % ALPS_LINE == 0, "lines");
 
+/* A part of the heap that one thread at a time works on: the heap extents that
+ * name it in `built`; or, the last one, all extents of the region. A *build* is
+ * a number of the epoch, of how often its index was emptied, and of the shard:
+ * no two are the same. Index. */
+#define ALPS_SHARDS_MAX 64u
+#define ALPS_BUILD_EPOCH_ 30 /* where the epoch is in a build */
+typedef struct alps_shard {
+    uint64_t lock; /* guards all below, and every code of its extents */
+    uint64_t line_[7];
+    uint64_t built;     /* what an extent's `built` must say to be trusted */
+    uint64_t cursor;    /* extents below this are none, or trusted; of the last
+                           shard: `built`, if its index is to be trusted */
+    uint64_t held;      /* place of the held table | log2 of its entries */
+    uint64_t held_used; /* entries of it that are not empty */
+    uint64_t line2_[4];
+    alps_index index;
+} alps_shard;
+ALPS_STATIC_ASSERT_(sizeof(alps_shard) % ALPS_LINE == 0, "lines");
+
 /* The first line of a heap extent. Its map of codes follows, a word of `told`
  * for every 64 slabs, the slabs' heads, and then granules. */
 typedef struct alps_extent {
-    uint64_t
-        built; /* alps_shared.built when its free runs were indexed. Index */
+    uint64_t built; /* alps_shard.built when its free runs were indexed; if it
+                       is of this epoch it names its shard at least. Index */
     uint64_t line_[7];
 } alps_extent;
 ALPS_STATIC_ASSERT_(sizeof(alps_extent) == ALPS_LINE, "line");
@@ -2608,11 +2626,11 @@ typedef struct alps_run {
 } alps_run;
 
 /* Entries of the held table when a region is made. */
-#define ALPS_HELD_SHIFT 9u
+#define ALPS_HELD_SHIFT 8u
 
-/* Where everything is, which follows from four numbers. */
+/* Where everything is, which follows from the numbers in the superblock. */
 typedef struct alps_geometry {
-    alps_off done, lanes, slots, shared, index, held, codes, kinds, slabs;
+    alps_off done, lanes, slots, shared, shards, held, codes, kinds, slabs;
     alps_off heap;
     uint64_t limit;
     uint64_t extents_max; /* that fit below the limit */
@@ -2626,7 +2644,7 @@ typedef struct alps_geometry {
     uint64_t keeps;       /* place of the keeps, from a head on */
     uint64_t small;       /* bytes of the largest object in slabs */
     uint64_t slab_end;    /* no slab lies above this */
-    unsigned extent_shift, slab_shift, lane_count, slot_count;
+    unsigned extent_shift, slab_shift, lane_count, slot_count, shard_count;
     unsigned groups; /* pairs of a slab */
 } alps_geometry;
 
@@ -2668,11 +2686,13 @@ ALPS_FN_ void alps_geometry_extent_(alps_geometry *g)
 /* Lays out a region. ALPS_EINVAL where the numbers are not sane. */
 ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
                                  unsigned extent_shift, unsigned lanes,
-                                 unsigned slots, uint64_t small)
+                                 unsigned slots, uint64_t small,
+                                 unsigned shards)
 {
     if (extent_shift < ALPS_EXTENT_SHIFT_MIN ||
         extent_shift > ALPS_EXTENT_SHIFT_MAX || lanes < 1 ||
-        lanes > ALPS_LANES_MAX || slots < 1 || slots > 4096 ||
+        lanes > ALPS_LANES_MAX || slots < 1 || slots > 4096 || shards < 1 ||
+        shards > ALPS_SHARDS_MAX || shards & (shards - 1) ||
         limit > ALPS_SIZE_MAX || limit >> extent_shift > ALPS_EXTENTS_MAX)
         return ALPS_EINVAL;
     uint64_t extents = limit >> extent_shift;
@@ -2689,9 +2709,9 @@ ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
     g->lanes = off += lanes * sizeof(alps_done);
     g->slots = off += lanes * sizeof(alps_lane);
     g->shared = off += slots * sizeof(alps_slot);
-    g->index = off += sizeof(alps_shared);
-    g->held = off += 2 * sizeof(alps_index);
-    g->codes = off += 8ull << ALPS_HELD_SHIFT;
+    g->shards = off += sizeof(alps_shared);
+    g->held = off += (shards + 1) * sizeof(alps_shard);
+    g->codes = off += (shards + 1) * (8ull << ALPS_HELD_SHIFT);
     g->kinds = off += alps_round_up_(extents / 4 + 1, ALPS_LINE);
     g->slabs = off += alps_round_up_(extents / 8 + 1, ALPS_LINE);
     g->slab_end = limit < ALPS_SLAB_END ? limit : ALPS_SLAB_END;
@@ -2700,6 +2720,7 @@ ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
     g->limit = limit;
     g->lane_count = lanes;
     g->slot_count = slots;
+    g->shard_count = shards;
     g->extents_max = alps_geometry_extents_(g, limit);
     return g->extents_max ? ALPS_OK : ALPS_EINVAL;
 }
@@ -2740,10 +2761,11 @@ typedef struct alps_handle {
     alps_done *done;
     alps_lane *lanes;
     alps_slot *slots;
-    alps_index *index; /* two: of granules, of extents */
-    uint64_t *codes;   /* of extents */
-    uint64_t *kinds;   /* of extents: bit 1, a heap extent */
-    uint64_t *slabs;   /* bit: a slab starts at this multiple of its size */
+    alps_shard *shards; /* of the heap, and then that of all extents */
+    alps_shard *top;    /* the latter */
+    uint64_t *codes;    /* of extents */
+    uint64_t *kinds;    /* of extents: bit 1, a heap extent */
+    uint64_t *slabs;    /* bit: a slab starts at this multiple of its size */
     struct alps_local *local;  /* gone in the child of a fork, see thread.h */
     struct alps_seat *seats;   /* where a thread finds its cache */
     struct alps_claim *claims; /* by slab: which of our threads owns it */
@@ -2763,8 +2785,13 @@ enum {
     ALPS_SLOW_LANES = 3,
     ALPS_SLOW_RACK = 4,  /* this thread's cache has no object of a class */
     ALPS_SLOW_FREED = 5, /* a full slab is not full any more, or is empty */
-    ALPS_SLOW_FAR = 6,   /* an object of another thread's slab is freed */
-    ALPS_SLOW_SELF = 7   /* not attached: read-only, or the child of a fork */
+    ALPS_SLOW_SELF = 6,  /* not attached: read-only, or the child of a fork */
+    ALPS_SLOW_JOIN = 7,  /* an extent has no shard, or is not built */
+    ALPS_SLOW_TAKE = 8,  /* a shard has to look for more */
+    ALPS_SLOW_FOLD = 9,  /* a table of reservations is empty */
+    ALPS_SLOW_MEND = 10, /* a shard was locked by a process that died */
+    ALPS_SLOW_REAP = 11, /* a process is dead, or leaves */
+    ALPS_SLOW_MORE = 12  /* the region seems full */
 };
 typedef struct alps_tables {
     const alps_backend *backend;
@@ -2772,6 +2799,8 @@ typedef struct alps_tables {
     int (*slow)(alps_handle *h, int what, uint64_t a, uint64_t b);
     void (*ended)(void *cache); /* a thread ends */
     void *(*other)(alps_handle *h, uint64_t align, uint64_t n, int how);
+    int (*far)(alps_handle *h, uint64_t off); /* frees what `other` gave, or
+                                                 other threads allocated */
 } alps_tables;
 
 /* What is gone in the child of a fork: its first page. */
@@ -3015,19 +3044,55 @@ ALPS_FN_ int alps_lock_alone_(const alps_handle *h)
 }
 #endif
 
-/* Takes the lock of the region. */
-ALPS_CORE_ void alps_lock_(alps_handle *h, const alps_tables *t)
+/* Takes the lock at `word`. `inner`: another one is held, so that a dead owner
+ * is not reaped at once, see recover.h. */
+ALPS_CORE_ void alps_lock_word_(alps_handle *h, uint64_t *word, int inner,
+                                const alps_tables *t)
 {
-    uint64_t *word = &h->shared->lock;
     if (alps_lock_alone_(h) && !alps_load_(word))
         alps_store_(word, alps_self_(h));
     else if (ALPS_UNLIKELY_(!alps_lock_try_(word, alps_self_(h))))
-        t->slow(h, ALPS_SLOW_WAIT, 0, 0);
+        t->slow(h, ALPS_SLOW_WAIT, alps_offset_(h, word), (uint64_t)inner);
+}
+
+/* Takes the lock of the region, which comes before those of shards. */
+ALPS_CORE_ void alps_lock_(alps_handle *h, const alps_tables *t)
+{
+    alps_lock_word_(h, &h->shared->lock, 0, t);
 }
 
 ALPS_FN_ void alps_unlock_(alps_handle *h)
 {
     alps_lock_leave_(&h->shared->lock);
+}
+
+/* Takes the lock of a shard. Of the shards one is locked at a time, and besides
+ * it the last one, after it. */
+ALPS_CORE_ void alps_shard_lock_(alps_handle *h, alps_shard *s, int inner,
+                                 const alps_tables *t)
+{
+    alps_lock_word_(h, &s->lock, inner, t);
+}
+
+ALPS_FN_ void alps_shard_unlock_(alps_shard *s)
+{
+    alps_lock_leave_(&s->lock);
+}
+
+/* Takes every lock, so that all is seen at one moment; in this order no two
+ * threads wait for each other. */
+ALPS_CORE_ void alps_lock_all_(alps_handle *h, const alps_tables *t)
+{
+    alps_lock_(h, t);
+    for (alps_shard *s = h->shards; s <= h->top; s++)
+        alps_shard_lock_(h, s, 1, t);
+}
+
+ALPS_FN_ void alps_unlock_all_(alps_handle *h)
+{
+    for (alps_shard *s = h->shards; s <= h->top; s++)
+        alps_shard_unlock_(s);
+    alps_unlock_(h);
 }
 
 /* bins.h -- which free list a size belongs to
@@ -3149,15 +3214,15 @@ ALPS_CORE_ void alps_code_clear_(uint64_t *codes, uint64_t from, uint64_t to)
  *
  * Masmano, Ripoll, Crespo, Real: "TLSF: a new dynamic memory allocator for
  * real-time systems", ECRTS 2004. A zone is a map of codes with an index over
- * its free runs: the granules of one heap extent (all heap extents share an
- * index), or the extents of the region (which have their own).
+ * its free runs: the granules of one heap extent (all heap extents of a shard
+ * share an index), or the extents of the region (which have their own).
  *
  * The index is a hint and the codes are the truth. Links lie in free memory,
  * where a stray store of the program may reach them, so whatever is read there
  * is checked against the codes before it is followed; ALPS_ECORRUPT means that
  * the index cannot be trusted and has to be built anew, and that nothing was
  * given out wrongly. Blocks are carved from the tail of a run, so that taking
- * one is a single code. All of this runs under the lock of the region. */
+ * one is a single code. All of this runs under the lock of its shard. */
 
 typedef struct alps_zone {
     unsigned char *base; /* address of the region */
@@ -3171,6 +3236,19 @@ typedef struct alps_zone {
 /* Which of the two kinds of zone. */
 enum { ALPS_LEVEL_GRANULE = 0, ALPS_LEVEL_EXTENT = 1 };
 
+ALPS_FN_ alps_extent *alps_extent_(const alps_handle *h, uint64_t extent)
+{
+    return (alps_extent *)alps_address_(h, h->at.heap +
+                                               (extent << h->at.extent_shift));
+}
+
+/* The shard that heap extent `extent` names; see alps_shard_has_. */
+ALPS_CORE_ alps_shard *alps_shard_named_(const alps_handle *h, uint64_t extent)
+{
+    uint64_t built = alps_load_(&alps_extent_(h, extent)->built);
+    return &h->shards[built & (h->at.shard_count - 1)];
+}
+
 /* The zone of heap extent `extent`. */
 ALPS_CORE_ alps_zone alps_zone_extent_(const alps_handle *h, uint64_t extent)
 {
@@ -3178,7 +3256,7 @@ ALPS_CORE_ alps_zone alps_zone_extent_(const alps_handle *h, uint64_t extent)
     z.base = h->map.base;
     z.origin = h->at.heap + (extent << h->at.extent_shift);
     z.codes = (uint64_t *)(void *)(z.base + z.origin + sizeof(alps_extent));
-    z.index = &h->index[ALPS_LEVEL_GRANULE];
+    z.index = &alps_shard_named_(h, extent)->index;
     z.first = h->at.first;
     z.end = h->at.granules;
     z.shift = ALPS_GRANULE_SHIFT;
@@ -3192,7 +3270,7 @@ ALPS_CORE_ alps_zone alps_zone_top_(const alps_handle *h)
     z.base = h->map.base;
     z.origin = h->at.heap;
     z.codes = h->codes;
-    z.index = &h->index[ALPS_LEVEL_EXTENT];
+    z.index = &h->top->index;
     z.first = 0;
     z.end = alps_extents_(h);
     z.shift = h->at.extent_shift;
@@ -3457,12 +3535,12 @@ ALPS_CORE_ int alps_zone_give_(const alps_handle *h, const alps_zone *z,
 
 /* held.h -- who holds which reservation
  *
- * A reserved block has the code ALPS_HELD and, in this table, its owner: an
- * open hash of words {place / 64, slot}. Each change is one store, so that the
- * death of a process leaves a table that can be read. It is index: nothing is
- * flushed, and a new epoch starts with an empty one, which is how a crash gives
- * every reservation back. When the table fills up it moves into a larger block
- * of the heap, itself held. Runs under the lock of the region. */
+ * A reserved block has the code ALPS_HELD and, in the table of its shard, its
+ * owner: an open hash of words {place / 64, slot}. Each change is one store, so
+ * that the death of a process leaves a table that can be read. It is index:
+ * nothing is flushed, and a new epoch starts with an empty one, which is how a
+ * crash gives every reservation back. When the table fills up it moves into a
+ * larger block of the heap, itself held. Runs under the lock of the shard. */
 
 #define ALPS_HELD_EMPTY_ 0ull
 #define ALPS_HELD_GONE_ 1ull /* was an entry: a search goes on behind it */
@@ -3475,19 +3553,26 @@ ALPS_FN_ uint64_t alps_held_key_(alps_off off)
     return off / ALPS_GRANULE << 16;
 }
 
-ALPS_FN_ alps_off alps_held_place_(const alps_handle *h)
+ALPS_FN_ alps_off alps_held_place_(const alps_shard *s)
 {
-    return h->shared->held & ~63ull;
+    return alps_load_(&s->held) & ~63ull;
 }
 
-ALPS_FN_ unsigned alps_held_shift_(const alps_handle *h)
+/* The place made for the first table of a shard. */
+ALPS_FN_ alps_off alps_held_first_(const alps_handle *h, const alps_shard *s)
 {
-    return (unsigned)(h->shared->held & 63);
+    return h->at.held +
+           (alps_off)(s - h->shards) * (sizeof(uint64_t) << ALPS_HELD_SHIFT);
 }
 
-ALPS_FN_ uint64_t *alps_held_table_(const alps_handle *h)
+ALPS_FN_ unsigned alps_held_shift_(const alps_shard *s)
 {
-    return (uint64_t *)alps_address_(h, alps_held_place_(h));
+    return (unsigned)(s->held & 63);
+}
+
+ALPS_FN_ uint64_t *alps_held_table_(const alps_handle *h, const alps_shard *s)
+{
+    return (uint64_t *)alps_address_(h, alps_held_place_(s));
 }
 
 ALPS_FN_ uint64_t alps_held_hash_(uint64_t key, unsigned shift)
@@ -3496,10 +3581,11 @@ ALPS_FN_ uint64_t alps_held_hash_(uint64_t key, unsigned shift)
 }
 
 /* The place of `off` in the table, or ALPS_HELD_NONE_. */
-ALPS_FN_ uint64_t alps_held_find_(const alps_handle *h, alps_off off)
+ALPS_FN_ uint64_t alps_held_find_(const alps_handle *h, const alps_shard *s,
+                                  alps_off off)
 {
-    const uint64_t *table = alps_held_table_(h);
-    unsigned shift = alps_held_shift_(h);
+    const uint64_t *table = alps_held_table_(h, s);
+    unsigned shift = alps_held_shift_(s);
     uint64_t mask = (1ull << shift) - 1;
     uint64_t key = alps_held_key_(off);
     uint64_t at = alps_held_hash_(key, shift);
@@ -3513,66 +3599,77 @@ ALPS_FN_ uint64_t alps_held_find_(const alps_handle *h, alps_off off)
 }
 
 /* The slot that holds `off`, or -1. */
-ALPS_FN_ int alps_held_slot_(const alps_handle *h, alps_off off)
+ALPS_FN_ int alps_held_slot_(const alps_handle *h, const alps_shard *s,
+                             alps_off off)
 {
-    uint64_t at = alps_held_find_(h, off);
-    return at == ALPS_HELD_NONE_ ? -1 : (int)(alps_held_table_(h)[at] & 0xffff);
+    uint64_t at = alps_held_find_(h, s, off);
+    return at == ALPS_HELD_NONE_ ? -1
+                                 : (int)(alps_held_table_(h, s)[at] & 0xffff);
 }
 
 /* Whether the table has room for one more. */
-ALPS_FN_ int alps_held_room_(const alps_handle *h)
+ALPS_FN_ int alps_held_room_(const alps_shard *s)
 {
-    return h->shared->held_used < 1ull << (alps_held_shift_(h) - 1);
+    return s->held_used < 1ull << (alps_held_shift_(s) - 1);
 }
 
-/* Enters `off`, which is not there, for `slot`; there is room. */
-ALPS_FN_ void alps_held_add_(alps_handle *h, alps_off off, unsigned slot)
+/* Whether it has none to spare, and must not have one more. */
+ALPS_FN_ int alps_held_full_(const alps_shard *s)
 {
-    uint64_t *table = alps_held_table_(h);
-    unsigned shift = alps_held_shift_(h);
+    return s->held_used >= 3ull << (alps_held_shift_(s) - 2);
+}
+
+/* Enters `off`, which is not there, for `slot`; the table is not full. */
+ALPS_FN_ void alps_held_add_(const alps_handle *h, alps_shard *s, alps_off off,
+                             unsigned slot)
+{
+    uint64_t *table = alps_held_table_(h, s);
+    unsigned shift = alps_held_shift_(s);
     uint64_t mask = (1ull << shift) - 1;
     uint64_t key = alps_held_key_(off);
     uint64_t at = alps_held_hash_(key, shift);
     while (table[at] > ALPS_HELD_GONE_)
         at = (at + 1) & mask;
     if (table[at] == ALPS_HELD_EMPTY_)
-        h->shared->held_used++;
+        s->held_used++;
     table[at] = key | slot;
 }
 
 /* Takes out the entry at `at`, and with it what would lead searches on to
  * nothing. */
-ALPS_FN_ void alps_held_drop_(alps_handle *h, uint64_t at)
+ALPS_FN_ void alps_held_drop_(const alps_handle *h, alps_shard *s, uint64_t at)
 {
-    uint64_t *table = alps_held_table_(h);
-    uint64_t mask = (1ull << alps_held_shift_(h)) - 1;
+    uint64_t *table = alps_held_table_(h, s);
+    uint64_t mask = (1ull << alps_held_shift_(s)) - 1;
     table[at] = ALPS_HELD_GONE_;
     if (table[(at + 1) & mask] != ALPS_HELD_EMPTY_)
         return;
     while (table[at] == ALPS_HELD_GONE_) {
         table[at] = ALPS_HELD_EMPTY_;
-        h->shared->held_used--;
+        s->held_used--;
         at = (at - 1) & mask;
     }
 }
 
 /* Starts empty, in the place made for it. */
-ALPS_FN_ void alps_held_reset_(alps_handle *h)
+ALPS_FN_ void alps_held_reset_(const alps_handle *h, alps_shard *s)
 {
-    uint64_t *table = (uint64_t *)alps_address_(h, h->at.held);
+    alps_off first = alps_held_first_(h, s);
+    uint64_t *table = (uint64_t *)alps_address_(h, first);
     for (uint64_t i = 0; i < 1ull << ALPS_HELD_SHIFT; i++)
         table[i] = ALPS_HELD_EMPTY_;
     ALPS_BARRIER_(); // until here the other table is whole
-    alps_store_(&h->shared->held, h->at.held | ALPS_HELD_SHIFT);
-    h->shared->held_used = 0;
+    alps_store_(&s->held, first | ALPS_HELD_SHIFT);
+    s->held_used = 0;
 }
 
 /* Goes on in the zeroed memory of 2^`shift` entries at `off`. The word that
  * names the table changes last: until then the old one is whole. */
-ALPS_FN_ void alps_held_move_(alps_handle *h, alps_off off, unsigned shift)
+ALPS_FN_ void alps_held_move_(const alps_handle *h, alps_shard *s, alps_off off,
+                              unsigned shift)
 {
-    const uint64_t *from = alps_held_table_(h);
-    uint64_t n = 1ull << alps_held_shift_(h);
+    const uint64_t *from = alps_held_table_(h, s);
+    uint64_t n = 1ull << alps_held_shift_(s);
     uint64_t *to = (uint64_t *)alps_address_(h, off);
     uint64_t mask = (1ull << shift) - 1;
     uint64_t used = 0;
@@ -3586,8 +3683,8 @@ ALPS_FN_ void alps_held_move_(alps_handle *h, alps_off off, unsigned shift)
         used++;
     }
     ALPS_BARRIER_();
-    alps_store_(&h->shared->held, off | shift);
-    h->shared->held_used = used;
+    alps_store_(&s->held, off | shift);
+    s->held_used = used;
 }
 
 /* slab.h -- small objects without headers
@@ -3646,15 +3743,19 @@ ALPS_CORE_ int alps_slab_is_(const alps_handle *h, alps_off off)
 {
     uint64_t unit = off >> h->at.slab_shift;
     return off < h->at.slab_end &&
-           (alps_load_(&h->slabs[unit / 64]) >> (unit % 64) & 1);
+           (__atomic_load_n(&h->slabs[unit / 64], __ATOMIC_ACQUIRE) >>
+                (unit % 64) &
+            1);
 }
 
 ALPS_FN_ void alps_slab_mark_(const alps_handle *h, alps_off off, int slab)
 {
     uint64_t unit = off >> h->at.slab_shift;
     uint64_t bit = 1ull << (unit % 64);
-    uint64_t *word = &h->slabs[unit / 64];
-    alps_store_(word, slab ? alps_load_(word) | bit : alps_load_(word) & ~bit);
+    if (slab)
+        __atomic_fetch_or(&h->slabs[unit / 64], bit, __ATOMIC_RELEASE);
+    else
+        __atomic_fetch_and(&h->slabs[unit / 64], ~bit, __ATOMIC_RELEASE);
 }
 
 /* Where a slab would start whose objects `off` can be one of. */
@@ -3827,25 +3928,18 @@ ALPS_FN_ void alps_object_pin_(const alps_object *o, int pin)
     }
 }
 
-/* extent.h -- extents: found, built, made, given back
+/* block.h -- blocks: found, locked, taken, given back
  *
- * An extent is free, part of a large object, or a heap extent that holds small
- * blocks under a map of its own. A heap extent enters the index when it is
- * first needed in an epoch: its free runs are read off its codes (*rebuild*).
- * This is the one path of recovery, for power failure, the death of a process
- * and an index that a stray store has spoilt. Runs under the lock. */
-
-/* How many extents one allocation rebuilds before it prefers a fresh one: the
- * first allocation after a crash is bounded by this. */
-#ifndef ALPS_REBUILD_MAX
-#  define ALPS_REBUILD_MAX 16u
-#endif
-
-ALPS_FN_ alps_extent *alps_extent_(const alps_handle *h, uint64_t extent)
-{
-    return (alps_extent *)alps_address_(h, h->at.heap +
-                                               (extent << h->at.extent_shift));
-}
+ * A block lies in a heap extent, under a map of its own, or is a run of
+ * extents. A heap extent belongs to a shard from when it is first needed in an
+ * epoch until it is given back, and names it in `built`. Its free runs are read
+ * off its codes then (*rebuild*), and again whenever the shard's index is void:
+ * the one path of recovery, for power failure, the death of a process and an
+ * index that a stray store has spoilt.
+ *
+ * Under the lock of a shard its own extents remain heap extents, and those of
+ * others are not touched. Who gives an extent a shard, or takes it away, holds
+ * the lock of the last shard as well, that of all extents. */
 
 ALPS_FN_ int alps_extent_kind_(const alps_handle *h, uint64_t extent)
 {
@@ -3867,24 +3961,44 @@ ALPS_FN_ int alps_extent_heap_(const alps_handle *h, uint64_t extent)
            alps_extent_kind_(h, extent);
 }
 
+/* Whether heap extent `extent` belongs to `s`: it says so in this epoch. */
+ALPS_FN_ int alps_shard_has_(const alps_handle *h, const alps_shard *s,
+                             uint64_t extent)
+{
+    uint64_t built = alps_load_(&alps_extent_(h, extent)->built);
+    return alps_shard_named_(h, extent) == s &&
+           built >> ALPS_BUILD_EPOCH_ ==
+               alps_load_(&s->built) >> ALPS_BUILD_EPOCH_;
+}
+
+/* The shard that this thread prefers. Stacks lie an odd number of pages apart,
+ * so threads made one after the other have different ones. */
+ALPS_CORE_ alps_shard *alps_shard_home_(const alps_handle *h)
+{
+    uint64_t number = (uint64_t)ALPS_THREAD_() / ALPS_PAGE + h->slot;
+    return &h->shards[number & (h->at.shard_count - 1)];
+}
+
 /* A block: where its code is. */
 typedef struct alps_block {
     alps_zone zone;
+    alps_shard *shard;
     uint64_t unit;
     int level;
 } alps_block;
 
 /* The block that starts at `off`, as far as one can start there, with its
- * code; or -1. Needs no lock. */
+ * code; or -1. Needs no lock; what is not for sure then is its shard. */
 ALPS_CORE_ int alps_block_at_(const alps_handle *h, alps_off off, alps_block *b)
 {
-    if (off < h->at.heap || off % ALPS_GRANULE)
-        return -1;
     uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
-    if (extent >= h->at.extents_max)
+    b->unit = 0;
+    b->shard = h->top;
+    if (off < h->at.heap || off % ALPS_GRANULE || extent >= h->at.extents_max)
         return -1;
     if (ALPS_LIKELY_(alps_extent_heap_(h, extent))) {
         b->zone = alps_zone_extent_(h, extent);
+        b->shard = alps_shard_named_(h, extent);
         b->level = ALPS_LEVEL_GRANULE;
     } else if (extent < alps_extents_(h)) {
         b->zone = alps_zone_top_(h);
@@ -3898,19 +4012,34 @@ ALPS_CORE_ int alps_block_at_(const alps_handle *h, alps_off off, alps_block *b)
     return (int)alps_code_(b->zone.codes, b->unit);
 }
 
+/* The run of extents that starts at `extent`. */
+ALPS_FN_ void alps_block_large_(const alps_handle *h, uint64_t extent,
+                                alps_block *b)
+{
+    b->zone = alps_zone_top_(h);
+    b->shard = h->top;
+    b->unit = extent;
+    b->level = ALPS_LEVEL_EXTENT;
+}
+
 /* Bytes of the block. */
 ALPS_FN_ uint64_t alps_block_size_(const alps_block *b)
 {
     return alps_zone_units_(&b->zone, b->unit) << b->zone.shift;
 }
 
-/* Whether the ALPS_HELD block at `off` has a holder. */
-ALPS_FN_ int alps_held_alive_(const alps_handle *h, alps_off off)
+/* Whether the ALPS_HELD block at `off`, of shard `s`, has a holder. A table of
+ * reservations is in its own shard, or is a run of extents. */
+ALPS_FN_ int alps_held_alive_(const alps_handle *h, const alps_shard *s,
+                              alps_off off)
 {
     if (off == alps_slab_place_(h, off) && alps_slab_is_(h, off))
         return 1;
-    if (alps_held_slot_(h, off) >= 0 || alps_held_place_(h) == off)
+    if (alps_held_slot_(h, s, off) >= 0)
         return 1;
+    for (unsigned i = 0; i <= h->at.shard_count; i++)
+        if (alps_held_place_(&h->shards[i]) == off)
+            return 1;
     for (unsigned i = 0; i < h->at.lane_count; i++)
         if (alps_load_(&h->lanes[i].held) == off)
             return 1;
@@ -3918,26 +4047,28 @@ ALPS_FN_ int alps_held_alive_(const alps_handle *h, alps_off off)
 }
 
 /* Whether what starts at `unit` is free: it says so, or nobody holds it. */
-ALPS_FN_ int alps_zone_free_(const alps_handle *h, const alps_zone *z,
-                             uint64_t unit)
+ALPS_FN_ int alps_zone_free_(const alps_handle *h, const alps_shard *s,
+                             const alps_zone *z, uint64_t unit)
 {
     unsigned code = alps_code_(z->codes, unit);
     return code == ALPS_FREE ||
-           (code == ALPS_HELD && !alps_held_alive_(h, alps_zone_off_(z, unit)));
+           (code == ALPS_HELD &&
+            !alps_held_alive_(h, s, alps_zone_off_(z, unit)));
 }
 
 /* Reads the free runs of a zone, none of which is in the index, off its codes;
  * runs side by side become one. O(units / 32 + runs). */
-ALPS_COLD_ void alps_zone_rebuild_(const alps_handle *h, const alps_zone *z)
+ALPS_COLD_ void alps_zone_rebuild_(const alps_handle *h, const alps_shard *s,
+                                   const alps_zone *z)
 {
     uint64_t unit = alps_code_next_(z->codes, z->first, z->end);
     while (unit < z->end) {
         uint64_t next = alps_code_next_(z->codes, unit + 1, z->end);
-        if (!alps_zone_free_(h, z, unit)) {
+        if (!alps_zone_free_(h, s, z, unit)) {
             unit = next;
             continue;
         }
-        while (next < z->end && alps_zone_free_(h, z, next)) {
+        while (next < z->end && alps_zone_free_(h, s, z, next)) {
             alps_code_set_(z->codes, next, ALPS_INSIDE);
             next = alps_code_next_(z->codes, next + 1, z->end);
         }
@@ -3948,67 +4079,153 @@ ALPS_COLD_ void alps_zone_rebuild_(const alps_handle *h, const alps_zone *z)
     }
 }
 
-/* The index is void: empty it, and distrust every extent. */
-ALPS_COLD_ void alps_index_reset_(alps_handle *h)
+/* The index of a shard is void: empty it, and distrust every extent of it. */
+ALPS_COLD_ void alps_index_reset_(alps_shard *s)
 {
-    h->shared->built++;
-    h->shared->cursor = 0;
-    for (int level = 0; level < 2; level++) {
-        alps_index *x = &h->index[level];
-        x->rows = 0;
-        for (unsigned row = 0; row < ALPS_ROWS; row++) {
-            x->columns[row] = 0;
-            for (unsigned column = 0; column < ALPS_COLUMNS; column++)
-                x->head[row][column] = 0;
-        }
+    alps_index *x = &s->index;
+    alps_store_(&s->built, s->built + ALPS_SHARDS_MAX);
+    s->cursor = 0;
+    x->rows = 0;
+    for (unsigned row = 0; row < ALPS_ROWS; row++) {
+        x->columns[row] = 0;
+        for (unsigned column = 0; column < ALPS_COLUMNS; column++)
+            x->head[row][column] = 0;
     }
 }
 
-/* Where it is said for which epoch of the index a block's zone is built. */
+/* Where it is said for which build of the index a block's zone is built. */
 ALPS_CORE_ uint64_t *alps_block_built_(const alps_handle *h,
                                        const alps_block *b)
 {
     return b->level == ALPS_LEVEL_GRANULE
                ? &((alps_extent *)alps_address_(h, b->zone.origin))->built
-               : &h->shared->built_top;
+               : &h->top->cursor;
 }
 
-/* Makes sure that the free runs of a block's zone are in the index. */
+/* Makes sure that the free runs of a block's zone are in the index; what is
+ * held, but noted nowhere, becomes free by that. Under the lock of its
+ * shard. */
 ALPS_CORE_ void alps_block_build_(alps_handle *h, const alps_block *b)
 {
     uint64_t *built = alps_block_built_(h, b);
-    if (ALPS_LIKELY_(*built == h->shared->built))
+    if (ALPS_LIKELY_(alps_load_(built) == b->shard->built))
         return;
     alps_zone zone = b->zone; // a copy: the other one stays in registers
-    alps_zone_rebuild_(h, &zone);
-    *built = h->shared->built;
+    alps_zone_rebuild_(h, b->shard, &zone);
+    alps_store_(built, b->shard->built);
 }
 
-/* Looks for a run of `units`, carves it, and gives it `code`; `off` is where it
- * is. ALPS_EFULL: the index has none. ALPS_ECORRUPT: the index was wrong, and
- * is reset; try again. */
-ALPS_CORE_ int alps_take_level_(alps_handle *h, int level, uint64_t units,
-                                uint64_t align, unsigned code, alps_off *off)
+/* A build of shard `s` in this epoch that was never its index's. */
+ALPS_FN_ uint64_t alps_build_void_(const alps_handle *h, const alps_shard *s)
+{
+    uint64_t epoch = alps_load_(&s->built) >> ALPS_BUILD_EPOCH_;
+    return epoch << ALPS_BUILD_EPOCH_ | (uint64_t)(s - h->shards);
+}
+
+/* Gives heap extent `extent`, if it has none, to shard `s`, whose lock is held.
+ */
+ALPS_CORE_ void alps_extent_join_(alps_handle *h, uint64_t extent,
+                                  alps_shard *s, const alps_tables *t)
+{
+    alps_shard_lock_(h, h->top, 1, t);
+    if (alps_extent_heap_(h, extent) &&
+        !alps_shard_has_(h, alps_shard_named_(h, extent), extent))
+        alps_store_(&alps_extent_(h, extent)->built, alps_build_void_(h, s));
+    alps_shard_unlock_(h->top);
+}
+
+/* Whether `b` is of shard `s`, whose lock is held, perhaps from now on; its
+ * zone is in the index then. */
+ALPS_CORE_ int alps_block_joins_(alps_handle *h, alps_block *b, alps_shard *s,
+                                 const alps_tables *t)
+{
+    if (b->level == ALPS_LEVEL_GRANULE) {
+        uint64_t extent = (b->zone.origin - h->at.heap) >> h->at.extent_shift;
+        if (s == h->top)
+            return 0;
+        alps_extent_join_(h, extent, s, t);
+        if (!alps_extent_heap_(h, extent) || !alps_shard_has_(h, s, extent))
+            return 0;
+        b->zone.index = &s->index;
+        b->shard = s;
+    }
+    if (b->shard != s)
+        return 0;
+    alps_block_build_(h, b);
+    return 1;
+}
+
+/* The lock of the shard that `b`, at `off`, seemed to be of has been taken.
+ * Answers its code if it is; or -1 if there is no block, and 4 if it is of
+ * another shard: then the lock is let go. */
+ALPS_CORE_ int alps_block_join_(alps_handle *h, alps_block *b, alps_off off,
+                                const alps_tables *t)
+{
+    alps_shard *s = b->shard;
+    int code = alps_block_at_(h, off, b);
+    if (code >= ALPS_USED && alps_block_joins_(h, b, s, t))
+        return code;
+    alps_shard_unlock_(s);
+    return code < ALPS_USED ? -1 : 4;
+}
+
+/* Finds the block at `off`, takes the lock of its shard, and sees to it that
+ * its zone is in the index. Answers its code; or -1, and there is no lock. */
+ALPS_CORE_ int alps_block_lock_(alps_handle *h, alps_off off, alps_block *b,
+                                int inner, const alps_tables *t)
+{
+    uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
+    int code = alps_block_at_(h, off, b);
+    while (ALPS_LIKELY_(code >= 0)) {
+        alps_shard_lock_(h, b->shard, inner, t);
+        if (ALPS_LIKELY_(b->level == ALPS_LEVEL_GRANULE &&
+                         alps_extent_heap_(h, extent) &&
+                         alps_load_(alps_block_built_(h, b)) ==
+                             b->shard->built))
+            return (int)alps_code_(b->zone.codes, b->unit);
+        code = t->slow(h, ALPS_SLOW_JOIN, (uint64_t)(uintptr_t)b, off);
+        if (code < 4)
+            return code;
+        code = alps_block_at_(h, off, b);
+    }
+    return -1;
+}
+
+ALPS_FN_ void alps_block_unlock_(const alps_block *b)
+{
+    alps_shard_unlock_(b->shard);
+}
+
+/* Looks for a run of `units` in the index of `s`, carves it, and gives it
+ * `code`; `off` is where it is. ALPS_EFULL: the index has none. ALPS_ECORRUPT:
+ * the index was wrong, and is reset; try again. Under the lock of `s`. */
+ALPS_CORE_ int alps_take_level_(alps_handle *h, alps_shard *s, int level,
+                                uint64_t units, uint64_t align, unsigned code,
+                                alps_off *off)
 {
     alps_zone z;
     unsigned shift = ALPS_GRANULE_SHIFT;
     if (level == ALPS_LEVEL_EXTENT) {
         alps_block top;
         z = top.zone = alps_zone_top_(h);
+        top.shard = s;
         top.level = level;
         alps_block_build_(h, &top);
         shift = z.shift;
     }
     uint64_t extra = align >> shift > 1 ? (align >> shift) - 1 : 0;
-    alps_off run = alps_index_find_(h, &h->index[level], units + extra, shift);
+    alps_off run = alps_index_find_(h, &s->index, units + extra, shift);
     if (!run)
         return ALPS_EFULL;
     int err = ALPS_ECORRUPT;
     uint64_t extent = (run - h->at.heap) >> h->at.extent_shift;
     if (extent < h->at.extents_max && run % (1ull << shift) == 0 &&
-        (level == ALPS_LEVEL_EXTENT || alps_extent_heap_(h, extent))) {
+        (level == ALPS_LEVEL_EXTENT ||
+         (alps_extent_heap_(h, extent) &&
+          alps_load_(&alps_extent_(h, extent)->built) == s->built))) {
         if (level == ALPS_LEVEL_GRANULE)
             z = alps_zone_extent_(h, extent);
+        z.index = &s->index;
         uint64_t unit = alps_zone_unit_(&z, run);
         if (unit >= z.first && unit < z.end)
             err = alps_zone_carve_(h, &z, unit, units, align, code, &unit);
@@ -4018,43 +4235,42 @@ ALPS_CORE_ int alps_take_level_(alps_handle *h, int level, uint64_t units,
             alps_extent_kind_set_(h, unit, 0);
     }
     if (ALPS_UNLIKELY_(err == ALPS_ECORRUPT))
-        alps_index_reset_(h);
+        alps_index_reset_(s);
     return err;
 }
 
-ALPS_COLD_ int alps_take_any_(alps_handle *h, int level, uint64_t units,
+ALPS_COLD_ int alps_take_any_(alps_handle *h, alps_shard *s, uint64_t units,
                               uint64_t align, unsigned code, alps_off *off)
 {
-    return alps_take_level_(h, level, units, align, code, off);
+    int level = s == h->top ? ALPS_LEVEL_EXTENT : ALPS_LEVEL_GRANULE;
+    return alps_take_level_(h, s, level, units, align, code, off);
 }
 
 /* The same; small blocks, which are most, by a path of their own. */
-ALPS_CORE_ int alps_take_(alps_handle *h, int level, uint64_t units,
+ALPS_CORE_ int alps_take_(alps_handle *h, alps_shard *s, uint64_t units,
                           uint64_t align, unsigned code, alps_off *off)
 {
-    if (ALPS_UNLIKELY_(level != ALPS_LEVEL_GRANULE || align > ALPS_GRANULE))
-        return alps_take_any_(h, level, units, align, code, off);
-    return alps_take_level_(h, ALPS_LEVEL_GRANULE, units, 1, code, off);
+    if (ALPS_UNLIKELY_(s == h->top || align > ALPS_GRANULE))
+        return alps_take_any_(h, s, units, align, code, off);
+    return alps_take_level_(h, s, ALPS_LEVEL_GRANULE, units, 1, code, off);
 }
 
 ALPS_CORE_ void alps_give_level_(alps_handle *h, const alps_block *b)
 {
-    alps_block_build_(h, b);
     uint64_t units = alps_zone_units_(&b->zone, b->unit);
     if (ALPS_UNLIKELY_(alps_zone_give_(h, &b->zone, b->unit, units)))
-        alps_index_reset_(h);
+        alps_index_reset_(b->shard);
 }
 
 ALPS_COLD_ void alps_give_large_(alps_handle *h, uint64_t extent)
 {
     alps_block b;
-    b.zone = alps_zone_top_(h);
-    b.unit = extent;
-    b.level = ALPS_LEVEL_EXTENT;
+    alps_block_large_(h, extent, &b);
     alps_give_level_(h, &b);
 }
 
-/* Gives a block, whose code is not ALPS_FREE, back to the index. */
+/* Gives a block, whose code is not ALPS_FREE, back to the index, which its zone
+ * is in. Under the lock of its shard. */
 ALPS_CORE_ void alps_give_(alps_handle *h, const alps_block *b)
 {
     if (ALPS_UNLIKELY_(b->level != ALPS_LEVEL_GRANULE)) {
@@ -4067,20 +4283,10 @@ ALPS_CORE_ void alps_give_(alps_handle *h, const alps_block *b)
     alps_give_level_(h, &small);
 }
 
-/* Goes back to the first table of reservations when there are none left. */
-ALPS_CORE_ void alps_held_fold_(alps_handle *h)
+/* The same, where it is no matter how fast. */
+ALPS_COLD_ void alps_give_back_(alps_handle *h, const alps_block *b)
 {
-    alps_block b;
-    alps_off off = alps_held_place_(h);
-    if (ALPS_LIKELY_(off == h->at.held) || h->shared->held_used)
-        return;
-    if (alps_block_at_(h, off, &b) != ALPS_HELD) {
-        alps_held_reset_(h);
-        return;
-    }
-    alps_block_build_(h, &b); // while it is still the table
-    alps_held_reset_(h);
-    alps_give_(h, &b);
+    alps_give_(h, b);
 }
 
 /* Writes back the codes from the one of `unit` to the one that ends its
@@ -4094,26 +4300,37 @@ ALPS_CORE_ int alps_codes_flush_(alps_handle *h, const alps_zone *z,
     return t->policy->flush(&h->map, bytes + unit / 4, last / 4 - unit / 4 + 1);
 }
 
-/* Makes a free extent a heap extent, empty and in the index. Its map and kind
- * are durable before its code says that it is used. */
-ALPS_CORE_ int alps_extent_make_(alps_handle *h, const alps_tables *t)
+/* extent.h -- heap extents: made, built, given back
+ *
+ * An extent is free, part of a large object, or a heap extent that holds small
+ * blocks under a map of its own and belongs to a shard, see block.h. A shard
+ * that has no room builds extents that this epoch has not touched, then makes
+ * one; what is empty goes back when runs of extents are asked for. */
+
+/* How many extents one allocation rebuilds before it prefers a fresh one: the
+ * first allocation after a crash is bounded by this. */
+#ifndef ALPS_REBUILD_MAX
+#  define ALPS_REBUILD_MAX 16u
+#endif
+
+/* Makes the extent at `off`, which is held, a heap extent of shard `s`. Its map
+ * and kind are durable before its code says that it is used. Under the locks of
+ * `s` and of all extents. */
+ALPS_CORE_ int alps_extent_fill_(alps_handle *h, alps_shard *s, alps_off off,
+                                 const alps_tables *t)
 {
-    alps_off off;
-    int err = alps_take_(h, ALPS_LEVEL_EXTENT, 1, 1, ALPS_HELD, &off);
-    if (err)
-        return err;
     alps_zone top = alps_zone_top_(h);
     uint64_t extent = alps_zone_unit_(&top, off);
+    // what is there may be of a former region
+    alps_store_(&alps_extent_(h, extent)->built, alps_build_void_(h, s));
     alps_zone z = alps_zone_extent_(h, extent);
     for (uint64_t word = 0; word < (z.end + 31) / 32; word++)
         alps_store_(&z.codes[word], 0);
     alps_code_set_(z.codes, z.first, ALPS_FREE);
-    // what is there may be of a former region
-    alps_extent_(h, extent)->built = 0;
     memset(alps_address_(h, z.origin + h->at.told), 0,
            (size_t)(h->at.heads - h->at.told));
-    err = t->policy->flush(&h->map, alps_extent_(h, extent),
-                           sizeof(alps_extent) + z.end / 4);
+    int err = t->policy->flush(&h->map, alps_extent_(h, extent),
+                               sizeof(alps_extent) + z.end / 4);
     alps_extent_kind_set_(h, extent, 1);
     if (!err)
         err = t->policy->flush(&h->map, &h->kinds[extent / 64], 8);
@@ -4125,51 +4342,76 @@ ALPS_CORE_ int alps_extent_make_(alps_handle *h, const alps_tables *t)
     }
     if (!err)
         err = t->policy->fence(&h->map, t->backend);
-    if (err) {
+    if (err)
         alps_give_large_(h, extent);
+    return err;
+}
+
+/* Makes a free extent a heap extent of shard `s`, empty and in the index. Under
+ * its lock. */
+ALPS_CORE_ int alps_extent_make_(alps_handle *h, alps_shard *s,
+                                 const alps_tables *t)
+{
+    alps_off off;
+    alps_shard_lock_(h, h->top, 1, t);
+    int err = alps_take_(h, h->top, 1, 1, ALPS_HELD, &off);
+    if (!err)
+        err = alps_extent_fill_(h, s, off, t);
+    alps_shard_unlock_(h->top);
+    if (err)
         return err;
-    }
     alps_block b;
-    b.zone = z;
+    b.zone = alps_zone_extent_(h, (off - h->at.heap) >> h->at.extent_shift);
+    b.shard = s;
     b.level = ALPS_LEVEL_GRANULE;
     alps_block_build_(h, &b);
     return ALPS_OK;
 }
 
-/* Makes heap extents without a block free again; answers how many through
- * `n`. The kind bit that each leaves set means nothing while it is free; who
- * takes it for a large object clears it. */
-ALPS_CORE_ int alps_extents_empty_(alps_handle *h, uint64_t *n,
-                                   const alps_tables *t)
+/* Makes a heap extent without a block, whose run is not in the index any more,
+ * free. The kind bit that it leaves set means nothing while it is free; who
+ * takes it for a large object clears it. Under the lock of its shard. */
+ALPS_CORE_ int alps_extent_drop_(alps_handle *h, uint64_t extent,
+                                 const alps_tables *t)
+{
+    alps_shard_lock_(h, h->top, 1, t);
+    alps_block b;
+    alps_block_large_(h, extent, &b);
+    alps_block_build_(h, &b);
+    alps_code_set_(b.zone.codes, extent, ALPS_HELD);
+    int err = alps_codes_flush_(h, &b.zone, extent, 1, t);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    alps_give_large_(h, extent);
+    alps_shard_unlock_(h->top);
+    return err;
+}
+
+/* Gives the heap extents of `s` without a block to those of any use; adds to
+ * `n` how many. Under its lock. */
+ALPS_CORE_ int alps_extents_drop_(alps_handle *h, alps_shard *s, uint64_t *n,
+                                  const alps_tables *t)
 {
     uint64_t whole =
         (1ull << (h->at.extent_shift - ALPS_GRANULE_SHIFT)) - h->at.first;
-    alps_zone top = alps_zone_top_(h);
     alps_bin bin = alps_bin_of_(whole);
-    alps_off off = h->index[ALPS_LEVEL_GRANULE].head[bin.row][bin.column];
-    uint64_t looks = top.end;
-    for (*n = 0; off && looks; looks--) {
-        alps_block b, e;
-        if (alps_block_at_(h, off, &b) != ALPS_FREE || b.level) {
-            alps_index_reset_(h);
+    alps_off off = s->index.head[bin.row][bin.column];
+    for (uint64_t looks = alps_extents_(h); off && looks; looks--) {
+        alps_block b;
+        if (alps_block_at_(h, off, &b) != ALPS_FREE || b.shard != s ||
+            b.level) {
+            alps_index_reset_(s);
             return ALPS_ECORRUPT;
         }
         off = alps_run_(&b.zone, b.unit)->next;
         if (alps_zone_units_(&b.zone, b.unit) != whole)
             continue;
         if (alps_run_unlink_(h, &b.zone, b.unit)) {
-            alps_index_reset_(h);
+            alps_index_reset_(s);
             return ALPS_ECORRUPT;
         }
-        e.zone = top;
-        e.level = ALPS_LEVEL_EXTENT;
-        e.unit = alps_zone_unit_(&top, b.zone.origin);
-        alps_block_build_(h, &e); // while it is still used
-        alps_code_set_(top.codes, e.unit, ALPS_HELD);
-        int err = alps_codes_flush_(h, &top, e.unit, 1, t);
-        if (!err)
-            err = t->policy->fence(&h->map, t->backend);
-        alps_give_(h, &e);
+        int err = alps_extent_drop_(
+            h, (b.zone.origin - h->at.heap) >> h->at.extent_shift, t);
         if (err)
             return err;
         ++*n;
@@ -4177,46 +4419,123 @@ ALPS_CORE_ int alps_extents_empty_(alps_handle *h, uint64_t *n,
     return ALPS_OK;
 }
 
-/* Rebuilds heap extents that this epoch has not touched, at most `max`, until
- * one brings a run of `units`; answers through `n` how many. */
-ALPS_FN_ void alps_extents_build_(alps_handle *h, uint64_t units, uint64_t max,
-                                  uint64_t *n)
+/* Sees to the free runs of one heap extent, if it is of shard `s` or of none
+ * yet; 1 if it was not in the index before. */
+ALPS_CORE_ int alps_extent_build_(alps_handle *h, alps_shard *s,
+                                  uint64_t extent, const alps_tables *t)
+{
+    alps_block b;
+    if (!alps_extent_heap_(h, extent) ||
+        alps_load_(&alps_extent_(h, extent)->built) == s->built)
+        return 0;
+    b.zone = alps_zone_extent_(h, extent);
+    b.shard = alps_shard_named_(h, extent);
+    b.level = ALPS_LEVEL_GRANULE;
+    return (b.shard == s || !alps_shard_has_(h, b.shard, extent)) &&
+           alps_block_joins_(h, &b, s, t);
+}
+
+/* Rebuilds heap extents for `s`, at most `max`, until one brings a run of
+ * `units`: its own, and those that this epoch has not touched. Answers through
+ * `n` how many. Under its lock. */
+ALPS_CORE_ void alps_extents_build_(alps_handle *h, alps_shard *s,
+                                    uint64_t units, uint64_t max, uint64_t *n,
+                                    const alps_tables *t)
 {
     uint64_t extents = alps_extents_(h);
-    for (*n = 0; h->shared->cursor < extents && *n < max;) {
-        uint64_t extent = h->shared->cursor++;
-        if (!alps_extent_heap_(h, extent))
+    for (*n = 0; *n < max;) {
+        uint64_t extent;
+        if (s->cursor < extents)
+            extent = s->cursor++;
+        else if (alps_load_(&h->shared->cursor) < extents)
+            extent =
+                __atomic_fetch_add(&h->shared->cursor, 1, __ATOMIC_RELAXED);
+        else
+            return;
+        if (extent >= extents || !alps_extent_build_(h, s, extent, t))
             continue;
-        alps_block b;
-        b.zone = alps_zone_extent_(h, extent);
-        b.level = ALPS_LEVEL_GRANULE;
-        alps_block_build_(h, &b);
         ++*n;
-        if (alps_index_find_(h, b.zone.index, units, ALPS_GRANULE_SHIFT))
+        if (alps_index_find_(h, &s->index, units, ALPS_GRANULE_SHIFT))
             return;
     }
 }
 
-/* Brings more into the index of `level`, which has no run of `units`: an extent
- * not yet rebuilt, a fresh extent, empty extents. ALPS_EFULL: there is no
- * more. */
-ALPS_CORE_ int alps_refill_(alps_handle *h, uint64_t units, uint64_t level,
+/* Makes the empty heap extents of all shards free; answers how many through
+ * `n`. No lock of a shard is held. */
+ALPS_CORE_ int alps_extents_empty_(alps_handle *h, uint64_t *n,
+                                   const alps_tables *t)
+{
+    int err = ALPS_OK;
+    *n = 0;
+    for (alps_shard *s = h->shards; !err && s < h->top; s++) {
+        alps_shard_lock_(h, s, 0, t);
+        for (int spoilt = 0; spoilt < 3; spoilt++) {
+            uint64_t built;
+            alps_extents_build_(h, s, ~0ull >> 16, ~0ull, &built, t);
+            err = alps_extents_drop_(h, s, n, t);
+            if (err != ALPS_ECORRUPT)
+                break;
+        }
+        alps_shard_unlock_(s);
+    }
+    return err;
+}
+
+/* Brings more into the index of `s`, which has no run of `units`: an extent not
+ * yet rebuilt, a fresh extent. ALPS_EFULL: there is no more. Under its lock. */
+ALPS_CORE_ int alps_refill_(alps_handle *h, alps_shard *s, uint64_t units,
                             const alps_tables *t)
 {
     uint64_t n;
-    if (level == ALPS_LEVEL_EXTENT) {
-        alps_extents_build_(h, ~0ull >> 16, ~0ull, &n);
-        int err = alps_extents_empty_(h, &n, t);
-        return err ? err : n ? ALPS_OK : ALPS_EFULL;
+    for (int all = 0; all < 2; all++) {
+        alps_extents_build_(h, s, units, all ? ~0ull : ALPS_REBUILD_MAX, &n, t);
+        if (n && alps_index_find_(h, &s->index, units, ALPS_GRANULE_SHIFT))
+            return ALPS_OK;
+        int err = all ? ALPS_EFULL : alps_extent_make_(h, s, t);
+        if (err != ALPS_EFULL)
+            return err;
     }
-    alps_extents_build_(h, units, ALPS_REBUILD_MAX, &n);
-    if (n && alps_index_find_(h, &h->index[level], units, ALPS_GRANULE_SHIFT))
-        return ALPS_OK;
-    int err = alps_extent_make_(h, t);
-    if (err != ALPS_EFULL)
-        return err;
-    alps_extents_build_(h, units, ~0ull, &n);
-    return n ? ALPS_OK : ALPS_EFULL;
+    return ALPS_EFULL;
+}
+
+/* The block that the table of reservations of `s` is in, whose zone is built
+ * while it is still held; 0 if that is the one made for it. */
+ALPS_CORE_ int alps_held_block_(alps_handle *h, const alps_shard *s,
+                                alps_block *b)
+{
+    if (alps_block_at_(h, alps_held_place_(s), b) != ALPS_HELD)
+        return 0;
+    alps_block_build_(h, b);
+    return 1;
+}
+
+/* Goes back to the first table of reservations, when there are none left. Where
+ * the table is a run of extents, that changes hands under their lock. */
+ALPS_CORE_ int alps_held_unfold_(alps_handle *h, alps_shard *s,
+                                 const alps_tables *t)
+{
+    alps_block b;
+    alps_off off = alps_held_place_(s);
+    int large = s != h->top &&
+                !alps_extent_heap_(h, (off - h->at.heap) >> h->at.extent_shift);
+    if (large)
+        alps_shard_lock_(h, h->top, 1, t);
+    int has = alps_held_block_(h, s, &b);
+    alps_held_reset_(h, s);
+    if (has)
+        alps_give_back_(h, &b);
+    if (large)
+        alps_shard_unlock_(h->top);
+    return ALPS_OK;
+}
+
+/* An entry has been taken out of the table of `s`. */
+ALPS_CORE_ void alps_held_fold_(alps_handle *h, alps_shard *s,
+                                const alps_tables *t)
+{
+    if (ALPS_UNLIKELY_(alps_held_place_(s) != alps_held_first_(h, s) &&
+                       !s->held_used))
+        t->slow(h, ALPS_SLOW_FOLD, (uint64_t)(uintptr_t)s, 0);
 }
 
 /* loose.h -- slabs that no thread owns
@@ -4336,18 +4655,21 @@ ALPS_CORE_ int alps_slab_drop_(alps_handle *h, alps_off place,
                                const alps_tables *t)
 {
     alps_block b;
-    if (alps_block_at_(h, place, &b) != ALPS_HELD || b.level)
-        return ALPS_ECORRUPT;
-    alps_block_build_(h, &b); // while it is still held
-    alps_slab_mark_(h, place, 0);
     uint64_t unit = place >> h->at.slab_shift;
-    int err = t->policy->flush(&h->map, &h->slabs[unit / 64], 8);
-    if (!err)
-        err = t->policy->fence(&h->map, t->backend);
-    if (err)
-        alps_slab_mark_(h, place, 1);
-    else
-        alps_give_(h, &b);
+    int err = ALPS_ECORRUPT;
+    int code = alps_block_lock_(h, place, &b, 1, t);
+    if (code == ALPS_HELD && b.level == ALPS_LEVEL_GRANULE) {
+        alps_slab_mark_(h, place, 0);
+        err = t->policy->flush(&h->map, &h->slabs[unit / 64], 8);
+        if (!err)
+            err = t->policy->fence(&h->map, t->backend);
+        if (err)
+            alps_slab_mark_(h, place, 1);
+        else
+            alps_give_back_(h, &b);
+    }
+    if (code >= 0)
+        alps_block_unlock_(&b);
     return err;
 }
 
@@ -4548,22 +4870,38 @@ ALPS_CORE_ uint64_t alps_loose_trim_(alps_handle *h, const alps_tables *t)
 ALPS_FN_ alps_chunk *alps_limbo_chunk_(const alps_handle *h, alps_off off)
 {
     alps_block b;
-    if (!off || alps_block_at_(h, off, &b) != ALPS_HELD || b.level ||
-        alps_held_slot_(h, off) != (int)ALPS_HELD_LIMBO_)
+    if (!off || alps_block_at_(h, off, &b) != ALPS_HELD || b.level)
         return NULL;
     return (alps_chunk *)alps_address_(h, off);
 }
 
-/* Lets go of the block at `off`, which is held back. Its code tells whether a
- * process died in here. */
-ALPS_FN_ void alps_limbo_give_block_(alps_handle *h, alps_off off)
+/* Lets go of the block at `off`, if it is held back. */
+ALPS_CORE_ void alps_limbo_give_block_(alps_handle *h, alps_off off,
+                                       const alps_tables *t)
 {
     alps_block b;
-    if (alps_block_at_(h, off, &b) == ALPS_HELD)
-        alps_give_(h, &b);
-    uint64_t entry = alps_held_find_(h, off);
-    if (entry != ALPS_HELD_NONE_)
-        alps_held_drop_(h, entry);
+    int code = alps_block_lock_(h, off, &b, 1, t);
+    if (code == ALPS_HELD &&
+        alps_held_slot_(h, b.shard, off) == (int)ALPS_HELD_LIMBO_) {
+        alps_held_drop_(h, b.shard, alps_held_find_(h, b.shard, off));
+        alps_give_back_(h, &b);
+    }
+    if (code >= 0)
+        alps_block_unlock_(&b);
+}
+
+/* Whether the block at `off` is held back; or, for a chunk that a dead process
+ * was about to use, only reserved. */
+ALPS_CORE_ int alps_limbo_holds_(alps_handle *h, alps_off off,
+                                 const alps_tables *t)
+{
+    alps_block b;
+    int code = alps_block_lock_(h, off, &b, 1, t);
+    int holds = code == ALPS_HELD &&
+                alps_held_slot_(h, b.shard, off) == (int)ALPS_HELD_LIMBO_;
+    if (code >= 0)
+        alps_block_unlock_(&b);
+    return holds;
 }
 
 /* Lets go of one thing. */
@@ -4572,7 +4910,7 @@ ALPS_CORE_ void alps_limbo_give_(alps_handle *h, alps_off off,
 {
     alps_object o;
     if (alps_object_at_(h, off, &o) != 1) {
-        alps_limbo_give_block_(h, off);
+        alps_limbo_give_block_(h, off, t);
         return;
     }
     alps_object_pin_(&o, 0);
@@ -4581,14 +4919,15 @@ ALPS_CORE_ void alps_limbo_give_(alps_handle *h, alps_off off,
 }
 
 /* The region's list goes on behind its first chunk, which is empty. */
-ALPS_FN_ void alps_limbo_shift_(alps_handle *h, alps_off off)
+ALPS_CORE_ void alps_limbo_shift_(alps_handle *h, alps_off off,
+                                  const alps_tables *t)
 {
     const alps_chunk *c = alps_limbo_chunk_(h, off);
     if (h->shared->limbo == off)
         h->shared->limbo = c ? c->next : 0;
     if (!h->shared->limbo)
         h->shared->limbo_last = 0;
-    alps_limbo_give_block_(h, off);
+    alps_limbo_give_block_(h, off, t);
 }
 
 /* Empties the first chunk of the list, from its end. */
@@ -4602,7 +4941,7 @@ ALPS_CORE_ void alps_limbo_empty_(alps_handle *h, alps_off off,
         ALPS_BARRIER_();
         alps_store_(&c->count, c->count - 1);
     }
-    alps_limbo_shift_(h, off);
+    alps_limbo_shift_(h, off, t);
     alps_store_(&h->shared->leaving, 0);
 }
 
@@ -4674,17 +5013,20 @@ ALPS_CORE_ void alps_limbo_mend_(alps_handle *h, const alps_tables *t)
         alps_store_(&c->count, c->count - 1);
         alps_store_(&h->shared->leaving, 0);
     } else {
-        alps_limbo_shift_(h, off);
+        alps_limbo_shift_(h, off, t);
         alps_store_(&h->shared->leaving, 0);
     }
 }
 
 /* A lane's thread is gone: its chunk goes to the region. What it was retiring
  * at the end, and did not come to free, is not retired. */
-ALPS_FN_ void alps_limbo_leave_(alps_handle *h, alps_lane *lane)
+ALPS_CORE_ void alps_limbo_leave_(alps_handle *h, alps_lane *lane,
+                                  const alps_tables *t)
 {
     alps_block b;
     alps_object o;
+    if (!alps_limbo_holds_(h, alps_load_(&lane->limbo), t))
+        alps_store_(&lane->limbo, 0);
     alps_chunk *c = alps_limbo_chunk_(h, alps_load_(&lane->limbo));
     if (c && c->count && c->count <= ALPS_CHUNK) {
         alps_off off = c->thing[c->count - 1];
@@ -5489,6 +5831,137 @@ ALPS_CORE_ int alps_redo_(alps_handle *h, alps_lane *lane, const alps_record *r,
     return err ? err : t->policy->flush(&h->map, dest, sizeof *dest);
 }
 
+/* mend.h -- a lock of a shard that its owner died with
+ *
+ * Who waits for it takes it over, with an index that may be half changed, a
+ * record that may be half carried out, and words of lanes and of the table of
+ * reservations that may be ahead of the codes or behind them. All of that is
+ * put right here, under that lock, and none of it can be of another shard. */
+
+/* Writes back where the region ends, and where its extents and slabs are: what
+ * is changed under locks. */
+ALPS_CORE_ int alps_marks_flush_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t end =
+        alps_size_(h) < h->at.slab_end ? alps_size_(h) : h->at.slab_end;
+    uint64_t extents = alps_extents_(h);
+    int err = t->policy->flush(&h->map, &h->super->size, 8);
+    if (!err)
+        err = t->policy->flush(&h->map, h->codes, extents / 4 + 1);
+    if (!err)
+        err = t->policy->flush(&h->map, h->kinds, extents / 8 + 1);
+    if (!err)
+        err = t->policy->flush(&h->map, h->slabs,
+                               (end >> h->at.slab_shift) / 8 + 1);
+    return err;
+}
+
+/* Completes the record that a lane was carrying out under the lock of `s` when
+ * its process died: it is retired before anybody can go further. */
+ALPS_CORE_ int alps_lane_complete_(alps_handle *h, alps_lane *lane,
+                                   const alps_shard *s, const alps_tables *t)
+{
+    unsigned number = (unsigned)(lane - h->lanes);
+    int err = ALPS_OK;
+    for (unsigned k = 0; !err && k < ALPS_RING; k++) {
+        const alps_record *r = &lane->ring[k];
+        alps_block b;
+        if (r->op & ALPS_OP_SMALL || !alps_record_live_(h, number, r) ||
+            alps_block_at_(h, r->block, &b) < 0 || b.shard != s)
+            continue;
+        err = alps_redo_prepare_(h, r, t);
+        if (!err)
+            err = t->policy->fence(&h->map, t->backend);
+        if (!err)
+            err = alps_redo_(h, lane, r, t);
+        if (!err)
+            err = t->policy->fence(&h->map, t->backend);
+        if (!err)
+            err = alps_record_done_(h, lane, r->seq, t);
+        if (!err)
+            err = t->policy->fence(&h->map, t->backend);
+        if (!err)
+            alps_store_(&lane->apply, 0);
+    }
+    return err;
+}
+
+/* A lane of a dead process names a block of `s` as held that is not, because it
+ * died before it was or after: forgets it. */
+ALPS_FN_ void alps_lane_mend_(const alps_handle *h, alps_lane *lane,
+                              const alps_shard *s)
+{
+    alps_block b;
+    alps_object o;
+    alps_off off = alps_load_(&lane->held);
+    if (!off || alps_object_at_(h, off, &o) == 1)
+        return;
+    int code = alps_block_at_(h, off, &b);
+    if (code >= 0 && code != ALPS_HELD && b.shard == s)
+        alps_store_(&lane->held, 0);
+}
+
+/* Forgets reservations of what is not held, and counts the others anew. */
+ALPS_FN_ void alps_held_mend_(const alps_handle *h, alps_shard *s)
+{
+    uint64_t *table = alps_held_table_(h, s);
+    uint64_t used = 0;
+    for (uint64_t i = 0; i < 1ull << alps_held_shift_(s); i++) {
+        alps_block b;
+        if (table[i] > ALPS_HELD_GONE_ &&
+            alps_block_at_(h, (table[i] >> 16) * ALPS_GRANULE, &b) != ALPS_HELD)
+            table[i] = ALPS_HELD_GONE_;
+        used += table[i] != ALPS_HELD_EMPTY_;
+    }
+    s->held_used = used;
+}
+
+/* The lock of `s`, which we have, comes from the dead `owner` with an index
+ * that may be half changed: it is void. What was begun under the lock is
+ * completed or undone; what else the dead one left is for alps_reap_. */
+ALPS_CORE_ int alps_shard_mend_(alps_handle *h, alps_shard *s, uint64_t owner,
+                                const alps_tables *t)
+{
+    alps_index_reset_(s);
+    int err = alps_marks_flush_(h, t);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    for (unsigned i = 0; i < h->at.lane_count; i++) {
+        alps_lane *lane = &h->lanes[i];
+        if (alps_load_(&lane->lock) != owner)
+            continue;
+        if (!err && alps_load_(&lane->apply))
+            err = alps_lane_complete_(h, lane, s, t);
+        alps_lane_mend_(h, lane, s);
+    }
+    alps_held_mend_(h, s);
+    alps_store_(&h->shared->cursor, 0);
+    if (s != h->top) { // a table of reservations may have been about to move
+        alps_shard_lock_(h, h->top, 1, t);
+        alps_index_reset_(h->top);
+        alps_shard_unlock_(h->top);
+    }
+    return err;
+}
+
+/* Takes the locks of shards over that the dead `owner` has. */
+ALPS_CORE_ int alps_shards_reap_(alps_handle *h, uint64_t owner,
+                                 const alps_tables *t)
+{
+    int err = ALPS_OK;
+    for (alps_shard *s = h->shards; s <= h->top; s++) {
+        uint64_t was = owner;
+        if (owner == alps_self_(h) || alps_load_(&s->lock) != owner ||
+            !__atomic_compare_exchange_n(&s->lock, &was, alps_self_(h), 0,
+                                         __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            continue;
+        int late = t->slow(h, ALPS_SLOW_MEND, (uint64_t)(uintptr_t)s, owner);
+        err = err ? err : late;
+        alps_shard_unlock_(s);
+    }
+    return err;
+}
+
 /* recover.h -- what is done for those who died
  *
  * After a crash the first opener redoes the live records of all lanes, oldest
@@ -5581,36 +6054,52 @@ ALPS_CORE_ int alps_ready_(alps_handle *h, const alps_tables *t)
                                             : t->slow(h, ALPS_SLOW_SELF, 0, 0);
 }
 
-/* Gives back what is held at `off`, if it still is: a block, or an object that
- * was pinned. */
-ALPS_FN_ void alps_held_give_(alps_handle *h, alps_off off)
+/* Gives back what `word` of a lane names, if it still is held: a block, or an
+ * object that was pinned. The lane forgets it first: were it after, and we died
+ * in between, it could name what is another's by then. */
+ALPS_CORE_ void alps_lane_give_(alps_handle *h, uint64_t *word,
+                                const alps_tables *t)
 {
     alps_block b;
     alps_object o;
-    if (alps_object_at_(h, off, &o) == 1)
+    alps_off off = alps_load_(word);
+    if (!off)
+        return;
+    if (alps_object_at_(h, off, &o) == 1) {
         alps_object_pin_(&o, 0);
-    else if (alps_block_at_(h, off, &b) == ALPS_HELD)
-        alps_give_(h, &b);
+    } else {
+        int code = alps_block_lock_(h, off, &b, 1, t);
+        alps_store_(word, 0);
+        ALPS_BARRIER_();
+        if (code == ALPS_HELD)
+            alps_give_back_(h, &b);
+        if (code >= 0)
+            alps_block_unlock_(&b);
+    }
+    alps_store_(word, 0);
 }
 
-/* Gives back the reservations of slot `number`, and forgets entries of blocks
- * that are not held. */
-ALPS_FN_ void alps_held_reap_(alps_handle *h, unsigned number)
+/* Gives back the reservations of slot `number` in shard `s`. */
+ALPS_CORE_ void alps_held_reap_(alps_handle *h, alps_shard *s, unsigned number,
+                                const alps_tables *t)
 {
-    const uint64_t *table = alps_held_table_(h);
-    uint64_t n = 1ull << alps_held_shift_(h);
+    alps_shard_lock_(h, s, 1, t);
+    const uint64_t *table = alps_held_table_(h, s);
+    uint64_t n = 1ull << alps_held_shift_(s);
     for (uint64_t i = 0; i < n; i++) {
-        if (table[i] <= ALPS_HELD_GONE_)
-            continue;
         alps_block b;
         alps_off off = (table[i] >> 16) * ALPS_GRANULE;
-        int mine = (table[i] & 0xffff) == number;
-        if (mine)
-            alps_held_give_(h, off);
-        if (mine || alps_block_at_(h, off, &b) != ALPS_HELD)
-            alps_held_drop_(h, i);
+        if (table[i] <= ALPS_HELD_GONE_ || (table[i] & 0xffff) != number)
+            continue;
+        int code = alps_block_at_(h, off, &b);
+        if (code == ALPS_HELD)
+            alps_block_build_(h, &b); // while it is still held
+        alps_held_drop_(h, s, i);
+        if (code == ALPS_HELD)
+            alps_give_back_(h, &b);
     }
-    alps_held_fold_(h);
+    alps_held_fold_(h, s, t);
+    alps_shard_unlock_(s);
 }
 
 /* Writes back what says whether the thing at `off` is free. */
@@ -5624,24 +6113,6 @@ ALPS_FN_ int alps_held_flush_(alps_handle *h, alps_off off,
     if (alps_block_at_(h, off, &b) == ALPS_HELD)
         return alps_codes_flush_(h, &b.zone, b.unit, 1, t);
     return ALPS_OK;
-}
-
-/* Writes back where the region ends, and where its extents and slabs are: what
- * is changed under the lock. */
-ALPS_CORE_ int alps_marks_flush_(alps_handle *h, const alps_tables *t)
-{
-    uint64_t end =
-        alps_size_(h) < h->at.slab_end ? alps_size_(h) : h->at.slab_end;
-    uint64_t extents = alps_extents_(h);
-    int err = t->policy->flush(&h->map, &h->super->size, 8);
-    if (!err)
-        err = t->policy->flush(&h->map, h->codes, extents / 4 + 1);
-    if (!err)
-        err = t->policy->flush(&h->map, h->kinds, extents / 8 + 1);
-    if (!err)
-        err = t->policy->flush(&h->map, h->slabs,
-                               (end >> h->at.slab_shift) / 8 + 1);
-    return err;
 }
 
 /* Makes durable what the lanes of `owner` (0: all) were at: redoes its records,
@@ -5667,7 +6138,9 @@ ALPS_CORE_ int alps_lanes_settle_(alps_handle *h, uint64_t owner,
 ALPS_CORE_ int alps_lanes_reap_(alps_handle *h, uint64_t owner,
                                 const alps_tables *t)
 {
-    int err = alps_lanes_settle_(h, owner, t);
+    int err = alps_shards_reap_(h, owner, t);
+    if (!err)
+        err = alps_lanes_settle_(h, owner, t);
     if (!err)
         err = t->policy->fence(&h->map, t->backend);
     if (err)
@@ -5676,14 +6149,13 @@ ALPS_CORE_ int alps_lanes_reap_(alps_handle *h, uint64_t owner,
         alps_lane *lane = &h->lanes[i];
         if (alps_load_(&lane->lock) != owner)
             continue;
-        if (alps_load_(&lane->held))
-            alps_held_give_(h, lane->held);
-        if (alps_load_(&lane->pending))
-            alps_held_give_(h, lane->pending);
-        alps_limbo_leave_(h, lane);
+        alps_lane_give_(h, &lane->held, t);
+        alps_lane_give_(h, &lane->pending, t);
+        alps_limbo_leave_(h, lane, t);
         alps_lane_free_(lane);
     }
     alps_store_(&h->shared->swept, 0);
+    alps_store_(&h->shared->cursor, 0);
     return ALPS_OK;
 }
 
@@ -5698,7 +6170,8 @@ ALPS_CORE_ int alps_reap_(alps_handle *h, uint64_t owner, const alps_tables *t)
     int err = alps_lanes_reap_(h, owner, t);
     if (err)
         return err;
-    alps_held_reap_(h, number);
+    for (alps_shard *s = h->shards; s <= h->top; s++)
+        alps_held_reap_(h, s, number, t);
     alps_slot_free_(h, number);
     h->shared->reaped++;
     if (owner != alps_self_(h))
@@ -5713,9 +6186,20 @@ ALPS_CORE_ int alps_reap_dead_(alps_handle *h, const alps_tables *t)
     for (unsigned i = 0; !err && i < h->at.slot_count; i++) {
         uint64_t owner = alps_slot_owner_(h, i);
         if (owner && !alps_owner_lives_(h, owner, t))
-            err = alps_reap_(h, owner, t);
+            err = t->slow(h, ALPS_SLOW_REAP, owner, 0);
     }
     return err;
+}
+
+/* Makes a shard anew: in this epoch it has no extent yet. */
+ALPS_FN_ void alps_shard_reset_(alps_handle *h, alps_shard *s, uint64_t epoch)
+{
+    s->lock = 0;
+    s->built = epoch << ALPS_BUILD_EPOCH_ | (uint64_t)(s - h->shards);
+    alps_index_reset_(s);
+    if (s != h->top)
+        s->cursor = ~0ull;
+    alps_held_reset_(h, s);
 }
 
 /* Makes the state that dies with the epoch anew: locks, slots, indexes,
@@ -5740,14 +6224,12 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
         h->slots[i].generation = (epoch & 0xffffff) << 24;
         h->slots[i].pid = 0;
     }
-    alps_shared *s = h->shared;
-    s->lock = 0;
-    s->seq = seq;
-    s->built = epoch << 24;
-    s->built_top = 0;
-    alps_index_reset_(h);
-    alps_held_reset_(h);
-    s->tokens = 0;
+    for (alps_shard *s = h->shards; s <= h->top; s++)
+        alps_shard_reset_(h, s, epoch);
+    h->shared->lock = 0;
+    h->shared->cursor = 0;
+    h->shared->seq = seq;
+    h->shared->tokens = 0;
     alps_limbo_reset_(h);
     alps_loose_reset_(h);
 }
@@ -5773,30 +6255,32 @@ ALPS_CORE_ int alps_epoch_begin_(alps_handle *h, const alps_tables *t)
     return err;
 }
 
-/* Counts the entries of the table of reservations anew. */
-ALPS_FN_ void alps_held_count_(alps_handle *h)
+/* Takes the lock at `off` when it is not free. From a dead owner that of a
+ * shard comes with work to do, and then the dead one is reaped; unless another
+ * lock is held, which comes after those that reaping takes: then that is left
+ * to the next who finds it dead. */
+ALPS_CORE_ int alps_lock_slow_(alps_handle *h, alps_off off, uint64_t inner,
+                               const alps_tables *t)
 {
-    h->shared->held_used = 0;
-    for (uint64_t i = 0; i < 1ull << alps_held_shift_(h); i++)
-        h->shared->held_used += alps_held_table_(h)[i] != ALPS_HELD_EMPTY_;
-}
-
-/* Takes the lock of the region when it is not free. From a dead owner it comes
- * with an index that may be half changed, and with all that the dead one left
- * undone. */
-ALPS_CORE_ int alps_lock_slow_(alps_handle *h, const alps_tables *t)
-{
-    uint64_t dead = alps_lock_wait_(h, &h->shared->lock, t);
-    if (!dead)
-        return ALPS_OK;
-    alps_index_reset_(h);
-    alps_loose_reset_(h);
-    alps_held_count_(h);
-    alps_limbo_mend_(h, t);
-    int err = alps_marks_flush_(h, t);
-    if (!err)
-        err = t->policy->fence(&h->map, t->backend);
-    return err ? err : alps_reap_(h, dead, t);
+    uint64_t *word = (uint64_t *)alps_address_(h, off);
+    for (;;) {
+        uint64_t dead = alps_lock_wait_(h, word, t);
+        if (!dead)
+            return ALPS_OK;
+        if (word == &h->shared->lock) {
+            alps_loose_reset_(h);
+            alps_limbo_mend_(h, t);
+            return t->slow(h, ALPS_SLOW_REAP, dead, 0);
+        }
+        alps_shard *s = &h->shards[(off - h->at.shards) / sizeof(alps_shard)];
+        int err = t->slow(h, ALPS_SLOW_MEND, (uint64_t)(uintptr_t)s, dead);
+        if (inner)
+            return err;
+        alps_shard_unlock_(s);
+        alps_lock_(h, t);
+        t->slow(h, ALPS_SLOW_REAP, dead, 0);
+        alps_unlock_(h);
+    }
 }
 
 /* The sequence of a live record of lane `i`, or 0. */
@@ -5867,27 +6351,26 @@ ALPS_CORE_ int alps_limbo_flush_(alps_handle *h, const alps_tables *t)
         alps_limbo_close_(h, seat->cache->lane);
     alps_off first = h->shared->limbo;
     alps_limbo_drain_(h, &dead, t);
-    if (dead && alps_reap_(h, dead, t) == ALPS_OK)
+    if (dead && t->slow(h, ALPS_SLOW_REAP, dead, 0) == ALPS_OK)
         alps_limbo_drain_(h, &dead, t);
     return h->shared->limbo != first;
 }
 
-/* The index has no run of `units`. Before the region is full, what the dead
- * hold comes back. */
-ALPS_CORE_ int alps_refill_slow_(alps_handle *h, uint64_t units, uint64_t level,
-                                 const alps_tables *t)
+/* Brings back what the dead hold, or else what this thread and nobody has at
+ * hand: before the region is full. ALPS_EFULL: there is nothing. */
+ALPS_CORE_ int alps_recover_more_(alps_handle *h, const alps_tables *t)
 {
-    int err = alps_refill_(h, units, level, t);
-    if (err != ALPS_EFULL)
-        return err;
+    alps_lock_(h, t);
     uint64_t before = h->shared->reaped;
-    err = alps_reap_dead_(h, t);
-    if (err || h->shared->reaped != before)
-        return err;
-    int freed = alps_limbo_flush_(h, t);
-    if (alps_thread_trim_(h, t) + alps_loose_trim_(h, t) == 0 && !freed)
-        return ALPS_EFULL;
-    return ALPS_OK;
+    int err = alps_reap_dead_(h, t);
+    uint64_t n = h->shared->reaped - before;
+    if (!err && !n) {
+        n = h->shared->swept < alps_extents_(h); // sweeping may bring some
+        n += (uint64_t)alps_limbo_flush_(h, t);
+        n += alps_thread_trim_(h, t) + alps_loose_trim_(h, t);
+    }
+    alps_unlock_(h);
+    return err ? err : n ? ALPS_OK : ALPS_EFULL;
 }
 
 /* The child of a fork uses what its parent had open. Memory of one process goes
@@ -5902,12 +6385,16 @@ ALPS_CORE_ int alps_self_slow_(alps_handle *h, const alps_tables *t)
     uint64_t owner = alps_slot_owner_(h, h->slot);
     alps_store_(&h->shared->lock, owner);
     alps_store_(&h->local->owner, owner);
-    alps_index_reset_(h);
+    for (alps_shard *s = h->shards; s <= h->top; s++)
+        alps_store_(&s->lock, 0);
+    for (alps_shard *s = h->shards; s <= h->top; s++) {
+        alps_shard_lock_(h, s, 1, t);
+        t->slow(h, ALPS_SLOW_MEND, (uint64_t)(uintptr_t)s, owner);
+        alps_shard_unlock_(s);
+    }
     alps_loose_reset_(h);
-    alps_held_count_(h);
     alps_limbo_mend_(h, t);
     int err = alps_lanes_reap_(h, owner, t);
-    alps_held_reap_(h, ~0u); // of nobody's: what a thread was giving back
     alps_unlock_(h);
     return err;
 }
@@ -5969,7 +6456,8 @@ ALPS_FN_ void alps_region_place_(alps_handle *h)
     h->lanes = (alps_lane *)(void *)(base + h->at.lanes);
     h->slots = (alps_slot *)(void *)(base + h->at.slots);
     h->shared = (alps_shared *)(void *)(base + h->at.shared);
-    h->index = (alps_index *)(void *)(base + h->at.index);
+    h->shards = (alps_shard *)(void *)(base + h->at.shards);
+    h->top = &h->shards[h->at.shard_count];
     h->codes = (uint64_t *)(void *)(base + h->at.codes);
     h->kinds = (uint64_t *)(void *)(base + h->at.kinds);
     h->slabs = (uint64_t *)(void *)(base + h->at.slabs);
@@ -6006,6 +6494,16 @@ ALPS_CORE_ int alps_super_state_(alps_handle *h, uint64_t state,
     return t->policy->flush(&h->map, h->super, 16);
 }
 
+/* How many shards a new region has unless said: one for a few extents, so that
+ * none is without. */
+ALPS_FN_ unsigned alps_region_shards_(uint64_t extents)
+{
+    unsigned n = 1;
+    while (n < 16 && 8ull * n <= extents)
+        n *= 2;
+    return n;
+}
+
 /* The numbers of a new region, from what was asked for. */
 ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
                                uint64_t *size)
@@ -6037,10 +6535,12 @@ ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
     uint64_t small = 1ull << (shift < 15 ? 7 : shift > 18 ? 10 : shift - 8);
     if (lanes < 8)
         lanes = 8;
-    int err = alps_geometry_init_(
-        &h->at, limit, shift, o->lanes ? o->lanes : (unsigned)lanes,
-        o->processes ? o->processes : 256,
-        alps_kind_round_(o->small ? o->small : small));
+    unsigned shards = shift < 20 ? 1 : alps_region_shards_(*size >> shift);
+    int err = alps_geometry_init_(&h->at, limit, shift,
+                                  o->lanes ? o->lanes : (unsigned)lanes,
+                                  o->processes ? o->processes : 256,
+                                  alps_kind_round_(o->small ? o->small : small),
+                                  o->shards ? o->shards : shards);
     if (err)
         return err;
     return alps_geometry_extents_(&h->at, *size) ? ALPS_OK : ALPS_EINVAL;
@@ -6086,7 +6586,7 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
         end = end || !o->layout || !o->layout[i];
         s->name[i] = end ? 0 : o->layout[i];
     }
-    s->unused = 0;
+    s->shards = h->at.shard_count;
     alps_store_(&s->size, alps_seal_(size));
     alps_store_(&s->epoch, alps_seal_(0));
     s->crc = alps_super_crc_(h);
@@ -6145,7 +6645,7 @@ ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
     if (o->layout && strncmp(o->layout, s->name, sizeof s->name))
         return ALPS_ELAYOUT;
     err = alps_geometry_init_(&h->at, s->limit, s->extent_shift, s->lanes,
-                              s->processes, s->small);
+                              s->processes, s->small, s->shards);
     if (err || !alps_geometry_extents_(&h->at, *size) ||
         s->small != alps_kind_round_(s->small))
         return ALPS_ECORRUPT;
@@ -6317,7 +6817,7 @@ ALPS_CORE_ int alps_region_close_(alps_handle *h, const alps_tables *t)
         alps_threads_leave_(h, t);
         alps_lock_(h, t);
         err = alps_reap_dead_(h, t);
-        int own = alps_reap_(h, alps_self_(h), t);
+        int own = t->slow(h, ALPS_SLOW_REAP, alps_self_(h), 0);
         err = err ? err : own;
         alps_unlock_(h);
         t->backend->unlease(&h->map, h->slot);
@@ -6339,7 +6839,7 @@ ALPS_CORE_ int alps_region_grow_(alps_handle *h, uint64_t size,
         return err;
     if (size > h->at.limit || size > h->map.reserved)
         return ALPS_ELIMIT;
-    alps_lock_(h, t);
+    alps_shard_lock_(h, h->top, 0, t);
     uint64_t old = alps_extents_(h);
     uint64_t now = alps_geometry_extents_(&h->at, size);
     if (size > alps_size_(h)) {
@@ -6358,10 +6858,10 @@ ALPS_CORE_ int alps_region_grow_(alps_handle *h, uint64_t size,
             err = t->policy->flush(&h->map, &h->super->size, 8);
             if (!err)
                 err = t->policy->fence(&h->map, t->backend);
-            alps_index_reset_(h);
+            alps_index_reset_(h->top);
         }
     }
-    alps_unlock_(h);
+    alps_shard_unlock_(h->top);
     return err;
 }
 
@@ -6446,7 +6946,8 @@ ALPS_FN_ void alps_rel_set_(int64_t *rel, const void *p)
 typedef struct alps_request {
     uint64_t units, align;
     int level;
-    unsigned code; /* of the block: ALPS_USED or ALPS_HELD */
+    unsigned code;     /* of the block: ALPS_USED or ALPS_HELD */
+    alps_shard *shard; /* that it was taken from, and that is locked */
 } alps_request;
 
 ALPS_FN_ int alps_request_init_(const alps_handle *h, uint64_t align,
@@ -6468,24 +6969,89 @@ ALPS_FN_ int alps_request_init_(const alps_handle *h, uint64_t align,
     return ALPS_OK;
 }
 
-/* Takes a block for `r`, refilling the index as often as it helps. Under the
- * lock. A spoilt index is reset, and the search begun again, twice. */
-ALPS_CORE_ int alps_heap_take_(alps_handle *h, const alps_request *r,
-                               alps_off *off, const alps_tables *t)
+/* Takes a run for `r` from its shard, which is locked, and whose index is
+ * refilled as often as it helps. One that is spoilt is reset, and the search
+ * begun again, twice. */
+ALPS_CORE_ int alps_shard_take_(alps_handle *h, const alps_request *r,
+                                alps_off *off, const alps_tables *t)
 {
-    int err = alps_take_(h, r->level, r->units, r->align, r->code, off);
-    for (int spoilt = 0; ALPS_UNLIKELY_(err != ALPS_OK);) {
-        if (err == ALPS_EFULL)
-            err = t->slow(h, ALPS_SLOW_REFILL,
-                          r->units + (r->align >> ALPS_GRANULE_SHIFT),
-                          (uint64_t)r->level);
-        if (err == ALPS_ECORRUPT && ++spoilt < 3)
-            err = ALPS_OK;
+    for (int spoilt = 0;;) {
+        int err = alps_take_any_(h, r->shard, r->units, r->align, r->code, off);
+        if (err == ALPS_EFULL && r->shard != h->top)
+            err = alps_refill_(h, r->shard,
+                               r->units + (r->align >> ALPS_GRANULE_SHIFT), t);
+        else if (err != ALPS_ECORRUPT)
+            return err;
+        if (err && (err != ALPS_ECORRUPT || ++spoilt == 3))
+            return err;
+    }
+}
+
+/* Takes a block for `r` from a shard, and leaves it locked if there is one. */
+ALPS_CORE_ int alps_heap_try_(alps_handle *h, alps_request *r, alps_shard *s,
+                              alps_off *off, const alps_tables *t)
+{
+    alps_shard_lock_(h, s, 0, t);
+    r->shard = s;
+    int err = t->slow(h, ALPS_SLOW_TAKE, (uint64_t)(uintptr_t)r,
+                      (uint64_t)(uintptr_t)off);
+    if (err)
+        alps_shard_unlock_(s);
+    return err;
+}
+
+/* Looks for granules in all shards, the thread's own first; or for extents,
+ * also among those that are empty. */
+ALPS_CORE_ int alps_heap_look_(alps_handle *h, alps_request *r, alps_off *off,
+                               const alps_tables *t)
+{
+    uint64_t n = 1;
+    int err = ALPS_EFULL;
+    if (r->level == ALPS_LEVEL_GRANULE) {
+        uint64_t home = (uint64_t)(alps_shard_home_(h) - h->shards);
+        for (uint64_t i = 0; err == ALPS_EFULL && i < h->at.shard_count; i++)
+            err = alps_heap_try_(
+                h, r, &h->shards[(home + i) & (h->at.shard_count - 1)], off, t);
+        return err;
+    }
+    while (n) {
+        err = alps_heap_try_(h, r, h->top, off, t);
+        if (err != ALPS_EFULL)
+            return err;
+        err = alps_extents_empty_(h, &n, t);
         if (err)
             return err;
-        err = alps_take_(h, r->level, r->units, r->align, r->code, off);
     }
-    return ALPS_OK;
+    return ALPS_EFULL;
+}
+
+/* The same; before the region is full, all that can comes back. */
+ALPS_CORE_ int alps_heap_search_(alps_handle *h, alps_request *r, alps_off *off,
+                                 const alps_tables *t)
+{
+    for (;;) {
+        int err = alps_heap_look_(h, r, off, t);
+        if (err == ALPS_EFULL)
+            err = t->slow(h, ALPS_SLOW_MORE, 0, 0);
+        else
+            return err;
+        if (err)
+            return err;
+    }
+}
+
+/* Takes a block for `r`; r->shard is where, and is locked then. */
+ALPS_CORE_ int alps_heap_take_(alps_handle *h, alps_request *r, alps_off *off,
+                               const alps_tables *t)
+{
+    r->shard = r->level == ALPS_LEVEL_EXTENT ? h->top : alps_shard_home_(h);
+    alps_shard_lock_(h, r->shard, 0, t);
+    if (ALPS_LIKELY_(alps_take_(h, r->shard, r->units, r->align, r->code,
+                                off) == ALPS_OK))
+        return ALPS_OK;
+    alps_shard_unlock_(r->shard);
+    return t->slow(h, ALPS_SLOW_REFILL, (uint64_t)(uintptr_t)r,
+                   (uint64_t)(uintptr_t)off);
 }
 
 /* The zone of a block of `level` at `off`. */
@@ -6497,6 +7063,10 @@ ALPS_FN_ void alps_heap_block_(const alps_handle *h, alps_off off, int level,
         level == ALPS_LEVEL_EXTENT
             ? alps_zone_top_(h)
             : alps_zone_extent_(h, (off - h->at.heap) >> h->at.extent_shift);
+    b->shard =
+        level == ALPS_LEVEL_EXTENT
+            ? h->top
+            : alps_shard_named_(h, (off - h->at.heap) >> h->at.extent_shift);
     b->unit = alps_zone_unit_(&b->zone, off);
 }
 
@@ -6533,23 +7103,22 @@ ALPS_CORE_ int alps_heap_take_large_(alps_handle *h, alps_request *r,
     alps_block b;
     alps_lane *lane = alps_lane_take_(h, t);
     r->code = ALPS_HELD;
-    alps_lock_(h, t);
     int err = alps_heap_take_(h, r, off, t);
-    if (!err)
-        alps_store_(&lane->held, *off);
-    alps_unlock_(h);
     if (!err) {
+        alps_store_(&lane->held, *off);
+        alps_shard_unlock_(r->shard);
         alps_heap_block_(h, *off, r->level, &b);
         err = t->policy->flush(&h->map, &h->kinds[b.unit / 64], 8);
         if (!err)
             err = t->policy->fence(&h->map, t->backend);
-        alps_lock_(h, t);
+        alps_shard_lock_(h, b.shard, 0, t);
+        alps_block_build_(h, &b);
         if (err)
-            alps_give_(h, &b);
+            alps_give_back_(h, &b);
         else
             alps_code_set_(b.zone.codes, b.unit, ALPS_USED);
         alps_store_(&lane->held, 0);
-        alps_unlock_(h);
+        alps_shard_unlock_(b.shard);
     }
     alps_lane_leave_(lane);
     return err;
@@ -6571,9 +7140,9 @@ ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
     if (t->policy->durable && r.level == ALPS_LEVEL_EXTENT) {
         err = alps_heap_take_large_(h, &r, &off, t);
     } else {
-        alps_lock_(h, t);
         err = alps_heap_take_(h, &r, &off, t);
-        alps_unlock_(h);
+        if (ALPS_LIKELY_(!err))
+            alps_shard_unlock_(r.shard);
     }
     if (ALPS_UNLIKELY_(err != ALPS_OK)) {
         alps_fail_(h, err);
@@ -6590,38 +7159,47 @@ ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
     return p;
 }
 
-/* Finds the block at `p` for one who is to free it or publish it: 0 if its
- * code is `code`, and if it is held, by this process. Its zone is in the index
- * then. Under the lock. */
+/* Finds the block at `off` for one who is to free it or publish it: 0 if its
+ * code is `code`, and if it is held, by this process. The lock of its shard is
+ * taken then, and its zone is in the index. */
 ALPS_CORE_ int alps_heap_own_(alps_handle *h, alps_off off, unsigned code,
-                              alps_block *b)
+                              alps_block *b, const alps_tables *t)
 {
-    int is = alps_block_at_(h, off, b);
-    if (is < 0 || (unsigned)is != code)
+    int err = ALPS_OK;
+    int is = alps_block_lock_(h, off, b, 0, t);
+    if (is < 0)
         return ALPS_EINVALID_FREE;
-    if (code == ALPS_HELD) {
-        int slot = alps_held_slot_(h, off);
+    if (ALPS_UNLIKELY_((unsigned)is != code)) {
+        err = ALPS_EINVALID_FREE;
+    } else if (code == ALPS_HELD) {
+        int slot = alps_held_slot_(h, b->shard, off);
         if (slot < 0 || slot == (int)ALPS_HELD_LIMBO_)
-            return ALPS_EINVALID_FREE; // it is free, or as good as that
-        if ((unsigned)slot != h->slot)
-            return ALPS_EOWNER;
+            err = ALPS_EINVALID_FREE; // it is free, or as good as that
+        else if ((unsigned)slot != h->slot)
+            err = ALPS_EOWNER;
     }
-    alps_block_build_(h, b);
-    return ALPS_OK;
+    if (ALPS_UNLIKELY_(err))
+        alps_block_unlock_(b);
+    return err;
 }
 
 /* The second half of a durable free: the block at `off` is durably not used,
- * and enters the index. */
+ * and enters the index. The lane forgets it first: should we die in between,
+ * the index is void, and who builds it finds a block that nobody holds. */
 ALPS_CORE_ void alps_heap_enter_(alps_handle *h, alps_lane *lane, alps_off off,
                                  const alps_tables *t)
 {
-    alps_lock_(h, t);
-    alps_held_give_(h, off);
+    alps_block b;
+    int code = alps_block_lock_(h, off, &b, 0, t);
     alps_store_(&lane->held, 0);
-    alps_unlock_(h);
+    ALPS_BARRIER_();
+    if (code == ALPS_HELD)
+        alps_give_(h, &b);
+    if (code >= 0)
+        alps_block_unlock_(&b);
 }
 
-/* Marks the used block ALPS_HELD for `lane`. Under the lock. */
+/* Marks the used block ALPS_HELD for `lane`. Under the lock of its shard. */
 ALPS_FN_ void alps_heap_hold_(alps_lane *lane, const alps_block *b)
 {
     alps_store_(&lane->held, alps_zone_off_(&b->zone, b->unit));
@@ -6635,12 +7213,10 @@ ALPS_CORE_ int alps_heap_free_durable_(alps_handle *h, alps_off off,
 {
     alps_block b;
     alps_lane *lane = alps_lane_take_(h, t);
-    alps_lock_(h, t);
-    int err = alps_heap_own_(h, off, ALPS_USED, &b);
-    if (!err)
-        alps_heap_hold_(lane, &b);
-    alps_unlock_(h);
+    int err = alps_heap_own_(h, off, ALPS_USED, &b, t);
     if (!err) {
+        alps_heap_hold_(lane, &b);
+        alps_block_unlock_(&b);
         err = alps_codes_flush_(h, &b.zone, b.unit, 0, t);
         if (!err)
             err = t->policy->fence(&h->map, t->backend);
@@ -6655,15 +7231,14 @@ ALPS_CORE_ int alps_heap_cancel_(alps_handle *h, alps_off off,
                                  const alps_tables *t)
 {
     alps_block b;
-    alps_lock_(h, t);
-    int err = alps_heap_own_(h, off, ALPS_HELD, &b);
-    if (!err) {
-        alps_give_(h, &b);
-        alps_held_drop_(h, alps_held_find_(h, off));
-        alps_held_fold_(h);
-    }
-    alps_unlock_(h);
-    return err;
+    int err = alps_heap_own_(h, off, ALPS_HELD, &b, t);
+    if (err)
+        return err;
+    alps_held_drop_(h, b.shard, alps_held_find_(h, b.shard, off));
+    alps_give_back_(h, &b);
+    alps_held_fold_(h, b.shard, t);
+    alps_block_unlock_(&b);
+    return ALPS_OK;
 }
 
 /* Frees the block at `off`, or gives the reservation back that it is. */
@@ -6677,11 +7252,11 @@ ALPS_CORE_ int alps_heap_free_(alps_handle *h, alps_off off,
     if (t->policy->durable) {
         err = alps_heap_free_durable_(h, off, t);
     } else {
-        alps_lock_(h, t);
-        err = alps_heap_own_(h, off, ALPS_USED, &b);
-        if (ALPS_LIKELY_(!err))
+        err = alps_heap_own_(h, off, ALPS_USED, &b, t);
+        if (ALPS_LIKELY_(!err)) {
             alps_give_(h, &b);
-        alps_unlock_(h);
+            alps_block_unlock_(&b);
+        }
     }
     if (ALPS_UNLIKELY_(err == ALPS_EINVALID_FREE &&
                        alps_block_at_(h, off, &b) == ALPS_HELD))
@@ -6785,9 +7360,10 @@ ALPS_FN_ void alps_told_(alps_handle *h, alps_cache *c)
 /* Looks for a run of the index that has room for an aligned slab though it is
  * shorter than one that is sure to have: a slab given back between two others
  * is such a run. */
-ALPS_CORE_ alps_off alps_slab_run_(alps_handle *h, const alps_request *r)
+ALPS_CORE_ alps_off alps_slab_run_(alps_handle *h, const alps_shard *s,
+                                   const alps_request *r)
 {
-    const alps_index *x = &h->index[ALPS_LEVEL_GRANULE];
+    const alps_index *x = &s->index;
     uint64_t most = r->units + (r->align >> ALPS_GRANULE_SHIFT);
     for (uint64_t units = r->units; units < most;) {
         alps_bin bin = alps_bin_of_(units);
@@ -6810,31 +7386,48 @@ ALPS_CORE_ alps_off alps_slab_run_(alps_handle *h, const alps_request *r)
     return 0;
 }
 
-/* Takes the block for a slab, in ALPS_HELD. Under the lock. */
-ALPS_CORE_ int alps_slab_block_(alps_handle *h, const alps_request *r,
-                                alps_off *off, const alps_tables *t)
+/* Takes the block for a slab out of such a run of shard `s`, and leaves it
+ * locked if there is one. */
+ALPS_CORE_ int alps_slab_fit_(alps_handle *h, alps_request *r, alps_shard *s,
+                              alps_off *off, const alps_tables *t)
 {
-    alps_off run = alps_slab_run_(h, r);
+    int err = ALPS_EFULL;
+    alps_shard_lock_(h, s, 0, t);
+    r->shard = s;
+    alps_off run = alps_slab_run_(h, s, r);
     uint64_t extent = (run - h->at.heap) >> h->at.extent_shift;
-    if (run && alps_extent_heap_(h, extent)) {
+    if (run && alps_extent_heap_(h, extent) &&
+        alps_load_(&alps_extent_(h, extent)->built) == s->built) {
         alps_zone z = alps_zone_extent_(h, extent);
         uint64_t unit = alps_zone_unit_(&z, run);
-        int err = unit < z.first || unit >= z.end
-                      ? ALPS_ECORRUPT
-                      : alps_zone_carve_(h, &z, unit, r->units, r->align,
-                                         ALPS_HELD, &unit);
+        err = unit < z.first || unit >= z.end
+                  ? ALPS_ECORRUPT
+                  : alps_zone_carve_(h, &z, unit, r->units, r->align, ALPS_HELD,
+                                     &unit);
         *off = alps_zone_off_(&z, unit);
         if (err == ALPS_ECORRUPT)
-            alps_index_reset_(h);
-        if (!err)
-            return ALPS_OK;
+            alps_index_reset_(s);
     }
-    return alps_heap_take_(h, r, off, t);
+    if (err)
+        alps_shard_unlock_(s);
+    return err;
+}
+
+/* Takes the block for a slab, in ALPS_HELD; r->shard is where, and is locked
+ * then. */
+ALPS_CORE_ int alps_slab_block_(alps_handle *h, alps_request *r, alps_off *off,
+                                const alps_tables *t)
+{
+    if (alps_slab_fit_(h, r, alps_shard_home_(h), off, t) == ALPS_OK)
+        return ALPS_OK;
+    int err = alps_heap_take_(h, r, off, t);
+    for (alps_shard *s = h->shards; err == ALPS_EFULL && s < h->top; s++)
+        err = alps_slab_fit_(h, r, s, off, t);
+    return err;
 }
 
 /* Makes a slab of class `kind` for `c`. Its pairs, and the codes around its
- * block, are durable before it is durably a slab. Two fences. Under the
- * lock. */
+ * block, are durable before it is durably a slab. Two fences. */
 ALPS_CORE_ int alps_slab_make_(alps_handle *h, alps_cache *c, unsigned kind,
                                alps_off *place, const alps_tables *t)
 {
@@ -6849,7 +7442,8 @@ ALPS_CORE_ int alps_slab_make_(alps_handle *h, alps_cache *c, unsigned kind,
         return err;
     alps_heap_block_(h, *place, ALPS_LEVEL_GRANULE, &b);
     if (*place >= h->at.slab_end) {
-        alps_give_(h, &b);
+        alps_give_back_(h, &b);
+        alps_block_unlock_(&b);
         return ALPS_EFULL;
     }
     alps_slab *s = alps_slab_head_(h, *place);
@@ -6872,8 +7466,9 @@ ALPS_CORE_ int alps_slab_make_(alps_handle *h, alps_cache *c, unsigned kind,
         err = t->policy->fence(&h->map, t->backend);
     if (err) {
         alps_slab_mark_(h, *place, 0);
-        alps_give_(h, &b);
+        alps_give_back_(h, &b);
     }
+    alps_block_unlock_(&b);
     return err;
 }
 
@@ -6890,9 +7485,9 @@ ALPS_CORE_ int alps_rack_get_(alps_handle *h, alps_cache *c, unsigned kind,
         alps_loose_sweep_(h, kind, ALPS_SWEEP_MAX, t);
         place = alps_loose_take_(h, kind, c->token, alps_self_(h));
     }
+    alps_unlock_(h);
     if (!place)
         err = alps_slab_make_(h, c, kind, &place, t);
-    alps_unlock_(h);
     if (err)
         return err;
     alps_slab *s = alps_slab_head_(h, place);
@@ -7118,6 +7713,7 @@ ALPS_CORE_ int alps_small_slow_(alps_handle *h, alps_off off,
                                 const alps_tables *t)
 {
     alps_object o;
+    memset(&o, 0, sizeof o);
     int is = alps_object_at_(h, off, &o);
     if (is == 0)
         return alps_heap_free_(h, off, t);
@@ -7227,21 +7823,21 @@ ALPS_CORE_ int alps_small_free_(alps_handle *h, const void *p,
     uintptr_t self = ALPS_THREAD_();
     alps_off off = alps_offset_(h, p);
     if (ALPS_UNLIKELY_(off >= h->at.slab_end))
-        return p ? t->slow(h, ALPS_SLOW_FAR, off, 0) : ALPS_OK;
+        return p ? t->far(h, off) : ALPS_OK;
     const alps_claim *claim = &h->claims[off >> h->at.slab_shift];
     if (ALPS_UNLIKELY_(__atomic_load_n(&claim->thread, __ATOMIC_RELAXED) !=
                        self))
-        return t->slow(h, ALPS_SLOW_FAR, off, 0);
+        return t->far(h, off);
     uint64_t i = (off & h->at.slab_mask) * claim->scale;
     if (ALPS_UNLIKELY_((uint32_t)i >= claim->scale || // does not come out even
                        i >> 32 >= claim->count))
-        return t->slow(h, ALPS_SLOW_FAR, off, 0);
+        return t->far(h, off);
     alps_pair *pair = &alps_slab_pairs_(claim->slab)[i >> 38];
     uint64_t bit = 1ull << (i >> 32) % 64;
     uint64_t own = alps_load_(&pair->own);
     uint64_t live = own ^ alps_load_(&pair->far);
     if (ALPS_UNLIKELY_(!(live & bit)))
-        return t->slow(h, ALPS_SLOW_FAR, off, 0);
+        return t->far(h, off);
     alps_store_(&pair->own, own ^ bit);
     if (t->policy->durable) {
         int err = t->policy->flush(&h->map, pair, sizeof *pair);
@@ -7282,29 +7878,59 @@ ALPS_FN_ uint64_t alps_small_usable_(const alps_handle *h, const void *p)
 #  define ALPS_SUM_MAX 2048u
 #endif
 
-/* Moves the table of reservations into twice its room. Under the lock. */
-ALPS_CORE_ int alps_held_grow_(alps_handle *h, const alps_tables *t)
+/* Moves the table of reservations of `s` into twice its room: in `s` itself, or
+ * in a run of extents, whose lock is held meanwhile. Under the lock of `s`. */
+ALPS_CORE_ int alps_held_grow_(alps_handle *h, alps_shard *s,
+                               const alps_tables *t)
 {
     alps_request r;
     alps_block old;
     alps_off off = 0;
-    unsigned shift = alps_held_shift_(h) + 1;
+    unsigned shift = alps_held_shift_(s) + 1;
     int err = alps_request_init_(h, 1, 8ull << shift, ALPS_HELD, &r);
-    if (!err)
-        err = alps_heap_take_(h, &r, &off, t);
     if (err)
         return err;
-    alps_off from = off; // reaping the dead may have made room: then not needed
-    if (!alps_held_room_(h)) {
-        from = alps_held_place_(h);
-        if (alps_block_at_(h, from, &old) == ALPS_HELD)
-            alps_block_build_(h, &old); // while it is still the table
+    if (s == h->top && r.level == ALPS_LEVEL_GRANULE)
+        r.units = 1;
+    if (s == h->top)
+        r.level = ALPS_LEVEL_EXTENT;
+    r.shard = r.level == ALPS_LEVEL_EXTENT ? h->top : s;
+    if (r.shard != s)
+        alps_shard_lock_(h, r.shard, 1, t);
+    err = t->slow(h, ALPS_SLOW_TAKE, (uint64_t)(uintptr_t)&r,
+                  (uint64_t)(uintptr_t)&off);
+    if (!err) {
+        int has = alps_held_block_(h, s, &old);
         memset(alps_address_(h, off), 0, 8ull << shift);
-        alps_held_move_(h, off, shift);
+        alps_held_move_(h, s, off, shift);
+        if (has)
+            alps_give_back_(h, &old);
     }
-    if (from != h->at.held && alps_block_at_(h, from, &old) == ALPS_HELD)
-        alps_give_(h, &old);
-    return ALPS_OK;
+    if (r.shard != s)
+        alps_shard_unlock_(r.shard);
+    return err;
+}
+
+/* Takes a block for `r`, and enters it into the table of its shard; that grows
+ * when it is half full, or else as soon as it can. */
+ALPS_CORE_ int alps_publish_take_(alps_handle *h, alps_request *r,
+                                  alps_off *off, const alps_tables *t)
+{
+    alps_block b;
+    int err = alps_heap_take_(h, r, off, t);
+    if (err)
+        return err;
+    if (ALPS_LIKELY_(!alps_held_full_(r->shard))) {
+        alps_held_add_(h, r->shard, *off, h->slot);
+        if (ALPS_UNLIKELY_(!alps_held_room_(r->shard)))
+            alps_held_grow_(h, r->shard, t);
+    } else {
+        err = ALPS_EFULL;
+        alps_heap_block_(h, *off, r->level, &b);
+        alps_give_back_(h, &b);
+    }
+    alps_shard_unlock_(r->shard);
+    return err;
 }
 
 /* See alps_reserve. No flush, no fence. */
@@ -7319,16 +7945,10 @@ ALPS_CORE_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
     int err = alps_request_init_(h, 1, n, ALPS_HELD, &r);
     if (!err)
         err = alps_ready_(h, t);
-    if (!err) {
-        alps_lock_(h, t);
-        if (ALPS_UNLIKELY_(!alps_held_room_(h)))
-            err = alps_held_grow_(h, t);
-        if (!err)
-            err = alps_heap_take_(h, &r, &off, t);
-        if (!err)
-            alps_held_add_(h, off, h->slot);
-        alps_unlock_(h);
-    }
+    if (!err)
+        err = alps_publish_take_(h, &r, &off, t);
+    while (err == ALPS_EFULL && t->slow(h, ALPS_SLOW_MORE, 0, 0) == ALPS_OK)
+        err = alps_publish_take_(h, &r, &off, t);
     if (!err)
         return alps_address_(h, off);
     alps_fail_(h, err);
@@ -7362,16 +7982,15 @@ ALPS_CORE_ int alps_subject_find_(alps_handle *h, alps_record *r, unsigned code,
             return alps_object_held_(h, &s->object, r->block);
         return alps_object_live_(&s->object) ? ALPS_OK : ALPS_EINVALID_FREE;
     }
-    alps_lock_(h, t);
-    int err = alps_heap_own_(h, r->block, code, &s->block);
-    if (!err) {
-        r->units = alps_zone_units_(&s->block.zone, s->block.unit);
-        s->n = r->units << s->block.zone.shift;
-        if (s->block.level == ALPS_LEVEL_EXTENT)
-            r->op |= ALPS_OP_LARGE;
-    }
-    alps_unlock_(h);
-    return err;
+    int err = alps_heap_own_(h, r->block, code, &s->block, t);
+    if (err)
+        return err;
+    r->units = alps_zone_units_(&s->block.zone, s->block.unit);
+    s->n = r->units << s->block.zone.shift;
+    if (s->block.level == ALPS_LEVEL_EXTENT)
+        r->op |= ALPS_OP_LARGE;
+    alps_block_unlock_(&s->block);
+    return ALPS_OK;
 }
 
 /* Sees to it that the contents are on their way to the medium, or there; those
@@ -7429,19 +8048,20 @@ ALPS_FN_ int alps_publish_object_(alps_handle *h, alps_lane *lane,
 }
 
 /* Carries the publish of a block out: the code, the word, the reservation.
- * Under the lock. */
-ALPS_FN_ int alps_publish_block_(alps_handle *h, alps_lane *lane,
-                                 const alps_block *b, const alps_record *r)
+ * Under the lock of its shard. */
+ALPS_CORE_ int alps_publish_block_(alps_handle *h, alps_lane *lane,
+                                   const alps_block *b, const alps_record *r,
+                                   const alps_tables *t)
 {
-    uint64_t entry = alps_held_find_(h, r->block);
+    uint64_t entry = alps_held_find_(h, b->shard, r->block);
     if (entry == ALPS_HELD_NONE_)
         return ALPS_EINVALID_FREE; // published or cancelled meanwhile
     alps_store_(&lane->apply, 1);
     ALPS_BARRIER_();
     alps_code_set_(b->zone.codes, b->unit, ALPS_USED);
     alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
-    alps_held_drop_(h, entry);
-    alps_held_fold_(h);
+    alps_held_drop_(h, b->shard, entry);
+    alps_held_fold_(h, b->shard, t);
     ALPS_BARRIER_();
     alps_store_(&lane->apply, 0);
     return ALPS_OK;
@@ -7453,9 +8073,11 @@ ALPS_CORE_ int alps_publish_apply_(alps_handle *h, alps_lane *lane,
 {
     if (s->small)
         return alps_publish_object_(h, lane, s, r);
-    alps_lock_(h, t);
-    int err = alps_publish_block_(h, lane, &s->block, r);
-    alps_unlock_(h);
+    alps_block b;
+    if (alps_block_lock_(h, r->block, &b, 0, t) < 0)
+        return ALPS_EINVALID_FREE;
+    int err = alps_publish_block_(h, lane, &b, r, t);
+    alps_block_unlock_(&b);
     return err;
 }
 
@@ -7538,7 +8160,8 @@ ALPS_FN_ int alps_release_object_(alps_handle *h, alps_lane *lane,
     return err;
 }
 
-/* Carries the first half of the release of a block out. Under the lock. */
+/* Carries the first half of the release of a block out. Under the lock of its
+ * shard. */
 ALPS_FN_ int alps_release_block_(alps_handle *h, alps_lane *lane,
                                  const alps_block *b, const alps_record *r)
 {
@@ -7559,9 +8182,11 @@ ALPS_CORE_ int alps_release_apply_(alps_handle *h, alps_lane *lane,
 {
     if (s->small)
         return alps_release_object_(h, lane, s, r);
-    alps_lock_(h, t);
-    int err = alps_release_block_(h, lane, &s->block, r);
-    alps_unlock_(h);
+    alps_block b;
+    if (alps_block_lock_(h, r->block, &b, 0, t) < 0)
+        return ALPS_EINVALID_FREE;
+    int err = alps_release_block_(h, lane, &b, r);
+    alps_block_unlock_(&b);
     return err;
 }
 
@@ -7686,29 +8311,31 @@ ALPS_CORE_ int alps_epoch_leave_(alps_handle *h, const alps_tables *t)
 }
 
 /* Sees to a chunk in the lane that has room; what readers are done with is let
- * go when one is full. Under the lock. */
+ * go when one is full. A new one is a reservation of this process until the
+ * lane has it. */
 ALPS_CORE_ int alps_retire_room_(alps_handle *h, alps_lane *lane,
                                  const alps_tables *t)
 {
     alps_request r;
+    alps_block b;
     alps_off off;
-    const alps_chunk *full = alps_limbo_chunk_(h, alps_load_(&lane->limbo));
-    if (full && full->count < ALPS_CHUNK)
-        return ALPS_OK;
+    alps_lock_(h, t);
     alps_limbo_close_(h, lane);
     alps_limbo_flush_(h, t);
-    int err = alps_held_room_(h) ? ALPS_OK : alps_held_grow_(h, t);
+    alps_unlock_(h);
+    int err = alps_request_init_(h, 1, sizeof(alps_chunk), ALPS_HELD, &r);
     if (!err)
-        err = alps_request_init_(h, 1, sizeof *full, ALPS_HELD, &r);
-    if (!err)
-        err = alps_heap_take_(h, &r, &off, t);
+        err = alps_publish_take_(h, &r, &off, t);
     if (err)
         return err;
     alps_chunk *c = (alps_chunk *)alps_address_(h, off);
     c->next = c->era = c->count = 0;
     alps_store_(&lane->limbo, off);
     ALPS_BARRIER_();
-    alps_held_add_(h, off, ALPS_HELD_LIMBO_);
+    (void)alps_block_lock_(h, off, &b, 0, t);
+    alps_held_table_(h, b.shard)[alps_held_find_(h, b.shard, off)] |=
+        ALPS_HELD_LIMBO_;
+    alps_block_unlock_(&b);
     return ALPS_OK;
 }
 
@@ -7750,25 +8377,29 @@ ALPS_CORE_ int alps_retire_object_(alps_handle *h, const alps_cache *c,
     return err;
 }
 
-/* Retires a block. Under the lock. */
+/* Retires a block. */
 ALPS_CORE_ int alps_retire_block_(alps_handle *h, const alps_lane *lane,
                                   alps_off off, alps_block *b,
                                   const alps_tables *t)
 {
-    int err = alps_heap_own_(h, off, ALPS_USED, b);
-    if (!err && !alps_held_room_(h))
-        err = alps_held_grow_(h, t);
+    int err = alps_heap_own_(h, off, ALPS_USED, b, t);
     if (err)
         return err;
-    alps_retire_note_(h, lane, off);
-    alps_held_add_(h, off, ALPS_HELD_LIMBO_);
-    ALPS_BARRIER_();
-    alps_code_set_(b->zone.codes, b->unit, ALPS_HELD);
-    return ALPS_OK;
+    if (!alps_held_room_(b->shard))
+        alps_held_grow_(h, b->shard, t);
+    if (alps_held_full_(b->shard)) {
+        err = ALPS_EFULL;
+    } else {
+        alps_retire_note_(h, lane, off);
+        alps_held_add_(h, b->shard, off, ALPS_HELD_LIMBO_);
+        ALPS_BARRIER_();
+        alps_code_set_(b->zone.codes, b->unit, ALPS_HELD);
+    }
+    alps_block_unlock_(b);
+    return err;
 }
 
-/* See alps_retire. The lock is taken for a block, and for every sixty-first
- * object. */
+/* See alps_retire. The lock of the region is taken for every sixty-first. */
 ALPS_CORE_ int alps_retire_(alps_handle *h, const void *p, const alps_tables *t)
 {
     alps_object o;
@@ -7781,19 +8412,13 @@ ALPS_CORE_ int alps_retire_(alps_handle *h, const void *p, const alps_tables *t)
     if (!c)
         return ALPS_EBUSY;
     int is = alps_object_at_(h, off, &o);
-    const alps_chunk *chunk =
-        is == 1 ? alps_limbo_chunk_(h, alps_load_(&c->lane->limbo)) : NULL;
-    int locked = !chunk || chunk->count >= ALPS_CHUNK;
-    if (locked) {
-        alps_lock_(h, t);
+    const alps_chunk *chunk = alps_limbo_chunk_(h, alps_load_(&c->lane->limbo));
+    if (!chunk || chunk->count >= ALPS_CHUNK)
         err = alps_retire_room_(h, c->lane, t);
-    }
     if (!err)
         err = is == 1   ? alps_retire_object_(h, c, &o, off)
               : is == 0 ? alps_retire_block_(h, c->lane, off, &b, t)
                         : ALPS_EINVALID_FREE;
-    if (locked)
-        alps_unlock_(h);
     if (err || !t->policy->durable)
         return err;
     err = is == 1 ? t->policy->flush(&h->map, o.pair, sizeof *o.pair)
@@ -7807,16 +8432,17 @@ ALPS_CORE_ int alps_retire_(alps_handle *h, const void *p, const alps_tables *t)
  * long enough; else a new block, a copy, and a free. */
 
 /* Cuts the block at `off` after `units`; the rest is freed as free does it. */
-ALPS_CORE_ int alps_resize_cut_(alps_handle *h, alps_lane *lane, alps_block b,
+ALPS_CORE_ int alps_resize_cut_(alps_handle *h, alps_lane *lane, alps_off off,
                                 uint64_t units, const alps_tables *t)
 {
-    int err = ALPS_OK;
+    alps_block b;
+    int err = alps_heap_own_(h, off, ALPS_USED, &b, t);
+    if (err)
+        return err;
     b.unit += units;
     alps_off rest = alps_zone_off_(&b.zone, b.unit);
-    alps_lock_(h, t);
-    alps_block_build_(h, &b);
     alps_heap_hold_(lane, &b);
-    alps_unlock_(h);
+    alps_block_unlock_(&b);
     if (t->policy->durable) {
         err = alps_codes_flush_(h, &b.zone, b.unit, 0, t);
         if (!err)
@@ -7828,12 +8454,11 @@ ALPS_CORE_ int alps_resize_cut_(alps_handle *h, alps_lane *lane, alps_block b,
 
 /* Takes `more` units off the front of the free run behind the block, as a held
  * block of their own. ALPS_EFULL where it is not free or too short. Under the
- * lock. */
+ * lock of their shard. */
 ALPS_FN_ int alps_resize_claim_(alps_handle *h, alps_lane *lane,
                                 const alps_block *next, uint64_t more)
 {
     const alps_zone *z = &next->zone;
-    alps_block_build_(h, next);
     if (next->unit >= z->end || alps_code_(z->codes, next->unit) != ALPS_FREE)
         return ALPS_EFULL;
     uint64_t have = alps_run_(z, next->unit)->units;
@@ -7842,7 +8467,7 @@ ALPS_FN_ int alps_resize_claim_(alps_handle *h, alps_lane *lane,
     if (!alps_run_valid_(z, next->unit, have) ||
         !alps_code_inside_(z->codes, next->unit + 1, next->unit + have) ||
         alps_run_unlink_(h, z, next->unit)) {
-        alps_index_reset_(h);
+        alps_index_reset_(next->shard);
         return ALPS_EFULL;
     }
     if (have > more) {
@@ -7856,30 +8481,32 @@ ALPS_FN_ int alps_resize_claim_(alps_handle *h, alps_lane *lane,
 /* Lets the block go on into `more` units behind it. What follows them is
  * durably a start before the block durably reaches up to it: two fences. */
 ALPS_CORE_ int alps_resize_extend_(alps_handle *h, alps_lane *lane,
-                                   const alps_block *b, uint64_t units,
-                                   uint64_t more, const alps_tables *t)
+                                   alps_off off, uint64_t units, uint64_t more,
+                                   const alps_tables *t)
 {
-    alps_block next = *b;
+    alps_block next;
+    int err = alps_heap_own_(h, off, ALPS_USED, &next, t);
+    if (err)
+        return err;
     next.unit += units;
-    alps_lock_(h, t);
-    int err = alps_resize_claim_(h, lane, &next, more);
-    alps_unlock_(h);
+    err = alps_resize_claim_(h, lane, &next, more);
+    alps_block_unlock_(&next);
     if (!err && t->policy->durable) {
-        err = alps_codes_flush_(h, &b->zone, next.unit, more, t);
+        err = alps_codes_flush_(h, &next.zone, next.unit, more, t);
         if (!err)
             err = t->policy->fence(&h->map, t->backend);
         if (err)
-            alps_heap_enter_(h, lane, alps_zone_off_(&b->zone, next.unit), t);
+            alps_heap_enter_(h, lane, alps_zone_off_(&next.zone, next.unit), t);
     }
     if (err)
         return err;
-    alps_lock_(h, t);
-    alps_code_set_(b->zone.codes, next.unit, ALPS_INSIDE);
+    alps_shard_lock_(h, next.shard, 0, t);
+    alps_code_set_(next.zone.codes, next.unit, ALPS_INSIDE);
     alps_store_(&lane->held, 0);
-    alps_unlock_(h);
+    alps_block_unlock_(&next);
     if (!t->policy->durable)
         return ALPS_OK;
-    err = alps_codes_flush_(h, &b->zone, next.unit, 0, t);
+    err = alps_codes_flush_(h, &next.zone, next.unit, 0, t);
     return err ? err : t->policy->fence(&h->map, t->backend);
 }
 
@@ -7894,9 +8521,10 @@ ALPS_CORE_ int alps_resize_in_place_(alps_handle *h, const alps_block *b,
     if (r->units == units)
         return ALPS_OK;
     alps_lane *lane = alps_lane_take_(h, t);
-    int err = r->units < units
-                  ? alps_resize_cut_(h, lane, *b, r->units, t)
-                  : alps_resize_extend_(h, lane, b, units, r->units - units, t);
+    alps_off off = alps_zone_off_(&b->zone, b->unit);
+    int err = r->units < units ? alps_resize_cut_(h, lane, off, r->units, t)
+                               : alps_resize_extend_(h, lane, off, units,
+                                                     r->units - units, t);
     alps_lane_leave_(lane);
     return err;
 }
@@ -7980,22 +8608,33 @@ ALPS_CORE_ int alps_trim_(alps_handle *h, const alps_tables *t)
     alps_limbo_flush_(h, t);
     alps_thread_trim_(h, t);
     alps_loose_trim_(h, t);
-    err = alps_extents_empty_(h, &n, t);
     alps_unlock_(h);
-    return err == ALPS_ECORRUPT ? ALPS_OK : err; // then the index is made anew
+    return alps_extents_empty_(h, &n, t);
 }
 
 ALPS_CORE_ int alps_slow_path_(alps_handle *h, int what, uint64_t a, uint64_t b,
                                const alps_tables *t)
 {
     switch (what) {
-    case ALPS_SLOW_WAIT: return alps_lock_slow_(h, t);
-    case ALPS_SLOW_REFILL: return alps_refill_slow_(h, a, b, t);
+    case ALPS_SLOW_WAIT: return alps_lock_slow_(h, a, b, t);
+    case ALPS_SLOW_REFILL:
+        return alps_heap_search_(h, (alps_request *)(uintptr_t)a,
+                                 (alps_off *)(uintptr_t)b, t);
+    case ALPS_SLOW_JOIN:
+        return alps_block_join_(h, (alps_block *)(uintptr_t)a, b, t);
     case ALPS_SLOW_LANES: return alps_lanes_slow_(h, a, t);
     case ALPS_SLOW_SELF: return alps_self_slow_(h, t);
     case ALPS_SLOW_RACK: return alps_rack_fill_(h, (unsigned)a, t);
     case ALPS_SLOW_FREED: return alps_rack_freed_(h, a, t);
-    case ALPS_SLOW_FAR: return alps_small_slow_(h, a, t);
+    case ALPS_SLOW_TAKE:
+        return alps_shard_take_(h, (const alps_request *)(uintptr_t)a,
+                                (alps_off *)(uintptr_t)b, t);
+    case ALPS_SLOW_FOLD:
+        return alps_held_unfold_(h, (alps_shard *)(uintptr_t)a, t);
+    case ALPS_SLOW_MEND:
+        return alps_shard_mend_(h, (alps_shard *)(uintptr_t)a, b, t);
+    case ALPS_SLOW_REAP: return alps_reap_(h, a, t);
+    case ALPS_SLOW_MORE: return alps_recover_more_(h, t);
     default: return ALPS_EINVAL;
     }
 }
@@ -8104,7 +8743,8 @@ ALPS_FN_ int alps_visit_all_(const alps_handle *h, alps_visit *visit,
 
 /* The code at `unit` as a rebuild would read it: what is held by nobody is
  * free. A reader takes nobody's word for a holder. */
-ALPS_FN_ unsigned alps_stats_code_(const alps_handle *h, const alps_zone *z,
+ALPS_FN_ unsigned alps_stats_code_(const alps_handle *h,
+                                   const alps_shard *shard, const alps_zone *z,
                                    uint64_t unit)
 {
     unsigned code = alps_code_(z->codes, unit);
@@ -8112,7 +8752,7 @@ ALPS_FN_ unsigned alps_stats_code_(const alps_handle *h, const alps_zone *z,
     if (code != ALPS_HELD ||
         (off == alps_slab_place_(h, off) && alps_slab_is_(h, off)))
         return code;
-    if (!alps_self_(h) || alps_zone_free_(h, z, unit))
+    if (!alps_self_(h) || alps_zone_free_(h, shard, z, unit))
         return ALPS_FREE;
     return code;
 }
@@ -8161,11 +8801,12 @@ ALPS_FN_ uint64_t alps_stats_extent_(const alps_handle *h, uint64_t extent,
                                      alps_statistics *s)
 {
     alps_zone z = alps_zone_extent_(h, extent);
+    const alps_shard *shard = alps_shard_named_(h, extent);
     uint64_t run = 0, longest = 0;
     uint64_t unit = alps_code_next_(z.codes, z.first, z.end);
     while (unit < z.end) {
         uint64_t n = alps_zone_units_(&z, unit) << z.shift;
-        unsigned code = alps_stats_code_(h, &z, unit);
+        unsigned code = alps_stats_code_(h, shard, &z, unit);
         run = code == ALPS_FREE ? run + n : 0;
         if (run > longest)
             longest = run;
@@ -8186,7 +8827,7 @@ ALPS_FN_ void alps_stats_pending_(const alps_handle *h, alps_statistics *s)
         alps_object o;
         alps_off off = alps_load_(&h->lanes[i].pending);
         if (!off || alps_object_at_(h, off, &o) != 1 ||
-            !((o.keep->own ^ o.keep->far) & o.bit))
+            !((alps_load_(&o.keep->own) ^ alps_load_(&o.keep->far)) & o.bit))
             continue;
         s->reserved -= alps_kind_size_(o.kind);
         s->spare += alps_kind_size_(o.kind);
@@ -8224,7 +8865,7 @@ ALPS_FN_ void alps_stats_limbo_(const alps_handle *h, alps_statistics *s)
     s->reserved -= s->retired < s->reserved ? s->retired : s->reserved;
 }
 
-/* See alps_stats. Under the lock, where there is one. */
+/* See alps_stats. Under all locks, where there are any. */
 ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
 {
     alps_zone top = alps_zone_top_(h);
@@ -8236,7 +8877,7 @@ ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
     for (uint64_t unit = 0, n; unit < top.end; unit += n) {
         int empty = 0;
         n = alps_zone_units_(&top, unit);
-        unsigned code = alps_stats_code_(h, &top, unit);
+        unsigned code = alps_stats_code_(h, h->top, &top, unit);
         if (alps_extent_heap_(h, unit)) {
             n = 1;
             s->heap_extents++;
@@ -8324,8 +8965,8 @@ ALPS_FN_ void alps_check_run_(const alps_handle *h, const alps_zone *z,
 }
 
 /* The codes of a zone, and whether what is free is indexed if it should be. */
-ALPS_FN_ void alps_check_zone_(const alps_handle *h, const alps_zone *z,
-                               int built, alps_report *r)
+ALPS_FN_ void alps_check_zone_(const alps_handle *h, const alps_shard *s,
+                               const alps_zone *z, int built, alps_report *r)
 {
     uint64_t unit = z->first;
     unsigned before = ALPS_INSIDE;
@@ -8344,7 +8985,7 @@ ALPS_FN_ void alps_check_zone_(const alps_handle *h, const alps_zone *z,
             alps_check_say_(r, off, "two free runs side by side");
         if (built && code == ALPS_FREE)
             alps_check_run_(h, z, unit, units, r);
-        if (built && code == ALPS_HELD && !alps_held_alive_(h, off))
+        if (built && code == ALPS_HELD && !alps_held_alive_(h, s, off))
             alps_check_say_(r, off, "a held block that nobody holds");
         before = code;
         unit += units;
@@ -8419,19 +9060,19 @@ ALPS_FN_ void alps_check_extents_(const alps_handle *h, alps_report *r)
     alps_zone top = alps_zone_top_(h);
     int live = alps_self_(h) != 0;
     alps_check_strays_(h, r);
-    alps_check_zone_(h, &top, live && h->shared->built_top == h->shared->built,
+    alps_check_zone_(h, h->top, &top, live && h->top->cursor == h->top->built,
                      r);
     for (uint64_t extent = 0; extent < top.end; extent++) {
         alps_check_slabs_(h, extent, r);
         if (!alps_extent_heap_(h, extent))
             continue;
+        const alps_shard *s = alps_shard_named_(h, extent);
         alps_zone z = alps_zone_extent_(h, extent);
         if (alps_zone_units_(&top, extent) != 1)
             alps_check_say_(r, z.origin, "a heap extent of several extents");
         r->blocks--; // it was counted as a block of the zone of extents
-        alps_check_zone_(
-            h, &z, live && alps_extent_(h, extent)->built == h->shared->built,
-            r);
+        alps_check_zone_(h, s, &z,
+                         live && alps_extent_(h, extent)->built == s->built, r);
     }
 }
 
@@ -8461,23 +9102,24 @@ ALPS_FN_ uint64_t alps_check_index_(const alps_handle *h, const alps_zone *z,
     return n;
 }
 
-/* The reservations: each names a held block. The table is looked at only when
- * it lies where it can. */
-ALPS_FN_ void alps_check_held_(const alps_handle *h, alps_report *r)
+/* The reservations of a shard: each names a held block of it. The table is
+ * looked at only when it lies where it can. */
+ALPS_FN_ void alps_check_held_(const alps_handle *h, const alps_shard *s,
+                               alps_report *r)
 {
-    alps_off off = alps_held_place_(h);
-    unsigned shift = alps_held_shift_(h);
+    alps_off off = alps_held_place_(s);
+    unsigned shift = alps_held_shift_(s);
     if (off >= alps_size_(h) || shift < ALPS_HELD_SHIFT || shift > 40 ||
         8ull << shift > alps_size_(h) - off) {
         alps_check_say_(r, h->at.shared, "the table of reservations is lost");
         return;
     }
-    const uint64_t *table = alps_held_table_(h);
+    const uint64_t *table = alps_held_table_(h, s);
     for (uint64_t i = 0; i < 1ull << shift; i++) {
         alps_block b;
         alps_off place = (table[i] >> 16) * ALPS_GRANULE;
         if (table[i] > ALPS_HELD_GONE_ &&
-            alps_block_at_(h, place, &b) != ALPS_HELD)
+            (alps_block_at_(h, place, &b) != ALPS_HELD || b.shard != s))
             alps_check_say_(r, place, "a reservation of what is not held");
     }
 }
@@ -8515,22 +9157,26 @@ ALPS_CORE_ int alps_check_all_(alps_handle *h, alps_report *r,
     int live = alps_self_(h) != 0;
     memset(r, 0, sizeof *r);
     if (live)
-        alps_lock_(h, t);
+        alps_lock_all_(h, t);
     int err = alps_super_check_(h);
     if (err)
         alps_check_say_(r, 0, "the superblock is damaged");
     alps_check_extents_(h, r);
     if (live) {
-        alps_zone top = alps_zone_top_(h), any = top;
-        any.index = &h->index[ALPS_LEVEL_GRANULE];
-        any.shift = ALPS_GRANULE_SHIFT;
-        uint64_t n = alps_check_index_(h, &any, r->indexed, r);
-        n += alps_check_index_(h, &top, r->indexed, r);
+        uint64_t n = 0;
+        for (alps_shard *s = h->shards; s <= h->top; s++) {
+            alps_zone any = alps_zone_top_(h);
+            any.index = &s->index;
+            if (s != h->top)
+                any.shift = ALPS_GRANULE_SHIFT;
+            n += alps_check_index_(h, &any, r->indexed, r);
+            alps_check_held_(h, s, r);
+        }
         if (n != r->indexed)
-            alps_check_say_(r, h->at.index, "the bins hold more or fewer runs");
-        alps_check_held_(h, r);
+            alps_check_say_(r, h->at.shards,
+                            "the bins hold more or fewer runs");
         alps_check_lanes_(h, r);
-        alps_unlock_(h);
+        alps_unlock_all_(h);
     }
     return r->problems ? ALPS_ECORRUPT : ALPS_OK;
 }
@@ -8766,10 +9412,12 @@ ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t a, uint64_t b);
 ALPS_COLD_ void ALPS_(ended_)(void *cache);
 static __attribute__((noinline, unused)) void *
     ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n, int how);
+static __attribute__((noinline, unused)) int ALPS_(far_)(alps_handle *h,
+                                                         uint64_t off);
 
 static const alps_tables ALPS_(tables_) __attribute__((unused)) = {
     ALPS_BACKEND_TABLE_, ALPS_POLICY_TABLE_, ALPS_(slow_),
-    ALPS_(ended_),       ALPS_(other_),
+    ALPS_(ended_),       ALPS_(other_),      ALPS_(far_),
 };
 
 /* What seldom happens: a lock that is held by another, perhaps dead; an index
@@ -8784,6 +9432,13 @@ static __attribute__((noinline, unused)) void *
 ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n, int how)
 {
     return alps_small_other_(h, align, n, how, &ALPS_(tables_));
+}
+
+/* Frees what is not of a slab of this thread. */
+static __attribute__((noinline, unused)) int ALPS_(far_)(alps_handle *h,
+                                                         uint64_t off)
+{
+    return alps_small_slow_(h, off, &ALPS_(tables_));
 }
 
 /* What the C library calls when a thread ends that has a cache. */
@@ -9054,8 +9709,8 @@ ALPS_(each)(ALPS_(heap) * h, alps_visit *visit, void *context)
 }
 
 /* Checks every structure against every other; `r` may be NULL. ALPS_ECORRUPT
- * and a report when something is wrong. Never changes anything. Holds the lock
- * meanwhile. O(size of the maps). */
+ * and a report when something is wrong. Never changes anything. Holds all
+ * locks meanwhile. O(size of the maps). */
 static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
                                                        alps_report *r)
 {
@@ -9063,16 +9718,16 @@ static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
     return alps_check_all_(&h->core, r ? r : &own, &ALPS_(tables_));
 }
 
-/* Adds up what the region holds. Holds the lock meanwhile, which threads with
+/* Adds up what the region holds. Holds all locks meanwhile, which threads with
  * objects at hand do not wait for. O(size of the maps). */
 static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) * h,
                                                        alps_statistics *s)
 {
     if (alps_self_(&h->core))
-        alps_lock_(&h->core, &ALPS_(tables_));
+        alps_lock_all_(&h->core, &ALPS_(tables_));
     alps_stats_all_(&h->core, s);
     if (alps_self_(&h->core))
-        alps_unlock_(&h->core);
+        alps_unlock_all_(&h->core);
     return ALPS_OK;
 }
 

@@ -33,6 +33,9 @@ typedef struct alps_options {
                            more work, but wait for each other; 0: 1,088, fewer
                            in a small region; at most 4,032 */
     unsigned processes; /* processes attached at once; 0: 256; at most 4096 */
+    unsigned shards;    /* parts of the heap, each with a lock, so that threads
+                           do not wait for each other over blocks: a power of
+                           two up to 64; 0: by size, up to 16 */
 } alps_options;
 
 /* What the mapping turned out to be: who survives what depends on it. */

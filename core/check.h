@@ -61,8 +61,8 @@ ALPS_FN_ void alps_check_run_(const alps_handle *h, const alps_zone *z,
 }
 
 /* The codes of a zone, and whether what is free is indexed if it should be. */
-ALPS_FN_ void alps_check_zone_(const alps_handle *h, const alps_zone *z,
-                               int built, alps_report *r)
+ALPS_FN_ void alps_check_zone_(const alps_handle *h, const alps_shard *s,
+                               const alps_zone *z, int built, alps_report *r)
 {
     uint64_t unit = z->first;
     unsigned before = ALPS_INSIDE;
@@ -81,7 +81,7 @@ ALPS_FN_ void alps_check_zone_(const alps_handle *h, const alps_zone *z,
             alps_check_say_(r, off, "two free runs side by side");
         if (built && code == ALPS_FREE)
             alps_check_run_(h, z, unit, units, r);
-        if (built && code == ALPS_HELD && !alps_held_alive_(h, off))
+        if (built && code == ALPS_HELD && !alps_held_alive_(h, s, off))
             alps_check_say_(r, off, "a held block that nobody holds");
         before = code;
         unit += units;
@@ -156,19 +156,19 @@ ALPS_FN_ void alps_check_extents_(const alps_handle *h, alps_report *r)
     alps_zone top = alps_zone_top_(h);
     int live = alps_self_(h) != 0;
     alps_check_strays_(h, r);
-    alps_check_zone_(h, &top, live && h->shared->built_top == h->shared->built,
+    alps_check_zone_(h, h->top, &top, live && h->top->cursor == h->top->built,
                      r);
     for (uint64_t extent = 0; extent < top.end; extent++) {
         alps_check_slabs_(h, extent, r);
         if (!alps_extent_heap_(h, extent))
             continue;
+        const alps_shard *s = alps_shard_named_(h, extent);
         alps_zone z = alps_zone_extent_(h, extent);
         if (alps_zone_units_(&top, extent) != 1)
             alps_check_say_(r, z.origin, "a heap extent of several extents");
         r->blocks--; // it was counted as a block of the zone of extents
-        alps_check_zone_(
-            h, &z, live && alps_extent_(h, extent)->built == h->shared->built,
-            r);
+        alps_check_zone_(h, s, &z,
+                         live && alps_extent_(h, extent)->built == s->built, r);
     }
 }
 
@@ -198,23 +198,24 @@ ALPS_FN_ uint64_t alps_check_index_(const alps_handle *h, const alps_zone *z,
     return n;
 }
 
-/* The reservations: each names a held block. The table is looked at only when
- * it lies where it can. */
-ALPS_FN_ void alps_check_held_(const alps_handle *h, alps_report *r)
+/* The reservations of a shard: each names a held block of it. The table is
+ * looked at only when it lies where it can. */
+ALPS_FN_ void alps_check_held_(const alps_handle *h, const alps_shard *s,
+                               alps_report *r)
 {
-    alps_off off = alps_held_place_(h);
-    unsigned shift = alps_held_shift_(h);
+    alps_off off = alps_held_place_(s);
+    unsigned shift = alps_held_shift_(s);
     if (off >= alps_size_(h) || shift < ALPS_HELD_SHIFT || shift > 40 ||
         8ull << shift > alps_size_(h) - off) {
         alps_check_say_(r, h->at.shared, "the table of reservations is lost");
         return;
     }
-    const uint64_t *table = alps_held_table_(h);
+    const uint64_t *table = alps_held_table_(h, s);
     for (uint64_t i = 0; i < 1ull << shift; i++) {
         alps_block b;
         alps_off place = (table[i] >> 16) * ALPS_GRANULE;
         if (table[i] > ALPS_HELD_GONE_ &&
-            alps_block_at_(h, place, &b) != ALPS_HELD)
+            (alps_block_at_(h, place, &b) != ALPS_HELD || b.shard != s))
             alps_check_say_(r, place, "a reservation of what is not held");
     }
 }
@@ -252,22 +253,26 @@ ALPS_CORE_ int alps_check_all_(alps_handle *h, alps_report *r,
     int live = alps_self_(h) != 0;
     memset(r, 0, sizeof *r);
     if (live)
-        alps_lock_(h, t);
+        alps_lock_all_(h, t);
     int err = alps_super_check_(h);
     if (err)
         alps_check_say_(r, 0, "the superblock is damaged");
     alps_check_extents_(h, r);
     if (live) {
-        alps_zone top = alps_zone_top_(h), any = top;
-        any.index = &h->index[ALPS_LEVEL_GRANULE];
-        any.shift = ALPS_GRANULE_SHIFT;
-        uint64_t n = alps_check_index_(h, &any, r->indexed, r);
-        n += alps_check_index_(h, &top, r->indexed, r);
+        uint64_t n = 0;
+        for (alps_shard *s = h->shards; s <= h->top; s++) {
+            alps_zone any = alps_zone_top_(h);
+            any.index = &s->index;
+            if (s != h->top)
+                any.shift = ALPS_GRANULE_SHIFT;
+            n += alps_check_index_(h, &any, r->indexed, r);
+            alps_check_held_(h, s, r);
+        }
         if (n != r->indexed)
-            alps_check_say_(r, h->at.index, "the bins hold more or fewer runs");
-        alps_check_held_(h, r);
+            alps_check_say_(r, h->at.shards,
+                            "the bins hold more or fewer runs");
         alps_check_lanes_(h, r);
-        alps_unlock_(h);
+        alps_unlock_all_(h);
     }
     return r->problems ? ALPS_ECORRUPT : ALPS_OK;
 }

@@ -38,29 +38,31 @@ ALPS_CORE_ int alps_epoch_leave_(alps_handle *h, const alps_tables *t)
 }
 
 /* Sees to a chunk in the lane that has room; what readers are done with is let
- * go when one is full. Under the lock. */
+ * go when one is full. A new one is a reservation of this process until the
+ * lane has it. */
 ALPS_CORE_ int alps_retire_room_(alps_handle *h, alps_lane *lane,
                                  const alps_tables *t)
 {
     alps_request r;
+    alps_block b;
     alps_off off;
-    const alps_chunk *full = alps_limbo_chunk_(h, alps_load_(&lane->limbo));
-    if (full && full->count < ALPS_CHUNK)
-        return ALPS_OK;
+    alps_lock_(h, t);
     alps_limbo_close_(h, lane);
     alps_limbo_flush_(h, t);
-    int err = alps_held_room_(h) ? ALPS_OK : alps_held_grow_(h, t);
+    alps_unlock_(h);
+    int err = alps_request_init_(h, 1, sizeof(alps_chunk), ALPS_HELD, &r);
     if (!err)
-        err = alps_request_init_(h, 1, sizeof *full, ALPS_HELD, &r);
-    if (!err)
-        err = alps_heap_take_(h, &r, &off, t);
+        err = alps_publish_take_(h, &r, &off, t);
     if (err)
         return err;
     alps_chunk *c = (alps_chunk *)alps_address_(h, off);
     c->next = c->era = c->count = 0;
     alps_store_(&lane->limbo, off);
     ALPS_BARRIER_();
-    alps_held_add_(h, off, ALPS_HELD_LIMBO_);
+    (void)alps_block_lock_(h, off, &b, 0, t);
+    alps_held_table_(h, b.shard)[alps_held_find_(h, b.shard, off)] |=
+        ALPS_HELD_LIMBO_;
+    alps_block_unlock_(&b);
     return ALPS_OK;
 }
 
@@ -102,25 +104,29 @@ ALPS_CORE_ int alps_retire_object_(alps_handle *h, const alps_cache *c,
     return err;
 }
 
-/* Retires a block. Under the lock. */
+/* Retires a block. */
 ALPS_CORE_ int alps_retire_block_(alps_handle *h, const alps_lane *lane,
                                   alps_off off, alps_block *b,
                                   const alps_tables *t)
 {
-    int err = alps_heap_own_(h, off, ALPS_USED, b);
-    if (!err && !alps_held_room_(h))
-        err = alps_held_grow_(h, t);
+    int err = alps_heap_own_(h, off, ALPS_USED, b, t);
     if (err)
         return err;
-    alps_retire_note_(h, lane, off);
-    alps_held_add_(h, off, ALPS_HELD_LIMBO_);
-    ALPS_BARRIER_();
-    alps_code_set_(b->zone.codes, b->unit, ALPS_HELD);
-    return ALPS_OK;
+    if (!alps_held_room_(b->shard))
+        alps_held_grow_(h, b->shard, t);
+    if (alps_held_full_(b->shard)) {
+        err = ALPS_EFULL;
+    } else {
+        alps_retire_note_(h, lane, off);
+        alps_held_add_(h, b->shard, off, ALPS_HELD_LIMBO_);
+        ALPS_BARRIER_();
+        alps_code_set_(b->zone.codes, b->unit, ALPS_HELD);
+    }
+    alps_block_unlock_(b);
+    return err;
 }
 
-/* See alps_retire. The lock is taken for a block, and for every sixty-first
- * object. */
+/* See alps_retire. The lock of the region is taken for every sixty-first. */
 ALPS_CORE_ int alps_retire_(alps_handle *h, const void *p, const alps_tables *t)
 {
     alps_object o;
@@ -133,19 +139,13 @@ ALPS_CORE_ int alps_retire_(alps_handle *h, const void *p, const alps_tables *t)
     if (!c)
         return ALPS_EBUSY;
     int is = alps_object_at_(h, off, &o);
-    const alps_chunk *chunk =
-        is == 1 ? alps_limbo_chunk_(h, alps_load_(&c->lane->limbo)) : NULL;
-    int locked = !chunk || chunk->count >= ALPS_CHUNK;
-    if (locked) {
-        alps_lock_(h, t);
+    const alps_chunk *chunk = alps_limbo_chunk_(h, alps_load_(&c->lane->limbo));
+    if (!chunk || chunk->count >= ALPS_CHUNK)
         err = alps_retire_room_(h, c->lane, t);
-    }
     if (!err)
         err = is == 1   ? alps_retire_object_(h, c, &o, off)
               : is == 0 ? alps_retire_block_(h, c->lane, off, &b, t)
                         : ALPS_EINVALID_FREE;
-    if (locked)
-        alps_unlock_(h);
     if (err || !t->policy->durable)
         return err;
     err = is == 1 ? t->policy->flush(&h->map, o.pair, sizeof *o.pair)

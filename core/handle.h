@@ -15,10 +15,11 @@ typedef struct alps_handle {
     alps_done *done;
     alps_lane *lanes;
     alps_slot *slots;
-    alps_index *index; /* two: of granules, of extents */
-    uint64_t *codes;   /* of extents */
-    uint64_t *kinds;   /* of extents: bit 1, a heap extent */
-    uint64_t *slabs;   /* bit: a slab starts at this multiple of its size */
+    alps_shard *shards; /* of the heap, and then that of all extents */
+    alps_shard *top;    /* the latter */
+    uint64_t *codes;    /* of extents */
+    uint64_t *kinds;    /* of extents: bit 1, a heap extent */
+    uint64_t *slabs;    /* bit: a slab starts at this multiple of its size */
     struct alps_local *local;  /* gone in the child of a fork, see thread.h */
     struct alps_seat *seats;   /* where a thread finds its cache */
     struct alps_claim *claims; /* by slab: which of our threads owns it */
@@ -38,8 +39,13 @@ enum {
     ALPS_SLOW_LANES = 3,
     ALPS_SLOW_RACK = 4,  /* this thread's cache has no object of a class */
     ALPS_SLOW_FREED = 5, /* a full slab is not full any more, or is empty */
-    ALPS_SLOW_FAR = 6,   /* an object of another thread's slab is freed */
-    ALPS_SLOW_SELF = 7   /* not attached: read-only, or the child of a fork */
+    ALPS_SLOW_SELF = 6,  /* not attached: read-only, or the child of a fork */
+    ALPS_SLOW_JOIN = 7,  /* an extent has no shard, or is not built */
+    ALPS_SLOW_TAKE = 8,  /* a shard has to look for more */
+    ALPS_SLOW_FOLD = 9,  /* a table of reservations is empty */
+    ALPS_SLOW_MEND = 10, /* a shard was locked by a process that died */
+    ALPS_SLOW_REAP = 11, /* a process is dead, or leaves */
+    ALPS_SLOW_MORE = 12  /* the region seems full */
 };
 typedef struct alps_tables {
     const alps_backend *backend;
@@ -47,6 +53,8 @@ typedef struct alps_tables {
     int (*slow)(alps_handle *h, int what, uint64_t a, uint64_t b);
     void (*ended)(void *cache); /* a thread ends */
     void *(*other)(alps_handle *h, uint64_t align, uint64_t n, int how);
+    int (*far)(alps_handle *h, uint64_t off); /* frees what `other` gave, or
+                                                 other threads allocated */
 } alps_tables;
 
 /* What is gone in the child of a fork: its first page. */

@@ -14,7 +14,8 @@
 typedef struct alps_request {
     uint64_t units, align;
     int level;
-    unsigned code; /* of the block: ALPS_USED or ALPS_HELD */
+    unsigned code;     /* of the block: ALPS_USED or ALPS_HELD */
+    alps_shard *shard; /* that it was taken from, and that is locked */
 } alps_request;
 
 ALPS_FN_ int alps_request_init_(const alps_handle *h, uint64_t align,
@@ -36,24 +37,89 @@ ALPS_FN_ int alps_request_init_(const alps_handle *h, uint64_t align,
     return ALPS_OK;
 }
 
-/* Takes a block for `r`, refilling the index as often as it helps. Under the
- * lock. A spoilt index is reset, and the search begun again, twice. */
-ALPS_CORE_ int alps_heap_take_(alps_handle *h, const alps_request *r,
-                               alps_off *off, const alps_tables *t)
+/* Takes a run for `r` from its shard, which is locked, and whose index is
+ * refilled as often as it helps. One that is spoilt is reset, and the search
+ * begun again, twice. */
+ALPS_CORE_ int alps_shard_take_(alps_handle *h, const alps_request *r,
+                                alps_off *off, const alps_tables *t)
 {
-    int err = alps_take_(h, r->level, r->units, r->align, r->code, off);
-    for (int spoilt = 0; ALPS_UNLIKELY_(err != ALPS_OK);) {
-        if (err == ALPS_EFULL)
-            err = t->slow(h, ALPS_SLOW_REFILL,
-                          r->units + (r->align >> ALPS_GRANULE_SHIFT),
-                          (uint64_t)r->level);
-        if (err == ALPS_ECORRUPT && ++spoilt < 3)
-            err = ALPS_OK;
+    for (int spoilt = 0;;) {
+        int err = alps_take_any_(h, r->shard, r->units, r->align, r->code, off);
+        if (err == ALPS_EFULL && r->shard != h->top)
+            err = alps_refill_(h, r->shard,
+                               r->units + (r->align >> ALPS_GRANULE_SHIFT), t);
+        else if (err != ALPS_ECORRUPT)
+            return err;
+        if (err && (err != ALPS_ECORRUPT || ++spoilt == 3))
+            return err;
+    }
+}
+
+/* Takes a block for `r` from a shard, and leaves it locked if there is one. */
+ALPS_CORE_ int alps_heap_try_(alps_handle *h, alps_request *r, alps_shard *s,
+                              alps_off *off, const alps_tables *t)
+{
+    alps_shard_lock_(h, s, 0, t);
+    r->shard = s;
+    int err = t->slow(h, ALPS_SLOW_TAKE, (uint64_t)(uintptr_t)r,
+                      (uint64_t)(uintptr_t)off);
+    if (err)
+        alps_shard_unlock_(s);
+    return err;
+}
+
+/* Looks for granules in all shards, the thread's own first; or for extents,
+ * also among those that are empty. */
+ALPS_CORE_ int alps_heap_look_(alps_handle *h, alps_request *r, alps_off *off,
+                               const alps_tables *t)
+{
+    uint64_t n = 1;
+    int err = ALPS_EFULL;
+    if (r->level == ALPS_LEVEL_GRANULE) {
+        uint64_t home = (uint64_t)(alps_shard_home_(h) - h->shards);
+        for (uint64_t i = 0; err == ALPS_EFULL && i < h->at.shard_count; i++)
+            err = alps_heap_try_(
+                h, r, &h->shards[(home + i) & (h->at.shard_count - 1)], off, t);
+        return err;
+    }
+    while (n) {
+        err = alps_heap_try_(h, r, h->top, off, t);
+        if (err != ALPS_EFULL)
+            return err;
+        err = alps_extents_empty_(h, &n, t);
         if (err)
             return err;
-        err = alps_take_(h, r->level, r->units, r->align, r->code, off);
     }
-    return ALPS_OK;
+    return ALPS_EFULL;
+}
+
+/* The same; before the region is full, all that can comes back. */
+ALPS_CORE_ int alps_heap_search_(alps_handle *h, alps_request *r, alps_off *off,
+                                 const alps_tables *t)
+{
+    for (;;) {
+        int err = alps_heap_look_(h, r, off, t);
+        if (err == ALPS_EFULL)
+            err = t->slow(h, ALPS_SLOW_MORE, 0, 0);
+        else
+            return err;
+        if (err)
+            return err;
+    }
+}
+
+/* Takes a block for `r`; r->shard is where, and is locked then. */
+ALPS_CORE_ int alps_heap_take_(alps_handle *h, alps_request *r, alps_off *off,
+                               const alps_tables *t)
+{
+    r->shard = r->level == ALPS_LEVEL_EXTENT ? h->top : alps_shard_home_(h);
+    alps_shard_lock_(h, r->shard, 0, t);
+    if (ALPS_LIKELY_(alps_take_(h, r->shard, r->units, r->align, r->code,
+                                off) == ALPS_OK))
+        return ALPS_OK;
+    alps_shard_unlock_(r->shard);
+    return t->slow(h, ALPS_SLOW_REFILL, (uint64_t)(uintptr_t)r,
+                   (uint64_t)(uintptr_t)off);
 }
 
 /* The zone of a block of `level` at `off`. */
@@ -65,6 +131,10 @@ ALPS_FN_ void alps_heap_block_(const alps_handle *h, alps_off off, int level,
         level == ALPS_LEVEL_EXTENT
             ? alps_zone_top_(h)
             : alps_zone_extent_(h, (off - h->at.heap) >> h->at.extent_shift);
+    b->shard =
+        level == ALPS_LEVEL_EXTENT
+            ? h->top
+            : alps_shard_named_(h, (off - h->at.heap) >> h->at.extent_shift);
     b->unit = alps_zone_unit_(&b->zone, off);
 }
 
@@ -101,23 +171,22 @@ ALPS_CORE_ int alps_heap_take_large_(alps_handle *h, alps_request *r,
     alps_block b;
     alps_lane *lane = alps_lane_take_(h, t);
     r->code = ALPS_HELD;
-    alps_lock_(h, t);
     int err = alps_heap_take_(h, r, off, t);
-    if (!err)
-        alps_store_(&lane->held, *off);
-    alps_unlock_(h);
     if (!err) {
+        alps_store_(&lane->held, *off);
+        alps_shard_unlock_(r->shard);
         alps_heap_block_(h, *off, r->level, &b);
         err = t->policy->flush(&h->map, &h->kinds[b.unit / 64], 8);
         if (!err)
             err = t->policy->fence(&h->map, t->backend);
-        alps_lock_(h, t);
+        alps_shard_lock_(h, b.shard, 0, t);
+        alps_block_build_(h, &b);
         if (err)
-            alps_give_(h, &b);
+            alps_give_back_(h, &b);
         else
             alps_code_set_(b.zone.codes, b.unit, ALPS_USED);
         alps_store_(&lane->held, 0);
-        alps_unlock_(h);
+        alps_shard_unlock_(b.shard);
     }
     alps_lane_leave_(lane);
     return err;
@@ -139,9 +208,9 @@ ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
     if (t->policy->durable && r.level == ALPS_LEVEL_EXTENT) {
         err = alps_heap_take_large_(h, &r, &off, t);
     } else {
-        alps_lock_(h, t);
         err = alps_heap_take_(h, &r, &off, t);
-        alps_unlock_(h);
+        if (ALPS_LIKELY_(!err))
+            alps_shard_unlock_(r.shard);
     }
     if (ALPS_UNLIKELY_(err != ALPS_OK)) {
         alps_fail_(h, err);
@@ -158,38 +227,47 @@ ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
     return p;
 }
 
-/* Finds the block at `p` for one who is to free it or publish it: 0 if its
- * code is `code`, and if it is held, by this process. Its zone is in the index
- * then. Under the lock. */
+/* Finds the block at `off` for one who is to free it or publish it: 0 if its
+ * code is `code`, and if it is held, by this process. The lock of its shard is
+ * taken then, and its zone is in the index. */
 ALPS_CORE_ int alps_heap_own_(alps_handle *h, alps_off off, unsigned code,
-                              alps_block *b)
+                              alps_block *b, const alps_tables *t)
 {
-    int is = alps_block_at_(h, off, b);
-    if (is < 0 || (unsigned)is != code)
+    int err = ALPS_OK;
+    int is = alps_block_lock_(h, off, b, 0, t);
+    if (is < 0)
         return ALPS_EINVALID_FREE;
-    if (code == ALPS_HELD) {
-        int slot = alps_held_slot_(h, off);
+    if (ALPS_UNLIKELY_((unsigned)is != code)) {
+        err = ALPS_EINVALID_FREE;
+    } else if (code == ALPS_HELD) {
+        int slot = alps_held_slot_(h, b->shard, off);
         if (slot < 0 || slot == (int)ALPS_HELD_LIMBO_)
-            return ALPS_EINVALID_FREE; // it is free, or as good as that
-        if ((unsigned)slot != h->slot)
-            return ALPS_EOWNER;
+            err = ALPS_EINVALID_FREE; // it is free, or as good as that
+        else if ((unsigned)slot != h->slot)
+            err = ALPS_EOWNER;
     }
-    alps_block_build_(h, b);
-    return ALPS_OK;
+    if (ALPS_UNLIKELY_(err))
+        alps_block_unlock_(b);
+    return err;
 }
 
 /* The second half of a durable free: the block at `off` is durably not used,
- * and enters the index. */
+ * and enters the index. The lane forgets it first: should we die in between,
+ * the index is void, and who builds it finds a block that nobody holds. */
 ALPS_CORE_ void alps_heap_enter_(alps_handle *h, alps_lane *lane, alps_off off,
                                  const alps_tables *t)
 {
-    alps_lock_(h, t);
-    alps_held_give_(h, off);
+    alps_block b;
+    int code = alps_block_lock_(h, off, &b, 0, t);
     alps_store_(&lane->held, 0);
-    alps_unlock_(h);
+    ALPS_BARRIER_();
+    if (code == ALPS_HELD)
+        alps_give_(h, &b);
+    if (code >= 0)
+        alps_block_unlock_(&b);
 }
 
-/* Marks the used block ALPS_HELD for `lane`. Under the lock. */
+/* Marks the used block ALPS_HELD for `lane`. Under the lock of its shard. */
 ALPS_FN_ void alps_heap_hold_(alps_lane *lane, const alps_block *b)
 {
     alps_store_(&lane->held, alps_zone_off_(&b->zone, b->unit));
@@ -203,12 +281,10 @@ ALPS_CORE_ int alps_heap_free_durable_(alps_handle *h, alps_off off,
 {
     alps_block b;
     alps_lane *lane = alps_lane_take_(h, t);
-    alps_lock_(h, t);
-    int err = alps_heap_own_(h, off, ALPS_USED, &b);
-    if (!err)
-        alps_heap_hold_(lane, &b);
-    alps_unlock_(h);
+    int err = alps_heap_own_(h, off, ALPS_USED, &b, t);
     if (!err) {
+        alps_heap_hold_(lane, &b);
+        alps_block_unlock_(&b);
         err = alps_codes_flush_(h, &b.zone, b.unit, 0, t);
         if (!err)
             err = t->policy->fence(&h->map, t->backend);
@@ -223,15 +299,14 @@ ALPS_CORE_ int alps_heap_cancel_(alps_handle *h, alps_off off,
                                  const alps_tables *t)
 {
     alps_block b;
-    alps_lock_(h, t);
-    int err = alps_heap_own_(h, off, ALPS_HELD, &b);
-    if (!err) {
-        alps_give_(h, &b);
-        alps_held_drop_(h, alps_held_find_(h, off));
-        alps_held_fold_(h);
-    }
-    alps_unlock_(h);
-    return err;
+    int err = alps_heap_own_(h, off, ALPS_HELD, &b, t);
+    if (err)
+        return err;
+    alps_held_drop_(h, b.shard, alps_held_find_(h, b.shard, off));
+    alps_give_back_(h, &b);
+    alps_held_fold_(h, b.shard, t);
+    alps_block_unlock_(&b);
+    return ALPS_OK;
 }
 
 /* Frees the block at `off`, or gives the reservation back that it is. */
@@ -245,11 +320,11 @@ ALPS_CORE_ int alps_heap_free_(alps_handle *h, alps_off off,
     if (t->policy->durable) {
         err = alps_heap_free_durable_(h, off, t);
     } else {
-        alps_lock_(h, t);
-        err = alps_heap_own_(h, off, ALPS_USED, &b);
-        if (ALPS_LIKELY_(!err))
+        err = alps_heap_own_(h, off, ALPS_USED, &b, t);
+        if (ALPS_LIKELY_(!err)) {
             alps_give_(h, &b);
-        alps_unlock_(h);
+            alps_block_unlock_(&b);
+        }
     }
     if (ALPS_UNLIKELY_(err == ALPS_EINVALID_FREE &&
                        alps_block_at_(h, off, &b) == ALPS_HELD))

@@ -1,11 +1,11 @@
 /* held.h -- who holds which reservation
  *
- * A reserved block has the code ALPS_HELD and, in this table, its owner: an
- * open hash of words {place / 64, slot}. Each change is one store, so that the
- * death of a process leaves a table that can be read. It is index: nothing is
- * flushed, and a new epoch starts with an empty one, which is how a crash gives
- * every reservation back. When the table fills up it moves into a larger block
- * of the heap, itself held. Runs under the lock of the region. */
+ * A reserved block has the code ALPS_HELD and, in the table of its shard, its
+ * owner: an open hash of words {place / 64, slot}. Each change is one store, so
+ * that the death of a process leaves a table that can be read. It is index:
+ * nothing is flushed, and a new epoch starts with an empty one, which is how a
+ * crash gives every reservation back. When the table fills up it moves into a
+ * larger block of the heap, itself held. Runs under the lock of the shard. */
 #pragma once
 #include "tlsf.h"
 
@@ -20,19 +20,26 @@ ALPS_FN_ uint64_t alps_held_key_(alps_off off)
     return off / ALPS_GRANULE << 16;
 }
 
-ALPS_FN_ alps_off alps_held_place_(const alps_handle *h)
+ALPS_FN_ alps_off alps_held_place_(const alps_shard *s)
 {
-    return h->shared->held & ~63ull;
+    return alps_load_(&s->held) & ~63ull;
 }
 
-ALPS_FN_ unsigned alps_held_shift_(const alps_handle *h)
+/* The place made for the first table of a shard. */
+ALPS_FN_ alps_off alps_held_first_(const alps_handle *h, const alps_shard *s)
 {
-    return (unsigned)(h->shared->held & 63);
+    return h->at.held +
+           (alps_off)(s - h->shards) * (sizeof(uint64_t) << ALPS_HELD_SHIFT);
 }
 
-ALPS_FN_ uint64_t *alps_held_table_(const alps_handle *h)
+ALPS_FN_ unsigned alps_held_shift_(const alps_shard *s)
 {
-    return (uint64_t *)alps_address_(h, alps_held_place_(h));
+    return (unsigned)(s->held & 63);
+}
+
+ALPS_FN_ uint64_t *alps_held_table_(const alps_handle *h, const alps_shard *s)
+{
+    return (uint64_t *)alps_address_(h, alps_held_place_(s));
 }
 
 ALPS_FN_ uint64_t alps_held_hash_(uint64_t key, unsigned shift)
@@ -41,10 +48,11 @@ ALPS_FN_ uint64_t alps_held_hash_(uint64_t key, unsigned shift)
 }
 
 /* The place of `off` in the table, or ALPS_HELD_NONE_. */
-ALPS_FN_ uint64_t alps_held_find_(const alps_handle *h, alps_off off)
+ALPS_FN_ uint64_t alps_held_find_(const alps_handle *h, const alps_shard *s,
+                                  alps_off off)
 {
-    const uint64_t *table = alps_held_table_(h);
-    unsigned shift = alps_held_shift_(h);
+    const uint64_t *table = alps_held_table_(h, s);
+    unsigned shift = alps_held_shift_(s);
     uint64_t mask = (1ull << shift) - 1;
     uint64_t key = alps_held_key_(off);
     uint64_t at = alps_held_hash_(key, shift);
@@ -58,66 +66,77 @@ ALPS_FN_ uint64_t alps_held_find_(const alps_handle *h, alps_off off)
 }
 
 /* The slot that holds `off`, or -1. */
-ALPS_FN_ int alps_held_slot_(const alps_handle *h, alps_off off)
+ALPS_FN_ int alps_held_slot_(const alps_handle *h, const alps_shard *s,
+                             alps_off off)
 {
-    uint64_t at = alps_held_find_(h, off);
-    return at == ALPS_HELD_NONE_ ? -1 : (int)(alps_held_table_(h)[at] & 0xffff);
+    uint64_t at = alps_held_find_(h, s, off);
+    return at == ALPS_HELD_NONE_ ? -1
+                                 : (int)(alps_held_table_(h, s)[at] & 0xffff);
 }
 
 /* Whether the table has room for one more. */
-ALPS_FN_ int alps_held_room_(const alps_handle *h)
+ALPS_FN_ int alps_held_room_(const alps_shard *s)
 {
-    return h->shared->held_used < 1ull << (alps_held_shift_(h) - 1);
+    return s->held_used < 1ull << (alps_held_shift_(s) - 1);
 }
 
-/* Enters `off`, which is not there, for `slot`; there is room. */
-ALPS_FN_ void alps_held_add_(alps_handle *h, alps_off off, unsigned slot)
+/* Whether it has none to spare, and must not have one more. */
+ALPS_FN_ int alps_held_full_(const alps_shard *s)
 {
-    uint64_t *table = alps_held_table_(h);
-    unsigned shift = alps_held_shift_(h);
+    return s->held_used >= 3ull << (alps_held_shift_(s) - 2);
+}
+
+/* Enters `off`, which is not there, for `slot`; the table is not full. */
+ALPS_FN_ void alps_held_add_(const alps_handle *h, alps_shard *s, alps_off off,
+                             unsigned slot)
+{
+    uint64_t *table = alps_held_table_(h, s);
+    unsigned shift = alps_held_shift_(s);
     uint64_t mask = (1ull << shift) - 1;
     uint64_t key = alps_held_key_(off);
     uint64_t at = alps_held_hash_(key, shift);
     while (table[at] > ALPS_HELD_GONE_)
         at = (at + 1) & mask;
     if (table[at] == ALPS_HELD_EMPTY_)
-        h->shared->held_used++;
+        s->held_used++;
     table[at] = key | slot;
 }
 
 /* Takes out the entry at `at`, and with it what would lead searches on to
  * nothing. */
-ALPS_FN_ void alps_held_drop_(alps_handle *h, uint64_t at)
+ALPS_FN_ void alps_held_drop_(const alps_handle *h, alps_shard *s, uint64_t at)
 {
-    uint64_t *table = alps_held_table_(h);
-    uint64_t mask = (1ull << alps_held_shift_(h)) - 1;
+    uint64_t *table = alps_held_table_(h, s);
+    uint64_t mask = (1ull << alps_held_shift_(s)) - 1;
     table[at] = ALPS_HELD_GONE_;
     if (table[(at + 1) & mask] != ALPS_HELD_EMPTY_)
         return;
     while (table[at] == ALPS_HELD_GONE_) {
         table[at] = ALPS_HELD_EMPTY_;
-        h->shared->held_used--;
+        s->held_used--;
         at = (at - 1) & mask;
     }
 }
 
 /* Starts empty, in the place made for it. */
-ALPS_FN_ void alps_held_reset_(alps_handle *h)
+ALPS_FN_ void alps_held_reset_(const alps_handle *h, alps_shard *s)
 {
-    uint64_t *table = (uint64_t *)alps_address_(h, h->at.held);
+    alps_off first = alps_held_first_(h, s);
+    uint64_t *table = (uint64_t *)alps_address_(h, first);
     for (uint64_t i = 0; i < 1ull << ALPS_HELD_SHIFT; i++)
         table[i] = ALPS_HELD_EMPTY_;
     ALPS_BARRIER_(); // until here the other table is whole
-    alps_store_(&h->shared->held, h->at.held | ALPS_HELD_SHIFT);
-    h->shared->held_used = 0;
+    alps_store_(&s->held, first | ALPS_HELD_SHIFT);
+    s->held_used = 0;
 }
 
 /* Goes on in the zeroed memory of 2^`shift` entries at `off`. The word that
  * names the table changes last: until then the old one is whole. */
-ALPS_FN_ void alps_held_move_(alps_handle *h, alps_off off, unsigned shift)
+ALPS_FN_ void alps_held_move_(const alps_handle *h, alps_shard *s, alps_off off,
+                              unsigned shift)
 {
-    const uint64_t *from = alps_held_table_(h);
-    uint64_t n = 1ull << alps_held_shift_(h);
+    const uint64_t *from = alps_held_table_(h, s);
+    uint64_t n = 1ull << alps_held_shift_(s);
     uint64_t *to = (uint64_t *)alps_address_(h, off);
     uint64_t mask = (1ull << shift) - 1;
     uint64_t used = 0;
@@ -131,6 +150,6 @@ ALPS_FN_ void alps_held_move_(alps_handle *h, alps_off off, unsigned shift)
         used++;
     }
     ALPS_BARRIER_();
-    alps_store_(&h->shared->held, off | shift);
-    h->shared->held_used = used;
+    alps_store_(&s->held, off | shift);
+    s->held_used = used;
 }

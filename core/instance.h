@@ -29,10 +29,12 @@ ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t a, uint64_t b);
 ALPS_COLD_ void ALPS_(ended_)(void *cache);
 static __attribute__((noinline, unused)) void *
     ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n, int how);
+static __attribute__((noinline, unused)) int ALPS_(far_)(alps_handle *h,
+                                                         uint64_t off);
 
 static const alps_tables ALPS_(tables_) __attribute__((unused)) = {
     ALPS_BACKEND_TABLE_, ALPS_POLICY_TABLE_, ALPS_(slow_),
-    ALPS_(ended_),       ALPS_(other_),
+    ALPS_(ended_),       ALPS_(other_),      ALPS_(far_),
 };
 
 /* What seldom happens: a lock that is held by another, perhaps dead; an index
@@ -47,6 +49,13 @@ static __attribute__((noinline, unused)) void *
 ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n, int how)
 {
     return alps_small_other_(h, align, n, how, &ALPS_(tables_));
+}
+
+/* Frees what is not of a slab of this thread. */
+static __attribute__((noinline, unused)) int ALPS_(far_)(alps_handle *h,
+                                                         uint64_t off)
+{
+    return alps_small_slow_(h, off, &ALPS_(tables_));
 }
 
 /* What the C library calls when a thread ends that has a cache. */
@@ -317,8 +326,8 @@ ALPS_(each)(ALPS_(heap) * h, alps_visit *visit, void *context)
 }
 
 /* Checks every structure against every other; `r` may be NULL. ALPS_ECORRUPT
- * and a report when something is wrong. Never changes anything. Holds the lock
- * meanwhile. O(size of the maps). */
+ * and a report when something is wrong. Never changes anything. Holds all
+ * locks meanwhile. O(size of the maps). */
 static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
                                                        alps_report *r)
 {
@@ -326,16 +335,16 @@ static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
     return alps_check_all_(&h->core, r ? r : &own, &ALPS_(tables_));
 }
 
-/* Adds up what the region holds. Holds the lock meanwhile, which threads with
+/* Adds up what the region holds. Holds all locks meanwhile, which threads with
  * objects at hand do not wait for. O(size of the maps). */
 static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) * h,
                                                        alps_statistics *s)
 {
     if (alps_self_(&h->core))
-        alps_lock_(&h->core, &ALPS_(tables_));
+        alps_lock_all_(&h->core, &ALPS_(tables_));
     alps_stats_all_(&h->core, s);
     if (alps_self_(&h->core))
-        alps_unlock_(&h->core);
+        alps_unlock_all_(&h->core);
     return ALPS_OK;
 }
 

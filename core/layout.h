@@ -58,7 +58,7 @@ typedef struct alps_superblock {
     uint64_t created;      /* nanoseconds since 1970 */
     uint8_t uuid[16];      /* random, of this region alone */
     char name[64];         /* the program's layout name, zero-padded */
-    uint32_t unused;       /* zero */
+    uint32_t shards;       /* of the heap: a power of two */
     uint32_t crc;          /* CRC-32C of the above but `state` */
     uint64_t small;        /* bytes of the largest object in slabs */
     uint64_t line_[6];     /* zero */
@@ -142,20 +142,16 @@ ALPS_STATIC_ASSERT_(sizeof(alps_slot) == ALPS_LINE, "line");
 
 /* What all processes share and recovery makes anew. Index. */
 typedef struct alps_shared {
-    uint64_t lock; /* guards all below, the two indexes, every code */
+    uint64_t lock; /* guards what is loose, and who is in the region */
     uint64_t line_[7];
-    uint64_t built;     /* what an extent's `built` must say to be trusted */
-    uint64_t built_top; /* the same, of the index of extents */
-    uint64_t cursor;    /* heap extents below this have been looked at */
-    uint64_t seq;       /* of the last record */
-    uint64_t held;      /* place of the held table | log2 of its entries */
-    uint64_t held_used; /* entries of it that are not empty */
-    uint64_t policy;    /* what every opener of this epoch must use */
-    uint64_t reaped;    /* processes that left or were found dead */
-    uint64_t tokens;    /* given out in this epoch */
-    uint64_t swept;     /* extents below this were looked at for loose slabs */
-    uint64_t loose_by;  /* the token of slabs in the lists of loose ones */
-    uint64_t line2_[5];
+    uint64_t cursor;   /* heap extents below this have a shard */
+    uint64_t seq;      /* of the last record */
+    uint64_t policy;   /* what every opener of this epoch must use */
+    uint64_t reaped;   /* processes that left or were found dead */
+    uint64_t tokens;   /* given out in this epoch */
+    uint64_t swept;    /* extents below this were looked at for loose slabs */
+    uint64_t loose_by; /* the token of slabs in the lists of loose ones */
+    uint64_t line2_[1];
     alps_off loose[24];  /* by class: the first head of a slab that no thread
                            owns and that has free objects */
     uint64_t era;        /* what who reads from now on is in; see limbo.h */
@@ -165,7 +161,7 @@ typedef struct alps_shared {
     alps_off leaving;    /* the chunk that is being emptied, or 0 */
     uint64_t line3_[3];
 } alps_shared;
-ALPS_STATIC_ASSERT_(sizeof(alps_shared) == 7 * ALPS_LINE, "size");
+ALPS_STATIC_ASSERT_(sizeof(alps_shared) == 6 * ALPS_LINE, "size");
 
 /* What was retired: held back until no reader can have it. Index. */
 #define ALPS_CHUNK 61u
@@ -188,11 +184,30 @@ typedef struct alps_index {
 } alps_index;
 ALPS_STATIC_ASSERT_(sizeof(alps_index) % ALPS_LINE == 0, "lines");
 
+/* A part of the heap that one thread at a time works on: the heap extents that
+ * name it in `built`; or, the last one, all extents of the region. A *build* is
+ * a number of the epoch, of how often its index was emptied, and of the shard:
+ * no two are the same. Index. */
+#define ALPS_SHARDS_MAX 64u
+#define ALPS_BUILD_EPOCH_ 30 /* where the epoch is in a build */
+typedef struct alps_shard {
+    uint64_t lock; /* guards all below, and every code of its extents */
+    uint64_t line_[7];
+    uint64_t built;     /* what an extent's `built` must say to be trusted */
+    uint64_t cursor;    /* extents below this are none, or trusted; of the last
+                           shard: `built`, if its index is to be trusted */
+    uint64_t held;      /* place of the held table | log2 of its entries */
+    uint64_t held_used; /* entries of it that are not empty */
+    uint64_t line2_[4];
+    alps_index index;
+} alps_shard;
+ALPS_STATIC_ASSERT_(sizeof(alps_shard) % ALPS_LINE == 0, "lines");
+
 /* The first line of a heap extent. Its map of codes follows, a word of `told`
  * for every 64 slabs, the slabs' heads, and then granules. */
 typedef struct alps_extent {
-    uint64_t
-        built; /* alps_shared.built when its free runs were indexed. Index */
+    uint64_t built; /* alps_shard.built when its free runs were indexed; if it
+                       is of this epoch it names its shard at least. Index */
     uint64_t line_[7];
 } alps_extent;
 ALPS_STATIC_ASSERT_(sizeof(alps_extent) == ALPS_LINE, "line");
@@ -237,11 +252,11 @@ typedef struct alps_run {
 } alps_run;
 
 /* Entries of the held table when a region is made. */
-#define ALPS_HELD_SHIFT 9u
+#define ALPS_HELD_SHIFT 8u
 
-/* Where everything is, which follows from four numbers. */
+/* Where everything is, which follows from the numbers in the superblock. */
 typedef struct alps_geometry {
-    alps_off done, lanes, slots, shared, index, held, codes, kinds, slabs;
+    alps_off done, lanes, slots, shared, shards, held, codes, kinds, slabs;
     alps_off heap;
     uint64_t limit;
     uint64_t extents_max; /* that fit below the limit */
@@ -255,7 +270,7 @@ typedef struct alps_geometry {
     uint64_t keeps;       /* place of the keeps, from a head on */
     uint64_t small;       /* bytes of the largest object in slabs */
     uint64_t slab_end;    /* no slab lies above this */
-    unsigned extent_shift, slab_shift, lane_count, slot_count;
+    unsigned extent_shift, slab_shift, lane_count, slot_count, shard_count;
     unsigned groups; /* pairs of a slab */
 } alps_geometry;
 
@@ -297,11 +312,13 @@ ALPS_FN_ void alps_geometry_extent_(alps_geometry *g)
 /* Lays out a region. ALPS_EINVAL where the numbers are not sane. */
 ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
                                  unsigned extent_shift, unsigned lanes,
-                                 unsigned slots, uint64_t small)
+                                 unsigned slots, uint64_t small,
+                                 unsigned shards)
 {
     if (extent_shift < ALPS_EXTENT_SHIFT_MIN ||
         extent_shift > ALPS_EXTENT_SHIFT_MAX || lanes < 1 ||
-        lanes > ALPS_LANES_MAX || slots < 1 || slots > 4096 ||
+        lanes > ALPS_LANES_MAX || slots < 1 || slots > 4096 || shards < 1 ||
+        shards > ALPS_SHARDS_MAX || shards & (shards - 1) ||
         limit > ALPS_SIZE_MAX || limit >> extent_shift > ALPS_EXTENTS_MAX)
         return ALPS_EINVAL;
     uint64_t extents = limit >> extent_shift;
@@ -318,9 +335,9 @@ ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
     g->lanes = off += lanes * sizeof(alps_done);
     g->slots = off += lanes * sizeof(alps_lane);
     g->shared = off += slots * sizeof(alps_slot);
-    g->index = off += sizeof(alps_shared);
-    g->held = off += 2 * sizeof(alps_index);
-    g->codes = off += 8ull << ALPS_HELD_SHIFT;
+    g->shards = off += sizeof(alps_shared);
+    g->held = off += (shards + 1) * sizeof(alps_shard);
+    g->codes = off += (shards + 1) * (8ull << ALPS_HELD_SHIFT);
     g->kinds = off += alps_round_up_(extents / 4 + 1, ALPS_LINE);
     g->slabs = off += alps_round_up_(extents / 8 + 1, ALPS_LINE);
     g->slab_end = limit < ALPS_SLAB_END ? limit : ALPS_SLAB_END;
@@ -329,6 +346,7 @@ ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
     g->limit = limit;
     g->lane_count = lanes;
     g->slot_count = slots;
+    g->shard_count = shards;
     g->extents_max = alps_geometry_extents_(g, limit);
     return g->extents_max ? ALPS_OK : ALPS_EINVAL;
 }

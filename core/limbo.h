@@ -19,22 +19,38 @@
 ALPS_FN_ alps_chunk *alps_limbo_chunk_(const alps_handle *h, alps_off off)
 {
     alps_block b;
-    if (!off || alps_block_at_(h, off, &b) != ALPS_HELD || b.level ||
-        alps_held_slot_(h, off) != (int)ALPS_HELD_LIMBO_)
+    if (!off || alps_block_at_(h, off, &b) != ALPS_HELD || b.level)
         return NULL;
     return (alps_chunk *)alps_address_(h, off);
 }
 
-/* Lets go of the block at `off`, which is held back. Its code tells whether a
- * process died in here. */
-ALPS_FN_ void alps_limbo_give_block_(alps_handle *h, alps_off off)
+/* Lets go of the block at `off`, if it is held back. */
+ALPS_CORE_ void alps_limbo_give_block_(alps_handle *h, alps_off off,
+                                       const alps_tables *t)
 {
     alps_block b;
-    if (alps_block_at_(h, off, &b) == ALPS_HELD)
-        alps_give_(h, &b);
-    uint64_t entry = alps_held_find_(h, off);
-    if (entry != ALPS_HELD_NONE_)
-        alps_held_drop_(h, entry);
+    int code = alps_block_lock_(h, off, &b, 1, t);
+    if (code == ALPS_HELD &&
+        alps_held_slot_(h, b.shard, off) == (int)ALPS_HELD_LIMBO_) {
+        alps_held_drop_(h, b.shard, alps_held_find_(h, b.shard, off));
+        alps_give_back_(h, &b);
+    }
+    if (code >= 0)
+        alps_block_unlock_(&b);
+}
+
+/* Whether the block at `off` is held back; or, for a chunk that a dead process
+ * was about to use, only reserved. */
+ALPS_CORE_ int alps_limbo_holds_(alps_handle *h, alps_off off,
+                                 const alps_tables *t)
+{
+    alps_block b;
+    int code = alps_block_lock_(h, off, &b, 1, t);
+    int holds = code == ALPS_HELD &&
+                alps_held_slot_(h, b.shard, off) == (int)ALPS_HELD_LIMBO_;
+    if (code >= 0)
+        alps_block_unlock_(&b);
+    return holds;
 }
 
 /* Lets go of one thing. */
@@ -43,7 +59,7 @@ ALPS_CORE_ void alps_limbo_give_(alps_handle *h, alps_off off,
 {
     alps_object o;
     if (alps_object_at_(h, off, &o) != 1) {
-        alps_limbo_give_block_(h, off);
+        alps_limbo_give_block_(h, off, t);
         return;
     }
     alps_object_pin_(&o, 0);
@@ -52,14 +68,15 @@ ALPS_CORE_ void alps_limbo_give_(alps_handle *h, alps_off off,
 }
 
 /* The region's list goes on behind its first chunk, which is empty. */
-ALPS_FN_ void alps_limbo_shift_(alps_handle *h, alps_off off)
+ALPS_CORE_ void alps_limbo_shift_(alps_handle *h, alps_off off,
+                                  const alps_tables *t)
 {
     const alps_chunk *c = alps_limbo_chunk_(h, off);
     if (h->shared->limbo == off)
         h->shared->limbo = c ? c->next : 0;
     if (!h->shared->limbo)
         h->shared->limbo_last = 0;
-    alps_limbo_give_block_(h, off);
+    alps_limbo_give_block_(h, off, t);
 }
 
 /* Empties the first chunk of the list, from its end. */
@@ -73,7 +90,7 @@ ALPS_CORE_ void alps_limbo_empty_(alps_handle *h, alps_off off,
         ALPS_BARRIER_();
         alps_store_(&c->count, c->count - 1);
     }
-    alps_limbo_shift_(h, off);
+    alps_limbo_shift_(h, off, t);
     alps_store_(&h->shared->leaving, 0);
 }
 
@@ -145,17 +162,20 @@ ALPS_CORE_ void alps_limbo_mend_(alps_handle *h, const alps_tables *t)
         alps_store_(&c->count, c->count - 1);
         alps_store_(&h->shared->leaving, 0);
     } else {
-        alps_limbo_shift_(h, off);
+        alps_limbo_shift_(h, off, t);
         alps_store_(&h->shared->leaving, 0);
     }
 }
 
 /* A lane's thread is gone: its chunk goes to the region. What it was retiring
  * at the end, and did not come to free, is not retired. */
-ALPS_FN_ void alps_limbo_leave_(alps_handle *h, alps_lane *lane)
+ALPS_CORE_ void alps_limbo_leave_(alps_handle *h, alps_lane *lane,
+                                  const alps_tables *t)
 {
     alps_block b;
     alps_object o;
+    if (!alps_limbo_holds_(h, alps_load_(&lane->limbo), t))
+        alps_store_(&lane->limbo, 0);
     alps_chunk *c = alps_limbo_chunk_(h, alps_load_(&lane->limbo));
     if (c && c->count && c->count <= ALPS_CHUNK) {
         alps_off off = c->thing[c->count - 1];

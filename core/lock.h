@@ -58,17 +58,53 @@ ALPS_FN_ int alps_lock_alone_(const alps_handle *h)
 }
 #endif
 
-/* Takes the lock of the region. */
-ALPS_CORE_ void alps_lock_(alps_handle *h, const alps_tables *t)
+/* Takes the lock at `word`. `inner`: another one is held, so that a dead owner
+ * is not reaped at once, see recover.h. */
+ALPS_CORE_ void alps_lock_word_(alps_handle *h, uint64_t *word, int inner,
+                                const alps_tables *t)
 {
-    uint64_t *word = &h->shared->lock;
     if (alps_lock_alone_(h) && !alps_load_(word))
         alps_store_(word, alps_self_(h));
     else if (ALPS_UNLIKELY_(!alps_lock_try_(word, alps_self_(h))))
-        t->slow(h, ALPS_SLOW_WAIT, 0, 0);
+        t->slow(h, ALPS_SLOW_WAIT, alps_offset_(h, word), (uint64_t)inner);
+}
+
+/* Takes the lock of the region, which comes before those of shards. */
+ALPS_CORE_ void alps_lock_(alps_handle *h, const alps_tables *t)
+{
+    alps_lock_word_(h, &h->shared->lock, 0, t);
 }
 
 ALPS_FN_ void alps_unlock_(alps_handle *h)
 {
     alps_lock_leave_(&h->shared->lock);
+}
+
+/* Takes the lock of a shard. Of the shards one is locked at a time, and besides
+ * it the last one, after it. */
+ALPS_CORE_ void alps_shard_lock_(alps_handle *h, alps_shard *s, int inner,
+                                 const alps_tables *t)
+{
+    alps_lock_word_(h, &s->lock, inner, t);
+}
+
+ALPS_FN_ void alps_shard_unlock_(alps_shard *s)
+{
+    alps_lock_leave_(&s->lock);
+}
+
+/* Takes every lock, so that all is seen at one moment; in this order no two
+ * threads wait for each other. */
+ALPS_CORE_ void alps_lock_all_(alps_handle *h, const alps_tables *t)
+{
+    alps_lock_(h, t);
+    for (alps_shard *s = h->shards; s <= h->top; s++)
+        alps_shard_lock_(h, s, 1, t);
+}
+
+ALPS_FN_ void alps_unlock_all_(alps_handle *h)
+{
+    for (alps_shard *s = h->shards; s <= h->top; s++)
+        alps_shard_unlock_(s);
+    alps_unlock_(h);
 }

@@ -117,18 +117,21 @@ ALPS_CORE_ int alps_slab_drop_(alps_handle *h, alps_off place,
                                const alps_tables *t)
 {
     alps_block b;
-    if (alps_block_at_(h, place, &b) != ALPS_HELD || b.level)
-        return ALPS_ECORRUPT;
-    alps_block_build_(h, &b); // while it is still held
-    alps_slab_mark_(h, place, 0);
     uint64_t unit = place >> h->at.slab_shift;
-    int err = t->policy->flush(&h->map, &h->slabs[unit / 64], 8);
-    if (!err)
-        err = t->policy->fence(&h->map, t->backend);
-    if (err)
-        alps_slab_mark_(h, place, 1);
-    else
-        alps_give_(h, &b);
+    int err = ALPS_ECORRUPT;
+    int code = alps_block_lock_(h, place, &b, 1, t);
+    if (code == ALPS_HELD && b.level == ALPS_LEVEL_GRANULE) {
+        alps_slab_mark_(h, place, 0);
+        err = t->policy->flush(&h->map, &h->slabs[unit / 64], 8);
+        if (!err)
+            err = t->policy->fence(&h->map, t->backend);
+        if (err)
+            alps_slab_mark_(h, place, 1);
+        else
+            alps_give_back_(h, &b);
+    }
+    if (code >= 0)
+        alps_block_unlock_(&b);
     return err;
 }
 

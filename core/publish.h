@@ -13,29 +13,59 @@
 #  define ALPS_SUM_MAX 2048u
 #endif
 
-/* Moves the table of reservations into twice its room. Under the lock. */
-ALPS_CORE_ int alps_held_grow_(alps_handle *h, const alps_tables *t)
+/* Moves the table of reservations of `s` into twice its room: in `s` itself, or
+ * in a run of extents, whose lock is held meanwhile. Under the lock of `s`. */
+ALPS_CORE_ int alps_held_grow_(alps_handle *h, alps_shard *s,
+                               const alps_tables *t)
 {
     alps_request r;
     alps_block old;
     alps_off off = 0;
-    unsigned shift = alps_held_shift_(h) + 1;
+    unsigned shift = alps_held_shift_(s) + 1;
     int err = alps_request_init_(h, 1, 8ull << shift, ALPS_HELD, &r);
-    if (!err)
-        err = alps_heap_take_(h, &r, &off, t);
     if (err)
         return err;
-    alps_off from = off; // reaping the dead may have made room: then not needed
-    if (!alps_held_room_(h)) {
-        from = alps_held_place_(h);
-        if (alps_block_at_(h, from, &old) == ALPS_HELD)
-            alps_block_build_(h, &old); // while it is still the table
+    if (s == h->top && r.level == ALPS_LEVEL_GRANULE)
+        r.units = 1;
+    if (s == h->top)
+        r.level = ALPS_LEVEL_EXTENT;
+    r.shard = r.level == ALPS_LEVEL_EXTENT ? h->top : s;
+    if (r.shard != s)
+        alps_shard_lock_(h, r.shard, 1, t);
+    err = t->slow(h, ALPS_SLOW_TAKE, (uint64_t)(uintptr_t)&r,
+                  (uint64_t)(uintptr_t)&off);
+    if (!err) {
+        int has = alps_held_block_(h, s, &old);
         memset(alps_address_(h, off), 0, 8ull << shift);
-        alps_held_move_(h, off, shift);
+        alps_held_move_(h, s, off, shift);
+        if (has)
+            alps_give_back_(h, &old);
     }
-    if (from != h->at.held && alps_block_at_(h, from, &old) == ALPS_HELD)
-        alps_give_(h, &old);
-    return ALPS_OK;
+    if (r.shard != s)
+        alps_shard_unlock_(r.shard);
+    return err;
+}
+
+/* Takes a block for `r`, and enters it into the table of its shard; that grows
+ * when it is half full, or else as soon as it can. */
+ALPS_CORE_ int alps_publish_take_(alps_handle *h, alps_request *r,
+                                  alps_off *off, const alps_tables *t)
+{
+    alps_block b;
+    int err = alps_heap_take_(h, r, off, t);
+    if (err)
+        return err;
+    if (ALPS_LIKELY_(!alps_held_full_(r->shard))) {
+        alps_held_add_(h, r->shard, *off, h->slot);
+        if (ALPS_UNLIKELY_(!alps_held_room_(r->shard)))
+            alps_held_grow_(h, r->shard, t);
+    } else {
+        err = ALPS_EFULL;
+        alps_heap_block_(h, *off, r->level, &b);
+        alps_give_back_(h, &b);
+    }
+    alps_shard_unlock_(r->shard);
+    return err;
 }
 
 /* See alps_reserve. No flush, no fence. */
@@ -50,16 +80,10 @@ ALPS_CORE_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
     int err = alps_request_init_(h, 1, n, ALPS_HELD, &r);
     if (!err)
         err = alps_ready_(h, t);
-    if (!err) {
-        alps_lock_(h, t);
-        if (ALPS_UNLIKELY_(!alps_held_room_(h)))
-            err = alps_held_grow_(h, t);
-        if (!err)
-            err = alps_heap_take_(h, &r, &off, t);
-        if (!err)
-            alps_held_add_(h, off, h->slot);
-        alps_unlock_(h);
-    }
+    if (!err)
+        err = alps_publish_take_(h, &r, &off, t);
+    while (err == ALPS_EFULL && t->slow(h, ALPS_SLOW_MORE, 0, 0) == ALPS_OK)
+        err = alps_publish_take_(h, &r, &off, t);
     if (!err)
         return alps_address_(h, off);
     alps_fail_(h, err);
@@ -93,16 +117,15 @@ ALPS_CORE_ int alps_subject_find_(alps_handle *h, alps_record *r, unsigned code,
             return alps_object_held_(h, &s->object, r->block);
         return alps_object_live_(&s->object) ? ALPS_OK : ALPS_EINVALID_FREE;
     }
-    alps_lock_(h, t);
-    int err = alps_heap_own_(h, r->block, code, &s->block);
-    if (!err) {
-        r->units = alps_zone_units_(&s->block.zone, s->block.unit);
-        s->n = r->units << s->block.zone.shift;
-        if (s->block.level == ALPS_LEVEL_EXTENT)
-            r->op |= ALPS_OP_LARGE;
-    }
-    alps_unlock_(h);
-    return err;
+    int err = alps_heap_own_(h, r->block, code, &s->block, t);
+    if (err)
+        return err;
+    r->units = alps_zone_units_(&s->block.zone, s->block.unit);
+    s->n = r->units << s->block.zone.shift;
+    if (s->block.level == ALPS_LEVEL_EXTENT)
+        r->op |= ALPS_OP_LARGE;
+    alps_block_unlock_(&s->block);
+    return ALPS_OK;
 }
 
 /* Sees to it that the contents are on their way to the medium, or there; those
@@ -160,19 +183,20 @@ ALPS_FN_ int alps_publish_object_(alps_handle *h, alps_lane *lane,
 }
 
 /* Carries the publish of a block out: the code, the word, the reservation.
- * Under the lock. */
-ALPS_FN_ int alps_publish_block_(alps_handle *h, alps_lane *lane,
-                                 const alps_block *b, const alps_record *r)
+ * Under the lock of its shard. */
+ALPS_CORE_ int alps_publish_block_(alps_handle *h, alps_lane *lane,
+                                   const alps_block *b, const alps_record *r,
+                                   const alps_tables *t)
 {
-    uint64_t entry = alps_held_find_(h, r->block);
+    uint64_t entry = alps_held_find_(h, b->shard, r->block);
     if (entry == ALPS_HELD_NONE_)
         return ALPS_EINVALID_FREE; // published or cancelled meanwhile
     alps_store_(&lane->apply, 1);
     ALPS_BARRIER_();
     alps_code_set_(b->zone.codes, b->unit, ALPS_USED);
     alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
-    alps_held_drop_(h, entry);
-    alps_held_fold_(h);
+    alps_held_drop_(h, b->shard, entry);
+    alps_held_fold_(h, b->shard, t);
     ALPS_BARRIER_();
     alps_store_(&lane->apply, 0);
     return ALPS_OK;
@@ -184,9 +208,11 @@ ALPS_CORE_ int alps_publish_apply_(alps_handle *h, alps_lane *lane,
 {
     if (s->small)
         return alps_publish_object_(h, lane, s, r);
-    alps_lock_(h, t);
-    int err = alps_publish_block_(h, lane, &s->block, r);
-    alps_unlock_(h);
+    alps_block b;
+    if (alps_block_lock_(h, r->block, &b, 0, t) < 0)
+        return ALPS_EINVALID_FREE;
+    int err = alps_publish_block_(h, lane, &b, r, t);
+    alps_block_unlock_(&b);
     return err;
 }
 
@@ -269,7 +295,8 @@ ALPS_FN_ int alps_release_object_(alps_handle *h, alps_lane *lane,
     return err;
 }
 
-/* Carries the first half of the release of a block out. Under the lock. */
+/* Carries the first half of the release of a block out. Under the lock of its
+ * shard. */
 ALPS_FN_ int alps_release_block_(alps_handle *h, alps_lane *lane,
                                  const alps_block *b, const alps_record *r)
 {
@@ -290,9 +317,11 @@ ALPS_CORE_ int alps_release_apply_(alps_handle *h, alps_lane *lane,
 {
     if (s->small)
         return alps_release_object_(h, lane, s, r);
-    alps_lock_(h, t);
-    int err = alps_release_block_(h, lane, &s->block, r);
-    alps_unlock_(h);
+    alps_block b;
+    if (alps_block_lock_(h, r->block, &b, 0, t) < 0)
+        return ALPS_EINVALID_FREE;
+    int err = alps_release_block_(h, lane, &b, r);
+    alps_block_unlock_(&b);
     return err;
 }
 

@@ -96,9 +96,10 @@ ALPS_FN_ void alps_told_(alps_handle *h, alps_cache *c)
 /* Looks for a run of the index that has room for an aligned slab though it is
  * shorter than one that is sure to have: a slab given back between two others
  * is such a run. */
-ALPS_CORE_ alps_off alps_slab_run_(alps_handle *h, const alps_request *r)
+ALPS_CORE_ alps_off alps_slab_run_(alps_handle *h, const alps_shard *s,
+                                   const alps_request *r)
 {
-    const alps_index *x = &h->index[ALPS_LEVEL_GRANULE];
+    const alps_index *x = &s->index;
     uint64_t most = r->units + (r->align >> ALPS_GRANULE_SHIFT);
     for (uint64_t units = r->units; units < most;) {
         alps_bin bin = alps_bin_of_(units);
@@ -121,31 +122,48 @@ ALPS_CORE_ alps_off alps_slab_run_(alps_handle *h, const alps_request *r)
     return 0;
 }
 
-/* Takes the block for a slab, in ALPS_HELD. Under the lock. */
-ALPS_CORE_ int alps_slab_block_(alps_handle *h, const alps_request *r,
-                                alps_off *off, const alps_tables *t)
+/* Takes the block for a slab out of such a run of shard `s`, and leaves it
+ * locked if there is one. */
+ALPS_CORE_ int alps_slab_fit_(alps_handle *h, alps_request *r, alps_shard *s,
+                              alps_off *off, const alps_tables *t)
 {
-    alps_off run = alps_slab_run_(h, r);
+    int err = ALPS_EFULL;
+    alps_shard_lock_(h, s, 0, t);
+    r->shard = s;
+    alps_off run = alps_slab_run_(h, s, r);
     uint64_t extent = (run - h->at.heap) >> h->at.extent_shift;
-    if (run && alps_extent_heap_(h, extent)) {
+    if (run && alps_extent_heap_(h, extent) &&
+        alps_load_(&alps_extent_(h, extent)->built) == s->built) {
         alps_zone z = alps_zone_extent_(h, extent);
         uint64_t unit = alps_zone_unit_(&z, run);
-        int err = unit < z.first || unit >= z.end
-                      ? ALPS_ECORRUPT
-                      : alps_zone_carve_(h, &z, unit, r->units, r->align,
-                                         ALPS_HELD, &unit);
+        err = unit < z.first || unit >= z.end
+                  ? ALPS_ECORRUPT
+                  : alps_zone_carve_(h, &z, unit, r->units, r->align, ALPS_HELD,
+                                     &unit);
         *off = alps_zone_off_(&z, unit);
         if (err == ALPS_ECORRUPT)
-            alps_index_reset_(h);
-        if (!err)
-            return ALPS_OK;
+            alps_index_reset_(s);
     }
-    return alps_heap_take_(h, r, off, t);
+    if (err)
+        alps_shard_unlock_(s);
+    return err;
+}
+
+/* Takes the block for a slab, in ALPS_HELD; r->shard is where, and is locked
+ * then. */
+ALPS_CORE_ int alps_slab_block_(alps_handle *h, alps_request *r, alps_off *off,
+                                const alps_tables *t)
+{
+    if (alps_slab_fit_(h, r, alps_shard_home_(h), off, t) == ALPS_OK)
+        return ALPS_OK;
+    int err = alps_heap_take_(h, r, off, t);
+    for (alps_shard *s = h->shards; err == ALPS_EFULL && s < h->top; s++)
+        err = alps_slab_fit_(h, r, s, off, t);
+    return err;
 }
 
 /* Makes a slab of class `kind` for `c`. Its pairs, and the codes around its
- * block, are durable before it is durably a slab. Two fences. Under the
- * lock. */
+ * block, are durable before it is durably a slab. Two fences. */
 ALPS_CORE_ int alps_slab_make_(alps_handle *h, alps_cache *c, unsigned kind,
                                alps_off *place, const alps_tables *t)
 {
@@ -160,7 +178,8 @@ ALPS_CORE_ int alps_slab_make_(alps_handle *h, alps_cache *c, unsigned kind,
         return err;
     alps_heap_block_(h, *place, ALPS_LEVEL_GRANULE, &b);
     if (*place >= h->at.slab_end) {
-        alps_give_(h, &b);
+        alps_give_back_(h, &b);
+        alps_block_unlock_(&b);
         return ALPS_EFULL;
     }
     alps_slab *s = alps_slab_head_(h, *place);
@@ -183,8 +202,9 @@ ALPS_CORE_ int alps_slab_make_(alps_handle *h, alps_cache *c, unsigned kind,
         err = t->policy->fence(&h->map, t->backend);
     if (err) {
         alps_slab_mark_(h, *place, 0);
-        alps_give_(h, &b);
+        alps_give_back_(h, &b);
     }
+    alps_block_unlock_(&b);
     return err;
 }
 
@@ -201,9 +221,9 @@ ALPS_CORE_ int alps_rack_get_(alps_handle *h, alps_cache *c, unsigned kind,
         alps_loose_sweep_(h, kind, ALPS_SWEEP_MAX, t);
         place = alps_loose_take_(h, kind, c->token, alps_self_(h));
     }
+    alps_unlock_(h);
     if (!place)
         err = alps_slab_make_(h, c, kind, &place, t);
-    alps_unlock_(h);
     if (err)
         return err;
     alps_slab *s = alps_slab_head_(h, place);

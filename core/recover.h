@@ -6,7 +6,7 @@
  * the same for those lanes, and gives back what the dead one held. A death in
  * here leaves it to the next. */
 #pragma once
-#include "lane.h"
+#include "mend.h"
 
 /* Where the live record of the lanes of `owner` (0: of all) is that comes next
  * after the one with the order `*order`, and its order; NULL: there is none
@@ -92,36 +92,52 @@ ALPS_CORE_ int alps_ready_(alps_handle *h, const alps_tables *t)
                                             : t->slow(h, ALPS_SLOW_SELF, 0, 0);
 }
 
-/* Gives back what is held at `off`, if it still is: a block, or an object that
- * was pinned. */
-ALPS_FN_ void alps_held_give_(alps_handle *h, alps_off off)
+/* Gives back what `word` of a lane names, if it still is held: a block, or an
+ * object that was pinned. The lane forgets it first: were it after, and we died
+ * in between, it could name what is another's by then. */
+ALPS_CORE_ void alps_lane_give_(alps_handle *h, uint64_t *word,
+                                const alps_tables *t)
 {
     alps_block b;
     alps_object o;
-    if (alps_object_at_(h, off, &o) == 1)
+    alps_off off = alps_load_(word);
+    if (!off)
+        return;
+    if (alps_object_at_(h, off, &o) == 1) {
         alps_object_pin_(&o, 0);
-    else if (alps_block_at_(h, off, &b) == ALPS_HELD)
-        alps_give_(h, &b);
+    } else {
+        int code = alps_block_lock_(h, off, &b, 1, t);
+        alps_store_(word, 0);
+        ALPS_BARRIER_();
+        if (code == ALPS_HELD)
+            alps_give_back_(h, &b);
+        if (code >= 0)
+            alps_block_unlock_(&b);
+    }
+    alps_store_(word, 0);
 }
 
-/* Gives back the reservations of slot `number`, and forgets entries of blocks
- * that are not held. */
-ALPS_FN_ void alps_held_reap_(alps_handle *h, unsigned number)
+/* Gives back the reservations of slot `number` in shard `s`. */
+ALPS_CORE_ void alps_held_reap_(alps_handle *h, alps_shard *s, unsigned number,
+                                const alps_tables *t)
 {
-    const uint64_t *table = alps_held_table_(h);
-    uint64_t n = 1ull << alps_held_shift_(h);
+    alps_shard_lock_(h, s, 1, t);
+    const uint64_t *table = alps_held_table_(h, s);
+    uint64_t n = 1ull << alps_held_shift_(s);
     for (uint64_t i = 0; i < n; i++) {
-        if (table[i] <= ALPS_HELD_GONE_)
-            continue;
         alps_block b;
         alps_off off = (table[i] >> 16) * ALPS_GRANULE;
-        int mine = (table[i] & 0xffff) == number;
-        if (mine)
-            alps_held_give_(h, off);
-        if (mine || alps_block_at_(h, off, &b) != ALPS_HELD)
-            alps_held_drop_(h, i);
+        if (table[i] <= ALPS_HELD_GONE_ || (table[i] & 0xffff) != number)
+            continue;
+        int code = alps_block_at_(h, off, &b);
+        if (code == ALPS_HELD)
+            alps_block_build_(h, &b); // while it is still held
+        alps_held_drop_(h, s, i);
+        if (code == ALPS_HELD)
+            alps_give_back_(h, &b);
     }
-    alps_held_fold_(h);
+    alps_held_fold_(h, s, t);
+    alps_shard_unlock_(s);
 }
 
 /* Writes back what says whether the thing at `off` is free. */
@@ -135,24 +151,6 @@ ALPS_FN_ int alps_held_flush_(alps_handle *h, alps_off off,
     if (alps_block_at_(h, off, &b) == ALPS_HELD)
         return alps_codes_flush_(h, &b.zone, b.unit, 1, t);
     return ALPS_OK;
-}
-
-/* Writes back where the region ends, and where its extents and slabs are: what
- * is changed under the lock. */
-ALPS_CORE_ int alps_marks_flush_(alps_handle *h, const alps_tables *t)
-{
-    uint64_t end =
-        alps_size_(h) < h->at.slab_end ? alps_size_(h) : h->at.slab_end;
-    uint64_t extents = alps_extents_(h);
-    int err = t->policy->flush(&h->map, &h->super->size, 8);
-    if (!err)
-        err = t->policy->flush(&h->map, h->codes, extents / 4 + 1);
-    if (!err)
-        err = t->policy->flush(&h->map, h->kinds, extents / 8 + 1);
-    if (!err)
-        err = t->policy->flush(&h->map, h->slabs,
-                               (end >> h->at.slab_shift) / 8 + 1);
-    return err;
 }
 
 /* Makes durable what the lanes of `owner` (0: all) were at: redoes its records,
@@ -178,7 +176,9 @@ ALPS_CORE_ int alps_lanes_settle_(alps_handle *h, uint64_t owner,
 ALPS_CORE_ int alps_lanes_reap_(alps_handle *h, uint64_t owner,
                                 const alps_tables *t)
 {
-    int err = alps_lanes_settle_(h, owner, t);
+    int err = alps_shards_reap_(h, owner, t);
+    if (!err)
+        err = alps_lanes_settle_(h, owner, t);
     if (!err)
         err = t->policy->fence(&h->map, t->backend);
     if (err)
@@ -187,14 +187,13 @@ ALPS_CORE_ int alps_lanes_reap_(alps_handle *h, uint64_t owner,
         alps_lane *lane = &h->lanes[i];
         if (alps_load_(&lane->lock) != owner)
             continue;
-        if (alps_load_(&lane->held))
-            alps_held_give_(h, lane->held);
-        if (alps_load_(&lane->pending))
-            alps_held_give_(h, lane->pending);
-        alps_limbo_leave_(h, lane);
+        alps_lane_give_(h, &lane->held, t);
+        alps_lane_give_(h, &lane->pending, t);
+        alps_limbo_leave_(h, lane, t);
         alps_lane_free_(lane);
     }
     alps_store_(&h->shared->swept, 0);
+    alps_store_(&h->shared->cursor, 0);
     return ALPS_OK;
 }
 
@@ -209,7 +208,8 @@ ALPS_CORE_ int alps_reap_(alps_handle *h, uint64_t owner, const alps_tables *t)
     int err = alps_lanes_reap_(h, owner, t);
     if (err)
         return err;
-    alps_held_reap_(h, number);
+    for (alps_shard *s = h->shards; s <= h->top; s++)
+        alps_held_reap_(h, s, number, t);
     alps_slot_free_(h, number);
     h->shared->reaped++;
     if (owner != alps_self_(h))
@@ -224,9 +224,20 @@ ALPS_CORE_ int alps_reap_dead_(alps_handle *h, const alps_tables *t)
     for (unsigned i = 0; !err && i < h->at.slot_count; i++) {
         uint64_t owner = alps_slot_owner_(h, i);
         if (owner && !alps_owner_lives_(h, owner, t))
-            err = alps_reap_(h, owner, t);
+            err = t->slow(h, ALPS_SLOW_REAP, owner, 0);
     }
     return err;
+}
+
+/* Makes a shard anew: in this epoch it has no extent yet. */
+ALPS_FN_ void alps_shard_reset_(alps_handle *h, alps_shard *s, uint64_t epoch)
+{
+    s->lock = 0;
+    s->built = epoch << ALPS_BUILD_EPOCH_ | (uint64_t)(s - h->shards);
+    alps_index_reset_(s);
+    if (s != h->top)
+        s->cursor = ~0ull;
+    alps_held_reset_(h, s);
 }
 
 /* Makes the state that dies with the epoch anew: locks, slots, indexes,
@@ -251,14 +262,12 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
         h->slots[i].generation = (epoch & 0xffffff) << 24;
         h->slots[i].pid = 0;
     }
-    alps_shared *s = h->shared;
-    s->lock = 0;
-    s->seq = seq;
-    s->built = epoch << 24;
-    s->built_top = 0;
-    alps_index_reset_(h);
-    alps_held_reset_(h);
-    s->tokens = 0;
+    for (alps_shard *s = h->shards; s <= h->top; s++)
+        alps_shard_reset_(h, s, epoch);
+    h->shared->lock = 0;
+    h->shared->cursor = 0;
+    h->shared->seq = seq;
+    h->shared->tokens = 0;
     alps_limbo_reset_(h);
     alps_loose_reset_(h);
 }
@@ -284,30 +293,32 @@ ALPS_CORE_ int alps_epoch_begin_(alps_handle *h, const alps_tables *t)
     return err;
 }
 
-/* Counts the entries of the table of reservations anew. */
-ALPS_FN_ void alps_held_count_(alps_handle *h)
+/* Takes the lock at `off` when it is not free. From a dead owner that of a
+ * shard comes with work to do, and then the dead one is reaped; unless another
+ * lock is held, which comes after those that reaping takes: then that is left
+ * to the next who finds it dead. */
+ALPS_CORE_ int alps_lock_slow_(alps_handle *h, alps_off off, uint64_t inner,
+                               const alps_tables *t)
 {
-    h->shared->held_used = 0;
-    for (uint64_t i = 0; i < 1ull << alps_held_shift_(h); i++)
-        h->shared->held_used += alps_held_table_(h)[i] != ALPS_HELD_EMPTY_;
-}
-
-/* Takes the lock of the region when it is not free. From a dead owner it comes
- * with an index that may be half changed, and with all that the dead one left
- * undone. */
-ALPS_CORE_ int alps_lock_slow_(alps_handle *h, const alps_tables *t)
-{
-    uint64_t dead = alps_lock_wait_(h, &h->shared->lock, t);
-    if (!dead)
-        return ALPS_OK;
-    alps_index_reset_(h);
-    alps_loose_reset_(h);
-    alps_held_count_(h);
-    alps_limbo_mend_(h, t);
-    int err = alps_marks_flush_(h, t);
-    if (!err)
-        err = t->policy->fence(&h->map, t->backend);
-    return err ? err : alps_reap_(h, dead, t);
+    uint64_t *word = (uint64_t *)alps_address_(h, off);
+    for (;;) {
+        uint64_t dead = alps_lock_wait_(h, word, t);
+        if (!dead)
+            return ALPS_OK;
+        if (word == &h->shared->lock) {
+            alps_loose_reset_(h);
+            alps_limbo_mend_(h, t);
+            return t->slow(h, ALPS_SLOW_REAP, dead, 0);
+        }
+        alps_shard *s = &h->shards[(off - h->at.shards) / sizeof(alps_shard)];
+        int err = t->slow(h, ALPS_SLOW_MEND, (uint64_t)(uintptr_t)s, dead);
+        if (inner)
+            return err;
+        alps_shard_unlock_(s);
+        alps_lock_(h, t);
+        t->slow(h, ALPS_SLOW_REAP, dead, 0);
+        alps_unlock_(h);
+    }
 }
 
 /* The sequence of a live record of lane `i`, or 0. */
@@ -378,27 +389,26 @@ ALPS_CORE_ int alps_limbo_flush_(alps_handle *h, const alps_tables *t)
         alps_limbo_close_(h, seat->cache->lane);
     alps_off first = h->shared->limbo;
     alps_limbo_drain_(h, &dead, t);
-    if (dead && alps_reap_(h, dead, t) == ALPS_OK)
+    if (dead && t->slow(h, ALPS_SLOW_REAP, dead, 0) == ALPS_OK)
         alps_limbo_drain_(h, &dead, t);
     return h->shared->limbo != first;
 }
 
-/* The index has no run of `units`. Before the region is full, what the dead
- * hold comes back. */
-ALPS_CORE_ int alps_refill_slow_(alps_handle *h, uint64_t units, uint64_t level,
-                                 const alps_tables *t)
+/* Brings back what the dead hold, or else what this thread and nobody has at
+ * hand: before the region is full. ALPS_EFULL: there is nothing. */
+ALPS_CORE_ int alps_recover_more_(alps_handle *h, const alps_tables *t)
 {
-    int err = alps_refill_(h, units, level, t);
-    if (err != ALPS_EFULL)
-        return err;
+    alps_lock_(h, t);
     uint64_t before = h->shared->reaped;
-    err = alps_reap_dead_(h, t);
-    if (err || h->shared->reaped != before)
-        return err;
-    int freed = alps_limbo_flush_(h, t);
-    if (alps_thread_trim_(h, t) + alps_loose_trim_(h, t) == 0 && !freed)
-        return ALPS_EFULL;
-    return ALPS_OK;
+    int err = alps_reap_dead_(h, t);
+    uint64_t n = h->shared->reaped - before;
+    if (!err && !n) {
+        n = h->shared->swept < alps_extents_(h); // sweeping may bring some
+        n += (uint64_t)alps_limbo_flush_(h, t);
+        n += alps_thread_trim_(h, t) + alps_loose_trim_(h, t);
+    }
+    alps_unlock_(h);
+    return err ? err : n ? ALPS_OK : ALPS_EFULL;
 }
 
 /* The child of a fork uses what its parent had open. Memory of one process goes
@@ -413,12 +423,16 @@ ALPS_CORE_ int alps_self_slow_(alps_handle *h, const alps_tables *t)
     uint64_t owner = alps_slot_owner_(h, h->slot);
     alps_store_(&h->shared->lock, owner);
     alps_store_(&h->local->owner, owner);
-    alps_index_reset_(h);
+    for (alps_shard *s = h->shards; s <= h->top; s++)
+        alps_store_(&s->lock, 0);
+    for (alps_shard *s = h->shards; s <= h->top; s++) {
+        alps_shard_lock_(h, s, 1, t);
+        t->slow(h, ALPS_SLOW_MEND, (uint64_t)(uintptr_t)s, owner);
+        alps_shard_unlock_(s);
+    }
     alps_loose_reset_(h);
-    alps_held_count_(h);
     alps_limbo_mend_(h, t);
     int err = alps_lanes_reap_(h, owner, t);
-    alps_held_reap_(h, ~0u); // of nobody's: what a thread was giving back
     alps_unlock_(h);
     return err;
 }

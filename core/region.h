@@ -57,7 +57,8 @@ ALPS_FN_ void alps_region_place_(alps_handle *h)
     h->lanes = (alps_lane *)(void *)(base + h->at.lanes);
     h->slots = (alps_slot *)(void *)(base + h->at.slots);
     h->shared = (alps_shared *)(void *)(base + h->at.shared);
-    h->index = (alps_index *)(void *)(base + h->at.index);
+    h->shards = (alps_shard *)(void *)(base + h->at.shards);
+    h->top = &h->shards[h->at.shard_count];
     h->codes = (uint64_t *)(void *)(base + h->at.codes);
     h->kinds = (uint64_t *)(void *)(base + h->at.kinds);
     h->slabs = (uint64_t *)(void *)(base + h->at.slabs);
@@ -94,6 +95,16 @@ ALPS_CORE_ int alps_super_state_(alps_handle *h, uint64_t state,
     return t->policy->flush(&h->map, h->super, 16);
 }
 
+/* How many shards a new region has unless said: one for a few extents, so that
+ * none is without. */
+ALPS_FN_ unsigned alps_region_shards_(uint64_t extents)
+{
+    unsigned n = 1;
+    while (n < 16 && 8ull * n <= extents)
+        n *= 2;
+    return n;
+}
+
 /* The numbers of a new region, from what was asked for. */
 ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
                                uint64_t *size)
@@ -125,10 +136,12 @@ ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
     uint64_t small = 1ull << (shift < 15 ? 7 : shift > 18 ? 10 : shift - 8);
     if (lanes < 8)
         lanes = 8;
-    int err = alps_geometry_init_(
-        &h->at, limit, shift, o->lanes ? o->lanes : (unsigned)lanes,
-        o->processes ? o->processes : 256,
-        alps_kind_round_(o->small ? o->small : small));
+    unsigned shards = shift < 20 ? 1 : alps_region_shards_(*size >> shift);
+    int err = alps_geometry_init_(&h->at, limit, shift,
+                                  o->lanes ? o->lanes : (unsigned)lanes,
+                                  o->processes ? o->processes : 256,
+                                  alps_kind_round_(o->small ? o->small : small),
+                                  o->shards ? o->shards : shards);
     if (err)
         return err;
     return alps_geometry_extents_(&h->at, *size) ? ALPS_OK : ALPS_EINVAL;
@@ -174,7 +187,7 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
         end = end || !o->layout || !o->layout[i];
         s->name[i] = end ? 0 : o->layout[i];
     }
-    s->unused = 0;
+    s->shards = h->at.shard_count;
     alps_store_(&s->size, alps_seal_(size));
     alps_store_(&s->epoch, alps_seal_(0));
     s->crc = alps_super_crc_(h);
@@ -233,7 +246,7 @@ ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
     if (o->layout && strncmp(o->layout, s->name, sizeof s->name))
         return ALPS_ELAYOUT;
     err = alps_geometry_init_(&h->at, s->limit, s->extent_shift, s->lanes,
-                              s->processes, s->small);
+                              s->processes, s->small, s->shards);
     if (err || !alps_geometry_extents_(&h->at, *size) ||
         s->small != alps_kind_round_(s->small))
         return ALPS_ECORRUPT;
@@ -405,7 +418,7 @@ ALPS_CORE_ int alps_region_close_(alps_handle *h, const alps_tables *t)
         alps_threads_leave_(h, t);
         alps_lock_(h, t);
         err = alps_reap_dead_(h, t);
-        int own = alps_reap_(h, alps_self_(h), t);
+        int own = t->slow(h, ALPS_SLOW_REAP, alps_self_(h), 0);
         err = err ? err : own;
         alps_unlock_(h);
         t->backend->unlease(&h->map, h->slot);
@@ -427,7 +440,7 @@ ALPS_CORE_ int alps_region_grow_(alps_handle *h, uint64_t size,
         return err;
     if (size > h->at.limit || size > h->map.reserved)
         return ALPS_ELIMIT;
-    alps_lock_(h, t);
+    alps_shard_lock_(h, h->top, 0, t);
     uint64_t old = alps_extents_(h);
     uint64_t now = alps_geometry_extents_(&h->at, size);
     if (size > alps_size_(h)) {
@@ -446,9 +459,9 @@ ALPS_CORE_ int alps_region_grow_(alps_handle *h, uint64_t size,
             err = t->policy->flush(&h->map, &h->super->size, 8);
             if (!err)
                 err = t->policy->fence(&h->map, t->backend);
-            alps_index_reset_(h);
+            alps_index_reset_(h->top);
         }
     }
-    alps_unlock_(h);
+    alps_shard_unlock_(h->top);
     return err;
 }

@@ -6,16 +6,17 @@
 #include "publish.h"
 
 /* Cuts the block at `off` after `units`; the rest is freed as free does it. */
-ALPS_CORE_ int alps_resize_cut_(alps_handle *h, alps_lane *lane, alps_block b,
+ALPS_CORE_ int alps_resize_cut_(alps_handle *h, alps_lane *lane, alps_off off,
                                 uint64_t units, const alps_tables *t)
 {
-    int err = ALPS_OK;
+    alps_block b;
+    int err = alps_heap_own_(h, off, ALPS_USED, &b, t);
+    if (err)
+        return err;
     b.unit += units;
     alps_off rest = alps_zone_off_(&b.zone, b.unit);
-    alps_lock_(h, t);
-    alps_block_build_(h, &b);
     alps_heap_hold_(lane, &b);
-    alps_unlock_(h);
+    alps_block_unlock_(&b);
     if (t->policy->durable) {
         err = alps_codes_flush_(h, &b.zone, b.unit, 0, t);
         if (!err)
@@ -27,12 +28,11 @@ ALPS_CORE_ int alps_resize_cut_(alps_handle *h, alps_lane *lane, alps_block b,
 
 /* Takes `more` units off the front of the free run behind the block, as a held
  * block of their own. ALPS_EFULL where it is not free or too short. Under the
- * lock. */
+ * lock of their shard. */
 ALPS_FN_ int alps_resize_claim_(alps_handle *h, alps_lane *lane,
                                 const alps_block *next, uint64_t more)
 {
     const alps_zone *z = &next->zone;
-    alps_block_build_(h, next);
     if (next->unit >= z->end || alps_code_(z->codes, next->unit) != ALPS_FREE)
         return ALPS_EFULL;
     uint64_t have = alps_run_(z, next->unit)->units;
@@ -41,7 +41,7 @@ ALPS_FN_ int alps_resize_claim_(alps_handle *h, alps_lane *lane,
     if (!alps_run_valid_(z, next->unit, have) ||
         !alps_code_inside_(z->codes, next->unit + 1, next->unit + have) ||
         alps_run_unlink_(h, z, next->unit)) {
-        alps_index_reset_(h);
+        alps_index_reset_(next->shard);
         return ALPS_EFULL;
     }
     if (have > more) {
@@ -55,30 +55,32 @@ ALPS_FN_ int alps_resize_claim_(alps_handle *h, alps_lane *lane,
 /* Lets the block go on into `more` units behind it. What follows them is
  * durably a start before the block durably reaches up to it: two fences. */
 ALPS_CORE_ int alps_resize_extend_(alps_handle *h, alps_lane *lane,
-                                   const alps_block *b, uint64_t units,
-                                   uint64_t more, const alps_tables *t)
+                                   alps_off off, uint64_t units, uint64_t more,
+                                   const alps_tables *t)
 {
-    alps_block next = *b;
+    alps_block next;
+    int err = alps_heap_own_(h, off, ALPS_USED, &next, t);
+    if (err)
+        return err;
     next.unit += units;
-    alps_lock_(h, t);
-    int err = alps_resize_claim_(h, lane, &next, more);
-    alps_unlock_(h);
+    err = alps_resize_claim_(h, lane, &next, more);
+    alps_block_unlock_(&next);
     if (!err && t->policy->durable) {
-        err = alps_codes_flush_(h, &b->zone, next.unit, more, t);
+        err = alps_codes_flush_(h, &next.zone, next.unit, more, t);
         if (!err)
             err = t->policy->fence(&h->map, t->backend);
         if (err)
-            alps_heap_enter_(h, lane, alps_zone_off_(&b->zone, next.unit), t);
+            alps_heap_enter_(h, lane, alps_zone_off_(&next.zone, next.unit), t);
     }
     if (err)
         return err;
-    alps_lock_(h, t);
-    alps_code_set_(b->zone.codes, next.unit, ALPS_INSIDE);
+    alps_shard_lock_(h, next.shard, 0, t);
+    alps_code_set_(next.zone.codes, next.unit, ALPS_INSIDE);
     alps_store_(&lane->held, 0);
-    alps_unlock_(h);
+    alps_block_unlock_(&next);
     if (!t->policy->durable)
         return ALPS_OK;
-    err = alps_codes_flush_(h, &b->zone, next.unit, 0, t);
+    err = alps_codes_flush_(h, &next.zone, next.unit, 0, t);
     return err ? err : t->policy->fence(&h->map, t->backend);
 }
 
@@ -93,9 +95,10 @@ ALPS_CORE_ int alps_resize_in_place_(alps_handle *h, const alps_block *b,
     if (r->units == units)
         return ALPS_OK;
     alps_lane *lane = alps_lane_take_(h, t);
-    int err = r->units < units
-                  ? alps_resize_cut_(h, lane, *b, r->units, t)
-                  : alps_resize_extend_(h, lane, b, units, r->units - units, t);
+    alps_off off = alps_zone_off_(&b->zone, b->unit);
+    int err = r->units < units ? alps_resize_cut_(h, lane, off, r->units, t)
+                               : alps_resize_extend_(h, lane, off, units,
+                                                     r->units - units, t);
     alps_lane_leave_(lane);
     return err;
 }

@@ -57,15 +57,19 @@ ALPS_CORE_ int alps_slab_is_(const alps_handle *h, alps_off off)
 {
     uint64_t unit = off >> h->at.slab_shift;
     return off < h->at.slab_end &&
-           (alps_load_(&h->slabs[unit / 64]) >> (unit % 64) & 1);
+           (__atomic_load_n(&h->slabs[unit / 64], __ATOMIC_ACQUIRE) >>
+                (unit % 64) &
+            1);
 }
 
 ALPS_FN_ void alps_slab_mark_(const alps_handle *h, alps_off off, int slab)
 {
     uint64_t unit = off >> h->at.slab_shift;
     uint64_t bit = 1ull << (unit % 64);
-    uint64_t *word = &h->slabs[unit / 64];
-    alps_store_(word, slab ? alps_load_(word) | bit : alps_load_(word) & ~bit);
+    if (slab)
+        __atomic_fetch_or(&h->slabs[unit / 64], bit, __ATOMIC_RELEASE);
+    else
+        __atomic_fetch_and(&h->slabs[unit / 64], ~bit, __ATOMIC_RELEASE);
 }
 
 /* Where a slab would start whose objects `off` can be one of. */

@@ -22,22 +22,33 @@ ALPS_CORE_ int alps_trim_(alps_handle *h, const alps_tables *t)
     alps_limbo_flush_(h, t);
     alps_thread_trim_(h, t);
     alps_loose_trim_(h, t);
-    err = alps_extents_empty_(h, &n, t);
     alps_unlock_(h);
-    return err == ALPS_ECORRUPT ? ALPS_OK : err; // then the index is made anew
+    return alps_extents_empty_(h, &n, t);
 }
 
 ALPS_CORE_ int alps_slow_path_(alps_handle *h, int what, uint64_t a, uint64_t b,
                                const alps_tables *t)
 {
     switch (what) {
-    case ALPS_SLOW_WAIT: return alps_lock_slow_(h, t);
-    case ALPS_SLOW_REFILL: return alps_refill_slow_(h, a, b, t);
+    case ALPS_SLOW_WAIT: return alps_lock_slow_(h, a, b, t);
+    case ALPS_SLOW_REFILL:
+        return alps_heap_search_(h, (alps_request *)(uintptr_t)a,
+                                 (alps_off *)(uintptr_t)b, t);
+    case ALPS_SLOW_JOIN:
+        return alps_block_join_(h, (alps_block *)(uintptr_t)a, b, t);
     case ALPS_SLOW_LANES: return alps_lanes_slow_(h, a, t);
     case ALPS_SLOW_SELF: return alps_self_slow_(h, t);
     case ALPS_SLOW_RACK: return alps_rack_fill_(h, (unsigned)a, t);
     case ALPS_SLOW_FREED: return alps_rack_freed_(h, a, t);
-    case ALPS_SLOW_FAR: return alps_small_slow_(h, a, t);
+    case ALPS_SLOW_TAKE:
+        return alps_shard_take_(h, (const alps_request *)(uintptr_t)a,
+                                (alps_off *)(uintptr_t)b, t);
+    case ALPS_SLOW_FOLD:
+        return alps_held_unfold_(h, (alps_shard *)(uintptr_t)a, t);
+    case ALPS_SLOW_MEND:
+        return alps_shard_mend_(h, (alps_shard *)(uintptr_t)a, b, t);
+    case ALPS_SLOW_REAP: return alps_reap_(h, a, t);
+    case ALPS_SLOW_MORE: return alps_recover_more_(h, t);
     default: return ALPS_EINVAL;
     }
 }

@@ -139,6 +139,7 @@ ALPS_CORE_ int alps_small_slow_(alps_handle *h, alps_off off,
                                 const alps_tables *t)
 {
     alps_object o;
+    memset(&o, 0, sizeof o);
     int is = alps_object_at_(h, off, &o);
     if (is == 0)
         return alps_heap_free_(h, off, t);
@@ -248,21 +249,21 @@ ALPS_CORE_ int alps_small_free_(alps_handle *h, const void *p,
     uintptr_t self = ALPS_THREAD_();
     alps_off off = alps_offset_(h, p);
     if (ALPS_UNLIKELY_(off >= h->at.slab_end))
-        return p ? t->slow(h, ALPS_SLOW_FAR, off, 0) : ALPS_OK;
+        return p ? t->far(h, off) : ALPS_OK;
     const alps_claim *claim = &h->claims[off >> h->at.slab_shift];
     if (ALPS_UNLIKELY_(__atomic_load_n(&claim->thread, __ATOMIC_RELAXED) !=
                        self))
-        return t->slow(h, ALPS_SLOW_FAR, off, 0);
+        return t->far(h, off);
     uint64_t i = (off & h->at.slab_mask) * claim->scale;
     if (ALPS_UNLIKELY_((uint32_t)i >= claim->scale || // does not come out even
                        i >> 32 >= claim->count))
-        return t->slow(h, ALPS_SLOW_FAR, off, 0);
+        return t->far(h, off);
     alps_pair *pair = &alps_slab_pairs_(claim->slab)[i >> 38];
     uint64_t bit = 1ull << (i >> 32) % 64;
     uint64_t own = alps_load_(&pair->own);
     uint64_t live = own ^ alps_load_(&pair->far);
     if (ALPS_UNLIKELY_(!(live & bit)))
-        return t->slow(h, ALPS_SLOW_FAR, off, 0);
+        return t->far(h, off);
     alps_store_(&pair->own, own ^ bit);
     if (t->policy->durable) {
         int err = t->policy->flush(&h->map, pair, sizeof *pair);

@@ -2,15 +2,15 @@
  *
  * Masmano, Ripoll, Crespo, Real: "TLSF: a new dynamic memory allocator for
  * real-time systems", ECRTS 2004. A zone is a map of codes with an index over
- * its free runs: the granules of one heap extent (all heap extents share an
- * index), or the extents of the region (which have their own).
+ * its free runs: the granules of one heap extent (all heap extents of a shard
+ * share an index), or the extents of the region (which have their own).
  *
  * The index is a hint and the codes are the truth. Links lie in free memory,
  * where a stray store of the program may reach them, so whatever is read there
  * is checked against the codes before it is followed; ALPS_ECORRUPT means that
  * the index cannot be trusted and has to be built anew, and that nothing was
  * given out wrongly. Blocks are carved from the tail of a run, so that taking
- * one is a single code. All of this runs under the lock of the region. */
+ * one is a single code. All of this runs under the lock of its shard. */
 #pragma once
 #include "bins.h"
 #include "codes.h"
@@ -28,6 +28,19 @@ typedef struct alps_zone {
 /* Which of the two kinds of zone. */
 enum { ALPS_LEVEL_GRANULE = 0, ALPS_LEVEL_EXTENT = 1 };
 
+ALPS_FN_ alps_extent *alps_extent_(const alps_handle *h, uint64_t extent)
+{
+    return (alps_extent *)alps_address_(h, h->at.heap +
+                                               (extent << h->at.extent_shift));
+}
+
+/* The shard that heap extent `extent` names; see alps_shard_has_. */
+ALPS_CORE_ alps_shard *alps_shard_named_(const alps_handle *h, uint64_t extent)
+{
+    uint64_t built = alps_load_(&alps_extent_(h, extent)->built);
+    return &h->shards[built & (h->at.shard_count - 1)];
+}
+
 /* The zone of heap extent `extent`. */
 ALPS_CORE_ alps_zone alps_zone_extent_(const alps_handle *h, uint64_t extent)
 {
@@ -35,7 +48,7 @@ ALPS_CORE_ alps_zone alps_zone_extent_(const alps_handle *h, uint64_t extent)
     z.base = h->map.base;
     z.origin = h->at.heap + (extent << h->at.extent_shift);
     z.codes = (uint64_t *)(void *)(z.base + z.origin + sizeof(alps_extent));
-    z.index = &h->index[ALPS_LEVEL_GRANULE];
+    z.index = &alps_shard_named_(h, extent)->index;
     z.first = h->at.first;
     z.end = h->at.granules;
     z.shift = ALPS_GRANULE_SHIFT;
@@ -49,7 +62,7 @@ ALPS_CORE_ alps_zone alps_zone_top_(const alps_handle *h)
     z.base = h->map.base;
     z.origin = h->at.heap;
     z.codes = h->codes;
-    z.index = &h->index[ALPS_LEVEL_EXTENT];
+    z.index = &h->top->index;
     z.first = 0;
     z.end = alps_extents_(h);
     z.shift = h->at.extent_shift;

@@ -105,7 +105,8 @@ ALPS_FN_ int alps_visit_all_(const alps_handle *h, alps_visit *visit,
 
 /* The code at `unit` as a rebuild would read it: what is held by nobody is
  * free. A reader takes nobody's word for a holder. */
-ALPS_FN_ unsigned alps_stats_code_(const alps_handle *h, const alps_zone *z,
+ALPS_FN_ unsigned alps_stats_code_(const alps_handle *h,
+                                   const alps_shard *shard, const alps_zone *z,
                                    uint64_t unit)
 {
     unsigned code = alps_code_(z->codes, unit);
@@ -113,7 +114,7 @@ ALPS_FN_ unsigned alps_stats_code_(const alps_handle *h, const alps_zone *z,
     if (code != ALPS_HELD ||
         (off == alps_slab_place_(h, off) && alps_slab_is_(h, off)))
         return code;
-    if (!alps_self_(h) || alps_zone_free_(h, z, unit))
+    if (!alps_self_(h) || alps_zone_free_(h, shard, z, unit))
         return ALPS_FREE;
     return code;
 }
@@ -162,11 +163,12 @@ ALPS_FN_ uint64_t alps_stats_extent_(const alps_handle *h, uint64_t extent,
                                      alps_statistics *s)
 {
     alps_zone z = alps_zone_extent_(h, extent);
+    const alps_shard *shard = alps_shard_named_(h, extent);
     uint64_t run = 0, longest = 0;
     uint64_t unit = alps_code_next_(z.codes, z.first, z.end);
     while (unit < z.end) {
         uint64_t n = alps_zone_units_(&z, unit) << z.shift;
-        unsigned code = alps_stats_code_(h, &z, unit);
+        unsigned code = alps_stats_code_(h, shard, &z, unit);
         run = code == ALPS_FREE ? run + n : 0;
         if (run > longest)
             longest = run;
@@ -187,7 +189,7 @@ ALPS_FN_ void alps_stats_pending_(const alps_handle *h, alps_statistics *s)
         alps_object o;
         alps_off off = alps_load_(&h->lanes[i].pending);
         if (!off || alps_object_at_(h, off, &o) != 1 ||
-            !((o.keep->own ^ o.keep->far) & o.bit))
+            !((alps_load_(&o.keep->own) ^ alps_load_(&o.keep->far)) & o.bit))
             continue;
         s->reserved -= alps_kind_size_(o.kind);
         s->spare += alps_kind_size_(o.kind);
@@ -225,7 +227,7 @@ ALPS_FN_ void alps_stats_limbo_(const alps_handle *h, alps_statistics *s)
     s->reserved -= s->retired < s->reserved ? s->retired : s->reserved;
 }
 
-/* See alps_stats. Under the lock, where there is one. */
+/* See alps_stats. Under all locks, where there are any. */
 ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
 {
     alps_zone top = alps_zone_top_(h);
@@ -237,7 +239,7 @@ ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
     for (uint64_t unit = 0, n; unit < top.end; unit += n) {
         int empty = 0;
         n = alps_zone_units_(&top, unit);
-        unsigned code = alps_stats_code_(h, &top, unit);
+        unsigned code = alps_stats_code_(h, h->top, &top, unit);
         if (alps_extent_heap_(h, unit)) {
             n = 1;
             s->heap_extents++;

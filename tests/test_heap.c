@@ -439,8 +439,8 @@ static void stats_count_size_classes_and_fragmentation(void)
 static uint32_t fingerprint(void)
 {
     alps_handle *h = &heap.core;
-    return alps_crc32c_(h->crc, 0, h->map.base + h->at.index,
-                        (size_t)(alps_size_(h) - h->at.index));
+    return alps_crc32c_(h->crc, 0, h->map.base + h->at.shards,
+                        (size_t)(alps_size_(h) - h->at.shards));
 }
 
 /* Freeing `p` in any way is refused, and nothing has changed. */

@@ -240,11 +240,11 @@ static int child_dies_with_the_lock(void)
     any_heap h;
     if (attach(&h, 0) || !any_reserve(&h, 500) || !any_alloc(&h, 100))
         return 1;
-    alps_lock_(&h.core, &any_tables_);
-    for (int level = 0; level < 2; level++) { // half way through something
-        h.core.index[level].rows = 0x0f0f0f0f0f0f0f0full;
-        h.core.index[level].head[3][5] = 12345;
-        h.core.index[level].columns[0] = ~0u;
+    alps_lock_all_(&h.core, &any_tables_);
+    for (alps_shard *s = h.core.shards; s <= h.core.top; s++) {
+        s->index.rows = 0x0f0f0f0f0f0f0f0full; // half way through something
+        s->index.head[3][5] = 12345;
+        s->index.columns[0] = ~0u;
     }
     raise(SIGKILL);
     return 2;
@@ -256,10 +256,10 @@ static void the_lock_of_a_dead_process_is_broken(void)
     void *p = any_alloc(&heap, 300);
     CHECK_EQ(end_of(start_child(child_dies_with_the_lock)), 1000 + SIGKILL);
     CHECK(heap.core.shared->lock != 0);
-    uint64_t built = heap.core.shared->built;
+    uint64_t built = heap.core.shards->built;
     void *q = any_alloc(&heap, 200);
     CHECK(q != NULL && q != p);
-    CHECK(heap.core.shared->built != built); // every extent is built anew
+    CHECK(heap.core.shards->built != built); // every extent is built anew
     CHECK(sound(&heap));
     CHECK_EQ(attached(), 1);
     CHECK_EQ(any_free(&heap, p), 0);
@@ -330,11 +330,10 @@ static int child_dies_in_a_free(void)
             return 2;
         raise(SIGKILL);
     }
-    alps_lock_(&h.core, &any_tables_);
-    if (alps_heap_own_(&h.core, board->off, ALPS_USED, &b))
+    if (alps_heap_own_(&h.core, board->off, ALPS_USED, &b, &any_tables_))
         return 2;
     alps_heap_hold_(lane, &b);
-    alps_unlock_(&h.core);
+    alps_block_unlock_(&b);
     raise(SIGKILL);
     return 3;
 }

@@ -151,12 +151,16 @@ static int is_in_model(void *context, void *p, size_t n)
     return 0;
 }
 
-/* Bytes of the table of those reservations that are blocks, where it has
- * grown out of its first place. */
+/* Bytes of the tables of those reservations that are blocks, where they have
+ * grown out of their first places. */
 static uint64_t table(void)
 {
     alps_handle *h = &heap.core;
-    return alps_held_place_(h) < h->at.heap ? 0 : 8ull << alps_held_shift_(h);
+    uint64_t n = 0;
+    for (const alps_shard *s = h->shards; s < h->top; s++)
+        if (alps_held_place_(s) >= h->at.heap)
+            n += 8ull << alps_held_shift_(s);
+    return n;
 }
 
 /* What each, stats and check tell is what the model knows. */

@@ -319,14 +319,14 @@ static void a_rebuild_finds_every_free_run(void)
             else
                 give_some();
         }
-        alps_index_reset_(&heap.core);
+        alps_index_reset_(heap.core.shards);
         // what a crash may leave: free runs that are not yet one
         for (unsigned i = (unsigned)zone.first + 1; i < units; i++)
             if (!taken[i] && !taken[i - 1] && throw_of(3) == 0)
                 alps_code_set_(zone.codes, i,
                                throw_of(2) ? ALPS_FREE : ALPS_HELD);
         CHECK(sound(&heap)); // it is not looked at before it is built
-        alps_block b = {zone, zone.first, ALPS_LEVEL_GRANULE};
+        alps_block b = {zone, heap.core.shards, zone.first, ALPS_LEVEL_GRANULE};
         alps_block_build_(&heap.core, &b);
         CHECK(agree());
         CHECK(sound(&heap));

@@ -119,8 +119,8 @@ static inline int in_slab(const void *p)
 static inline uint32_t fingerprint(void)
 {
     alps_handle *h = &heap.core;
-    return alps_crc32c_(h->crc, 0, h->map.base + h->at.index,
-                        (size_t)(alps_size_(h) - h->at.index));
+    return alps_crc32c_(h->crc, 0, h->map.base + h->at.shards,
+                        (size_t)(alps_size_(h) - h->at.shards));
 }
 
 /* Freeing `p` in any way is refused, and nothing has changed. */

@@ -70,7 +70,7 @@ static void seal(void)
     s->size = alps_seal_(s->size >> 16);
     s->epoch = alps_seal_(s->epoch >> 16);
     if (alps_geometry_init_(&h.core.at, s->limit, s->extent_shift, s->lanes,
-                            s->processes, s->small) ||
+                            s->processes, s->small, s->shards) ||
         h.core.at.slots > scene.length)
         return;
     alps_lane *lanes = (alps_lane *)(void *)(scene.bytes + h.core.at.lanes);

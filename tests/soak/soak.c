@@ -119,13 +119,16 @@ static void watch(void)
     }
 }
 
-/* Whether a stopped worker has what all others need: the lock of the region, or
- * a lane of those who have none. */
+/* Whether a stopped worker has what others need: a lock of the region, or a
+ * lane of those who have none. */
 static int in_the_way(const alps_heap *h, unsigned who)
 {
     uint64_t owner = get(&board->worker[who].owner);
     if (!owner || get(&h->core.shared->lock) == owner)
         return 1; // or it opens the region
+    for (const alps_shard *s = h->core.shards; s <= h->core.top; s++)
+        if (get(&s->lock) == owner)
+            return 1;
     for (unsigned i = alps_lanes_owned_(&h->core); i < h->core.at.lane_count;
          i++)
         if (get(&h->core.lanes[i].lock) == owner)
