@@ -89,39 +89,44 @@ function print_metric(m,    n, i, p, us, best)
     printf "\n"
 }
 
-# What peer p took for metric m, and for its ways with two workers, if any.
-function cell(p, m,    s)
+# One row of a table. Where other peers have figures than for the row before,
+# or in another series, a new table begins.
+function write_row(m, name, corner, file,    i, p, head, row)
 {
-    s = (p, m) in samples ? figure(middle[p, m]) : "-"
-    if (m in ways)
-        s = s " / " ((p, m "_2") in samples ? figure(middle[p, m "_2"]) : "-") \
-            " / " ((p, m "_2p") in samples ? figure(middle[p, m "_2p"]) : "-")
-    return s
+    head = "| " (corner ? corner " " : "") "|"
+    row = "| " name ", " unit[m] " |"
+    for (i = 1; i <= peers; i++) {
+        p = peer[i]
+        if ((p, m) in samples) {
+            head = head " " p " |"
+            row = row " " figure(middle[p, m]) " |"
+        }
+    }
+    if (row !~ /\| [0-9.]+ \|$/)
+        return
+    if (head != above) {
+        print (above ? "\n" : "") head > file
+        above = head
+        gsub(/[^|]+/, "--:", head)
+        sub(/--:/, "---", head)
+        print head > file
+    }
+    print row > file
 }
 
-# One row for each line of metrics.txt; where other peers have figures than
-# for the one before, a new table begins.
-function write_tables(file,    i, j, m, name, head, row, above)
+function write_tables(file,    i, j, m, way)
 {
-    for (j = 1; j <= lines; j++) {
-        m = line[j]
-        name = m in ways ? what[m] : what[m] ", " series[m]
-        head = "| |"
-        row = "| " name ", " unit[m] " |"
-        for (i = 1; i <= peers; i++)
-            if (cell(peer[i], m) ~ /[0-9]/) {
-                head = head " " peer[i] " |"
-                row = row " " cell(peer[i], m) " |"
-            }
-        if (head == "| |")
-            continue
-        if (head != above) {
-            above = head
-            print (j > 1 ? "\n" : "") head > file
-            gsub(/[^|]+/, "---", head)
-            print head > file
+    split("1 thread;2 threads;2 processes", way, ";")
+    for (i = 1; i <= 3; i++)
+        for (j = 1; j <= metrics; j++) {
+            m = metric[j]
+            if (series[m] == way[i])
+                write_row(m, what[m], way[i], file)
         }
-        print row > file
+    for (j = 1; j <= metrics; j++) {
+        m = metric[j]
+        if (series[m] !~ /^[12] (thread|process)/)
+            write_row(m, what[m] ", " series[m], "", file)
     }
     close(file)
 }
@@ -139,9 +144,7 @@ function add_metric(m, name)
 FNR == NR {
     if (/^#/ || split($0, field, "|") != 6)
         next
-    line[++lines] = field[1]
     if (field[3] == "*") {
-        ways[field[1]] = 1
         add_metric(field[1], "1 thread")
         add_metric(field[1] "_2", "2 threads")
         add_metric(field[1] "_2p", "2 processes")
