@@ -55,8 +55,8 @@ static uint16_t bench_draw_skewed(uint64_t *dice)
     bench_pairs_##size(w->p, 2000);                   \
     bench_start(w);                                   \
     do {                                              \
-      bench_pairs_##size(w->p, 1000);                 \
-    } while (bench_goes_on(w, 1000));                 \
+      bench_pairs_##size(w->p, 20000);                \
+    } while (bench_goes_on(w, 20000));                \
   }
 BENCH_PAIRS(64)
 BENCH_PAIRS(256)

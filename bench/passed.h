@@ -85,6 +85,7 @@ static void bench_work_xfree(bench_worker *w)
  * whether it got what was sent. A worker alone is its own consumer. */
 #define BENCH_STOCK 512u /* objects in a pipe to begin with */
 #define BENCH_TURN 32u
+#define BENCH_TURNS 256u /* between two looks at the clock */
 
 typedef struct bench_trader {
     bench_worker *w;
@@ -130,7 +131,7 @@ static unsigned bench_consume(bench_trader *t, unsigned n)
 static unsigned bench_trade(bench_trader *t)
 {
     unsigned i, n, sum = 0, round = 0;
-    for (i = 0; i < BENCH_TURN; i++) {
+    for (i = 0; i < BENCH_TURNS; i++) {
         bench_produce(t, BENCH_TURN);
         sum += n = bench_consume(t, BENCH_TURN);
         if (n == 0)
