@@ -4856,12 +4856,13 @@ ALPS_CORE_ uint64_t alps_loose_trim_(alps_handle *h, const alps_tables *t)
  * Readers that take no lock say that they read: their lane's `pin` holds the
  * era they began in. The era moves on when all who read are in it; so what was
  * unlinked in one era is seen by nobody two eras later. Until then it is held
- * back: an object by its pin, a block by an entry of the table of reservations
- * that names no process. Its place is in a chunk: first in that of the lane that
- * retired it, then, when that is full or its thread is gone, in the region's
- * list, oldest first. All of this is index: after a crash what was retired is
- * free. Epoch-based reclamation (Fraser: Practical lock-freedom, 2004), for
- * readers of several processes. Runs under the lock of the region. */
+ * back: an object by its pin, a block by an entry of a table of reservations
+ * that names no process. Its place is in a chunk: first in that of the lane
+ * that retired it, then, when that is full or its thread is gone, in the
+ * region's list, oldest first. All of this is index: after a crash what was
+ * retired is free. Epoch-based reclamation (Fraser: Practical lock-freedom,
+ * 2004), for readers of several processes. Runs under the lock of the
+ * region. */
 
 /* In the table of reservations: held back for readers, by no process. */
 #define ALPS_HELD_LIMBO_ 0xffffu
@@ -5086,18 +5087,13 @@ ALPS_FN_ void alps_limbo_reset_(alps_handle *h)
     h->shared->limbo = h->shared->limbo_last = h->shared->leaving = 0;
 }
 
-/* thread.h -- the cache of a thread
+/* cache.h -- what a thread has at hand, and how it finds that
  *
- * A thread that allocates owns a lane, and with it a cache in memory of its
- * process alone: for each class of size the slab it hands objects out of, and
- * those it owns besides. It finds the cache from the handle, in a table by its
- * thread pointer; there is no hidden variable. A key of the C library tells
- * when a thread ends, without its saying so; the cache is given back then.
- *
- * The table is memory that the system empties in the child of a fork: the
- * child finds no cache, and no owner to write into a lock, so it cannot touch
- * what is its parent's. Threads that find no lane or no key left have no cache:
- * they allocate under the lock. */
+ * Caches lie in memory of the process alone. A thread finds its own from the
+ * handle, in a table by its thread pointer: there is no hidden variable. The
+ * memory is such that the system empties it in the child of a fork: the child
+ * finds no cache, and no owner to write into a lock, so it cannot touch what is
+ * its parent's. */
 
 /* An object that a thread may hand out, and the word and the bit that make it
  * live. */
@@ -5268,6 +5264,14 @@ ALPS_FN_ int alps_seat_set_(alps_handle *h, uintptr_t self, uintptr_t was,
     __atomic_store_n(&h->local->lock, 0, __ATOMIC_RELEASE);
     return i < ALPS_SEAT_REACH ? ALPS_OK : ALPS_EFULL;
 }
+
+/* thread.h -- a thread's part in the region: lane, cache, slabs
+ *
+ * A thread that allocates owns a lane, and with it a cache: for each class of
+ * size the slab it hands objects out of, and those it owns besides. A key of
+ * the C library tells when a thread ends, without its saying so; the cache is
+ * given back then. Threads that find no lane or no key left have no cache: they
+ * allocate under a lock. */
 
 /* Takes a lane for a thread to own. */
 ALPS_FN_ alps_lane *alps_thread_lane_(alps_handle *h, uintptr_t self)
@@ -8276,8 +8280,9 @@ ALPS_CORE_ int alps_cancel_(alps_handle *h, alps_off off, const alps_tables *t)
 /* epoch.h -- readers without locks, and frees that wait for them
  *
  * A reader is between enter and leave: one store and one fence, one store. Who
- * unlinks something from a structure retires it; it is durably free at once, as
- * by a free, and is handed out again when no reader can have it. See limbo.h. */
+ * unlinks something from a structure retires it; it is durably free at once,
+ * as by a free, and is handed out again when no reader can have it. See
+ * limbo.h. */
 
 /* See alps_enter. The exchange is the fence: what is read after it was linked
  * when the pin was seen. */
@@ -9638,7 +9643,7 @@ static inline __attribute__((unused)) int ALPS_(reap)(ALPS_(heap) * h)
 }
 
 /* How many processes were found dead since the region was last opened by a
- * first one: who compares it with what it was learns that a participant died. */
+ * first one: who compares it with what it was learns that one died. */
 static inline __attribute__((unused)) uint64_t ALPS_(deaths)(const ALPS_(heap) *
                                                              h)
 {
@@ -9654,7 +9659,8 @@ static inline __attribute__((unused)) int ALPS_(enter)(ALPS_(heap) * h)
     return alps_epoch_enter_(&h->core, &ALPS_(tables_));
 }
 
-/* Ends what the last enter of this thread began. ALPS_EINVAL: there was none. */
+/* Ends what the last enter of this thread began. ALPS_EINVAL: there was
+ * none. */
 static inline __attribute__((unused)) int ALPS_(leave)(ALPS_(heap) * h)
 {
     return alps_epoch_leave_(&h->core, &ALPS_(tables_));
@@ -9666,7 +9672,8 @@ static inline __attribute__((unused)) int ALPS_(leave)(ALPS_(heap) * h)
  * fence. At most 61 things of a thread, and what a reader that does not leave
  * holds up, wait for a next retire, alps_trim, the end of the thread, or a
  * region that is full. A reader that died holds up nothing. ALPS_EINVALID_FREE,
- * ALPS_EFULL (nowhere to note it: nothing was done), ALPS_EBUSY as for enter. */
+ * ALPS_EFULL (no room to note it: nothing was done), ALPS_EBUSY as for
+ * enter. */
 static inline __attribute__((unused)) int ALPS_(retire)(ALPS_(heap) * h,
                                                         void *p)
 {

@@ -43,6 +43,7 @@
 #  include "extent.h"
 #  include "loose.h"
 #  include "limbo.h"
+#  include "cache.h"
 #  include "thread.h"
 #  include "lane.h"
 #  include "mend.h"

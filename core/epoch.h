@@ -1,8 +1,9 @@
 /* epoch.h -- readers without locks, and frees that wait for them
  *
  * A reader is between enter and leave: one store and one fence, one store. Who
- * unlinks something from a structure retires it; it is durably free at once, as
- * by a free, and is handed out again when no reader can have it. See limbo.h. */
+ * unlinks something from a structure retires it; it is durably free at once,
+ * as by a free, and is handed out again when no reader can have it. See
+ * limbo.h. */
 #pragma once
 #include "publish.h"
 

@@ -255,7 +255,7 @@ static inline __attribute__((unused)) int ALPS_(reap)(ALPS_(heap) * h)
 }
 
 /* How many processes were found dead since the region was last opened by a
- * first one: who compares it with what it was learns that a participant died. */
+ * first one: who compares it with what it was learns that one died. */
 static inline __attribute__((unused)) uint64_t ALPS_(deaths)(const ALPS_(heap) *
                                                              h)
 {
@@ -271,7 +271,8 @@ static inline __attribute__((unused)) int ALPS_(enter)(ALPS_(heap) * h)
     return alps_epoch_enter_(&h->core, &ALPS_(tables_));
 }
 
-/* Ends what the last enter of this thread began. ALPS_EINVAL: there was none. */
+/* Ends what the last enter of this thread began. ALPS_EINVAL: there was
+ * none. */
 static inline __attribute__((unused)) int ALPS_(leave)(ALPS_(heap) * h)
 {
     return alps_epoch_leave_(&h->core, &ALPS_(tables_));
@@ -283,7 +284,8 @@ static inline __attribute__((unused)) int ALPS_(leave)(ALPS_(heap) * h)
  * fence. At most 61 things of a thread, and what a reader that does not leave
  * holds up, wait for a next retire, alps_trim, the end of the thread, or a
  * region that is full. A reader that died holds up nothing. ALPS_EINVALID_FREE,
- * ALPS_EFULL (nowhere to note it: nothing was done), ALPS_EBUSY as for enter. */
+ * ALPS_EFULL (no room to note it: nothing was done), ALPS_EBUSY as for
+ * enter. */
 static inline __attribute__((unused)) int ALPS_(retire)(ALPS_(heap) * h,
                                                         void *p)
 {

@@ -3,12 +3,13 @@
  * Readers that take no lock say that they read: their lane's `pin` holds the
  * era they began in. The era moves on when all who read are in it; so what was
  * unlinked in one era is seen by nobody two eras later. Until then it is held
- * back: an object by its pin, a block by an entry of the table of reservations
- * that names no process. Its place is in a chunk: first in that of the lane that
- * retired it, then, when that is full or its thread is gone, in the region's
- * list, oldest first. All of this is index: after a crash what was retired is
- * free. Epoch-based reclamation (Fraser: Practical lock-freedom, 2004), for
- * readers of several processes. Runs under the lock of the region. */
+ * back: an object by its pin, a block by an entry of a table of reservations
+ * that names no process. Its place is in a chunk: first in that of the lane
+ * that retired it, then, when that is full or its thread is gone, in the
+ * region's list, oldest first. All of this is index: after a crash what was
+ * retired is free. Epoch-based reclamation (Fraser: Practical lock-freedom,
+ * 2004), for readers of several processes. Runs under the lock of the
+ * region. */
 #pragma once
 #include "loose.h"
 
