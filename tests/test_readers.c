@@ -169,12 +169,15 @@ static void begin_to_work(unsigned each)
     (void)root_of(&heap);
 }
 
-/* Bytes of the heap that the table of what is held back takes. It moves there
- * when very much waits, for a reader that gets no processor. */
+/* Bytes of the heap that tables of what is held back take. They move there when
+ * very much waits, for a reader that gets no processor. */
 static uint64_t table_bytes(void)
 {
-    const alps_handle *h = &heap.core;
-    return alps_held_place_(h) == h->at.held ? 0 : 8ull << alps_held_shift_(h);
+    uint64_t n = 0;
+    for (const alps_shard *s = heap.core.shards; s <= heap.core.top; s++)
+        if (alps_held_shift_(s) != ALPS_HELD_SHIFT)
+            n += 8ull << alps_held_shift_(s);
+    return n;
 }
 
 static void all_comes_back(void)
