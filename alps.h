@@ -7537,6 +7537,10 @@ ALPS_CORE_ int alps_rack_fill_(alps_handle *h, unsigned kind,
     c->reaped = reaped;
     while (!alps_rack_turn_(h, rack)) {
         int err = alps_rack_get_(h, c, kind, t);
+        if (err == ALPS_EFULL) { // readers may have left: look once more
+            alps_told_(h, c);
+            return alps_rack_turn_(h, rack) ? ALPS_OK : err;
+        }
         if (err)
             return err;
     }
@@ -8284,8 +8288,8 @@ ALPS_CORE_ int alps_cancel_(alps_handle *h, alps_off off, const alps_tables *t)
  * as by a free, and is handed out again when no reader can have it. See
  * limbo.h. */
 
-/* See alps_enter. The exchange is the fence: what is read after it was linked
- * when the pin was seen. */
+/* See alps_enter. What is read after the fence was linked when the pin was
+ * seen. On x86 the exchange is the fence. */
 ALPS_CORE_ int alps_epoch_enter_(alps_handle *h, const alps_tables *t)
 {
     int err = alps_ready_(h, t);
@@ -8298,6 +8302,9 @@ ALPS_CORE_ int alps_epoch_enter_(alps_handle *h, const alps_tables *t)
         return ALPS_OK;
     uint64_t era = __atomic_load_n(&h->shared->era, __ATOMIC_SEQ_CST);
     (void)__atomic_exchange_n(&c->lane->pin, era, __ATOMIC_SEQ_CST);
+#if !defined(__x86_64__)
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
     return ALPS_OK;
 }
 
@@ -8364,7 +8371,8 @@ ALPS_FN_ void alps_retire_forget_(const alps_handle *h, const alps_lane *lane)
 
 /* Retires an object: it is noted, pinned, and then no more live. */
 ALPS_CORE_ int alps_retire_object_(alps_handle *h, const alps_cache *c,
-                                   const alps_object *o, alps_off off)
+                                   const alps_object *o, alps_off off,
+                                   const alps_tables *t)
 {
     int err = ALPS_OK;
     if (!alps_object_live_(o))
@@ -8379,36 +8387,39 @@ ALPS_CORE_ int alps_retire_object_(alps_handle *h, const alps_cache *c,
         alps_object_pin_(o, 0);
         alps_retire_forget_(h, c->lane);
     }
-    return err;
+    if (err || !t->policy->durable)
+        return err;
+    return t->policy->flush(&h->map, o->pair, sizeof *o->pair);
 }
 
 /* Retires a block. */
 ALPS_CORE_ int alps_retire_block_(alps_handle *h, const alps_lane *lane,
-                                  alps_off off, alps_block *b,
-                                  const alps_tables *t)
+                                  alps_off off, const alps_tables *t)
 {
-    int err = alps_heap_own_(h, off, ALPS_USED, b, t);
+    alps_block b;
+    int err = alps_heap_own_(h, off, ALPS_USED, &b, t);
     if (err)
         return err;
-    if (!alps_held_room_(b->shard))
-        alps_held_grow_(h, b->shard, t);
-    if (alps_held_full_(b->shard)) {
+    if (!alps_held_room_(b.shard))
+        alps_held_grow_(h, b.shard, t);
+    if (alps_held_full_(b.shard)) {
         err = ALPS_EFULL;
     } else {
         alps_retire_note_(h, lane, off);
-        alps_held_add_(h, b->shard, off, ALPS_HELD_LIMBO_);
+        alps_held_add_(h, b.shard, off, ALPS_HELD_LIMBO_);
         ALPS_BARRIER_();
-        alps_code_set_(b->zone.codes, b->unit, ALPS_HELD);
+        alps_code_set_(b.zone.codes, b.unit, ALPS_HELD);
     }
-    alps_block_unlock_(b);
-    return err;
+    alps_block_unlock_(&b);
+    return err || !t->policy->durable
+               ? err
+               : alps_codes_flush_(h, &b.zone, b.unit, 0, t);
 }
 
 /* See alps_retire. The lock of the region is taken for every sixty-first. */
 ALPS_CORE_ int alps_retire_(alps_handle *h, const void *p, const alps_tables *t)
 {
     alps_object o;
-    alps_block b;
     alps_off off = alps_offset_(h, p);
     int err = alps_ready_(h, t);
     if (err || !p)
@@ -8421,14 +8432,11 @@ ALPS_CORE_ int alps_retire_(alps_handle *h, const void *p, const alps_tables *t)
     if (!chunk || chunk->count >= ALPS_CHUNK)
         err = alps_retire_room_(h, c->lane, t);
     if (!err)
-        err = is == 1   ? alps_retire_object_(h, c, &o, off)
-              : is == 0 ? alps_retire_block_(h, c->lane, off, &b, t)
+        err = is == 1   ? alps_retire_object_(h, c, &o, off, t)
+              : is == 0 ? alps_retire_block_(h, c->lane, off, t)
                         : ALPS_EINVALID_FREE;
-    if (err || !t->policy->durable)
-        return err;
-    err = is == 1 ? t->policy->flush(&h->map, o.pair, sizeof *o.pair)
-                  : alps_codes_flush_(h, &b.zone, b.unit, 0, t);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return err || !t->policy->durable ? err
+                                      : t->policy->fence(&h->map, t->backend);
 }
 
 /* resize.h -- realloc

@@ -269,6 +269,10 @@ ALPS_CORE_ int alps_rack_fill_(alps_handle *h, unsigned kind,
     c->reaped = reaped;
     while (!alps_rack_turn_(h, rack)) {
         int err = alps_rack_get_(h, c, kind, t);
+        if (err == ALPS_EFULL) { // readers may have left: look once more
+            alps_told_(h, c);
+            return alps_rack_turn_(h, rack) ? ALPS_OK : err;
+        }
         if (err)
             return err;
     }
