@@ -5843,7 +5843,8 @@ ALPS_CORE_ int alps_redo_(alps_handle *h, alps_lane *lane, const alps_record *r,
  * put right here, under that lock, and none of it can be of another shard. */
 
 /* Writes back where the region ends, and where its extents and slabs are: what
- * is changed under locks. */
+ * is changed under locks. Not the kinds of extents: who uses one writes that
+ * back. */
 ALPS_CORE_ int alps_marks_flush_(alps_handle *h, const alps_tables *t)
 {
     uint64_t end =
@@ -5852,8 +5853,6 @@ ALPS_CORE_ int alps_marks_flush_(alps_handle *h, const alps_tables *t)
     int err = t->policy->flush(&h->map, &h->super->size, 8);
     if (!err)
         err = t->policy->flush(&h->map, h->codes, extents / 4 + 1);
-    if (!err)
-        err = t->policy->flush(&h->map, h->kinds, extents / 8 + 1);
     if (!err)
         err = t->policy->flush(&h->map, h->slabs,
                                (end >> h->at.slab_shift) / 8 + 1);

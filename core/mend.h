@@ -8,7 +8,8 @@
 #include "lane.h"
 
 /* Writes back where the region ends, and where its extents and slabs are: what
- * is changed under locks. */
+ * is changed under locks. Not the kinds of extents: who uses one writes that
+ * back. */
 ALPS_CORE_ int alps_marks_flush_(alps_handle *h, const alps_tables *t)
 {
     uint64_t end =
@@ -17,8 +18,6 @@ ALPS_CORE_ int alps_marks_flush_(alps_handle *h, const alps_tables *t)
     int err = t->policy->flush(&h->map, &h->super->size, 8);
     if (!err)
         err = t->policy->flush(&h->map, h->codes, extents / 4 + 1);
-    if (!err)
-        err = t->policy->flush(&h->map, h->kinds, extents / 8 + 1);
     if (!err)
         err = t->policy->flush(&h->map, h->slabs,
                                (end >> h->at.slab_shift) / 8 + 1);

@@ -21,7 +21,8 @@ struct sim_limits sim_limits = {96, 48, 16, 6, 1, 4};
 unsigned long sim_images, sim_bad, sim_nested;
 int sim_quick, sim_survivor;
 unsigned sim_happens_in;
-int sim_happens_killed;
+int sim_happens_killed, sim_was_killed;
+int op_can_be_killed;
 jmp_buf sim_happened;
 
 #define TRAIL 512u
@@ -432,7 +433,8 @@ static void happen(void)
 {
     struct sim_world *w = &sim_worlds[0];
     struct crash *c = &crashes[0];
-    if (sim_happens_killed) {
+    sim_was_killed = sim_happens_killed && op_can_be_killed;
+    if (sim_was_killed) {
         memset(w->mark, 0, sizeof w->mark);
         memset(w->marks, 0, sizeof w->marks);
         memset(w->lease, 0, sizeof w->lease);

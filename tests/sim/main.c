@@ -85,8 +85,14 @@ static void run_quickly(unsigned effort)
 
 #define RUN_SECONDS 120
 
+static void out_of_time(int signal_number)
+{
+    (void)signal_number;
+    _exit(0);
+}
+
 /* Leaves out sites `a` and `b` in a process of its own; 1: it was noticed, by
- * a bad image, a crash or a hang. */
+ * a bad image or a crash. A recovery that hangs is a bad image. */
 static int notices(enum sim_model model, unsigned a, unsigned b,
                    unsigned effort)
 {
@@ -99,6 +105,7 @@ static int notices(enum sim_model model, unsigned a, unsigned b,
         sim_quick = 1;
         if (!freopen("/dev/null", "w", stdout))
             _exit(3);
+        signal(SIGPROF, out_of_time);
         struct itimerval limit = {{0, 0}, {RUN_SECONDS, 0}};
         setitimer(ITIMER_PROF, &limit, NULL); // of the processor's time
         run_quickly(effort);
@@ -204,7 +211,6 @@ int main(int argc, char **argv)
     }
     unsigned effort = (unsigned)atoi(argv[3]);
     signal(SIGSEGV, killed);
-    signal(SIGPROF, killed);
     struct timespec from, to;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
     setvbuf(stdout, NULL, _IOLBF, 0);

@@ -441,6 +441,14 @@ const struct op op_alphabet[] = {
 };
 const unsigned op_alphabet_n = sizeof op_alphabet / sizeof *op_alphabet;
 
+/* What a kill of its process leaves of it is known: it makes all of its stores
+ * durable by itself, or none is looked at. */
+static int can_be_killed(const struct op *op)
+{
+    return op->run != op_realloc && op->run != op_move &&
+           op->run != op_move_once && op->run != op_sync && op->run != op_anew;
+}
+
 /* Handles are threads too. Whoever takes over got the word by a locked
  * instruction of the other: see docs/design.md. */
 int op_run(const struct op *op)
@@ -450,6 +458,7 @@ int op_run(const struct op *op)
         sim_thread = op->h;
     }
     op_note(op->name);
+    op_can_be_killed = can_be_killed(op);
     if (!op->run(op)) {
         op_depth--;
         return 0;

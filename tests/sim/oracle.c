@@ -76,11 +76,11 @@ struct difference {
 };
 
 /* What a killed process was freeing is found free, but may be live on the
- * medium until its memory is used again; what it was allocating, the reverse. */
-static int doubtful(uint64_t off, uint64_t n)
+ * medium, of whatever length, until its memory is used again; what it was
+ * allocating, the reverse. */
+static int doubtful(uint64_t off)
 {
-    const struct sim_block *b = &sim_oracle.doubt;
-    return b->n && off == b->off && n == b->n;
+    return sim_oracle.doubt.n && off == sim_oracle.doubt.off;
 }
 
 static void compare(struct difference *d, const struct sim_view *v)
@@ -90,13 +90,13 @@ static void compare(struct difference *d, const struct sim_view *v)
     unsigned i = 0, k = 0;
     while (i < o->n || k < v->n) {
         if (k == v->n || (i < o->n && o->live[i].off < v->block[k].off)) {
-            if (!doubtful(o->live[i].off, o->live[i].n)) {
+            if (!doubtful(o->live[i].off)) {
                 d->missing++;
                 d->lost = o->live[i];
             }
             i++;
         } else if (i == o->n || v->block[k].off < o->live[i].off) {
-            if (!doubtful(v->block[k].off, v->block[k].n)) {
+            if (!doubtful(v->block[k].off)) {
                 d->extra++;
                 d->more = v->block[k];
             }
@@ -277,7 +277,7 @@ void sim_oracle_adopt(const struct sim_view *found)
     struct sim_oracle *o = &sim_oracle;
     static struct sim_block now[SIM_BLOCKS];
     o->doubt.n = 0;
-    if (sim_happens_killed && o->doing == SIM_FREE)
+    if (sim_was_killed && o->doing == SIM_FREE)
         o->doubt = o->block;
     for (unsigned i = 0; i < found->n; i++) {
         const struct sim_block *b = sim_oracle_find(found->block[i].off);
@@ -286,7 +286,7 @@ void sim_oracle_adopt(const struct sim_view *found)
         now[i].id = ++o->ids;
         if (!b && o->doing == SIM_PUBLISH && o->block.off == now[i].off)
             b = &o->block;
-        if (sim_happens_killed && o->doing == SIM_ALLOC && !b)
+        if (sim_was_killed && o->doing == SIM_ALLOC && !b)
             o->doubt = now[i];
         if (b && b->filled <= now[i].n) {
             now[i].filled = b->filled;

@@ -175,6 +175,7 @@ void programs_random(uint64_t seed, unsigned length, unsigned between)
 {
     static volatile unsigned i;
     sim_seed(seed);
+    sim_happens_killed = sim_model != SIM_KILL && seed / 2 % 2;
     begin(28 * 1024 + (2 + sim_random() % 4) * 4096);
     open_quietly();
     i = 0;
@@ -186,17 +187,10 @@ void programs_random(uint64_t seed, unsigned length, unsigned between)
         roll();
     }
     sim_happens_in = 0;
+    sim_happens_killed = 0;
 }
 
 /* ---- all pairs with a crash between ---- */
-
-/* What a kill of its process leaves of it is known: it makes all of its stores
- * durable by itself, or none is looked at. */
-static int can_be_killed(const struct op *op)
-{
-    return op->run != op_realloc && op->run != op_move &&
-           op->run != op_move_once && op->run != op_sync && op->run != op_anew;
-}
 
 /* Each operation crashes at each of its events, the recovery goes on with each
  * operation: what the first left must not disturb the second. `killed`: it is
@@ -209,8 +203,6 @@ static void crash_between(struct node *nodes, int killed)
     keep(nodes);
     sim_happens_killed = killed;
     for (first = 0; first < op_alphabet_n; first++) {
-        if (killed && !can_be_killed(&op_alphabet[first]))
-            continue;
         for (event = 1; event; event += step) {
             back_to(nodes);
             op_depth = at;

@@ -118,7 +118,9 @@ void sim_crash(const char *at);
 /* The crash after so many more events is the one that happens: worlds[0] is
  * what it leaves, and control goes to `sim_happened`. 0: none. */
 extern unsigned sim_happens_in;
-extern int sim_happens_killed; /* it is not power that fails */
+extern int sim_happens_killed; /* where it can be, it is not power that fails */
+extern int sim_was_killed;     /* it was not */
+extern int op_can_be_killed;   /* the operation under way, see operations.c */
 extern jmp_buf sim_happened;
 void sim_saw_read(const void *p, size_t n);
 void sim_saw_overwrite(struct sim_world *w, uint32_t place, size_t n);
