@@ -84,6 +84,10 @@
  * allocated. What a thread has at hand goes back when it ends, what a process
  * had reserved when it dies. A program that takes over a lock of its own from
  * a dead process calls alps_reap before it touches what that lock guards.
+ * Who reads without a lock does so between `enter` and `leave`; who has
+ * unlinked something calls `retire` instead of free, and no thread of any
+ * process that was inside finds it handed out again. Who is killed inside holds
+ * up nothing, who is stopped holds up all. `deaths` counts who was found dead.
  * After fork() the child gets ALPS_EFORK from what would change the region:
  * it closes the handle, which leaves the parent's alone, and opens the region
  * for itself. Until it has closed it, ended or called exec, it keeps the locks
