@@ -2462,7 +2462,7 @@ ALPS_STATIC_ASSERT_(sizeof(alps_done) == ALPS_LINE, "line");
  * non-temporal store. Live while `check` is right and `seq` is above the
  * lane's retire word. */
 typedef struct alps_record {
-    uint64_t seq;   /* counts over the whole region */
+    uint64_t seq;   /* counts in the lane; under msync in the region */
     uint32_t op;    /* ALPS_OP_... */
     uint32_t crc;   /* CRC-32C of the block's bytes, where ALPS_OP_SUMMED */
     alps_off block; /* the object */
@@ -9501,8 +9501,9 @@ static inline __attribute__((unused)) int ALPS_(grow)(ALPS_(heap) * h,
 }
 
 /* Makes what lies idle memory for any use: the empty slabs of this thread and
- * those that nobody owns, for a fence each; and heap extents without a block.
- * Happens by itself before ALPS_EFULL. O(slabs). */
+ * those that nobody owns, for a fence each; what was retired and no reader can
+ * have; and heap extents without a block. Happens by itself before
+ * ALPS_EFULL. O(slabs). */
 static inline __attribute__((unused)) int ALPS_(trim)(ALPS_(heap) * h)
 {
     return alps_trim_(&h->core, &ALPS_(tables_));
@@ -9553,7 +9554,7 @@ ALPS_(off_of)(const ALPS_(heap) * h, const void *p)
  * the block is durably allocated on return (one fence; above half an extent
  * two; now and then two more, for a new slab or a new heap extent): a crash
  * before the program's own link is durable leaks it; see alps_reserve. Up to
- * 1 KiB (less in a small region) it takes the lock only to get a slab. O(1) but
+ * 1 KiB (less in a small region) it takes a lock only to get a slab. O(1) but
  * for the first touch of an extent. */
 static inline __attribute__((unused)) void *ALPS_(alloc)(ALPS_(heap) * h,
                                                          size_t n)

@@ -84,7 +84,7 @@ ALPS_STATIC_ASSERT_(sizeof(alps_done) == ALPS_LINE, "line");
  * non-temporal store. Live while `check` is right and `seq` is above the
  * lane's retire word. */
 typedef struct alps_record {
-    uint64_t seq;   /* counts over the whole region */
+    uint64_t seq;   /* counts in the lane; under msync in the region */
     uint32_t op;    /* ALPS_OP_... */
     uint32_t crc;   /* CRC-32C of the block's bytes, where ALPS_OP_SUMMED */
     alps_off block; /* the object */
