@@ -34,6 +34,9 @@ ALPS_CORE_ void alps_limbo_give_block_(alps_handle *h, alps_off off,
     if (code == ALPS_HELD &&
         alps_held_slot_(h, b.shard, off) == (int)ALPS_HELD_LIMBO_) {
         alps_held_drop_(h, b.shard, alps_held_find_(h, b.shard, off));
+        if (h->shared->leaving == off) // a chunk, which may soon be another's
+            alps_store_(&h->shared->leaving, 0);
+        ALPS_BARRIER_();
         alps_give_back_(h, &b);
     }
     if (code >= 0)
@@ -115,8 +118,8 @@ ALPS_FN_ void alps_limbo_close_(alps_handle *h, alps_lane *lane)
     alps_store_(&lane->limbo, 0);
 }
 
-/* Whether what was pinned for a thing that left is pinned for another reason:
- * it was handed out since, and freed or retired again. */
+/* Whether what was held back for a thing that left is held back for another
+ * reason: it was handed out since, and freed or retired again. */
 ALPS_FN_ int alps_limbo_names_(const alps_handle *h, alps_off off)
 {
     alps_off at = h->shared->limbo;
@@ -156,9 +159,8 @@ ALPS_CORE_ void alps_limbo_mend_(alps_handle *h, const alps_tables *t)
         return;
     c = alps_limbo_chunk_(h, off);
     if (c && c->count && c->count <= ALPS_CHUNK) {
-        alps_object o;
         alps_off thing = c->thing[c->count - 1];
-        if (alps_object_at_(h, thing, &o) != 1 || !alps_limbo_names_(h, thing))
+        if (!alps_limbo_names_(h, thing))
             alps_limbo_give_(h, thing, t);
         alps_store_(&c->count, c->count - 1);
         alps_store_(&h->shared->leaving, 0);
