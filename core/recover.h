@@ -43,9 +43,8 @@ ALPS_FN_ int alps_redo_pending_(const alps_handle *h)
     return alps_redo_next_(h, 0, &order, &lane) != NULL;
 }
 
-/* Retires what is live in lane `i`: durably with the next fence. */
-ALPS_CORE_ int alps_redo_retire_(alps_handle *h, unsigned i,
-                                 const alps_tables *t)
+/* Retires what is live in lane `i`. */
+ALPS_FN_ void alps_redo_retire_(const alps_handle *h, unsigned i)
 {
     uint64_t seq = 0;
     for (unsigned k = 0; k < ALPS_RING; k++) {
@@ -53,14 +52,16 @@ ALPS_CORE_ int alps_redo_retire_(alps_handle *h, unsigned i,
         if (r->seq > seq && alps_record_live_(h, i, r))
             seq = r->seq;
     }
-    return seq ? alps_record_done_(h, &h->lanes[i], seq, t) : ALPS_OK;
+    ALPS_BARRIER_();
+    if (seq)
+        alps_store_(&h->done[i].seq, seq);
 }
 
 /* Redoes the live records of the lanes of `owner` (0: of all), then retires
  * them. Of a process that others outlive only the one of each lane is redone
  * that it was carrying out. All are durable before any is redone. Two fences
- * where there was a record, else none; the retirement is durable with the
- * next. */
+ * where there was a record, else none; who calls this writes the retirement
+ * back. */
 ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
                               const alps_tables *t)
 {
@@ -81,7 +82,7 @@ ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
         err = t->policy->fence(&h->map, t->backend);
     for (unsigned i = 0; !err && i < h->at.lane_count; i++)
         if (!owner || alps_load_(&h->lanes[i].lock) == owner)
-            err = alps_redo_retire_(h, i, t);
+            alps_redo_retire_(h, i);
     return err;
 }
 

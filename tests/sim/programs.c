@@ -299,6 +299,9 @@ void programs_scripts(void)
         "alloc 100; alloc 100; alloc 64 at 1024; free; realloc to 300; free; "
         "realloc to 3000; free; store, sync; publish 3000 to 0; release 0",
         "reserve; publish it to 0 elsewhere; alloc 100; release 0",
+        "alloc 100; store, sync; free; zalloc 100; alloc 100; store, sync",
+        "publish 200 to 1; release 1; publish 200 to 0 by B; release 0 by B; "
+        "publish 200 to 1; release 1; publish 200 to 0 by B",
         "reserve; publish 64 to 0; alloc 100; publish it to 1; release 0 by B; "
         "reserve, cancel; zalloc 100; free by B; realloc to 40; close, open",
     };
