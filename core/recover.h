@@ -142,8 +142,8 @@ ALPS_CORE_ void alps_held_reap_(alps_handle *h, alps_shard *s, unsigned number,
 }
 
 /* Writes back what says whether the thing at `off` is free. */
-ALPS_FN_ int alps_held_flush_(alps_handle *h, alps_off off,
-                              const alps_tables *t)
+ALPS_CORE_ int alps_held_flush_(alps_handle *h, alps_off off,
+                                const alps_tables *t)
 {
     alps_block b;
     alps_object o;
