@@ -2470,7 +2470,7 @@ typedef struct alps_record {
                        ALPS_OP_SMALL */
     alps_off dest;  /* the word that is to name it, or that names it */
     uint64_t value; /* what that word is to hold */
-    uint64_t zero;
+    uint64_t epoch; /* the superblock's, when it was written */
     uint64_t check; /* CRC-32C of the above, and its complement */
 } __attribute__((aligned(64))) alps_record;
 ALPS_STATIC_ASSERT_(sizeof(alps_record) == ALPS_LINE, "line");
@@ -5612,11 +5612,15 @@ ALPS_FN_ uint64_t alps_record_check_(const alps_handle *h, const alps_record *r)
     return (uint64_t)crc << 32 | (uint32_t)~crc;
 }
 
-/* Whether the record is to be redone. */
+/* Whether the record is to be redone. By the one store that begins a new epoch,
+ * recovery retires all records at once, in whatever order words of lanes would
+ * reach the medium. */
 ALPS_FN_ int alps_record_live_(const alps_handle *h, unsigned lane,
                                const alps_record *r)
 {
-    return r->seq > h->done[lane].seq && r->check == alps_record_check_(h, r);
+    return r->seq > h->done[lane].seq &&
+           r->epoch == alps_load_(&h->super->epoch) &&
+           r->check == alps_record_check_(h, r);
 }
 
 /* The number of the next record of the lane. Records that can be live together
@@ -5636,7 +5640,7 @@ ALPS_FN_ uint64_t alps_record_seq_(alps_handle *h, alps_lane *lane)
 ALPS_CORE_ int alps_record_write_(alps_handle *h, alps_lane *lane,
                                   alps_record *r, const alps_tables *t)
 {
-    r->zero = 0;
+    r->epoch = alps_load_(&h->super->epoch);
     r->check = alps_record_check_(h, r);
     alps_record *to = &lane->ring[lane->next++ % ALPS_RING];
     int err = t->policy->stream(&h->map, to, r);
@@ -6014,8 +6018,9 @@ ALPS_FN_ int alps_redo_pending_(const alps_handle *h)
     return alps_redo_next_(h, 0, &order, &lane) != NULL;
 }
 
-/* Retires what is live in lane `i`. */
-ALPS_FN_ void alps_redo_retire_(const alps_handle *h, unsigned i)
+/* Retires what is live in lane `i`. Durable with the next fence. */
+ALPS_FN_ int alps_redo_retire_(alps_handle *h, unsigned i,
+                               const alps_tables *t)
 {
     uint64_t seq = 0;
     for (unsigned k = 0; k < ALPS_RING; k++) {
@@ -6026,13 +6031,14 @@ ALPS_FN_ void alps_redo_retire_(const alps_handle *h, unsigned i)
     ALPS_BARRIER_();
     if (seq)
         alps_store_(&h->done[i].seq, seq);
+    return t->policy->flush(&h->map, &h->done[i], 8);
 }
 
-/* Redoes the live records of the lanes of `owner` (0: of all), then retires
- * them. Of a process that others outlive only the one of each lane is redone
- * that it was carrying out. All are durable before any is redone. Two fences
- * where there was a record, else none; who calls this writes the retirement
- * back. */
+/* Redoes the live records of the lanes of `owner` (0: of all). Of a process
+ * that others outlive only the one of each lane is redone that it was carrying
+ * out. All are durable before any is redone, and what they change is before
+ * they are retired, which is left to who calls this. Two fences where there was
+ * a record, else none. */
 ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
                               const alps_tables *t)
 {
@@ -6049,12 +6055,7 @@ ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
     while (!err && (r = alps_redo_next_(h, owner, &order, &lane)) != NULL)
         err = owner && !lane->apply ? alps_redo_settle_(h, r, t)
                                     : alps_redo_(h, lane, r, t);
-    if (!err)
-        err = t->policy->fence(&h->map, t->backend);
-    for (unsigned i = 0; !err && i < h->at.lane_count; i++)
-        if (!owner || alps_load_(&h->lanes[i].lock) == owner)
-            alps_redo_retire_(h, i);
-    return err;
+    return err ? err : t->policy->fence(&h->map, t->backend);
 }
 
 /* Whether this process is in the region: if not, why. */
@@ -6126,8 +6127,8 @@ ALPS_CORE_ int alps_held_flush_(alps_handle *h, alps_off off,
 }
 
 /* Makes durable what the lanes of `owner` (0: all) were at: redoes its records,
- * writes back what was about to be free, and what is retired. Durable with the
- * next fence. */
+ * retires them (of all: the next epoch does), and writes back what was about to
+ * be free. Durable with the next fence. */
 ALPS_CORE_ int alps_lanes_settle_(alps_handle *h, uint64_t owner,
                                   const alps_tables *t)
 {
@@ -6136,7 +6137,8 @@ ALPS_CORE_ int alps_lanes_settle_(alps_handle *h, uint64_t owner,
         const alps_lane *lane = &h->lanes[i];
         if (owner && alps_load_(&lane->lock) != owner)
             continue;
-        err = t->policy->flush(&h->map, &h->done[i], 8);
+        if (owner)
+            err = alps_redo_retire_(h, i, t);
         if (!err && alps_load_(&lane->held))
             err = alps_held_flush_(h, lane->held, t);
     }
@@ -6221,10 +6223,6 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
         alps_lane *lane = &h->lanes[i];
         if (h->done[i].seq > seq)
             seq = h->done[i].seq;
-        for (unsigned k = 0; k < ALPS_RING; k++)
-            if (alps_record_live_(h, i, &lane->ring[k]) &&
-                lane->ring[k].seq > seq)
-                seq = lane->ring[k].seq;
         lane->lock = lane->held = lane->next = lane->apply = 0;
         lane->token = lane->pending = lane->pin = lane->limbo = 0;
     }
@@ -6247,8 +6245,9 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
 /* Begins an epoch: nobody else is attached. What the last one left undone is
  * done first, and what its processes stored and did not come to write back is
  * written back: they may have been killed, and power fail only now. Both share
- * a fence with the number of the new one, which is durable before an extent can
- * carry it, so that no extent is believed built that is not. */
+ * a fence with the number of the new one, which retires the records, and is
+ * durable before an extent can carry it, so that no extent is believed built
+ * that is not. */
 ALPS_CORE_ int alps_epoch_begin_(alps_handle *h, const alps_tables *t)
 {
     uint64_t epoch = (h->super->epoch >> 16) + 1;

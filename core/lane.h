@@ -17,11 +17,15 @@ ALPS_FN_ uint64_t alps_record_check_(const alps_handle *h, const alps_record *r)
     return (uint64_t)crc << 32 | (uint32_t)~crc;
 }
 
-/* Whether the record is to be redone. */
+/* Whether the record is to be redone. By the one store that begins a new epoch,
+ * recovery retires all records at once, in whatever order words of lanes would
+ * reach the medium. */
 ALPS_FN_ int alps_record_live_(const alps_handle *h, unsigned lane,
                                const alps_record *r)
 {
-    return r->seq > h->done[lane].seq && r->check == alps_record_check_(h, r);
+    return r->seq > h->done[lane].seq &&
+           r->epoch == alps_load_(&h->super->epoch) &&
+           r->check == alps_record_check_(h, r);
 }
 
 /* The number of the next record of the lane. Records that can be live together
@@ -41,7 +45,7 @@ ALPS_FN_ uint64_t alps_record_seq_(alps_handle *h, alps_lane *lane)
 ALPS_CORE_ int alps_record_write_(alps_handle *h, alps_lane *lane,
                                   alps_record *r, const alps_tables *t)
 {
-    r->zero = 0;
+    r->epoch = alps_load_(&h->super->epoch);
     r->check = alps_record_check_(h, r);
     alps_record *to = &lane->ring[lane->next++ % ALPS_RING];
     int err = t->policy->stream(&h->map, to, r);

@@ -92,7 +92,7 @@ typedef struct alps_record {
                        ALPS_OP_SMALL */
     alps_off dest;  /* the word that is to name it, or that names it */
     uint64_t value; /* what that word is to hold */
-    uint64_t zero;
+    uint64_t epoch; /* the superblock's, when it was written */
     uint64_t check; /* CRC-32C of the above, and its complement */
 } __attribute__((aligned(64))) alps_record;
 ALPS_STATIC_ASSERT_(sizeof(alps_record) == ALPS_LINE, "line");

@@ -43,8 +43,9 @@ ALPS_FN_ int alps_redo_pending_(const alps_handle *h)
     return alps_redo_next_(h, 0, &order, &lane) != NULL;
 }
 
-/* Retires what is live in lane `i`. */
-ALPS_FN_ void alps_redo_retire_(const alps_handle *h, unsigned i)
+/* Retires what is live in lane `i`. Durable with the next fence. */
+ALPS_FN_ int alps_redo_retire_(alps_handle *h, unsigned i,
+                               const alps_tables *t)
 {
     uint64_t seq = 0;
     for (unsigned k = 0; k < ALPS_RING; k++) {
@@ -55,13 +56,14 @@ ALPS_FN_ void alps_redo_retire_(const alps_handle *h, unsigned i)
     ALPS_BARRIER_();
     if (seq)
         alps_store_(&h->done[i].seq, seq);
+    return t->policy->flush(&h->map, &h->done[i], 8);
 }
 
-/* Redoes the live records of the lanes of `owner` (0: of all), then retires
- * them. Of a process that others outlive only the one of each lane is redone
- * that it was carrying out. All are durable before any is redone. Two fences
- * where there was a record, else none; who calls this writes the retirement
- * back. */
+/* Redoes the live records of the lanes of `owner` (0: of all). Of a process
+ * that others outlive only the one of each lane is redone that it was carrying
+ * out. All are durable before any is redone, and what they change is before
+ * they are retired, which is left to who calls this. Two fences where there was
+ * a record, else none. */
 ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
                               const alps_tables *t)
 {
@@ -78,12 +80,7 @@ ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
     while (!err && (r = alps_redo_next_(h, owner, &order, &lane)) != NULL)
         err = owner && !lane->apply ? alps_redo_settle_(h, r, t)
                                     : alps_redo_(h, lane, r, t);
-    if (!err)
-        err = t->policy->fence(&h->map, t->backend);
-    for (unsigned i = 0; !err && i < h->at.lane_count; i++)
-        if (!owner || alps_load_(&h->lanes[i].lock) == owner)
-            alps_redo_retire_(h, i);
-    return err;
+    return err ? err : t->policy->fence(&h->map, t->backend);
 }
 
 /* Whether this process is in the region: if not, why. */
@@ -155,8 +152,8 @@ ALPS_CORE_ int alps_held_flush_(alps_handle *h, alps_off off,
 }
 
 /* Makes durable what the lanes of `owner` (0: all) were at: redoes its records,
- * writes back what was about to be free, and what is retired. Durable with the
- * next fence. */
+ * retires them (of all: the next epoch does), and writes back what was about to
+ * be free. Durable with the next fence. */
 ALPS_CORE_ int alps_lanes_settle_(alps_handle *h, uint64_t owner,
                                   const alps_tables *t)
 {
@@ -165,7 +162,8 @@ ALPS_CORE_ int alps_lanes_settle_(alps_handle *h, uint64_t owner,
         const alps_lane *lane = &h->lanes[i];
         if (owner && alps_load_(&lane->lock) != owner)
             continue;
-        err = t->policy->flush(&h->map, &h->done[i], 8);
+        if (owner)
+            err = alps_redo_retire_(h, i, t);
         if (!err && alps_load_(&lane->held))
             err = alps_held_flush_(h, lane->held, t);
     }
@@ -250,10 +248,6 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
         alps_lane *lane = &h->lanes[i];
         if (h->done[i].seq > seq)
             seq = h->done[i].seq;
-        for (unsigned k = 0; k < ALPS_RING; k++)
-            if (alps_record_live_(h, i, &lane->ring[k]) &&
-                lane->ring[k].seq > seq)
-                seq = lane->ring[k].seq;
         lane->lock = lane->held = lane->next = lane->apply = 0;
         lane->token = lane->pending = lane->pin = lane->limbo = 0;
     }
@@ -276,8 +270,9 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
 /* Begins an epoch: nobody else is attached. What the last one left undone is
  * done first, and what its processes stored and did not come to write back is
  * written back: they may have been killed, and power fail only now. Both share
- * a fence with the number of the new one, which is durable before an extent can
- * carry it, so that no extent is believed built that is not. */
+ * a fence with the number of the new one, which retires the records, and is
+ * durable before an extent can carry it, so that no extent is believed built
+ * that is not. */
 ALPS_CORE_ int alps_epoch_begin_(alps_handle *h, const alps_tables *t)
 {
     uint64_t epoch = (h->super->epoch >> 16) + 1;

@@ -225,6 +225,7 @@ static void each_number_of_a_record_is_doubted(void)
         r.units = odd[(k / 4 + k % 7) % n];
         r.dest = odd[k / 4 / n] + (k % 5 ? 0 : heap);
         r.value = odd[(k + 3) % n];
+        r.epoch = h.core.super->epoch;
         r.check = alps_record_check_(&h.core, &r);
         memcpy(scene.bytes + lanes + ALPS_LINE, &r, sizeof r);
         CHECK_EQ(use(0), 0);

@@ -284,6 +284,7 @@ static void a_record_of_no_object_does_no_harm(void)
             r->block = r->value = off;
             r->units = 48;
             r->dest = ALPS_PAGE;
+            r->epoch = h.core.super->epoch;
             r->check = alps_record_check_(&h.core, r);
         }
         (void)use();

@@ -77,6 +77,7 @@ static void seal(void)
     for (unsigned i = 0; i < h.core.at.lane_count; i++)
         for (unsigned k = 0; k < ALPS_RING; k++) {
             alps_record *r = &lanes[i].ring[k];
+            r->epoch = h.core.super->epoch;
             r->check = alps_record_check_(&h.core, r);
         }
 }

@@ -217,14 +217,16 @@ int op_realloc(const struct op *op)
     o->doing = SIM_REALLOC;
     uint64_t off = unit_realloc(op->h, old.off, op->n);
     if (off) {
-        struct sim_block doubt = o->doubt;
+        struct sim_oracle before = *o;
         sim_oracle_drop(old.off);
         struct sim_block now = fresh(op->h, off);
         now.id = old.id;
         now.filled = kept;
         sim_oracle_add(now);
-        if (off == old.off && now.n == old.n)
-            o->doubt = doubt; // nothing was done
+        if (off == old.off && now.n == old.n) { // nothing was done
+            memcpy(o->doubt, before.doubt, sizeof o->doubt);
+            o->doubt_n = before.doubt_n;
+        }
     }
     op_returned("return of realloc");
     return 1;

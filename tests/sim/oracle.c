@@ -15,6 +15,38 @@ void sim_oracle_clear(void)
     memset(&sim_oracle, 0, offsetof(struct sim_oracle, live));
 }
 
+/* What a killed process was freeing is found free, but may be live on the
+ * medium, of whatever length, until its memory is used again; what it was
+ * allocating, the reverse. Each until power has failed. */
+static void doubt(struct sim_block b)
+{
+    struct sim_oracle *o = &sim_oracle;
+    if (o->doubt_n == sizeof o->doubt / sizeof *o->doubt)
+        sim_fault("more blocks in doubt than there is room for");
+    o->doubt[o->doubt_n++] = b;
+}
+
+static int doubtful(uint64_t off)
+{
+    for (unsigned i = 0; i < sim_oracle.doubt_n; i++)
+        if (sim_oracle.doubt[i].off == off)
+            return 1;
+    return 0;
+}
+
+/* What these `n` bytes were is no question any more. */
+static void settle(uint64_t off, uint64_t n)
+{
+    struct sim_oracle *o = &sim_oracle;
+    unsigned kept = 0;
+    for (unsigned i = 0; i < o->doubt_n; i++) {
+        const struct sim_block *b = &o->doubt[i];
+        if (off >= b->off + b->n || b->off >= off + n)
+            o->doubt[kept++] = *b;
+    }
+    o->doubt_n = kept;
+}
+
 /* Blocks are kept by place. */
 void sim_oracle_add(struct sim_block b)
 {
@@ -23,8 +55,7 @@ void sim_oracle_add(struct sim_block b)
     for (; i && o->live[i - 1].off > b.off; i--)
         o->live[i] = o->live[i - 1];
     o->live[i] = b;
-    if (b.off < o->doubt.off + o->doubt.n && o->doubt.off < b.off + b.n)
-        o->doubt.n = 0;
+    settle(b.off, b.n);
 }
 
 struct sim_block *sim_oracle_find(uint64_t off)
@@ -43,8 +74,7 @@ void sim_oracle_drop(uint64_t off)
         i++;
     if (i == o->n)
         return;
-    if (off == o->doubt.off)
-        o->doubt.n = 0;
+    settle(off, 1);
     o->n--;
     memmove(o->live + i, o->live + i + 1, (o->n - i) * sizeof *o->live);
 }
@@ -74,14 +104,6 @@ struct difference {
     struct sim_block lost, more;      /* one of each, as the model and as the */
     struct sim_block before, after;   /* medium has it */
 };
-
-/* What a killed process was freeing is found free, but may be live on the
- * medium, of whatever length, until its memory is used again; what it was
- * allocating, the reverse. */
-static int doubtful(uint64_t off)
-{
-    return sim_oracle.doubt.n && off == sim_oracle.doubt.off;
-}
 
 static void compare(struct difference *d, const struct sim_view *v)
 {
@@ -276,9 +298,10 @@ void sim_oracle_adopt(const struct sim_view *found)
 {
     struct sim_oracle *o = &sim_oracle;
     static struct sim_block now[SIM_BLOCKS];
-    o->doubt.n = 0;
-    if (sim_was_killed && o->doing == SIM_FREE)
-        o->doubt = o->block;
+    if (!sim_was_killed)
+        o->doubt_n = 0;
+    else if (o->doing == SIM_FREE && !doubtful(o->block.off))
+        doubt(o->block);
     for (unsigned i = 0; i < found->n; i++) {
         const struct sim_block *b = sim_oracle_find(found->block[i].off);
         now[i] = found->block[i];
@@ -287,7 +310,7 @@ void sim_oracle_adopt(const struct sim_view *found)
         if (!b && o->doing == SIM_PUBLISH && o->block.off == now[i].off)
             b = &o->block;
         if (sim_was_killed && o->doing == SIM_ALLOC && !b)
-            o->doubt = now[i];
+            doubt(now[i]);
         if (b && b->filled <= now[i].n) {
             now[i].filled = b->filled;
             now[i].id = b->id;

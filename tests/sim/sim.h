@@ -174,8 +174,10 @@ struct sim_oracle {
     uint64_t root[SIM_ROOTS];
     uint64_t maybe[SIM_ROOTS]; /* what the program is about to store there */
     uint64_t ids;              /* patterns given out */
-    struct sim_block doubt; /* was being freed or allocated when its process was
-                               killed: may come and go when power fails */
+    unsigned doubt_n;
+    struct sim_block doubt[8]; /* were being freed or allocated when their
+                                  processes were killed: may come and go when
+                                  power fails */
     unsigned held_n;
     struct sim_block held[8]; /* reservations left open; `id`: of handle */
     unsigned n;
