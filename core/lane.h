@@ -242,8 +242,8 @@ ALPS_CORE_ int alps_redo_(alps_handle *h, alps_lane *lane, const alps_record *r,
         if (code == ALPS_USED) {
             alps_store_(&lane->held, r->block);
             alps_code_set_(b.zone.codes, b.unit, ALPS_HELD);
-            err = alps_codes_flush_(h, &b.zone, b.unit, 1, t);
         }
+        err = alps_codes_flush_(h, &b.zone, b.unit, 1, t); // also of a dead one
         if (alps_load_(dest) == r->block)
             alps_store_(dest, r->value);
     }
