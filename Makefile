@@ -111,7 +111,7 @@ endef
 $(eval $(call kind,gcc,$(CC),-O2 -g,))
 $(eval $(call kind,clang,$(CLANG),-O2 -g,))
 $(eval $(call kind,ndebug,$(CC),-O2 -g -DNDEBUG,))
-$(eval $(call kind,asan,$(CC),-O1 -g -fsanitize=address$(comma)undefined \
+$(eval $(call kind,asan,$(CC),-O0 -g -fsanitize=address$(comma)undefined \
 	-fno-sanitize-recover=all,))
 $(eval $(call kind,tsan,$(CC),-O1 -g -fsanitize=thread -Wno-tsan,))
 $(eval $(call kind,aarch64,$(AARCH64_CC),-O2 -g -static -DCHECK_EMULATED,\

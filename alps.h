@@ -339,7 +339,7 @@ ALPS_COLD_ const char *alps_error_text_(int code)
         "error of the operating system",
         "the child of a fork has to open the region for itself",
     };
-    if (code > 0 || (size_t)-code >= sizeof text / sizeof *text)
+    if (code > 0 || code <= -(int)(sizeof text / sizeof *text))
         return "unknown code";
     return text[-code];
 }
@@ -2787,15 +2787,18 @@ enum {
     ALPS_SLOW_WAIT = 1,
     ALPS_SLOW_REFILL = 2,
     ALPS_SLOW_LANES = 3,
-    ALPS_SLOW_RACK = 4,  /* this thread's cache has no object of a class */
-    ALPS_SLOW_FREED = 5, /* a full slab is not full any more, or is empty */
-    ALPS_SLOW_SELF = 6,  /* not attached: read-only, or the child of a fork */
-    ALPS_SLOW_JOIN = 7,  /* an extent has no shard, or is not built */
-    ALPS_SLOW_TAKE = 8,  /* a shard has to look for more */
-    ALPS_SLOW_FOLD = 9,  /* a table of reservations is empty */
-    ALPS_SLOW_MEND = 10, /* a shard was locked by a process that died */
-    ALPS_SLOW_REAP = 11, /* a process is dead, or leaves */
-    ALPS_SLOW_MORE = 12  /* the region seems full */
+    ALPS_SLOW_RACK = 4,    /* this thread's cache has no object of a class */
+    ALPS_SLOW_FREED = 5,   /* a full slab is not full any more, or is empty */
+    ALPS_SLOW_SELF = 6,    /* not attached: read-only, or the child of a fork */
+    ALPS_SLOW_JOIN = 7,    /* an extent has no shard, or is not built */
+    ALPS_SLOW_TAKE = 8,    /* a shard has to look for more */
+    ALPS_SLOW_FOLD = 9,    /* a table of reservations is empty */
+    ALPS_SLOW_MEND = 10,   /* a shard was locked by a process that died */
+    ALPS_SLOW_REAP = 11,   /* a process is dead, or leaves */
+    ALPS_SLOW_MORE = 12,   /* the region seems full */
+    ALPS_SLOW_LOOSEN = 13, /* a slab has no owner any more */
+    ALPS_SLOW_FOUND = 14,  /* a slab seems to have none */
+    ALPS_SLOW_LET_GO = 15  /* no reader can have a block */
 };
 typedef struct alps_tables {
     const alps_backend *backend;
@@ -3993,7 +3996,8 @@ typedef struct alps_block {
 
 /* The block that starts at `off`, as far as one can start there, with its
  * code; or -1. Needs no lock; what is not for sure then is its shard. */
-ALPS_CORE_ int alps_block_at_(const alps_handle *h, alps_off off, alps_block *b)
+ALPS_CORE_ int alps_block_find_(const alps_handle *h, alps_off off,
+                                alps_block *b)
 {
     uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
     b->unit = 0;
@@ -4014,6 +4018,12 @@ ALPS_CORE_ int alps_block_at_(const alps_handle *h, alps_off off, alps_block *b)
     if (b->unit < b->zone.first || alps_zone_off_(&b->zone, b->unit) != off)
         return -1;
     return (int)alps_code_(b->zone.codes, b->unit);
+}
+
+/* The same, where it is no matter how fast. */
+ALPS_COLD_ int alps_block_at_(const alps_handle *h, alps_off off, alps_block *b)
+{
+    return alps_block_find_(h, off, b);
 }
 
 /* The run of extents that starts at `extent`. */
@@ -4179,7 +4189,7 @@ ALPS_CORE_ int alps_block_lock_(alps_handle *h, alps_off off, alps_block *b,
                                 int inner, const alps_tables *t)
 {
     uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
-    int code = alps_block_at_(h, off, b);
+    int code = alps_block_find_(h, off, b);
     while (ALPS_LIKELY_(code >= 0)) {
         alps_shard_lock_(h, b->shard, inner, t);
         if (ALPS_LIKELY_(b->level == ALPS_LEVEL_GRANULE &&
@@ -4358,7 +4368,7 @@ ALPS_CORE_ int alps_extent_make_(alps_handle *h, alps_shard *s,
 {
     alps_off off;
     alps_shard_lock_(h, h->top, 1, t);
-    int err = alps_take_(h, h->top, 1, 1, ALPS_HELD, &off);
+    int err = alps_take_any_(h, h->top, 1, 1, ALPS_HELD, &off);
     if (!err)
         err = alps_extent_fill_(h, s, off, t);
     alps_shard_unlock_(h->top);
@@ -4763,7 +4773,7 @@ ALPS_CORE_ void alps_slab_find_(alps_handle *h, alps_off place,
     if (err)
         return;
     alps_slab_forget_(h, s);
-    alps_slab_loosen_(h, place, t);
+    t->slow(h, ALPS_SLOW_LOOSEN, place, 0);
 }
 
 /* Looks at the slabs of one heap extent. */
@@ -4774,7 +4784,7 @@ ALPS_CORE_ void alps_loose_extent_(alps_handle *h, uint64_t extent,
     alps_off end = off + h->at.extent;
     for (; off < end; off += 1ull << h->at.slab_shift)
         if (alps_slab_is_(h, off))
-            alps_slab_find_(h, off, t);
+            t->slow(h, ALPS_SLOW_FOUND, off, 0);
 }
 
 /* Sweeps up to `max` extents, or until there is a loose slab of `kind`. */
@@ -4918,12 +4928,12 @@ ALPS_CORE_ void alps_limbo_give_(alps_handle *h, alps_off off,
 {
     alps_object o;
     if (alps_object_at_(h, off, &o) != 1) {
-        alps_limbo_give_block_(h, off, t);
+        t->slow(h, ALPS_SLOW_LET_GO, off, 0);
         return;
     }
     alps_object_pin_(&o, 0);
     if (!alps_slab_tell_(h, o.slab, off))
-        alps_slab_find_(h, alps_slab_place_(h, off), t);
+        t->slow(h, ALPS_SLOW_FOUND, alps_slab_place_(h, off), 0);
 }
 
 /* The region's list goes on behind its first chunk, which is empty. */
@@ -4935,7 +4945,7 @@ ALPS_CORE_ void alps_limbo_shift_(alps_handle *h, alps_off off,
         h->shared->limbo = c ? c->next : 0;
     if (!h->shared->limbo)
         h->shared->limbo_last = 0;
-    alps_limbo_give_block_(h, off, t);
+    t->slow(h, ALPS_SLOW_LET_GO, off, 0);
 }
 
 /* Empties the first chunk of the list, from its end. */
@@ -5382,7 +5392,7 @@ ALPS_CORE_ void alps_claim_end_(alps_handle *h, alps_off place,
                                 const alps_tables *t)
 {
     alps_claim_(h, place, NULL);
-    alps_slab_loosen_(h, place, t);
+    t->slow(h, ALPS_SLOW_LOOSEN, place, 0);
 }
 
 /* Lets go of the slabs of a list, one at a time: others may take the lock
@@ -6019,8 +6029,7 @@ ALPS_FN_ int alps_redo_pending_(const alps_handle *h)
 }
 
 /* Retires what is live in lane `i`. Durable with the next fence. */
-ALPS_FN_ int alps_redo_retire_(alps_handle *h, unsigned i,
-                               const alps_tables *t)
+ALPS_FN_ int alps_redo_retire_(alps_handle *h, unsigned i, const alps_tables *t)
 {
     uint64_t seq = 0;
     for (unsigned k = 0; k < ALPS_RING; k++) {
@@ -7112,7 +7121,8 @@ ALPS_CORE_ int alps_heap_take_large_(alps_handle *h, alps_request *r,
     alps_block b;
     alps_lane *lane = alps_lane_take_(h, t);
     r->code = ALPS_HELD;
-    int err = alps_heap_take_(h, r, off, t);
+    int err = t->slow(h, ALPS_SLOW_REFILL, (uint64_t)(uintptr_t)r,
+                      (uint64_t)(uintptr_t)off);
     if (!err) {
         alps_store_(&lane->held, *off);
         alps_shard_unlock_(r->shard);
@@ -7429,7 +7439,8 @@ ALPS_CORE_ int alps_slab_block_(alps_handle *h, alps_request *r, alps_off *off,
 {
     if (alps_slab_fit_(h, r, alps_shard_home_(h), off, t) == ALPS_OK)
         return ALPS_OK;
-    int err = alps_heap_take_(h, r, off, t);
+    int err = t->slow(h, ALPS_SLOW_REFILL, (uint64_t)(uintptr_t)r,
+                      (uint64_t)(uintptr_t)off);
     for (alps_shard *s = h->shards; err == ALPS_EFULL && s < h->top; s++)
         err = alps_slab_fit_(h, r, s, off, t);
     return err;
@@ -7622,7 +7633,7 @@ ALPS_CORE_ void alps_far_tell_(alps_handle *h, const alps_object *o,
         return;
     alps_lock_(h, t);
     if (alps_slab_is_(h, off))
-        alps_slab_find_(h, alps_slab_place_(h, off), t);
+        t->slow(h, ALPS_SLOW_FOUND, alps_slab_place_(h, off), 0);
     alps_unlock_(h);
 }
 
@@ -8653,6 +8664,9 @@ ALPS_CORE_ int alps_slow_path_(alps_handle *h, int what, uint64_t a, uint64_t b,
         return alps_shard_mend_(h, (alps_shard *)(uintptr_t)a, b, t);
     case ALPS_SLOW_REAP: return alps_reap_(h, a, t);
     case ALPS_SLOW_MORE: return alps_recover_more_(h, t);
+    case ALPS_SLOW_LOOSEN: alps_slab_loosen_(h, a, t); return ALPS_OK;
+    case ALPS_SLOW_FOUND: alps_slab_find_(h, a, t); return ALPS_OK;
+    case ALPS_SLOW_LET_GO: alps_limbo_give_block_(h, a, t); return ALPS_OK;
     default: return ALPS_EINVAL;
     }
 }

@@ -63,7 +63,8 @@ typedef struct alps_block {
 
 /* The block that starts at `off`, as far as one can start there, with its
  * code; or -1. Needs no lock; what is not for sure then is its shard. */
-ALPS_CORE_ int alps_block_at_(const alps_handle *h, alps_off off, alps_block *b)
+ALPS_CORE_ int alps_block_find_(const alps_handle *h, alps_off off,
+                                alps_block *b)
 {
     uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
     b->unit = 0;
@@ -84,6 +85,12 @@ ALPS_CORE_ int alps_block_at_(const alps_handle *h, alps_off off, alps_block *b)
     if (b->unit < b->zone.first || alps_zone_off_(&b->zone, b->unit) != off)
         return -1;
     return (int)alps_code_(b->zone.codes, b->unit);
+}
+
+/* The same, where it is no matter how fast. */
+ALPS_COLD_ int alps_block_at_(const alps_handle *h, alps_off off, alps_block *b)
+{
+    return alps_block_find_(h, off, b);
 }
 
 /* The run of extents that starts at `extent`. */
@@ -249,7 +256,7 @@ ALPS_CORE_ int alps_block_lock_(alps_handle *h, alps_off off, alps_block *b,
                                 int inner, const alps_tables *t)
 {
     uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
-    int code = alps_block_at_(h, off, b);
+    int code = alps_block_find_(h, off, b);
     while (ALPS_LIKELY_(code >= 0)) {
         alps_shard_lock_(h, b->shard, inner, t);
         if (ALPS_LIKELY_(b->level == ALPS_LEVEL_GRANULE &&

@@ -67,7 +67,7 @@ ALPS_COLD_ const char *alps_error_text_(int code)
         "error of the operating system",
         "the child of a fork has to open the region for itself",
     };
-    if (code > 0 || (size_t)-code >= sizeof text / sizeof *text)
+    if (code > 0 || code <= -(int)(sizeof text / sizeof *text))
         return "unknown code";
     return text[-code];
 }

@@ -54,7 +54,7 @@ ALPS_CORE_ int alps_extent_make_(alps_handle *h, alps_shard *s,
 {
     alps_off off;
     alps_shard_lock_(h, h->top, 1, t);
-    int err = alps_take_(h, h->top, 1, 1, ALPS_HELD, &off);
+    int err = alps_take_any_(h, h->top, 1, 1, ALPS_HELD, &off);
     if (!err)
         err = alps_extent_fill_(h, s, off, t);
     alps_shard_unlock_(h->top);

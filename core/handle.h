@@ -37,15 +37,18 @@ enum {
     ALPS_SLOW_WAIT = 1,
     ALPS_SLOW_REFILL = 2,
     ALPS_SLOW_LANES = 3,
-    ALPS_SLOW_RACK = 4,  /* this thread's cache has no object of a class */
-    ALPS_SLOW_FREED = 5, /* a full slab is not full any more, or is empty */
-    ALPS_SLOW_SELF = 6,  /* not attached: read-only, or the child of a fork */
-    ALPS_SLOW_JOIN = 7,  /* an extent has no shard, or is not built */
-    ALPS_SLOW_TAKE = 8,  /* a shard has to look for more */
-    ALPS_SLOW_FOLD = 9,  /* a table of reservations is empty */
-    ALPS_SLOW_MEND = 10, /* a shard was locked by a process that died */
-    ALPS_SLOW_REAP = 11, /* a process is dead, or leaves */
-    ALPS_SLOW_MORE = 12  /* the region seems full */
+    ALPS_SLOW_RACK = 4,    /* this thread's cache has no object of a class */
+    ALPS_SLOW_FREED = 5,   /* a full slab is not full any more, or is empty */
+    ALPS_SLOW_SELF = 6,    /* not attached: read-only, or the child of a fork */
+    ALPS_SLOW_JOIN = 7,    /* an extent has no shard, or is not built */
+    ALPS_SLOW_TAKE = 8,    /* a shard has to look for more */
+    ALPS_SLOW_FOLD = 9,    /* a table of reservations is empty */
+    ALPS_SLOW_MEND = 10,   /* a shard was locked by a process that died */
+    ALPS_SLOW_REAP = 11,   /* a process is dead, or leaves */
+    ALPS_SLOW_MORE = 12,   /* the region seems full */
+    ALPS_SLOW_LOOSEN = 13, /* a slab has no owner any more */
+    ALPS_SLOW_FOUND = 14,  /* a slab seems to have none */
+    ALPS_SLOW_LET_GO = 15  /* no reader can have a block */
 };
 typedef struct alps_tables {
     const alps_backend *backend;

@@ -171,7 +171,8 @@ ALPS_CORE_ int alps_heap_take_large_(alps_handle *h, alps_request *r,
     alps_block b;
     alps_lane *lane = alps_lane_take_(h, t);
     r->code = ALPS_HELD;
-    int err = alps_heap_take_(h, r, off, t);
+    int err = t->slow(h, ALPS_SLOW_REFILL, (uint64_t)(uintptr_t)r,
+                      (uint64_t)(uintptr_t)off);
     if (!err) {
         alps_store_(&lane->held, *off);
         alps_shard_unlock_(r->shard);

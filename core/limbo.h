@@ -63,12 +63,12 @@ ALPS_CORE_ void alps_limbo_give_(alps_handle *h, alps_off off,
 {
     alps_object o;
     if (alps_object_at_(h, off, &o) != 1) {
-        alps_limbo_give_block_(h, off, t);
+        t->slow(h, ALPS_SLOW_LET_GO, off, 0);
         return;
     }
     alps_object_pin_(&o, 0);
     if (!alps_slab_tell_(h, o.slab, off))
-        alps_slab_find_(h, alps_slab_place_(h, off), t);
+        t->slow(h, ALPS_SLOW_FOUND, alps_slab_place_(h, off), 0);
 }
 
 /* The region's list goes on behind its first chunk, which is empty. */
@@ -80,7 +80,7 @@ ALPS_CORE_ void alps_limbo_shift_(alps_handle *h, alps_off off,
         h->shared->limbo = c ? c->next : 0;
     if (!h->shared->limbo)
         h->shared->limbo_last = 0;
-    alps_limbo_give_block_(h, off, t);
+    t->slow(h, ALPS_SLOW_LET_GO, off, 0);
 }
 
 /* Empties the first chunk of the list, from its end. */

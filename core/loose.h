@@ -221,7 +221,7 @@ ALPS_CORE_ void alps_slab_find_(alps_handle *h, alps_off place,
     if (err)
         return;
     alps_slab_forget_(h, s);
-    alps_slab_loosen_(h, place, t);
+    t->slow(h, ALPS_SLOW_LOOSEN, place, 0);
 }
 
 /* Looks at the slabs of one heap extent. */
@@ -232,7 +232,7 @@ ALPS_CORE_ void alps_loose_extent_(alps_handle *h, uint64_t extent,
     alps_off end = off + h->at.extent;
     for (; off < end; off += 1ull << h->at.slab_shift)
         if (alps_slab_is_(h, off))
-            alps_slab_find_(h, off, t);
+            t->slow(h, ALPS_SLOW_FOUND, off, 0);
 }
 
 /* Sweeps up to `max` extents, or until there is a loose slab of `kind`. */

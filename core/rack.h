@@ -156,7 +156,8 @@ ALPS_CORE_ int alps_slab_block_(alps_handle *h, alps_request *r, alps_off *off,
 {
     if (alps_slab_fit_(h, r, alps_shard_home_(h), off, t) == ALPS_OK)
         return ALPS_OK;
-    int err = alps_heap_take_(h, r, off, t);
+    int err = t->slow(h, ALPS_SLOW_REFILL, (uint64_t)(uintptr_t)r,
+                      (uint64_t)(uintptr_t)off);
     for (alps_shard *s = h->shards; err == ALPS_EFULL && s < h->top; s++)
         err = alps_slab_fit_(h, r, s, off, t);
     return err;

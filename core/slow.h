@@ -49,6 +49,9 @@ ALPS_CORE_ int alps_slow_path_(alps_handle *h, int what, uint64_t a, uint64_t b,
         return alps_shard_mend_(h, (alps_shard *)(uintptr_t)a, b, t);
     case ALPS_SLOW_REAP: return alps_reap_(h, a, t);
     case ALPS_SLOW_MORE: return alps_recover_more_(h, t);
+    case ALPS_SLOW_LOOSEN: alps_slab_loosen_(h, a, t); return ALPS_OK;
+    case ALPS_SLOW_FOUND: alps_slab_find_(h, a, t); return ALPS_OK;
+    case ALPS_SLOW_LET_GO: alps_limbo_give_block_(h, a, t); return ALPS_OK;
     default: return ALPS_EINVAL;
     }
 }

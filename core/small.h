@@ -35,7 +35,7 @@ ALPS_CORE_ void alps_far_tell_(alps_handle *h, const alps_object *o,
         return;
     alps_lock_(h, t);
     if (alps_slab_is_(h, off))
-        alps_slab_find_(h, alps_slab_place_(h, off), t);
+        t->slow(h, ALPS_SLOW_FOUND, alps_slab_place_(h, off), 0);
     alps_unlock_(h);
 }
 

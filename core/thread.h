@@ -111,7 +111,7 @@ ALPS_CORE_ void alps_claim_end_(alps_handle *h, alps_off place,
                                 const alps_tables *t)
 {
     alps_claim_(h, place, NULL);
-    alps_slab_loosen_(h, place, t);
+    t->slow(h, ALPS_SLOW_LOOSEN, place, 0);
 }
 
 /* Lets go of the slabs of a list, one at a time: others may take the lock
