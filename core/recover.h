@@ -150,6 +150,16 @@ ALPS_CORE_ int alps_held_flush_(alps_handle *h, alps_off off,
     return ALPS_OK;
 }
 
+/* The same for what the thread of a lane retired last. */
+ALPS_CORE_ int alps_retired_flush_(alps_handle *h, const alps_lane *lane,
+                                   const alps_tables *t)
+{
+    const alps_chunk *c = alps_limbo_chunk_(h, alps_load_(&lane->limbo));
+    if (!c || !c->count || c->count > ALPS_CHUNK)
+        return ALPS_OK;
+    return alps_held_flush_(h, c->thing[c->count - 1], t);
+}
+
 /* Makes durable what the lanes of `owner` (0: all) were at: redoes its records,
  * retires them (of all: the next epoch does), and writes back what was about to
  * be free. Durable with the next fence. */
@@ -165,6 +175,8 @@ ALPS_CORE_ int alps_lanes_settle_(alps_handle *h, uint64_t owner,
             err = alps_redo_retire_(h, i, t);
         if (!err && alps_load_(&lane->held))
             err = alps_held_flush_(h, lane->held, t);
+        if (!err)
+            err = alps_retired_flush_(h, lane, t);
     }
     return err;
 }

@@ -38,6 +38,7 @@ static void run(unsigned effort)
     sim_limits = whole;
     programs_life();
     programs_scripts();
+    programs_killed();
     programs_exhaustive(1);
     sim_limits = effort ? whole : many;
     programs_exhaustive(2);
@@ -60,9 +61,11 @@ static void run_quickly(unsigned effort)
     sim_seed(1);
     sim_limits = few;
     programs_scripts();
+    programs_killed();
     sim_limits = some;
     programs_life();
     programs_scripts();
+    programs_killed();
     programs_exhaustive(1);
     random_runs(1, 4, 150);
     programs_exhaustive(2);

@@ -63,6 +63,7 @@ static struct sim_block fresh(unsigned h, uint64_t off)
         if (b.off < o->held[i].off + o->held[i].n &&
             o->held[i].off < b.off + b.n)
             sim_fault("a reserved block is given out again");
+    sim_oracle_settle(b.off, b.n); // durably free, or it could not be that
     return b;
 }
 
@@ -443,6 +444,13 @@ const struct op op_alphabet[] = {
 };
 const unsigned op_alphabet_n = sizeof op_alphabet / sizeof *op_alphabet;
 
+/* Those that only scripts have. */
+static const struct op others[] = {
+    {"alloc 64", op_alloc, 0, 0, 64, 0},
+    {"alloc 200", op_alloc, 0, 0, 200, 0},
+    {"realloc to 1000", op_realloc, 0, 0, 1000, 0},
+};
+
 /* What a kill of its process leaves of it is known: it makes all of its stores
  * durable by itself, or none is looked at. */
 static int can_be_killed(const struct op *op)
@@ -471,18 +479,32 @@ int op_run(const struct op *op)
     return 1;
 }
 
+static const struct op *among(const struct op *ops, unsigned count,
+                              const char *name, size_t n)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (!strncmp(ops[i].name, name, n) && !ops[i].name[n])
+            return &ops[i];
+    return NULL;
+}
+
+/* The operation whose name is the first `n` bytes of `name`. */
+const struct op *op_named(const char *name, size_t n)
+{
+    const struct op *op = among(op_alphabet, op_alphabet_n, name, n);
+    if (!op)
+        op = among(others, sizeof others / sizeof *others, name, n);
+    if (!op)
+        sim_fault("no operation is called %s", name);
+    return op;
+}
+
 /* Runs operations by their names, with "; " between them. */
 void op_script(const char *names)
 {
     while (*names) {
         size_t n = strcspn(names, ";");
-        unsigned i = 0;
-        while (i < op_alphabet_n && (strncmp(op_alphabet[i].name, names, n) ||
-                                     op_alphabet[i].name[n]))
-            i++;
-        if (i == op_alphabet_n)
-            sim_fault("no operation is called %s", names);
-        op_run(&op_alphabet[i]);
+        op_run(op_named(names, n));
         names += n;
         names += strspn(names, "; ");
     }

@@ -28,6 +28,7 @@ int op_grow(const struct op *op);
 int op_reopen(const struct op *op);
 int op_anew(const struct op *op);
 int op_run(const struct op *op);
+const struct op *op_named(const char *name, size_t n);
 void op_script(const char *names);
 
 /* The operations that short programs are made of. */

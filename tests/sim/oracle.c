@@ -35,7 +35,7 @@ static int doubtful(uint64_t off)
 }
 
 /* What these `n` bytes were is no question any more. */
-static void settle(uint64_t off, uint64_t n)
+void sim_oracle_settle(uint64_t off, uint64_t n)
 {
     struct sim_oracle *o = &sim_oracle;
     unsigned kept = 0;
@@ -55,7 +55,7 @@ void sim_oracle_add(struct sim_block b)
     for (; i && o->live[i - 1].off > b.off; i--)
         o->live[i] = o->live[i - 1];
     o->live[i] = b;
-    settle(b.off, b.n);
+    sim_oracle_settle(b.off, b.n);
 }
 
 struct sim_block *sim_oracle_find(uint64_t off)
@@ -74,7 +74,7 @@ void sim_oracle_drop(uint64_t off)
         i++;
     if (i == o->n)
         return;
-    settle(off, 1);
+    sim_oracle_settle(off, 1);
     o->n--;
     memmove(o->live + i, o->live + i + 1, (o->n - i) * sizeof *o->live);
 }
@@ -220,9 +220,22 @@ static const char *freeing(const struct difference *d)
     return NULL;
 }
 
+/* Whether a block in doubt, which no difference counts, has the contents of
+ * `block`: its memory was taken for the copy. */
+static int copied_to_doubt(const struct sim_view *v)
+{
+    const struct sim_block *b = &sim_oracle.block;
+    for (unsigned k = 0; k < v->n; k++)
+        if (v->block[k].off != b->off && doubtful(v->block[k].off) &&
+            contents_intact(v->block[k].off, b->filled, b->id))
+            return 1;
+    return 0;
+}
+
 /* `block` may have any size between the two; or there may be another one, with
  * or without it, which may be longer by then: it is being freed. */
-static const char *resizing(const struct difference *d)
+static const char *resizing(const struct sim_view *v,
+                            const struct difference *d)
 {
     const struct sim_oracle *o = &sim_oracle;
     if (d->extra > 1 || d->missing > 1 || d->resized > 1)
@@ -232,7 +245,10 @@ static const char *resizing(const struct difference *d)
          (d->after.n > o->most && !d->extra)))
         return "a realloc under way resized another block";
     if (!d->extra)
-        return d->missing ? "a realloc under way lost a block" : NULL;
+        return d->missing &&
+                       (d->lost.off != o->block.off || !copied_to_doubt(v))
+                   ? "a realloc under way lost a block"
+                   : NULL;
     if (d->missing && d->lost.off != o->block.off)
         return "a realloc under way lost another block";
     if (!d->missing &&
@@ -250,7 +266,7 @@ static const char *by_doing(const struct sim_view *v,
     case SIM_PUBLISH: return publish(v, d);
     case SIM_RELEASE: return release(v, d);
     case SIM_FREE: return freeing(d);
-    case SIM_REALLOC: return resizing(d);
+    case SIM_REALLOC: return resizing(v, d);
     case SIM_ALLOC:
         return d->missing || d->resized || d->extra > 1
                    ? "an alloc under way changed another block"
@@ -311,6 +327,8 @@ void sim_oracle_adopt(const struct sim_view *found)
             b = &o->block;
         if (sim_was_killed && o->doing == SIM_ALLOC && !b)
             doubt(now[i]);
+        if (b && o->doing == SIM_FREE && b->off == o->block.off)
+            continue; // it has no contents any more
         if (b && b->filled <= now[i].n) {
             now[i].filled = b->filled;
             now[i].id = b->id;

@@ -190,37 +190,48 @@ void programs_random(uint64_t seed, unsigned length, unsigned between)
     sim_happens_killed = 0;
 }
 
-/* ---- all pairs with a crash between ---- */
+/* ---- pairs with a crash between ---- */
 
-/* Each operation crashes at each of its events, the recovery goes on with each
- * operation: what the first left must not disturb the second. `killed`: it is
- * the processes that die, and power fails during the second. */
+/* `first` crashes at each of its events, or each `step` of them, and the
+ * recovery goes on with each of `then`: what the one left must not disturb the
+ * other. nodes[0] is where it begins. */
+static void crash_in(struct node *nodes, const struct op *first, unsigned step,
+                     const struct op *then, unsigned then_n)
+{
+    static volatile unsigned event, i;
+    unsigned at = op_depth;
+    for (event = 1;; event += step) {
+        back_to(nodes);
+        op_depth = at;
+        sim_happens_in = event;
+        if (!setjmp(sim_happened)) {
+            op_run(first);
+            sim_happens_in = 0;
+            return;
+        }
+        go_on();
+        keep(nodes + 1);
+        for (i = 0; i < then_n; i++) {
+            unsigned here = op_depth;
+            op_run(&then[i]);
+            back_to(nodes + 1);
+            op_depth = here;
+        }
+    }
+}
+
+/* Each operation and each. `killed`: it is the processes that die, and power
+ * fails during the second. */
 static void crash_between(struct node *nodes, int killed)
 {
-    static volatile unsigned first, event, then;
+    static volatile unsigned first;
     unsigned at = op_depth;
     unsigned step = sim_model == SIM_KILL ? 37 : 1; // there it is each store
     keep(nodes);
     sim_happens_killed = killed;
     for (first = 0; first < op_alphabet_n; first++) {
-        for (event = 1; event; event += step) {
-            back_to(nodes);
-            op_depth = at;
-            sim_happens_in = event;
-            if (!setjmp(sim_happened)) {
-                op_run(&op_alphabet[first]);
-                sim_happens_in = 0;
-                break;
-            }
-            go_on();
-            keep(nodes + 1);
-            for (then = 0; then < op_alphabet_n; then++) {
-                unsigned here = op_depth;
-                op_run(&op_alphabet[then]);
-                back_to(nodes + 1);
-                op_depth = here;
-            }
-        }
+        op_depth = at;
+        crash_in(nodes, &op_alphabet[first], step, op_alphabet, op_alphabet_n);
     }
 }
 
@@ -240,6 +251,39 @@ void programs_crashed(unsigned times)
         crash_between(nodes, killed);
         op_script("alloc 1900; alloc 1900"); // the first extent is full
         crash_between(nodes, killed);
+    }
+    sim_happens_killed = 0;
+    free(nodes);
+}
+
+/* What a killed process was at, and who uses the same memory next: nothing of
+ * it may be handed out that is not durable. */
+void programs_killed(void)
+{
+    static const struct {
+        const char *before, *killed, *then;
+    } pairs[] = {
+        {"alloc 64; store, sync", "free", "publish 64 to 0"},
+        {"alloc 64; store, sync", "free by B", "publish 64 to 0"},
+        {"publish 64 to 0", "release 0", "publish 64 to 0"},
+        {"alloc 200; store, sync", "free", "publish 200 to 1"},
+        {"alloc 200; store, sync", "free by B", "publish 200 to 1"},
+        {"publish 200 to 1", "release 1", "publish 200 to 1"},
+        {"alloc 3000; store, sync", "free", "publish 3000 to 0"},
+        {"alloc 64; store, sync", "retire", "publish 64 to 0"},
+        {"alloc 200; store, sync", "retire", "publish 200 to 1"},
+    };
+    struct node *nodes = malloc(2 * sizeof *nodes);
+    if (!nodes)
+        abort();
+    for (unsigned i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        begin(28 * 1024 + 2 * 4096);
+        open_quietly();
+        op_script(pairs[i].before);
+        keep(nodes);
+        sim_happens_killed = sim_model != SIM_KILL;
+        crash_in(nodes, op_named(pairs[i].killed, strlen(pairs[i].killed)), 1,
+                 op_named(pairs[i].then, strlen(pairs[i].then)), 1);
     }
     sim_happens_killed = 0;
     free(nodes);
@@ -299,6 +343,7 @@ void programs_scripts(void)
         "alloc 100; alloc 100; alloc 64 at 1024; free; realloc to 300; free; "
         "realloc to 3000; free; store, sync; publish 3000 to 0; release 0",
         "reserve; publish it to 0 elsewhere; alloc 100; release 0",
+        "alloc 200; realloc to 1000; alloc 200; realloc to 1000",
         "alloc 100; store, sync; free; zalloc 100; alloc 100; store, sync",
         "publish 200 to 1; release 1; publish 200 to 0 by B; release 0 by B; "
         "publish 200 to 1; release 1; publish 200 to 0 by B",

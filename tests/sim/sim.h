@@ -185,6 +185,7 @@ struct sim_oracle {
 };
 extern struct sim_oracle sim_oracle;
 void sim_oracle_clear(void);
+void sim_oracle_settle(uint64_t off, uint64_t n);
 void sim_oracle_add(struct sim_block b);
 void sim_oracle_drop(uint64_t off);
 struct sim_block *sim_oracle_find(uint64_t off);
@@ -229,6 +230,7 @@ void programs_random(uint64_t seed, unsigned length, unsigned between);
 void programs_life(void);
 void programs_scripts(void);
 void programs_crashed(unsigned times);
+void programs_killed(void);
 const char *programs_text(void);
 
 /* exercise.c */
