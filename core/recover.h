@@ -137,14 +137,17 @@ ALPS_CORE_ void alps_held_reap_(alps_handle *h, alps_shard *s, unsigned number,
     alps_shard_unlock_(s);
 }
 
-/* Writes back what says whether the thing at `off` is free. */
-ALPS_CORE_ int alps_held_flush_(alps_handle *h, alps_off off,
+/* Writes back what says whether the thing at `off` is free, which the dead
+ * `owner` had in hand; where all are dead (0), the slab of an object is written
+ * back by who finds it. */
+ALPS_CORE_ int alps_held_flush_(alps_handle *h, alps_off off, uint64_t owner,
                                 const alps_tables *t)
 {
     alps_block b;
     alps_object o;
     if (alps_object_at_(h, off, &o) == 1)
-        return t->policy->flush(&h->map, o.pair, sizeof *o.pair);
+        return owner ? t->policy->flush(&h->map, o.pair, sizeof *o.pair)
+                     : ALPS_OK;
     if (alps_block_at_(h, off, &b) == ALPS_HELD)
         return alps_codes_flush_(h, &b.zone, b.unit, 1, t);
     return ALPS_OK;
@@ -152,12 +155,12 @@ ALPS_CORE_ int alps_held_flush_(alps_handle *h, alps_off off,
 
 /* The same for what the thread of a lane retired last. */
 ALPS_CORE_ int alps_retired_flush_(alps_handle *h, const alps_lane *lane,
-                                   const alps_tables *t)
+                                   uint64_t owner, const alps_tables *t)
 {
     const alps_chunk *c = alps_limbo_chunk_(h, alps_load_(&lane->limbo));
     if (!c || !c->count || c->count > ALPS_CHUNK)
         return ALPS_OK;
-    return alps_held_flush_(h, c->thing[c->count - 1], t);
+    return alps_held_flush_(h, c->thing[c->count - 1], owner, t);
 }
 
 /* Makes durable what the lanes of `owner` (0: all) were at: redoes its records,
@@ -174,9 +177,9 @@ ALPS_CORE_ int alps_lanes_settle_(alps_handle *h, uint64_t owner,
         if (owner)
             err = alps_redo_retire_(h, i, t);
         if (!err && alps_load_(&lane->held))
-            err = alps_held_flush_(h, lane->held, t);
+            err = alps_held_flush_(h, lane->held, owner, t);
         if (!err)
-            err = alps_retired_flush_(h, lane, t);
+            err = alps_retired_flush_(h, lane, owner, t);
     }
     return err;
 }

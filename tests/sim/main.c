@@ -175,44 +175,86 @@ static int not_simulated(unsigned a)
            strstr(name, "fence < alps_thread_leave_");
 }
 
+/* Sites to leave out, and whether that was noticed. */
+struct mutation {
+    unsigned a, b;
+    int noticed;
+    pid_t child;
+};
+
+static void wait_for_one(struct mutation *m, unsigned n)
+{
+    int status = 0;
+    pid_t child = wait(&status);
+    if (child < 0 || !WIFEXITED(status) || WEXITSTATUS(status) > 1)
+        exit(2);
+    for (unsigned i = 0; i < n; i++)
+        if (m[i].child == child)
+            m[i].noticed = WEXITSTATUS(status);
+}
+
+/* Tries them all, as many at once as there are processors. */
+static void try_all(struct mutation *m, unsigned n, unsigned effort)
+{
+    long most = sysconf(_SC_NPROCESSORS_ONLN), running = 0;
+    fflush(stdout);
+    for (unsigned i = 0; i < n; i++) {
+        if (running == most) {
+            wait_for_one(m, i);
+            running--;
+        }
+        m[i].child = fork();
+        if (m[i].child == 0)
+            _exit(noticed(m[i].a, m[i].b, effort));
+        if (m[i].child < 0)
+            exit(2);
+        running++;
+    }
+    for (; running > 0; running--)
+        wait_for_one(m, n);
+}
+
 /* All sites, and pairs of those that are noticed alone, for one may hide what
  * the other does: with effort 2 of one call, with 3 all. */
 static void mutate(unsigned effort)
 {
+    static struct mutation one[SIM_SITES], two[SIM_SITES * SIM_SITES / 2];
     static unsigned char alone[SIM_SITES];
-    unsigned runs = 0, missed = 0;
+    unsigned ones = 0, twos = 0, missed = 0;
     sim_model = SIM_WEAK;
     run_quickly(0);
     unsigned n = sim_site_count();
-    for (unsigned a = 0; a < n; a++) {
-        if (!is_act(a))
-            continue;
-        runs++;
-        alone[a] = (unsigned char)noticed(a, a, effort);
-    }
+    for (unsigned a = 0; a < n; a++)
+        if (is_act(a) && !not_simulated(a))
+            one[ones++] = (struct mutation){a, a, 0, 0};
+    try_all(one, ones, effort);
+    for (unsigned i = 0; i < ones; i++)
+        alone[one[i].a] = (unsigned char)one[i].noticed;
     for (unsigned a = 0; a < n; a++) {
         const char *said = alone[a]                 ? "ok"
-                           : elsewhere(alone, n, a) ? "ok on another path"
                            : not_simulated(a)       ? "not simulated"
+                           : elsewhere(alone, n, a) ? "ok on another path"
                                                     : "UNNOTICED:";
         if (!is_act(a))
             continue;
         missed += *said == 'U';
         printf("%s without %u: %s\n", said, a, sim_site_name(a));
     }
-    for (unsigned a = 0; a < n; a++)
-        for (unsigned b = a + 1; b < n; b++) {
-            if (!alone[a] || !alone[b] || effort < 2 ||
-                (effort < 3 && !same_call(a, b)))
-                continue;
-            runs++;
-            if (noticed(a, b, effort))
-                continue;
-            missed++;
-            printf("UNNOTICED: without %u: %s\n", a, sim_site_name(a));
-            printf("       and without %u: %s\n", b, sim_site_name(b));
-        }
-    printf("mutations: %u, unnoticed: %u\n", runs, missed);
+    for (unsigned a = 0; a < n && effort >= 2; a++)
+        for (unsigned b = a + 1; b < n; b++)
+            if (alone[a] && alone[b] && (effort >= 3 || same_call(a, b)))
+                two[twos++] = (struct mutation){a, b, 0, 0};
+    try_all(two, twos, effort);
+    for (unsigned i = 0; i < twos; i++) {
+        if (two[i].noticed)
+            continue;
+        missed++;
+        printf("UNNOTICED: without %u: %s\n", two[i].a,
+               sim_site_name(two[i].a));
+        printf("       and without %u: %s\n", two[i].b,
+               sim_site_name(two[i].b));
+    }
+    printf("mutations: %u, unnoticed: %u\n", ones + twos, missed);
     sim_bad += missed;
 }
 

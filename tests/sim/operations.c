@@ -448,6 +448,8 @@ const unsigned op_alphabet_n = sizeof op_alphabet / sizeof *op_alphabet;
 static const struct op others[] = {
     {"alloc 64", op_alloc, 0, 0, 64, 0},
     {"alloc 200", op_alloc, 0, 0, 200, 0},
+    {"publish 1000 to 0", op_publish, 0, 0, 1000, 0},
+    {"publish 1280 to 1", op_publish, 0, 1, 1280, 0},
     {"realloc to 1000", op_realloc, 0, 0, 1000, 0},
 };
 

@@ -263,15 +263,17 @@ void programs_killed(void)
     static const struct {
         const char *before, *killed, *then;
     } pairs[] = {
-        {"alloc 64; store, sync", "free", "publish 64 to 0"},
-        {"alloc 64; store, sync", "free by B", "publish 64 to 0"},
-        {"publish 64 to 0", "release 0", "publish 64 to 0"},
-        {"alloc 200; store, sync", "free", "publish 200 to 1"},
-        {"alloc 200; store, sync", "free by B", "publish 200 to 1"},
+        {"alloc 64; alloc 64", "free", "publish 64 to 0"}, // its slab remains
+        {"alloc 64; alloc 64", "free by B", "publish 64 to 0"},
+        {"alloc 64; alloc 64", "retire", "publish 64 to 0"},
+        {"alloc 64; publish 64 to 0", "release 0", "publish 64 to 0"},
+        {"alloc 200", "free", "publish 200 to 1"},
+        {"alloc 200", "free by B", "publish 200 to 1"},
+        {"alloc 200", "retire", "publish 200 to 1"},
         {"publish 200 to 1", "release 1", "publish 200 to 1"},
-        {"alloc 3000; store, sync", "free", "publish 3000 to 0"},
-        {"alloc 64; store, sync", "retire", "publish 64 to 0"},
-        {"alloc 200; store, sync", "retire", "publish 200 to 1"},
+        {"alloc 3000", "free", "publish 3000 to 0"},
+        {"alloc 64; free", "close, open", "publish 200 to 1"},
+        {"alloc 64; free", "close, open", "publish 1000 to 0"},
     };
     struct node *nodes = malloc(2 * sizeof *nodes);
     if (!nodes)
@@ -343,7 +345,8 @@ void programs_scripts(void)
         "alloc 100; alloc 100; alloc 64 at 1024; free; realloc to 300; free; "
         "realloc to 3000; free; store, sync; publish 3000 to 0; release 0",
         "reserve; publish it to 0 elsewhere; alloc 100; release 0",
-        "alloc 200; realloc to 1000; alloc 200; realloc to 1000",
+        "publish 1280 to 1; publish 1000 to 0; alloc 200; release 0; "
+        "realloc to 1000",
         "alloc 100; store, sync; free; zalloc 100; alloc 100; store, sync",
         "publish 200 to 1; release 1; publish 200 to 0 by B; release 0 by B; "
         "publish 200 to 1; release 1; publish 200 to 0 by B",
