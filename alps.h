@@ -2798,7 +2798,8 @@ enum {
     ALPS_SLOW_MORE = 12,   /* the region seems full */
     ALPS_SLOW_LOOSEN = 13, /* a slab has no owner any more */
     ALPS_SLOW_FOUND = 14,  /* a slab seems to have none */
-    ALPS_SLOW_LET_GO = 15  /* no reader can have a block */
+    ALPS_SLOW_LET_GO = 15, /* no reader can have a block */
+    ALPS_SLOW_RETIRED = 16 /* this thread has retired enough */
 };
 typedef struct alps_tables {
     const alps_backend *backend;
@@ -4903,6 +4904,7 @@ ALPS_CORE_ void alps_limbo_give_block_(alps_handle *h, alps_off off,
             alps_store_(&h->shared->leaving, 0);
         ALPS_BARRIER_();
         alps_give_back_(h, &b);
+        alps_held_fold_(h, b.shard, t);
     }
     if (code >= 0)
         alps_block_unlock_(&b);
@@ -6029,7 +6031,8 @@ ALPS_FN_ int alps_redo_pending_(const alps_handle *h)
 }
 
 /* Retires what is live in lane `i`. Durable with the next fence. */
-ALPS_FN_ int alps_redo_retire_(alps_handle *h, unsigned i, const alps_tables *t)
+ALPS_CORE_ int alps_redo_retire_(alps_handle *h, unsigned i,
+                                 const alps_tables *t)
 {
     uint64_t seq = 0;
     for (unsigned k = 0; k < ALPS_RING; k++) {
@@ -8353,19 +8356,28 @@ ALPS_CORE_ int alps_epoch_leave_(alps_handle *h, const alps_tables *t)
     return ALPS_OK;
 }
 
-/* Sees to a chunk in the lane that has room; what readers are done with is let
- * go when one is full. A new one is a reservation of this process until the
- * lane has it. */
+/* What a thread has retired waits for company, and that would be much memory if
+ * it were large: above so many bytes it goes to the region at once. */
+#define ALPS_RETIRE_LARGE (32u * 1024u)
+
+/* What this thread has retired is the region's; what readers are done with is
+ * let go. */
+ALPS_CORE_ void alps_retire_flush_(alps_handle *h, const alps_tables *t)
+{
+    alps_lock_(h, t);
+    alps_limbo_flush_(h, t);
+    alps_unlock_(h);
+}
+
+/* Sees to a chunk in the lane that has room, for what follows one that was
+ * full. A new one is a reservation of this process until the lane has it. */
 ALPS_CORE_ int alps_retire_room_(alps_handle *h, alps_lane *lane,
                                  const alps_tables *t)
 {
     alps_request r;
     alps_block b;
     alps_off off;
-    alps_lock_(h, t);
-    alps_limbo_close_(h, lane);
-    alps_limbo_flush_(h, t);
-    alps_unlock_(h);
+    t->slow(h, ALPS_SLOW_RETIRED, 0, 0);
     int err = alps_request_init_(h, 1, sizeof(alps_chunk), ALPS_HELD, &r);
     if (!err)
         err = alps_publish_take_(h, &r, &off, t);
@@ -8423,9 +8435,10 @@ ALPS_CORE_ int alps_retire_object_(alps_handle *h, const alps_cache *c,
     return t->policy->flush(&h->map, o->pair, sizeof *o->pair);
 }
 
-/* Retires a block. */
+/* Retires a block; `n` is how many bytes it has. */
 ALPS_CORE_ int alps_retire_block_(alps_handle *h, const alps_lane *lane,
-                                  alps_off off, const alps_tables *t)
+                                  alps_off off, uint64_t *n,
+                                  const alps_tables *t)
 {
     alps_block b;
     int err = alps_heap_own_(h, off, ALPS_USED, &b, t);
@@ -8440,6 +8453,7 @@ ALPS_CORE_ int alps_retire_block_(alps_handle *h, const alps_lane *lane,
         alps_held_add_(h, b.shard, off, ALPS_HELD_LIMBO_);
         ALPS_BARRIER_();
         alps_code_set_(b.zone.codes, b.unit, ALPS_HELD);
+        *n = alps_block_size_(&b);
     }
     alps_block_unlock_(&b);
     return err || !t->policy->durable
@@ -8451,6 +8465,7 @@ ALPS_CORE_ int alps_retire_block_(alps_handle *h, const alps_lane *lane,
 ALPS_CORE_ int alps_retire_(alps_handle *h, const void *p, const alps_tables *t)
 {
     alps_object o;
+    uint64_t n = 0;
     alps_off off = alps_offset_(h, p);
     int err = alps_ready_(h, t);
     if (err || !p)
@@ -8464,10 +8479,13 @@ ALPS_CORE_ int alps_retire_(alps_handle *h, const void *p, const alps_tables *t)
         err = alps_retire_room_(h, c->lane, t);
     if (!err)
         err = is == 1   ? alps_retire_object_(h, c, &o, off, t)
-              : is == 0 ? alps_retire_block_(h, c->lane, off, t)
+              : is == 0 ? alps_retire_block_(h, c->lane, off, &n, t)
                         : ALPS_EINVALID_FREE;
-    return err || !t->policy->durable ? err
-                                      : t->policy->fence(&h->map, t->backend);
+    if (!err && t->policy->durable)
+        err = t->policy->fence(&h->map, t->backend);
+    if (n > ALPS_RETIRE_LARGE)
+        t->slow(h, ALPS_SLOW_RETIRED, 0, 0);
+    return err;
 }
 
 /* resize.h -- realloc
@@ -8682,6 +8700,7 @@ ALPS_CORE_ int alps_slow_path_(alps_handle *h, int what, uint64_t a, uint64_t b,
     case ALPS_SLOW_LOOSEN: alps_slab_loosen_(h, a, t); return ALPS_OK;
     case ALPS_SLOW_FOUND: alps_slab_find_(h, a, t); return ALPS_OK;
     case ALPS_SLOW_LET_GO: alps_limbo_give_block_(h, a, t); return ALPS_OK;
+    case ALPS_SLOW_RETIRED: alps_retire_flush_(h, t); return ALPS_OK;
     default: return ALPS_EINVAL;
     }
 }
@@ -9712,7 +9731,7 @@ static inline __attribute__((unused)) int ALPS_(leave)(ALPS_(heap) * h)
 /* Frees `p`, which nobody can find any more, as alps_free does, but keeps its
  * memory until no thread of any process is left inside that was between enter
  * and leave at this time (Fraser 2004). Durably free when this returns: one
- * fence. At most 61 things of a thread, and what a reader that does not leave
+ * fence. At most 61 things of a thread, of 32 KiB each, and what a reader that does not leave
  * holds up, wait for a next retire, alps_trim, the end of the thread, or a
  * region that is full. A reader that died holds up nothing. ALPS_EINVALID_FREE,
  * ALPS_EFULL (no room to note it: nothing was done), ALPS_EBUSY as for

@@ -41,19 +41,28 @@ ALPS_CORE_ int alps_epoch_leave_(alps_handle *h, const alps_tables *t)
     return ALPS_OK;
 }
 
-/* Sees to a chunk in the lane that has room; what readers are done with is let
- * go when one is full. A new one is a reservation of this process until the
- * lane has it. */
+/* What a thread has retired waits for company, and that would be much memory if
+ * it were large: above so many bytes it goes to the region at once. */
+#define ALPS_RETIRE_LARGE (32u * 1024u)
+
+/* What this thread has retired is the region's; what readers are done with is
+ * let go. */
+ALPS_CORE_ void alps_retire_flush_(alps_handle *h, const alps_tables *t)
+{
+    alps_lock_(h, t);
+    alps_limbo_flush_(h, t);
+    alps_unlock_(h);
+}
+
+/* Sees to a chunk in the lane that has room, for what follows one that was
+ * full. A new one is a reservation of this process until the lane has it. */
 ALPS_CORE_ int alps_retire_room_(alps_handle *h, alps_lane *lane,
                                  const alps_tables *t)
 {
     alps_request r;
     alps_block b;
     alps_off off;
-    alps_lock_(h, t);
-    alps_limbo_close_(h, lane);
-    alps_limbo_flush_(h, t);
-    alps_unlock_(h);
+    t->slow(h, ALPS_SLOW_RETIRED, 0, 0);
     int err = alps_request_init_(h, 1, sizeof(alps_chunk), ALPS_HELD, &r);
     if (!err)
         err = alps_publish_take_(h, &r, &off, t);
@@ -111,9 +120,10 @@ ALPS_CORE_ int alps_retire_object_(alps_handle *h, const alps_cache *c,
     return t->policy->flush(&h->map, o->pair, sizeof *o->pair);
 }
 
-/* Retires a block. */
+/* Retires a block; `n` is how many bytes it has. */
 ALPS_CORE_ int alps_retire_block_(alps_handle *h, const alps_lane *lane,
-                                  alps_off off, const alps_tables *t)
+                                  alps_off off, uint64_t *n,
+                                  const alps_tables *t)
 {
     alps_block b;
     int err = alps_heap_own_(h, off, ALPS_USED, &b, t);
@@ -128,6 +138,7 @@ ALPS_CORE_ int alps_retire_block_(alps_handle *h, const alps_lane *lane,
         alps_held_add_(h, b.shard, off, ALPS_HELD_LIMBO_);
         ALPS_BARRIER_();
         alps_code_set_(b.zone.codes, b.unit, ALPS_HELD);
+        *n = alps_block_size_(&b);
     }
     alps_block_unlock_(&b);
     return err || !t->policy->durable
@@ -139,6 +150,7 @@ ALPS_CORE_ int alps_retire_block_(alps_handle *h, const alps_lane *lane,
 ALPS_CORE_ int alps_retire_(alps_handle *h, const void *p, const alps_tables *t)
 {
     alps_object o;
+    uint64_t n = 0;
     alps_off off = alps_offset_(h, p);
     int err = alps_ready_(h, t);
     if (err || !p)
@@ -152,8 +164,11 @@ ALPS_CORE_ int alps_retire_(alps_handle *h, const void *p, const alps_tables *t)
         err = alps_retire_room_(h, c->lane, t);
     if (!err)
         err = is == 1   ? alps_retire_object_(h, c, &o, off, t)
-              : is == 0 ? alps_retire_block_(h, c->lane, off, t)
+              : is == 0 ? alps_retire_block_(h, c->lane, off, &n, t)
                         : ALPS_EINVALID_FREE;
-    return err || !t->policy->durable ? err
-                                      : t->policy->fence(&h->map, t->backend);
+    if (!err && t->policy->durable)
+        err = t->policy->fence(&h->map, t->backend);
+    if (n > ALPS_RETIRE_LARGE)
+        t->slow(h, ALPS_SLOW_RETIRED, 0, 0);
+    return err;
 }

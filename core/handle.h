@@ -48,7 +48,8 @@ enum {
     ALPS_SLOW_MORE = 12,   /* the region seems full */
     ALPS_SLOW_LOOSEN = 13, /* a slab has no owner any more */
     ALPS_SLOW_FOUND = 14,  /* a slab seems to have none */
-    ALPS_SLOW_LET_GO = 15  /* no reader can have a block */
+    ALPS_SLOW_LET_GO = 15, /* no reader can have a block */
+    ALPS_SLOW_RETIRED = 16 /* this thread has retired enough */
 };
 typedef struct alps_tables {
     const alps_backend *backend;

@@ -38,6 +38,7 @@ ALPS_CORE_ void alps_limbo_give_block_(alps_handle *h, alps_off off,
             alps_store_(&h->shared->leaving, 0);
         ALPS_BARRIER_();
         alps_give_back_(h, &b);
+        alps_held_fold_(h, b.shard, t);
     }
     if (code >= 0)
         alps_block_unlock_(&b);

@@ -44,7 +44,8 @@ ALPS_FN_ int alps_redo_pending_(const alps_handle *h)
 }
 
 /* Retires what is live in lane `i`. Durable with the next fence. */
-ALPS_FN_ int alps_redo_retire_(alps_handle *h, unsigned i, const alps_tables *t)
+ALPS_CORE_ int alps_redo_retire_(alps_handle *h, unsigned i,
+                                 const alps_tables *t)
 {
     uint64_t seq = 0;
     for (unsigned k = 0; k < ALPS_RING; k++) {

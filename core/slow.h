@@ -52,6 +52,7 @@ ALPS_CORE_ int alps_slow_path_(alps_handle *h, int what, uint64_t a, uint64_t b,
     case ALPS_SLOW_LOOSEN: alps_slab_loosen_(h, a, t); return ALPS_OK;
     case ALPS_SLOW_FOUND: alps_slab_find_(h, a, t); return ALPS_OK;
     case ALPS_SLOW_LET_GO: alps_limbo_give_block_(h, a, t); return ALPS_OK;
+    case ALPS_SLOW_RETIRED: alps_retire_flush_(h, t); return ALPS_OK;
     default: return ALPS_EINVAL;
     }
 }

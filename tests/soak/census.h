@@ -79,11 +79,12 @@ static void count_all(struct census *c)
               c->met, c->names, (unsigned long long)c->strays,
               (unsigned long long)board->doubts);
     board->doubts = 0;
+    MUST(alps_trim(c->h)); // nobody reads any more
     MUST(alps_stats(c->h, &s));
-    if (s.blocks != c->names || s.reserved)
-        wrong("census: %llu blocks, not %u; %llu bytes reserved",
+    if (s.blocks != c->names || s.reserved || s.retired)
+        wrong("census: %llu blocks, not %u; %llu bytes reserved, %llu retired",
               (unsigned long long)s.blocks, c->names,
-              (unsigned long long)s.reserved);
+              (unsigned long long)s.reserved, (unsigned long long)s.retired);
     sound(c->h, "after the count");
 }
 

@@ -2,8 +2,8 @@
  *
  *     soak [seconds [seed]]
  *
- * Eight workers, half of them with two threads, allocate, publish, free what
- * others allocated, resize. A supervisor kills them at any instruction, one or
+ * Eight workers, half of them with two threads, allocate, publish, free or
+ * retire what others allocated, resize, read. A supervisor kills them at any instruction, one or
  * several at a time, stops them, starts others in their place, and sees to it
  * that all who live get on. From time to time everybody ends, or dies, and
  * somebody counts: nothing lost, nothing owned twice, nothing leaked. With

@@ -24,11 +24,18 @@ static uint64_t new_serial(void)
     return __atomic_add_fetch(&board->serial, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Whether an allocation answered NULL as it may: the region is full. */
+/* Whether an allocation answered NULL as it may: the region is full, or what a
+ * reader keeps that is stopped is as much, or lies between the extents that
+ * would have to be one run. */
 static int full(struct self *s, size_t n)
 {
-    if (!board->tight || alps_error(s->h) != ALPS_EFULL)
-        wrong("no %zu bytes: %s", n, alps_strerror(alps_error(s->h)));
+    alps_statistics now = {0};
+    int err = alps_error(s->h);
+    if (!board->tight)
+        MUST(alps_stats(s->h, &now));
+    if (err != ALPS_EFULL || (!board->tight && now.retired < n &&
+                              (!now.retired || n <= board->options.extent / 2)))
+        wrong("no %zu bytes: %s", n, alps_strerror(err));
     return 1;
 }
 
@@ -184,12 +191,18 @@ static void take(struct self *s, struct hand *hand)
     doubt(s, 0);
 }
 
+/* Frees it, or retires it where there are room to note that and a lane. */
 static void drop(struct self *s, struct hand *hand)
 {
     void *p = alps_at(s->h, hand->off);
+    int err = ALPS_EFULL;
     doubt(s, 1);
     set(&hand->off, 0);
-    MUST(alps_free(s->h, p));
+    if (roll(&s->dice, 2))
+        err = alps_retire(s->h, p);
+    if (err == ALPS_EFULL || err == ALPS_EBUSY)
+        err = alps_free(s->h, p);
+    MUST(err);
     doubt(s, 0);
 }
 
@@ -278,9 +291,15 @@ static void look_around(struct self *s)
     }
 }
 
+/* A few turns are those of a reader, who keeps what is retired meanwhile. */
 static void one_turn(struct self *s)
 {
     uint64_t what = roll(&s->dice, 1000);
+    int reads = roll(&s->dice, 64) == 0;
+    int err = reads ? alps_enter(s->h) : ALPS_EBUSY; // no lane: it cannot
+    reads = err == ALPS_OK;
+    if (err != ALPS_EBUSY)
+        MUST(err);
     if (what < 450)
         turn_slot(s);
     else if (what < 550)
@@ -289,6 +308,8 @@ static void one_turn(struct self *s)
         turn_hand(s);
     else
         look_around(s);
+    if (reads)
+        MUST(alps_leave(s->h));
     __atomic_fetch_add(&s->w->beats, 1, __ATOMIC_RELAXED);
 }
 
