@@ -9731,11 +9731,11 @@ static inline __attribute__((unused)) int ALPS_(leave)(ALPS_(heap) * h)
 /* Frees `p`, which nobody can find any more, as alps_free does, but keeps its
  * memory until no thread of any process is left inside that was between enter
  * and leave at this time (Fraser 2004). Durably free when this returns: one
- * fence. At most 61 things of a thread, of 32 KiB each, and what a reader that does not leave
- * holds up, wait for a next retire, alps_trim, the end of the thread, or a
- * region that is full. A reader that died holds up nothing. ALPS_EINVALID_FREE,
- * ALPS_EFULL (no room to note it: nothing was done), ALPS_EBUSY as for
- * enter. */
+ * fence. At most 61 things of a thread, of 32 KiB each, and what a reader that
+ * does not leave holds up, wait for a next retire, alps_trim, the end of the
+ * thread, or a region that is full. A reader that died holds up nothing.
+ * ALPS_EINVALID_FREE, ALPS_EFULL (no room to note it: nothing was done),
+ * ALPS_EBUSY as for enter. */
 static inline __attribute__((unused)) int ALPS_(retire)(ALPS_(heap) * h,
                                                         void *p)
 {
