@@ -105,7 +105,8 @@ build/$(1)/%: tests/%.c $(wildcard tests/*.h) $(PARTS) alps.h
 units-$(1): $(UNITS:%=build/$(1)/%)
 run-$(1):
 	@$(MAKE) -sk $$(JOBS) units-$(1) || true
-	@LIMIT=300 sh tests/run.sh $(UNITS:%='$(4)build/$(1)/%')
+	@LIMIT=300 WIDTH=$$(shell nproc) sh tests/run.sh \
+	    $(UNITS:%='$(4)build/$(1)/%')
 endef
 
 # Lines are enough to find a failure; variables too would take a third longer.

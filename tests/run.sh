@@ -7,20 +7,25 @@
 # `SUITE: N passed, N failed[, N skipped]`. A suite may be a run of this script
 # again. One that dies, hangs (LIMIT seconds) or never closes has failed, and so
 # has one that answers non-zero while it says that nothing failed. The last line
-# is the total; what was left out above it is in build/log/.
+# is the total; what was left out above it is in build/log/. WIDTH suites run at
+# a time (1); what they say comes in their order.
 limit=${LIMIT:-600}
+width=${WIDTH:-1}
+unset WIDTH # it is not for suites of suites
 logs=build/log
 mkdir -p "$logs" || exit
-tally=$(mktemp "$logs/tally.XXXXXX") || exit
-trap 'rm -f "$tally"' EXIT
+said=$(mktemp -d "$logs/said.XXXXXX") || exit
+trap 'rm -rf "$said"' EXIT
 
-for command; do
-    log=$logs/$(printf '%s' "$command" | tr -cs 'A-Za-z0-9_.-' _).txt
+# Runs one suite, and says what there is to say of it.
+run() # command
+{
+    log=$logs/$(printf '%s' "$1" | tr -cs 'A-Za-z0-9_.-' _).txt
     start=$(date +%s)
-    timeout -k 10 "$limit" sh -c "$command" >"$log" 2>&1 </dev/null
+    timeout -k 10 "$limit" sh -c "$1" >"$log" 2>&1 </dev/null
     status=$?
     took=$(($(date +%s) - start))
-    name=${command##* }
+    name=${1##* }
     awk -v name="${name##*/}" -v status=$status -v took=$took -v file="$log" '
         /^ok / { ok++; next }
         /^[0-9]+ passed, [0-9]+ failed/ { next }
@@ -43,8 +48,37 @@ for command; do
             }
             if (took >= 20)
                 print "(" name " took " took " s)"
-        }' "$log" | tee -a "$tally"
+        }' "$log"
+}
+
+# Every `width`th suite, from number `first` on; alone, it is heard at once.
+run_some() # first, command...
+{
+    first=$1
+    shift
+    i=0
+    for command; do
+        i=$((i + 1))
+        [ $((i % width)) -eq "$first" ] || continue
+        if [ "$width" -eq 1 ]; then
+            run "$command" | tee "$said/$(printf %04d $i)"
+        else
+            run "$command" >"$said/$(printf %04d $i)"
+        fi
+    done
+}
+
+first=0
+while [ $first -lt "$width" ]; do
+    if [ "$width" -eq 1 ]; then
+        run_some $first "$@"
+    else
+        run_some $first "$@" &
+    fi
+    first=$((first + 1))
 done
+wait
+[ "$width" -eq 1 ] || cat "$said"/*
 
 awk '
     /^[^ ]+: [0-9]+ passed, [0-9]+ failed/ {
@@ -56,4 +90,4 @@ awk '
         print passed + 0 " passed, " failed + 0 " failed" \
             (skipped ? ", " skipped " skipped" : "")
         exit failed > 0 || passed + skipped == 0
-    }' "$tally"
+    }' "$said"/*

@@ -47,8 +47,8 @@ run FLUSH weak run $((less * 2)) & # CI: all sequences of four operations
 run FLUSH x86 run $less
 run MSYNC pages run $less
 run NONE kill run $less
-wait
 run FLUSH weak mutate "$effort" # as many at once as there are processors
+wait
 told FLUSH x86 run
 told FLUSH weak run
 told MSYNC pages run
