@@ -146,7 +146,7 @@ fuzz: ## damaged regions into open, check and each: FUZZ_SECONDS each
 	@sh tests/run.sh 'sh tests/where.sh $(CLANG) $(MAKE) -s run-fuzz'
 
 run-fuzz: $(FUZZERS)
-	@sh tests/run.sh $(FUZZERS:%='sh tests/fuzz.sh % $(FUZZ_SECONDS)')
+	@WIDTH=$(shell nproc) sh tests/run.sh $(FUZZERS:%='sh tests/fuzz.sh % $(FUZZ_SECONDS)')
 
 build/fuzz/%: tests/fuzz/%.c $(wildcard tests/*.h) alps.h
 	@mkdir -p build/fuzz
