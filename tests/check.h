@@ -24,6 +24,9 @@ static const char *check_skip_; // why it was skipped, or NULL
 /* Inside a test: it cannot be made here, for this reason. Then return. */
 #define SKIP(why) (void)(check_skip_ = (why))
 
+/* What tells a child from its parent; without it there is nothing to test. */
+#define NO_WIPE "the emulator knows no memory that a fork empties"
+
 static inline int check_that_(int holds, const char *text, const char *file,
                               int line)
 {

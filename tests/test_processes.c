@@ -595,6 +595,10 @@ static void without_leases_the_process_is_asked_for(void)
 /* The number of a dead process now belongs to another one: this one. */
 static void a_pid_that_was_given_out_again_is_nobody(void)
 {
+#ifdef CHECK_EMULATED
+    SKIP("the emulator makes up the start times of processes");
+    return;
+#endif
     without_leases();
     begin();
     CHECK_EQ(end_of(start_child(child_dies_with_a_reservation)),
