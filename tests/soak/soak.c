@@ -256,6 +256,8 @@ static void plan(void)
     o->flags = ALPS_CREATE;
     o->extent = extent[board->tight ? kind % 2 : kind];
     o->size = board->tight ? 6u << 20 : 256u << 20;
+    if (o->extent == 4u << 20) // else what the others keep may be everywhere
+        o->size *= 4;
     o->limit = o->size + any(3) * 8 * o->extent;
     o->small = any(6) ? 0 : 1;
     o->lanes = any(3) ? 0 : 2 + (unsigned)any(20);
