@@ -112,11 +112,11 @@ endef
 # Lines are enough to find a failure; variables too would take a third longer.
 $(eval $(call kind,gcc,$(CC),-O2 -g1,))
 $(eval $(call kind,clang,$(CLANG),-O2 -g1,))
-$(eval $(call kind,ndebug,$(CC),-O0 -g1 -DNDEBUG,))
+$(eval $(call kind,ndebug,$(CC),-O2 -g1 -DNDEBUG,))
 $(eval $(call kind,asan,$(CC),-O0 -g1 -fsanitize=address$(comma)undefined \
 	-fno-sanitize-recover=all,))
 $(eval $(call kind,tsan,$(CC),-O1 -g1 -fsanitize=thread -Wno-tsan,))
-$(eval $(call kind,aarch64,$(AARCH64_CC),-O1 -g1 -static -DCHECK_EMULATED,\
+$(eval $(call kind,aarch64,$(AARCH64_CC),-O2 -g1 -static -DCHECK_EMULATED,\
 	$(AARCH64_RUN) ))
 
 check-unit: ## the unit tests with gcc and, where there is one, clang

@@ -7,9 +7,8 @@
  * instruction, one or several at a time, stops them, starts others in their
  * place, and sees to it that all who live get on. From time to time everybody
  * ends, or dies, and somebody counts: nothing lost, nothing owned twice,
- * nothing leaked. With
- * SOAK_KEEP=1 in the environment what went wrong stays as it is, for a
- * debugger. */
+ * nothing leaked. With SOAK_KEEP=1 in the environment what went wrong stays as
+ * it is, for a debugger. */
 #include "census.h"
 #include "worker.h"
 
