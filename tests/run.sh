@@ -51,7 +51,7 @@ run() # command
         }' "$log"
 }
 
-# Every `width`th suite, from number `first` on; alone, it is heard at once.
+# Every `width`th suite, from number `first` on.
 run_some() # first, command...
 {
     first=$1
@@ -60,25 +60,21 @@ run_some() # first, command...
     for command; do
         i=$((i + 1))
         [ $((i % width)) -eq "$first" ] || continue
-        if [ "$width" -eq 1 ]; then
-            run "$command" | tee "$said/$(printf %04d $i)"
-        else
-            run "$command" >"$said/$(printf %04d $i)"
-        fi
+        run "$command" | tee "$said/$(printf %04d $i)"
     done
 }
 
-first=0
-while [ $first -lt "$width" ]; do
-    if [ "$width" -eq 1 ]; then
-        run_some $first "$@"
-    else
-        run_some $first "$@" &
-    fi
-    first=$((first + 1))
-done
-wait
-[ "$width" -eq 1 ] || cat "$said"/*
+if [ "$width" -eq 1 ]; then
+    run_some 0 "$@" # heard as it goes
+else
+    first=0
+    while [ $first -lt "$width" ]; do
+        run_some $first "$@" >/dev/null &
+        first=$((first + 1))
+    done
+    wait
+    cat "$said"/*
+fi
 
 awk '
     /^[^ ]+: [0-9]+ passed, [0-9]+ failed/ {

@@ -24,17 +24,15 @@ static uint64_t new_serial(void)
     return __atomic_add_fetch(&board->serial, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Whether an allocation answered NULL as it may: the region is full, or what a
- * reader keeps that is stopped is as much, or lies between the extents that
- * would have to be one run. */
+/* Whether an allocation answered NULL as it may: the region is full, if need be
+ * of what a reader keeps that is stopped. */
 static int full(struct self *s, size_t n)
 {
     alps_statistics now = {0};
     int err = alps_error(s->h);
     if (!board->tight)
         MUST(alps_stats(s->h, &now));
-    if (err != ALPS_EFULL || (!board->tight && now.retired < n &&
-                              (!now.retired || n <= board->options.extent / 2)))
+    if (err != ALPS_EFULL || (!board->tight && now.retired < n))
         wrong("no %zu bytes: %s", n, alps_strerror(err));
     return 1;
 }
