@@ -232,6 +232,22 @@ static void the_child_of_a_fork_reads_for_itself(void)
     end();
 }
 
+/* The table of reservations has grown, and what is retired leaves it last. */
+static void a_table_that_has_grown_is_given_back(void)
+{
+    static void *p[600];
+    begin(16u << 20, 1u << 18);
+    void *q = any_alloc(&heap, 2000);
+    for (unsigned i = 0; i < 600; i++)
+        CHECK((p[i] = any_reserve(&heap, 2000)) != NULL);
+    CHECK_EQ(any_retire(&heap, q), 0);
+    for (unsigned i = 0; i < 600; i++)
+        CHECK_EQ(any_cancel(&heap, p[i]), 0);
+    all_comes_back();
+    CHECK_EQ(stats().reserved, 0);
+    end();
+}
+
 /* ---- what it costs */
 
 static unsigned fences_of(int err)
@@ -268,6 +284,7 @@ int main(void)
     RUN_WHERE_BYTES_STAY(retired_is_free_after_a_crash);
     RUN_WHERE_BYTES_STAY(retired_is_free_after_the_last_close);
     RUN_EVERYWHERE(the_child_of_a_fork_reads_for_itself);
+    RUN_EVERYWHERE(a_table_that_has_grown_is_given_back);
     RUN_EVERYWHERE(to_retire_is_one_fence_and_to_read_is_none);
     return check_end("retire");
 }
