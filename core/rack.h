@@ -184,9 +184,7 @@ ALPS_CORE_ int alps_slab_make_(alps_handle *h, alps_cache *c, unsigned kind,
         return ALPS_EFULL;
     }
     alps_slab *s = alps_slab_head_(h, *place);
-    memset(s, 0, (size_t)h->at.head);
-    s->kind = kind + 1;
-    alps_slab_derive_(h, s);
+    alps_slab_begin_(h, s, kind);
     alps_store_(&s->process, alps_self_(h));
     __atomic_store_n(&s->owner, c->token, __ATOMIC_SEQ_CST);
     err = t->policy->flush(&h->map, s, (size_t)h->at.keeps);

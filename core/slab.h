@@ -175,6 +175,19 @@ ALPS_FN_ int alps_slab_derive_(const alps_handle *h, alps_slab *s)
     return 1;
 }
 
+/* Makes the head that of a slab of class `kind`, with no object live. Who frees
+ * what lies behind a slab that was here may look at it meanwhile. */
+ALPS_FN_ void alps_slab_begin_(const alps_handle *h, alps_slab *s,
+                               unsigned kind)
+{
+    uint64_t *word = (uint64_t *)(void *)s;
+    for (uint64_t i = 0; i < h->at.head / 8; i++)
+        alps_store_(&word[i], 0);
+    ALPS_BARRIER_(); // these were words, what follows are halves of words
+    __atomic_store_n(&s->kind, kind + 1, __ATOMIC_RELAXED);
+    alps_slab_derive_(h, s);
+}
+
 /* An object of a slab: which bit of which words speaks for it. */
 typedef struct alps_object {
     alps_slab *slab;
@@ -193,7 +206,7 @@ ALPS_FN_ int alps_object_at_(const alps_handle *h, alps_off off, alps_object *o)
         (off - h->at.heap) >> h->at.extent_shift >= alps_extents_(h))
         return 0;
     o->slab = alps_slab_head_(h, off);
-    o->kind = o->slab->kind - 1;
+    o->kind = __atomic_load_n(&o->slab->kind, __ATOMIC_RELAXED) - 1;
     if (o->kind >= ALPS_KINDS)
         return 0;
     uint64_t size = alps_kind_size_(o->kind);
