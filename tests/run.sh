@@ -8,7 +8,7 @@
 # again. One that dies, hangs (LIMIT seconds) or never closes has failed, and so
 # has one that answers non-zero while it says that nothing failed. The last line
 # is the total; what was left out above it is in build/log/. WIDTH suites run at
-# a time (1); what they say comes in their order.
+# a time (1), each as soon as there is room; what they say comes when they end.
 limit=${LIMIT:-600}
 width=${WIDTH:-1}
 unset WIDTH # it is not for suites of suites
@@ -51,29 +51,28 @@ run() # command
         }' "$log"
 }
 
-# Every `width`th suite, from number `first` on.
-run_some() # first, command...
+# Runs suites that nobody has taken, until there are none.
+work()
 {
-    first=$1
-    shift
     i=0
     for command; do
         i=$((i + 1))
-        [ $((i % width)) -eq "$first" ] || continue
-        run "$command" | tee "$said/$(printf %04d $i)"
+        mkdir "$said/$i" 2>/dev/null || continue
+        run "$command" >"$said/$i.txt"
+        cat "$said/$i.txt"
     done
 }
 
 if [ "$width" -eq 1 ]; then
-    run_some 0 "$@" # heard as it goes
+    for command; do
+        run "$command" | tee -a "$said/all.txt" # heard as it goes
+    done
 else
-    first=0
-    while [ $first -lt "$width" ]; do
-        run_some $first "$@" >/dev/null &
-        first=$((first + 1))
+    while [ "$width" -gt 0 ]; do
+        work "$@" &
+        width=$((width - 1))
     done
     wait
-    cat "$said"/*
 fi
 
 awk '
@@ -86,4 +85,4 @@ awk '
         print passed + 0 " passed, " failed + 0 " failed" \
             (skipped ? ", " skipped " skipped" : "")
         exit failed > 0 || passed + skipped == 0
-    }' "$said"/*
+    }' "$said"/*.txt

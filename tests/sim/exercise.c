@@ -40,13 +40,15 @@ static const char *fill(unsigned h)
     return NULL;
 }
 
-static const char *publish_and_release(unsigned h)
+/* Of `n` bytes, for which there is room: what is free of a slab is so for its
+ * class. */
+static const char *publish_and_release(unsigned h, uint64_t n)
 {
     unsigned slot = SIM_ROOTS - 1;
-    uint64_t off = unit_reserve(h, 56);
+    uint64_t off = unit_reserve(h, n);
     if (!off)
         return "after recovery, what was freed cannot be reserved";
-    unit_fill(h, off, 56, 1);
+    unit_fill(h, off, n, 1);
     if (unit_publish(h, slot, off) || unit_release(h, slot))
         return "after recovery, publish or release fails";
     return NULL;
@@ -72,11 +74,12 @@ const char *exercise(unsigned h, const struct sim_view *v)
     const char *wrong = fill(h);
     if (!wrong && unit_left(h) != held)
         wrong = "after recovery, free memory is lost";
+    uint64_t n = count ? unit_usable(h, blocks[0]) : 0;
     for (unsigned i = 0; !wrong && i < count; i++)
         if (unit_free(h, blocks[i]))
             wrong = "after recovery, free fails";
     if (!wrong && count)
-        wrong = publish_and_release(h);
+        wrong = publish_and_release(h, n);
     if (!wrong && unit_check(h))
         wrong = "after recovery and work, alps_check complains";
     return wrong;

@@ -10,11 +10,13 @@
 
 static unsigned char local[SIM_HANDLES][SIM_LOCAL]
     __attribute__((aligned(SIM_PAGE)));
+static size_t used[SIM_HANDLES];
 static unsigned opening[SIM_DEPTH + 1]; // a crash on the way opens others
 
-/* The memory of handle `h`. */
-void *sim_local(unsigned h)
+/* The memory of handle `h`, and how much of it there is. */
+void *sim_local(unsigned h, size_t *n)
 {
+    *n = used[h];
     return local[h];
 }
 
@@ -36,7 +38,9 @@ void *sim_mmap(void *at, size_t n, int access, int flags, int fd, long off)
     (void)off;
     if (n > SIM_LOCAL)
         abort();
-    return memset(local[opening[sim_depth]], 0, SIM_LOCAL);
+    unsigned h = opening[sim_depth];
+    used[h] = n;
+    return memset(local[h], 0, n);
 }
 
 int sim_no_unmap(void *at, size_t n);

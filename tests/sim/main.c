@@ -1,6 +1,7 @@
 /* main.c -- runs, mutations, the sum
  *
  *     sim-POLICY MODEL run EFFORT     looks for bad images
+ *     sim-POLICY MODEL weave EFFORT   the same, with threads at the same time
  *     sim-POLICY MODEL mutate EFFORT  leaves out each flush, fence and stream,
  *                                     alone and in pairs: all must be noticed
  *     sim-POLICY MODEL without SITE   leaves out one, and shows what happens
@@ -52,6 +53,17 @@ static void run(unsigned effort)
     random_runs(1, 4u << 2 * effort, 200);
 }
 
+/* Threads at the same time: one turn, or two. */
+static void weave(unsigned effort)
+{
+    static const struct sim_limits few = {2, 2, 256, 2, 32, 4};
+    static const struct sim_limits many = {2, 2, 256, 2, 2, 4};
+    sim_seed(1);
+    sim_limits = effort == 1 ? many : few;
+    woven_all(effort > 1 ? 2 : 1);
+    woven_random(2000ul << 2 * effort);
+}
+
 /* Mutations: the same, ordered so that what is wrong shows soon. */
 static void run_quickly(unsigned effort)
 {
@@ -73,6 +85,7 @@ static void run_quickly(unsigned effort)
     programs_crashed(2);
     if (!effort)
         return;
+    weave(1);
     sim_limits = some;
     programs_crashed(6);
     random_runs(5, 20 * effort, 200);
@@ -286,7 +299,7 @@ int main(int argc, char **argv)
 {
     if (argc != 4 || !choose_model(argv[1])) {
         fprintf(stderr,
-                "usage: %s x86|weak|pages|kill run|mutate EFFORT\n"
+                "usage: %s x86|weak|pages|kill run|weave|mutate EFFORT\n"
                 "       %s x86|weak|pages|kill without SITE\n",
                 argv[0], argv[0]);
         return 2;
@@ -298,9 +311,12 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (!strcmp(argv[2], "mutate")) {
         mutate(effort);
+    } else if (!strcmp(argv[2], "weave")) {
+        weave(effort);
     } else if (!strcmp(argv[2], "without")) {
         sim_sites_off[0] = effort + 1;
         run_quickly(0);
+        weave(1);
         printf("without %s\n", sim_site_name(effort));
     } else {
         run(effort);

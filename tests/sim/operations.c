@@ -4,6 +4,7 @@
  * oracle that it is done; each return is an event. It answers 0 where it
  * cannot be done in the state that there is. */
 #include "operations.h"
+#include "weave.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -30,12 +31,30 @@ const char *programs_text(void)
     for (unsigned i = first; i < op_depth && n + 32 < sizeof text; i++)
         n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", i ? "; " : "",
                               path[i]);
+    weave_text(text + n, sizeof text - n);
     return text;
+}
+
+/* The call of this thread. */
+static struct sim_call *call(void)
+{
+    return &sim_oracle.call[sim_thread];
+}
+
+/* This thread begins to do so to `b`. */
+static struct sim_call *begin_call(enum sim_doing doing, struct sim_block b,
+                                   unsigned slot)
+{
+    struct sim_call *c = call();
+    c->block = b;
+    c->slot = slot;
+    c->doing = doing;
+    return c;
 }
 
 void op_returned(const char *from)
 {
-    sim_oracle.doing = SIM_NOTHING;
+    call()->doing = SIM_NOTHING;
     sim_crash(from);
 }
 
@@ -50,24 +69,51 @@ void op_set_root(unsigned slot, uint64_t off)
     sim_oracle.root[slot] = sim_oracle.maybe[slot] = off;
 }
 
+static int overlap(const struct sim_block *a, const struct sim_block *b)
+{
+    return a->off < b->off + b->n && b->off < a->off + a->n;
+}
+
+/* A live block of the model is gone if a call under way frees it: to be given
+ * out, its memory must be free, durably so. Then that call has happened. */
+static int has_gone(const struct sim_block *b)
+{
+    struct sim_call *c = sim_oracle.call;
+    for (unsigned i = 0; i < SIM_THREADS; i++) {
+        if ((c[i].doing != SIM_FREE && c[i].doing != SIM_RELEASE) ||
+            c[i].block.off != b->off)
+            continue;
+        if (c[i].doing == SIM_RELEASE)
+            op_set_root(c[i].slot, 0);
+        c[i].doing = SIM_NOTHING;
+        sim_oracle_drop(b->off);
+        return 1;
+    }
+    return 0;
+}
+
 /* A block fresh from the heap, which nobody else may have. */
 static struct sim_block fresh(unsigned h, uint64_t off)
 {
-    struct sim_block b = {off, unit_usable(h, off), 0, ++sim_oracle.ids};
+    struct sim_block b = {off, unit_usable(h, off), 0, ++sim_oracle.ids, 0};
     const struct sim_oracle *o = &sim_oracle;
-    for (unsigned i = 0; i < o->n; i++)
-        if (b.off < o->live[i].off + o->live[i].n &&
-            o->live[i].off < b.off + b.n)
+    for (unsigned i = o->n; i-- > 0;)
+        if (overlap(&b, &o->live[i]) && !has_gone(&o->live[i]))
             sim_fault("a live block is given out again");
     for (unsigned i = 0; i < o->held_n; i++)
-        if (b.off < o->held[i].off + o->held[i].n &&
-            o->held[i].off < b.off + b.n)
+        if (overlap(&b, &o->held[i]))
             sim_fault("a reserved block is given out again");
+    for (unsigned i = 0; i < SIM_THREADS; i++)
+        if (o->call[i].doing == SIM_PUBLISH && overlap(&b, &o->call[i].block)) {
+            if (!o->call[i].dead)
+                sim_fault("a block is given out that is being published");
+            sim_oracle.call[i].doing = SIM_NOTHING; // it never will be
+        }
     sim_oracle_settle(b.off, b.n); // durably free, or it could not be that
     return b;
 }
 
-static void unhold(unsigned i)
+void op_unhold(unsigned i)
 {
     struct sim_oracle *o = &sim_oracle;
     o->held_n--;
@@ -78,13 +124,10 @@ static void unhold(unsigned i)
 
 static void publish_block(const struct op *op, uint64_t off, uint64_t n)
 {
-    struct sim_oracle *o = &sim_oracle;
     struct sim_block b = fresh(op->h, off);
     unit_fill(op->h, off, n / 8 * 8, b.id);
     b.filled = n / 8 * 8;
-    o->block = b;
-    o->slot = op->slot;
-    o->doing = SIM_PUBLISH;
+    begin_call(SIM_PUBLISH, b, op->slot);
     op_must(unit_publish(op->h, op->slot, off), "publish");
     sim_oracle_add(b);
     op_set_root(op->slot, off);
@@ -103,35 +146,38 @@ int op_publish(const struct op *op)
 
 int op_release(const struct op *op)
 {
-    struct sim_oracle *o = &sim_oracle;
-    uint64_t off = o->root[op->slot];
+    uint64_t off = sim_oracle.root[op->slot];
     if (!off)
         return 0;
-    o->block = *sim_oracle_find(off);
-    o->slot = op->slot;
-    o->doing = SIM_RELEASE;
+    begin_call(SIM_RELEASE, *sim_oracle_find(off), op->slot);
     op_must(unit_release(op->h, op->slot), "release");
-    sim_oracle_drop(off);
-    op_set_root(op->slot, 0);
+    if (call()->doing == SIM_RELEASE) { // else another has its memory by now
+        sim_oracle_drop(off);
+        op_set_root(op->slot, 0);
+    }
     op_returned("return of release");
     return 1;
 }
 
 int op_alloc(const struct op *op)
 {
-    struct sim_oracle *o = &sim_oracle;
-    o->doing = SIM_ALLOC;
+    call()->doing = SIM_ALLOC;
     uint64_t off = unit_alloc(op->h, op->n, op->align);
     if (off && op->align && off % op->align)
         sim_fault("a block is not aligned");
-    if (off)
-        sim_oracle_add(fresh(op->h, off));
+    struct sim_block b = {0, 0, 0, 0, 0};
+    if (off) {
+        b = fresh(op->h, off);
+        b.busy = 1;
+        sim_oracle_add(b);
+    }
     op_returned("return of alloc");
     if (!off)
         return 1;
-    unit_fill(op->h, off, op->n / 8 * 8, o->ids);
+    unit_fill(op->h, off, op->n / 8 * 8, b.id);
     op_must(unit_persist(op->h, off, op->n), "persist");
     sim_oracle_find(off)->filled = op->n / 8 * 8;
+    sim_oracle_find(off)->busy = 0;
     op_returned("return of persist");
     return 1;
 }
@@ -139,8 +185,7 @@ int op_alloc(const struct op *op)
 /* The zeroes are durable with the block. */
 int op_zalloc(const struct op *op)
 {
-    struct sim_oracle *o = &sim_oracle;
-    o->doing = SIM_ALLOC;
+    call()->doing = SIM_ALLOC;
     uint64_t off = unit_zalloc(op->h, op->n);
     if (off) {
         struct sim_block b = fresh(op->h, off);
@@ -152,32 +197,41 @@ int op_zalloc(const struct op *op)
     return 1;
 }
 
-/* The block without a name that is the oldest (1) or the newest (0). */
-static struct sim_block *nameless(int oldest)
+/* Whether a thread is at work with the block, or a word of the root area names
+ * it. */
+static int is_spoken_for(const struct sim_block *b)
+{
+    const struct sim_oracle *o = &sim_oracle;
+    int is = b->busy;
+    for (unsigned i = 0; i < SIM_ROOTS; i++)
+        is |= o->root[i] == b->off;
+    for (unsigned i = 0; i < SIM_THREADS; i++)
+        is |= o->call[i].doing != SIM_NOTHING && o->call[i].block.off == b->off;
+    return is;
+}
+
+/* The oldest block without a name. */
+static struct sim_block *nameless(void)
 {
     struct sim_oracle *o = &sim_oracle;
     struct sim_block *found = NULL;
-    for (unsigned i = 0; i < o->n; i++) {
-        struct sim_block *b = &o->live[i];
-        int named = 0;
-        for (unsigned k = 0; k < SIM_ROOTS; k++)
-            named |= o->root[k] == b->off;
-        if (!named && (!found || (b->id < found->id) == oldest))
-            found = b;
-    }
+    for (unsigned i = 0; i < o->n; i++)
+        if (!is_spoken_for(&o->live[i]) &&
+            (!found || o->live[i].id < found->id))
+            found = &o->live[i];
     return found;
 }
 
 int op_free(const struct op *op)
 {
-    struct sim_oracle *o = &sim_oracle;
-    struct sim_block *b = nameless(1);
+    const struct sim_block *b = nameless();
     if (!b)
         return 0;
-    o->block = *b;
-    o->doing = SIM_FREE;
-    op_must(unit_free(op->h, o->block.off), "free");
-    sim_oracle_drop(o->block.off);
+    uint64_t off = b->off;
+    begin_call(SIM_FREE, *b, 0);
+    op_must(unit_free(op->h, off), "free");
+    if (call()->doing == SIM_FREE) // else another has its memory by now
+        sim_oracle_drop(off);
     op_returned("return of free");
     return 1;
 }
@@ -186,15 +240,14 @@ int op_free(const struct op *op)
  * keeps of them would look lost. */
 int op_retire(const struct op *op)
 {
-    struct sim_oracle *o = &sim_oracle;
-    struct sim_block *b = nameless(1);
+    const struct sim_block *b = nameless();
     if (!b || (sim_survivor && op->h))
         return 0;
-    o->block = *b;
-    o->doing = SIM_FREE;
-    int err = unit_retire(op->h, o->block.off);
-    if (!err)
-        sim_oracle_drop(o->block.off);
+    uint64_t off = b->off;
+    begin_call(SIM_FREE, *b, 0);
+    int err = unit_retire(op->h, off);
+    if (!err && call()->doing == SIM_FREE)
+        sim_oracle_drop(off);
     else if (err != 1)
         op_must(err, "retire");
     op_returned("return of retire");
@@ -204,18 +257,17 @@ int op_retire(const struct op *op)
 int op_realloc(const struct op *op)
 {
     struct sim_oracle *o = &sim_oracle;
-    struct sim_block *b = nameless(1);
+    struct sim_block *b = nameless();
     if (!b)
         return 0;
     struct sim_block old = *b;
     uint64_t kept = old.filled < op->n / 8 * 8 ? old.filled : op->n / 8 * 8;
-    o->block = old;
-    o->block.n = old.n < op->n ? old.n : op->n;
-    o->block.filled = kept;
-    o->most = old.n > op->n ? old.n : (op->n + 63) / 64 * 64;
+    struct sim_call *c = begin_call(SIM_REALLOC, old, 0);
+    c->block.n = old.n < op->n ? old.n : op->n;
+    c->block.filled = kept;
+    c->most = old.n > op->n ? old.n : (op->n + 63) / 64 * 64;
     if (op->n > 2048)
-        o->most = (op->n + 4095) / 4096 * 4096;
-    o->doing = SIM_REALLOC;
+        c->most = (op->n + 4095) / 4096 * 4096;
     uint64_t off = unit_realloc(op->h, old.off, op->n);
     if (off) {
         struct sim_oracle before = *o;
@@ -271,7 +323,7 @@ int op_adopt(const struct op *op)
     if (i == o->held_n || o->root[op->slot])
         return 0;
     struct sim_block b = o->held[i];
-    unhold(i);
+    op_unhold(i);
     publish_block(op, b.off, b.n);
     return 1;
 }
@@ -335,7 +387,7 @@ int op_sync(const struct op *op)
 {
     struct sim_oracle *o = &sim_oracle;
     uint64_t value = ++o->ids << 32;
-    struct sim_block *b = nameless(1);
+    struct sim_block *b = nameless();
     op_store_root(op->h, SIM_ROOTS - 2, value);
     if (b) {
         b->filled = 0;
@@ -361,6 +413,23 @@ int op_grow(const struct op *op)
     return 1;
 }
 
+/* What the dead have left is seen to. */
+static int op_reap(const struct op *op)
+{
+    op_must(unit_reap(op->h), "reap");
+    op_returned("return of reap");
+    return 1;
+}
+
+/* The process leaves, while others work. */
+static int op_leave(const struct op *op)
+{
+    op_must(unit_close(op->h), "close");
+    woven_left(op->h);
+    op_returned("return of close");
+    return 1;
+}
+
 void op_open_both(void)
 {
     for (unsigned h = 0; h < 2; h++) {
@@ -377,7 +446,7 @@ static void close_both(void)
         op_must(unit_close(h), "close");
         for (unsigned i = sim_oracle.held_n; i-- > 0;)
             if (sim_oracle.held[i].id == h)
-                unhold(i);
+                op_unhold(i);
         op_returned("return of close");
     }
 }
@@ -396,7 +465,7 @@ int op_anew(const struct op *op)
 {
     (void)op;
     close_both();
-    sim_oracle.doing = SIM_ANEW;
+    call()->doing = SIM_ANEW;
     op_must(unit_open(0, 1), "open anew");
     sim_oracle.n = 0;
     for (unsigned i = 0; i < SIM_ROOTS; i++)
@@ -450,7 +519,12 @@ static const struct op others[] = {
     {"alloc 200", op_alloc, 0, 0, 200, 0},
     {"publish 1000 to 0", op_publish, 0, 0, 1000, 0},
     {"publish 1280 to 1", op_publish, 0, 1, 1280, 0},
+    {"publish 200 to 3", op_publish, 0, 3, 200, 0},
+    {"release 3", op_release, 0, 3, 0, 0},
     {"realloc to 1000", op_realloc, 0, 0, 1000, 0},
+    {"reap", op_reap, 0, 0, 0, 0},
+    {"leave", op_leave, 0, 0, 0, 0},
+    {"alloc 64 by B", op_alloc, 1, 0, 64, 0},
 };
 
 /* What a kill of its process leaves of it is known: it makes all of its stores

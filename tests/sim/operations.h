@@ -38,6 +38,7 @@ extern const unsigned op_alphabet_n;
 extern unsigned op_depth; /* operations of the program so far */
 void op_note(const char *text);
 void op_returned(const char *from);
+void op_unhold(unsigned i);
 void op_must(int err, const char *what);
 void op_set_root(unsigned slot, uint64_t off);
 void op_store_root(unsigned h, unsigned slot, uint64_t off);

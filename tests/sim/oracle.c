@@ -98,37 +98,100 @@ static int contents_intact(uint64_t off, uint64_t n, uint64_t id)
     return 1;
 }
 
-/* How the blocks found differ from the live ones of the model. */
+/* How the blocks found differ from the live ones of the model, as far as one
+ * call under way can be the cause. */
 struct difference {
     unsigned missing, extra, resized; /* how many */
     struct sim_block lost, more;      /* one of each, as the model and as the */
     struct sim_block before, after;   /* medium has it */
 };
 
-static void compare(struct difference *d, const struct sim_view *v)
+/* All differences: each call's, and those that none can be the cause of. */
+struct differences {
+    struct difference of[SIM_THREADS + 1];
+};
+
+static int takes_away(enum sim_doing doing)
+{
+    return doing == SIM_FREE || doing == SIM_RELEASE || doing == SIM_REALLOC;
+}
+
+/* The call that may free or resize the block at `off`; SIM_THREADS: none. */
+static unsigned who_frees(uint64_t off)
+{
+    const struct sim_call *call = sim_oracle.call;
+    unsigned i = 0;
+    while (i < SIM_THREADS &&
+           (!takes_away(call[i].doing) || call[i].block.off != off))
+        i++;
+    return i;
+}
+
+/* The call that may have made the block at `off`; SIM_THREADS: none. What a dead
+ * process had reserved another may have by now. */
+static unsigned who_makes(const struct differences *d, const struct sim_view *v,
+                          uint64_t off)
+{
+    const struct sim_call *call = sim_oracle.call;
+    for (unsigned i = 0; i < SIM_THREADS; i++)
+        if (call[i].doing == SIM_PUBLISH && call[i].block.off == off &&
+            (!call[i].dead || v->root[call[i].slot] == off))
+            return i;
+    for (unsigned i = 0; i < SIM_THREADS; i++)
+        if ((call[i].doing == SIM_ALLOC || call[i].doing == SIM_REALLOC) &&
+            !d->of[i].extra)
+            return i;
+    return SIM_THREADS;
+}
+
+static void is_missing(struct differences *d, struct sim_block b)
+{
+    struct difference *of = &d->of[who_frees(b.off)];
+    of->missing++;
+    of->lost = b;
+}
+
+static void is_extra(struct differences *d, const struct sim_view *v,
+                     struct sim_block b)
+{
+    struct difference *of = &d->of[who_makes(d, v, b.off)];
+    of->extra++;
+    of->more = b;
+}
+
+/* What one call freed another may have taken again, or a part of it. */
+static void is_resized(struct differences *d, const struct sim_view *v,
+                       struct sim_block before, struct sim_block after)
+{
+    unsigned who = who_frees(before.off);
+    unsigned by = who_makes(d, v, after.off);
+    if (who < SIM_THREADS && by < SIM_THREADS && by != who) {
+        is_missing(d, before);
+        is_extra(d, v, after);
+        return;
+    }
+    d->of[who].resized++;
+    d->of[who].before = before;
+    d->of[who].after = after;
+}
+
+static void compare(struct differences *d, const struct sim_view *v)
 {
     const struct sim_oracle *o = &sim_oracle;
     memset(d, 0, sizeof *d);
     unsigned i = 0, k = 0;
     while (i < o->n || k < v->n) {
         if (k == v->n || (i < o->n && o->live[i].off < v->block[k].off)) {
-            if (!doubtful(o->live[i].off)) {
-                d->missing++;
-                d->lost = o->live[i];
-            }
+            if (!doubtful(o->live[i].off))
+                is_missing(d, o->live[i]);
             i++;
         } else if (i == o->n || v->block[k].off < o->live[i].off) {
-            if (!doubtful(v->block[k].off)) {
-                d->extra++;
-                d->more = v->block[k];
-            }
+            if (!doubtful(v->block[k].off))
+                is_extra(d, v, v->block[k]);
             k++;
         } else {
-            if (o->live[i].n != v->block[k].n) {
-                d->resized++;
-                d->before = o->live[i];
-                d->after = v->block[k];
-            }
+            if (o->live[i].n != v->block[k].n)
+                is_resized(d, v, o->live[i], v->block[k]);
             i++;
             k++;
         }
@@ -143,19 +206,39 @@ static const char *overlap(const struct sim_view *v)
     return NULL;
 }
 
+/* Calls under way. */
+static unsigned calls(void)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < SIM_THREADS; i++)
+        n += sim_oracle.call[i].doing != SIM_NOTHING;
+    return n;
+}
+
 /* What is being freed has no contents any more: the heap may use its memory
- * before its code says so. */
+ * before its code says so, and so may another call. */
+static int has_contents(const struct sim_block *b, const struct differences *d)
+{
+    unsigned who = who_frees(b->off);
+    if (who == SIM_THREADS)
+        return 1;
+    switch (sim_oracle.call[who].doing) {
+    case SIM_FREE: return 0;
+    case SIM_REALLOC: return !d->of[who].extra;
+    default: return calls() == 1;
+    }
+}
+
 static const char *contents(const struct sim_view *v,
-                            const struct difference *d)
+                            const struct differences *d)
 {
     const struct sim_oracle *o = &sim_oracle;
-    int freed = o->doing == SIM_FREE || (o->doing == SIM_REALLOC && d->extra);
     for (unsigned i = 0, k = 0; i < o->n && k < v->n; k++) {
         while (i < o->n && o->live[i].off < v->block[k].off)
             i++;
         if (i == o->n || o->live[i].off != v->block[k].off)
             continue;
-        if (freed && o->live[i].off == o->block.off)
+        if (!has_contents(&o->live[i], d))
             continue;
         uint64_t n = o->live[i].filled;
         if (!contents_intact(o->live[i].off,
@@ -166,65 +249,69 @@ static const char *contents(const struct sim_view *v,
     return NULL;
 }
 
-static const char *roots(const struct sim_view *v, int but)
+static int a_call_sets(unsigned slot)
 {
-    for (int i = 0; i < (int)SIM_ROOTS; i++)
-        if (i != but && v->root[i] != sim_oracle.root[i] &&
-            v->root[i] != sim_oracle.maybe[i])
+    const struct sim_call *call = sim_oracle.call;
+    for (unsigned i = 0; i < SIM_THREADS; i++)
+        if ((call[i].doing == SIM_PUBLISH || call[i].doing == SIM_RELEASE) &&
+            call[i].slot == slot)
+            return 1;
+    return 0;
+}
+
+static const char *roots(const struct sim_view *v)
+{
+    for (unsigned i = 0; i < SIM_ROOTS; i++)
+        if (v->root[i] != sim_oracle.root[i] &&
+            v->root[i] != sim_oracle.maybe[i] && !a_call_sets(i))
             return "a word of the root area is neither old nor new";
     return NULL;
 }
 
-static const char *publish(const struct sim_view *v, const struct difference *d)
+static const char *publish(const struct sim_view *v, const struct sim_call *c,
+                           const struct difference *d)
 {
-    const struct sim_oracle *o = &sim_oracle;
-    uint64_t word = v->root[o->slot];
-    if (d->missing || d->resized || d->extra > 1)
-        return "a publish under way changed another block";
+    uint64_t word = v->root[c->slot];
     if (!d->extra)
-        return word == o->root[o->slot] ? NULL
-                                        : "a destination names a dead block";
-    if (d->more.off != o->block.off || d->more.n != o->block.n)
+        return word == sim_oracle.root[c->slot]
+                   ? NULL
+                   : "a destination names a dead block";
+    if (d->more.off != c->block.off || d->more.n != c->block.n)
         return "a block is live that nobody published";
-    if (word != o->block.off)
+    if (word != c->block.off)
         return "a block is live that no destination names";
-    return contents_intact(o->block.off, o->block.filled, o->block.id)
+    return contents_intact(c->block.off, c->block.filled, c->block.id)
                ? NULL
                : "a published block has not its contents";
 }
 
-static const char *release(const struct sim_view *v, const struct difference *d)
+static const char *release(const struct sim_view *v, const struct sim_call *c,
+                           const struct difference *d)
 {
-    const struct sim_oracle *o = &sim_oracle;
-    uint64_t word = v->root[o->slot];
-    if (d->extra || d->resized || d->missing > 1)
-        return "a release under way changed another block";
-    if (!d->missing)
-        return word == o->block.off ? NULL : "a released block was leaked";
-    if (d->lost.off != o->block.off)
-        return "another block than the released one is gone";
+    uint64_t word = v->root[c->slot];
+    if (d->resized)
+        return "a release under way resized a block";
+    if (!d->missing) // or another call has made one of its memory
+        return word == c->block.off || (calls() > 1 && !word)
+                   ? NULL
+                   : "a released block was leaked";
     return word == 0 ? NULL : "a destination names a released block";
 }
 
 /* `block` may be gone, or be longer: what follows it was merged first. */
 static const char *freeing(const struct difference *d)
 {
-    const struct sim_oracle *o = &sim_oracle;
-    if (d->extra || d->missing > 1 || d->resized > 1)
-        return "a free under way changed another block";
-    if (d->missing && (d->resized || d->lost.off != o->block.off))
-        return "another block than the freed one is gone";
-    if (d->resized &&
-        (d->before.off != o->block.off || d->after.n < d->before.n))
-        return "a free under way resized another block";
+    if (d->missing && d->resized)
+        return "a block that is being freed is there twice";
+    if (d->resized && d->after.n < d->before.n)
+        return "a free under way made a block shorter";
     return NULL;
 }
 
 /* Whether a block in doubt, which no difference counts, has the contents of
  * `block`: its memory was taken for the copy. */
-static int copied_to_doubt(const struct sim_view *v)
+static int copied_to_doubt(const struct sim_view *v, const struct sim_block *b)
 {
-    const struct sim_block *b = &sim_oracle.block;
     for (unsigned k = 0; k < v->n; k++)
         if (v->block[k].off != b->off && doubtful(v->block[k].off) &&
             contents_intact(v->block[k].off, b->filled, b->id))
@@ -234,45 +321,38 @@ static int copied_to_doubt(const struct sim_view *v)
 
 /* `block` may have any size between the two; or there may be another one, with
  * or without it, which may be longer by then: it is being freed. */
-static const char *resizing(const struct sim_view *v,
+static const char *resizing(const struct sim_view *v, const struct sim_call *c,
                             const struct difference *d)
 {
-    const struct sim_oracle *o = &sim_oracle;
-    if (d->extra > 1 || d->missing > 1 || d->resized > 1)
-        return "a realloc under way changed another block";
     if (d->resized &&
-        (d->before.off != o->block.off || d->after.n < o->block.n ||
-         (d->after.n > o->most && !d->extra)))
-        return "a realloc under way resized another block";
+        (d->after.n < c->block.n || (d->after.n > c->most && !d->extra)))
+        return "a realloc under way made a block too short or too long";
     if (!d->extra)
-        return d->missing &&
-                       (d->lost.off != o->block.off || !copied_to_doubt(v))
+        return d->missing && !copied_to_doubt(v, &c->block)
                    ? "a realloc under way lost a block"
                    : NULL;
-    if (d->missing && d->lost.off != o->block.off)
-        return "a realloc under way lost another block";
     if (!d->missing &&
-        contents_intact(o->block.off, o->block.filled, o->block.id))
+        contents_intact(c->block.off, c->block.filled, c->block.id))
         return NULL;
-    return contents_intact(d->more.off, o->block.filled, o->block.id)
+    return contents_intact(d->more.off, c->block.filled, c->block.id)
                ? NULL
                : "a moved block has not its contents";
 }
 
-static const char *by_doing(const struct sim_view *v,
-                            const struct difference *d)
+static const char *by_call(const struct sim_view *v, const struct sim_call *c,
+                           const struct difference *d)
 {
-    switch (sim_oracle.doing) {
-    case SIM_PUBLISH: return publish(v, d);
-    case SIM_RELEASE: return release(v, d);
+    switch (c->doing) {
+    case SIM_PUBLISH: return publish(v, c, d);
+    case SIM_RELEASE: return release(v, c, d);
     case SIM_FREE: return freeing(d);
-    case SIM_REALLOC: return resizing(v, d);
-    case SIM_ALLOC:
-        return d->missing || d->resized || d->extra > 1
-                   ? "an alloc under way changed another block"
-                   : NULL;
-    default: break;
+    case SIM_REALLOC: return resizing(v, c, d);
+    default: return NULL;
     }
+}
+
+static const char *by_nobody(const struct difference *d)
+{
     if (d->missing)
         return "a live block is gone";
     if (d->extra)
@@ -291,43 +371,52 @@ static int is_empty(const struct sim_view *v)
 /* Why this cannot be what a crash now leaves; NULL: it can. */
 const char *sim_oracle_differs(const struct sim_view *v)
 {
-    enum sim_doing doing = sim_oracle.doing;
-    int but = doing == SIM_PUBLISH || doing == SIM_RELEASE
-                  ? (int)sim_oracle.slot
-                  : -1;
+    struct differences d;
     if (v->err)
         return "the region is refused";
-    if (doing == SIM_ANEW && is_empty(v))
+    if (sim_oracle.call[0].doing == SIM_ANEW && is_empty(v))
         return NULL;
-    struct difference d;
     compare(&d, v);
     const char *wrong = overlap(v);
     if (!wrong)
-        wrong = by_doing(v, &d);
+        wrong = by_nobody(&d.of[SIM_THREADS]);
+    for (unsigned i = 0; !wrong && i < SIM_THREADS; i++)
+        wrong = by_call(v, &sim_oracle.call[i], &d.of[i]);
     if (!wrong)
-        wrong = roots(v, but);
+        wrong = roots(v);
     return wrong ? wrong : contents(v, &d);
+}
+
+/* The call that a crash cut short; of a program that runs one at a time. */
+static const struct sim_call *under_way(void)
+{
+    const struct sim_call *call = sim_oracle.call;
+    unsigned i = 0;
+    while (i + 1 < SIM_THREADS && call[i].doing == SIM_NOTHING)
+        i++;
+    return &call[i];
 }
 
 /* Goes on from what a crash has left: what was found is what there is. */
 void sim_oracle_adopt(const struct sim_view *found)
 {
     struct sim_oracle *o = &sim_oracle;
+    const struct sim_call *c = under_way();
     static struct sim_block now[SIM_BLOCKS];
     if (!sim_was_killed)
         o->doubt_n = 0;
-    else if (o->doing == SIM_FREE && !doubtful(o->block.off))
-        doubt(o->block);
+    else if (c->doing == SIM_FREE && !doubtful(c->block.off))
+        doubt(c->block);
     for (unsigned i = 0; i < found->n; i++) {
         const struct sim_block *b = sim_oracle_find(found->block[i].off);
         now[i] = found->block[i];
         now[i].filled = 0;
         now[i].id = ++o->ids;
-        if (!b && o->doing == SIM_PUBLISH && o->block.off == now[i].off)
-            b = &o->block;
-        if (sim_was_killed && o->doing == SIM_ALLOC && !b)
+        if (!b && c->doing == SIM_PUBLISH && c->block.off == now[i].off)
+            b = &c->block;
+        if (sim_was_killed && c->doing == SIM_ALLOC && !b)
             doubt(now[i]);
-        if (b && o->doing == SIM_FREE && b->off == o->block.off)
+        if (b && c->doing == SIM_FREE && b->off == c->block.off)
             continue; // it has no contents any more
         if (b && b->filled <= now[i].n) {
             now[i].filled = b->filled;
@@ -339,5 +428,5 @@ void sim_oracle_adopt(const struct sim_view *found)
     for (unsigned i = 0; i < SIM_ROOTS; i++)
         o->root[i] = o->maybe[i] = found->root[i];
     o->held_n = 0;
-    o->doing = SIM_NOTHING;
+    memset(o->call, 0, sizeof o->call);
 }

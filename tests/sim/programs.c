@@ -8,8 +8,9 @@
 #include <string.h>
 
 #include "operations.h"
+#include "programs.h"
 
-static void begin(uint64_t size)
+void programs_begin(uint64_t size)
 {
     struct sim_world *w = &sim_worlds[0];
     sim_world_clear(w);
@@ -21,7 +22,7 @@ static void begin(uint64_t size)
 }
 
 /* Opens without looking at what a crash would leave. */
-static void open_quietly(void)
+void programs_open_quietly(void)
 {
     unsigned events = sim_limits.events;
     sim_limits.events = 1u << 24;
@@ -31,20 +32,21 @@ static void open_quietly(void)
 
 /* ---- all sequences ---- */
 
-struct node {
-    struct sim_world world;
-    struct sim_oracle oracle;
-    unsigned char handle[2][1024];
-    unsigned char local[2][SIM_LOCAL];
-    unsigned thread;
-};
+struct node *programs_nodes(unsigned n)
+{
+    struct node *nodes = malloc(n * sizeof *nodes);
+    if (!nodes)
+        abort();
+    return nodes;
+}
 
-static void keep(struct node *n)
+void programs_keep(struct node *n)
 {
     sim_world_latch(sim_here);
     sim_world_copy(&n->world, &sim_worlds[0]);
     n->oracle = sim_oracle;
     n->thread = sim_thread;
+    n->depth = op_depth;
     for (unsigned h = 0; h < 2; h++) {
         void *bytes;
         size_t size;
@@ -52,44 +54,43 @@ static void keep(struct node *n)
         if (size > sizeof n->handle[h])
             abort();
         memcpy(n->handle[h], bytes, size);
-        memcpy(n->local[h], sim_local(h), SIM_LOCAL);
+        bytes = sim_local(h, &size);
+        memcpy(n->local[h], bytes, size);
     }
 }
 
-static void back_to(const struct node *n)
+void programs_back_to(const struct node *n)
 {
     sim_world_copy(&sim_worlds[0], &n->world);
     sim_oracle = n->oracle;
     sim_thread = n->thread;
+    op_depth = n->depth;
     for (unsigned h = 0; h < 2; h++) {
         void *bytes;
         size_t size;
         unit_handle(h, &bytes, &size);
         memcpy(bytes, n->handle[h], size);
-        memcpy(sim_local(h), n->local[h], SIM_LOCAL);
+        bytes = sim_local(h, &size);
+        memcpy(bytes, n->local[h], size);
     }
 }
 
 static void walk(struct node *nodes, unsigned length)
 {
-    keep(nodes);
-    unsigned at = op_depth;
+    programs_keep(nodes);
     for (unsigned i = 0; i < op_alphabet_n; i++) {
         if (op_run(&op_alphabet[i]) && length > 1)
             walk(nodes + 1, length - 1);
-        back_to(nodes);
-        op_depth = at;
+        programs_back_to(nodes);
     }
 }
 
 /* All sequences of `length` operations on a region of two extents. */
 void programs_exhaustive(unsigned length)
 {
-    struct node *nodes = malloc(length * sizeof *nodes);
-    if (!nodes)
-        abort();
-    begin(28 * 1024 + 2 * 4096);
-    open_quietly();
+    struct node *nodes = programs_nodes(length);
+    programs_begin(28 * 1024 + 2 * 4096);
+    programs_open_quietly();
     walk(nodes, length);
     free(nodes);
 }
@@ -176,8 +177,8 @@ void programs_random(uint64_t seed, unsigned length, unsigned between)
     static volatile unsigned i;
     sim_seed(seed);
     sim_happens_killed = sim_model != SIM_KILL && seed / 2 % 2;
-    begin(28 * 1024 + (2 + sim_random() % 4) * 4096);
-    open_quietly();
+    programs_begin(28 * 1024 + (2 + sim_random() % 4) * 4096);
+    programs_open_quietly();
     i = 0;
     if (setjmp(sim_happened))
         go_on();
@@ -199,10 +200,8 @@ static void crash_in(struct node *nodes, const struct op *first, unsigned step,
                      const struct op *then, unsigned then_n)
 {
     static volatile unsigned event, i;
-    unsigned at = op_depth;
     for (event = 1;; event += step) {
-        back_to(nodes);
-        op_depth = at;
+        programs_back_to(nodes);
         sim_happens_in = event;
         if (!setjmp(sim_happened)) {
             op_run(first);
@@ -210,12 +209,10 @@ static void crash_in(struct node *nodes, const struct op *first, unsigned step,
             return;
         }
         go_on();
-        keep(nodes + 1);
+        programs_keep(nodes + 1);
         for (i = 0; i < then_n; i++) {
-            unsigned here = op_depth;
             op_run(&then[i]);
-            back_to(nodes + 1);
-            op_depth = here;
+            programs_back_to(nodes + 1);
         }
     }
 }
@@ -225,12 +222,10 @@ static void crash_in(struct node *nodes, const struct op *first, unsigned step,
 static void crash_between(struct node *nodes, int killed)
 {
     static volatile unsigned first;
-    unsigned at = op_depth;
     unsigned step = sim_model == SIM_KILL ? 37 : 1; // there it is each store
-    keep(nodes);
+    programs_keep(nodes);
     sim_happens_killed = killed;
     for (first = 0; first < op_alphabet_n; first++) {
-        op_depth = at;
         crash_in(nodes, &op_alphabet[first], step, op_alphabet, op_alphabet_n);
     }
 }
@@ -239,13 +234,11 @@ static void crash_between(struct node *nodes, int killed)
  * what the crash leaves is drawn by seed. */
 void programs_crashed(unsigned times)
 {
-    struct node *nodes = malloc(2 * sizeof *nodes);
-    if (!nodes)
-        abort();
+    struct node *nodes = programs_nodes(2);
     while (times--) {
         int killed = sim_model != SIM_KILL && times % 2;
-        begin(28 * 1024 + 2 * 4096);
-        open_quietly();
+        programs_begin(28 * 1024 + 2 * 4096);
+        programs_open_quietly();
         crash_between(nodes, killed);
         op_script("publish 64 to 0; alloc 100");
         crash_between(nodes, killed);
@@ -275,14 +268,12 @@ void programs_killed(void)
         {"alloc 64; free", "close, open", "publish 200 to 1"},
         {"alloc 64; free", "close, open", "publish 1000 to 0"},
     };
-    struct node *nodes = malloc(2 * sizeof *nodes);
-    if (!nodes)
-        abort();
+    struct node *nodes = programs_nodes(2);
     for (unsigned i = 0; i < sizeof pairs / sizeof *pairs; i++) {
-        begin(28 * 1024 + 2 * 4096);
-        open_quietly();
+        programs_begin(28 * 1024 + 2 * 4096);
+        programs_open_quietly();
         op_script(pairs[i].before);
-        keep(nodes);
+        programs_keep(nodes);
         sim_happens_killed = sim_model != SIM_KILL;
         crash_in(nodes, op_named(pairs[i].killed, strlen(pairs[i].killed)), 1,
                  op_named(pairs[i].then, strlen(pairs[i].then)), 1);
@@ -310,9 +301,9 @@ static void live(void)
  * life, twice; on a medium that grows, and on a device full of old bytes. */
 void programs_life(void)
 {
-    begin(28 * 1024 + 2 * 4096);
+    programs_begin(28 * 1024 + 2 * 4096);
     live();
-    begin(28 * 1024 + 4 * 4096);
+    programs_begin(28 * 1024 + 4 * 4096);
     sim_here->length = unit_size;
     for (uint64_t at = SIM_PAGE; at < unit_size; at += 8) {
         uint64_t old = sim_random();
@@ -354,8 +345,8 @@ void programs_scripts(void)
         "reserve, cancel; zalloc 100; free by B; realloc to 40; close, open",
     };
     for (unsigned i = 0; i < sizeof scripts / sizeof *scripts; i++) {
-        begin(28 * 1024 + 2 * 4096);
-        open_quietly();
+        programs_begin(28 * 1024 + 2 * 4096);
+        programs_open_quietly();
         op_script(scripts[i]);
     }
 }

@@ -5,8 +5,8 @@
 # ones that tell. gcc only: the call-outs are its.
 
 SIM_CC = gcc
-SIM_SOURCES = world tsan local cells crash sites
-SIM_PARTS = $(SIM_SOURCES) oracle operations exercise operations programs main
+SIM_SOURCES = world tsan local cells crash sites weave
+SIM_PARTS = $(SIM_SOURCES) oracle operations exercise programs woven main
 SIM_CFLAGS = $(C11) $(WARNINGS) -Werror -O2 -g -fno-pie
 SIM_UNIT = $(C11) $(WARNINGS) -Werror -Wno-maybe-uninitialized -O1 -g \
 	-fno-pie -fsanitize=thread \
@@ -29,8 +29,7 @@ build/sim/toy.o: tests/sim/toy.c tests/sim/sim.h core/policy.h
 	$(SIM_CC) $(SIM_UNIT) -c $< -o $@.raw
 	objcopy $(SIM_RENAMED:%=--redefine-sym %) $@.raw $@
 
-build/sim/%.o: tests/sim/%.c tests/sim/sim.h tests/sim/cells.h \
-		tests/sim/operations.h core/policy.h
+build/sim/%.o: tests/sim/%.c $(wildcard tests/sim/*.h) core/policy.h
 	@mkdir -p build/sim
 	$(SIM_CC) $(SIM_CFLAGS) -c $< -o $@
 
@@ -46,8 +45,11 @@ SIM_PROGRAMS = build/sim/toy build/sim/sim-FLUSH build/sim/sim-MSYNC \
 .PHONY: check-sim check-sim-ci sim
 sim: $(SIM_PROGRAMS)
 
-check-sim: sim ## crash images by the hundred thousand, and mutations
-	@sh tests/sim/run.sh 1
+# How much, and how many images there must be: see tests/sim/run.sh.
+SIM_EFFORT = 1 100000
 
-check-sim-ci: sim ## the same, a million and more: minutes
-	@sh tests/sim/run.sh 2 1000000
+check-sim: sim ## crash images by the hundred thousand, and mutations
+	@sh tests/sim/run.sh $(SIM_EFFORT)
+
+check-sim-ci: ## the same, a million and more: minutes
+	@$(MAKE) -s check-sim SIM_EFFORT='2 1000000'

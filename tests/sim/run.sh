@@ -47,12 +47,21 @@ run FLUSH weak run $((less * 2)) & # CI: all sequences of four operations
 run FLUSH x86 run $less
 run MSYNC pages run $less
 run NONE kill run $less
+run FLUSH weak weave $less &
+run FLUSH x86 weave $less
+run MSYNC pages weave $less
+run NONE kill weave $less
+wait
 run FLUSH weak mutate "$effort" # as many at once as there are processors
 wait
 told FLUSH x86 run
 told FLUSH weak run
 told MSYNC pages run
 told NONE kill run
+told FLUSH weak weave
+told FLUSH x86 weave
+told MSYNC pages weave
+told NONE kill weave
 told FLUSH weak mutate
 if [ $images -ge "$least" ]; then
     ok "$images images are enough"

@@ -8,6 +8,8 @@
  * oracle.c   what a crash must leave, kept beside the heap
  * unit.c     the library itself, compiled with -fsanitize=thread
  * programs.c what is run on it
+ * weave.c    threads at the same time, in every order
+ * woven.c    what those do
  * main.c     runs, mutations, the sum
  *
  * docs/simulator.md has the model and how to read a failure. */
@@ -96,8 +98,8 @@ int sim_cpuid(unsigned leaf, unsigned sub, unsigned *a, unsigned *b,
               unsigned *c, unsigned *d);
 
 /* local.c */
-#define SIM_LOCAL (96u * 1024u)
-void *sim_local(unsigned h);
+#define SIM_LOCAL (128u * 1024u)
+void *sim_local(unsigned h, size_t *n);
 void sim_local_of(unsigned h);
 
 /* crash.c */
@@ -144,6 +146,7 @@ struct sim_block {
     uint64_t off, n; /* place and usable bytes */
     uint64_t filled; /* so many bytes hold the pattern of `id`, durably */
     uint64_t id;
+    int busy; /* a thread is at work with its contents */
 };
 
 /* What a region holds, as the library tells it. */
@@ -155,7 +158,7 @@ struct sim_view {
     struct sim_block block[SIM_BLOCKS];
 };
 
-/* What the call under way may do to the model, if it crashes. */
+/* What a call under way may do to the model, if it crashes. */
 enum sim_doing {
     SIM_NOTHING,
     SIM_ANEW,    /* the region is emptied */
@@ -166,11 +169,16 @@ enum sim_doing {
     SIM_REALLOC  /* `block` changes its size, or another takes its place */
 };
 
-struct sim_oracle {
+struct sim_call {
     enum sim_doing doing;
+    int dead; /* its process was killed: it has happened, or never will */
     unsigned slot;
     struct sim_block block;
     uint64_t most; /* bytes that a realloc may make of it */
+};
+
+struct sim_oracle {
+    struct sim_call call[SIM_THREADS]; /* of each thread, the one under way */
     uint64_t root[SIM_ROOTS];
     uint64_t maybe[SIM_ROOTS]; /* what the program is about to store there */
     uint64_t ids;              /* patterns given out */
@@ -213,6 +221,7 @@ uint64_t unit_zalloc(unsigned h, size_t n);
 uint64_t unit_realloc(unsigned h, uint64_t off, size_t n);
 int unit_free(unsigned h, uint64_t off);
 int unit_retire(unsigned h, uint64_t off);
+int unit_reap(unsigned h);
 int unit_grow(unsigned h, uint64_t size);
 uint64_t unit_usable(unsigned h, uint64_t off);
 void unit_fill(unsigned h, uint64_t off, uint64_t n, uint64_t id);
@@ -232,6 +241,16 @@ void programs_scripts(void);
 void programs_crashed(unsigned times);
 void programs_killed(void);
 const char *programs_text(void);
+
+/* weave.c: threads at the same time */
+void sim_point(const void *p, int writes);
+void sim_point_of_all(void);
+void sim_waits(void);
+
+/* woven.c */
+void woven_all(unsigned turns);
+void woven_random(unsigned long schedules);
+void woven_left(unsigned h);
 
 /* exercise.c */
 const char *exercise(unsigned h, const struct sim_view *v);

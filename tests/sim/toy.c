@@ -1,8 +1,9 @@
 /* toy.c -- does the simulator see what it should?
  *
  * A toy in place of the library: a header that commits entries, correct or
- * with one of four mistakes. The correct one must have no bad image, the
- * others must have some, each in the models that its mistake is one in. */
+ * with one of five mistakes. The correct one must have no bad image, the
+ * others must have some, each in the models that its mistake is one in. And a
+ * count that two add to: in two steps one of them must be lost. */
 #include "sim.h"
 
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include "../../core/policy.h"
+#include "weave.h"
 
 struct entry {
     uint64_t number, inverse, body[13], sum;
@@ -127,6 +129,51 @@ void unit_handle(unsigned h, void **bytes, size_t *n)
     *n = 0;
 }
 
+/* ---- two at a time: each adds one to a count ---- */
+
+static uint64_t counted;
+static int atomically;
+static unsigned long lost; /* runs that lost one */
+
+static void none_yet(void)
+{
+    counted = 0;
+}
+
+static void add_one(unsigned who)
+{
+    (void)who;
+    if (atomically) {
+        __atomic_fetch_add(&counted, 1, __ATOMIC_SEQ_CST);
+        return;
+    }
+    uint64_t before = __atomic_load_n(&counted, __ATOMIC_RELAXED);
+    __atomic_store_n(&counted, before + 1, __ATOMIC_RELAXED);
+}
+
+static void nobody_dies(unsigned who)
+{
+    (void)who;
+}
+
+static void count_lost(void)
+{
+    lost += counted != 2;
+}
+
+static unsigned long lost_updates(int are_atomic)
+{
+    static const struct weave two = {3,       0,           none_yet,
+                                     add_one, nobody_dies, count_lost};
+    sim_here = &sim_worlds[0];
+    sim_depth = 0;
+    lost = 0;
+    atomically = are_atomic;
+    weave_all(&two, 1);
+    sim_here = NULL;
+    return lost;
+}
+
 static unsigned long bad_images(enum sim_model model, enum bug which)
 {
     sim_model = model;
@@ -166,6 +213,14 @@ int main(void)
                         names[which], bad);
             }
         }
+    for (int are_atomic = 0; are_atomic < 2; are_atomic++) {
+        int right = (lost_updates(are_atomic) == 0) == are_atomic;
+        passed += (unsigned)right;
+        failed += (unsigned)!right;
+        fprintf(stderr, "%s toy, %s: %lu runs lost an update\n",
+                right ? "ok" : "FAIL", are_atomic ? "atomic" : "two steps",
+                lost);
+    }
     fprintf(stderr, "sim-toy: %u passed, %u failed\n", passed, failed);
     return failed != 0;
 }

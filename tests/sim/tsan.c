@@ -70,6 +70,7 @@ void __tsan_write_range(void *p, size_t n)
   type __tsan_atomic##bits##_##name(type *p, type v, int order)  \
   {                                                              \
     (void)order;                                                 \
+    sim_point(p, 1);                                             \
     sim_saw_read(p, sizeof *p);                                  \
     sim_saw_locked();                                            \
     sim_saw_write(p, sizeof *p);                                 \
@@ -83,6 +84,7 @@ void __tsan_write_range(void *p, size_t n)
   {                                                                    \
     (void)order;                                                       \
     (void)otherwise;                                                   \
+    sim_point(p, 1);                                                   \
     sim_saw_read(p, sizeof *p);                                        \
     sim_saw_locked();                                                  \
     sim_saw_write(p, sizeof *p);                                       \
@@ -94,12 +96,14 @@ void __tsan_write_range(void *p, size_t n)
   type __tsan_atomic##bits##_load(const type *p, int order)     \
   {                                                             \
     (void)order;                                                \
+    sim_point(p, 0);                                            \
     sim_saw_read(p, sizeof *p);                                 \
     return __atomic_load_n(p, __ATOMIC_SEQ_CST);                \
   }                                                             \
   void __tsan_atomic##bits##_store(type *p, type v, int order); \
   void __tsan_atomic##bits##_store(type *p, type v, int order)  \
   {                                                             \
+    sim_point(p, 1);                                            \
     if (order == __ATOMIC_SEQ_CST)                              \
       sim_saw_locked();                                         \
     sim_saw_write(p, sizeof *p);                                \
@@ -175,12 +179,14 @@ int sim_no_nap(const void *time, void *rest)
 {
     (void)time;
     (void)rest;
+    sim_waits();
     return 0;
 }
 
 int sim_no_yield(void);
 int sim_no_yield(void)
 {
+    sim_waits();
     return 0;
 }
 

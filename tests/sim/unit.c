@@ -23,6 +23,7 @@
 /* Each thread is of a process of its own. Caches are small, and empty slabs
  * soon go back. */
 #define ALPS_THREAD_() ((sim_thread + 1u) * (uintptr_t)SIM_PAGE)
+#define ALPS_WAIT_(round) ((void)(round), sim_waits())
 #define ALPS_SEATS 16u
 #define ALPS_SPOTS 64u
 #define ALPS_EMPTY_MAX 1u
@@ -301,6 +302,11 @@ int unit_retire(unsigned h, uint64_t off)
     return err == ALPS_EFULL || err == ALPS_EBUSY ? 1 : err;
 }
 
+int unit_reap(unsigned h)
+{
+    return alps_reap(&heaps[h]);
+}
+
 int unit_grow(unsigned h, uint64_t size)
 {
     return alps_grow(&heaps[h], size);
@@ -349,14 +355,14 @@ int unit_check(unsigned h)
     return alps_check(&heaps[h], NULL);
 }
 
-/* Bytes of a slab that nobody but its owner can use: the rest behind its last
- * object, and, if it belongs to the handle that lived on, what is free. */
-static uint64_t kept_in(const alps_handle *c, alps_slab *s)
+/* Bytes of a slab that this thread cannot use: the rest behind its last object,
+ * and what is free of one that belongs to another. */
+static uint64_t kept_in(alps_handle *c, alps_slab *s)
 {
     uint64_t kept = alps_kind_granules_(c, s->kind - 1) * ALPS_GRANULE -
                     (uint64_t)s->count * s->size;
-    const alps_lane *lane = alps_token_lane_(c, s->owner);
-    if (!sim_survivor || !lane || lane->lock != alps_self_(&heaps[1].core))
+    const alps_cache *mine = alps_cache_(c);
+    if (!alps_token_lane_(c, s->owner) || (mine && s->owner == mine->token))
         return kept;
     for (unsigned g = 0; g < alps_slab_groups_(s); g++)
         kept +=
@@ -369,7 +375,7 @@ static uint64_t kept_in(const alps_handle *c, alps_slab *s)
 uint64_t unit_left(unsigned h)
 {
     alps_statistics s;
-    const alps_handle *c = &heaps[h].core;
+    alps_handle *c = &heaps[h].core;
     if (alps_stats(&heaps[h], &s))
         return ~0ull;
     uint64_t left = s.free + s.reserved + s.spare + s.retired;

@@ -262,6 +262,7 @@ __attribute__((noinline)) void sim_at_site(void)
  * and the gathering of msync is the policy's own. */
 int sim_observe(int event, const void *p, size_t n)
 {
+    sim_point_of_all();
     int off = sim_saw(event, p, n, site);
     int real = event == ALPS_SAW_STREAM || sim_model == SIM_PAGES;
     return real ? off : 1;
