@@ -5134,7 +5134,7 @@ typedef struct alps_spot {
     uint64_t bit;
 } alps_spot;
 
-/* Objects that a thread has at hand of each class, at most; 64 or more. */
+/* Objects of each class that a thread freed and has at hand, at most. */
 #ifndef ALPS_SPOTS
 #  define ALPS_SPOTS 128u
 #endif
@@ -5147,12 +5147,17 @@ typedef struct alps_spot {
 #define ALPS_EMPTY_SHIFT 5
 
 /* One class of size in a cache. All free objects of the thread's own slabs are
- * free by their pairs; those at hand are besides in a stack, and no other way
- * to find a free object is taken before that is empty. */
+ * free by their pairs. Those at hand are besides in a stack, which has what was
+ * freed last on top, or in `mask`, as a group of the slab in use had them; no
+ * other way to find a free object is taken before both are empty. */
 typedef struct alps_rack {
-    alps_spot *top;    /* of the stack of objects at hand */
+    alps_spot *top;    /* of the stack */
     alps_spot *bottom; /* the one without an object */
     alps_spot *end;    /* the highest there is room for */
+    uint64_t mask;     /* objects of a group, a bit each */
+    uint64_t *own;     /* the word of that group that makes them live */
+    char *base;        /* its first object... */
+    uint64_t size;     /* ...and the bytes of each */
     alps_slab *slab;   /* the slab in use, or NULL */
     alps_off place;    /* where that starts */
     alps_off partial;  /* the first of the owner's slabs with free objects */
@@ -5463,19 +5468,27 @@ ALPS_CORE_ void alps_spot_push_(alps_rack *rack, void *object, uint64_t *own,
 ALPS_FN_ void alps_rack_use_(const alps_handle *h, alps_rack *rack, unsigned g,
                              uint64_t mask)
 {
-    uint64_t size = rack->slab->size;
-    uint64_t *own = &alps_slab_pairs_(rack->slab)[g].own;
-    unsigned char *base =
-        (unsigned char *)alps_address_(h, rack->place) + 64 * g * size;
-    alps_spot *spot = rack->top;
     rack->group = g;
-    for (; mask; mask &= mask - 1) {
-        spot++;
-        spot->object = base + alps_low_bit_(mask) * size;
-        spot->own = own;
-        spot->bit = mask & (0 - mask);
+    rack->mask = mask;
+    rack->own = &alps_slab_pairs_(rack->slab)[g].own;
+    rack->size = rack->slab->size;
+    rack->base = (char *)alps_address_(h, rack->place) + 64 * g * rack->size;
+}
+
+/* Takes an object off those at hand; one without an object where there is
+ * none. */
+ALPS_CORE_ alps_spot alps_rack_take_(alps_rack *rack)
+{
+    alps_spot spot = *rack->top;
+    if (spot.object) {
+        rack->top--;
+    } else if (rack->mask) {
+        spot.bit = rack->mask & (0 - rack->mask);
+        spot.object = rack->base + alps_low_bit_(rack->mask) * rack->size;
+        spot.own = rack->own;
+        rack->mask ^= spot.bit;
     }
-    rack->top = spot;
+    return spot;
 }
 
 /* Forgets the objects at hand that are of slab `s`. */
@@ -5494,6 +5507,7 @@ ALPS_FN_ void alps_rack_clear_(alps_rack *rack)
 {
     rack->slab = NULL;
     rack->place = 0;
+    rack->mask = 0;
 }
 
 /* Asks those who free in a slab of this thread to tell, and looks for what they
@@ -7783,15 +7797,14 @@ ALPS_CORE_ int alps_small_slow_(alps_handle *h, alps_off off,
 ALPS_CORE_ void *alps_small_pop_(alps_handle *h, alps_rack *rack, uint64_t n,
                                  int how, const alps_tables *t)
 {
-    const alps_spot *spot = rack->top;
-    void *p = spot->object;
+    alps_spot spot = alps_rack_take_(rack);
+    void *p = spot.object;
+    uint64_t *own = spot.own;
     if (ALPS_UNLIKELY_(!p))
         return NULL;
-    uint64_t *own = spot->own;
-    rack->top--;
     if (how & ALPS_ALLOC_ZERO)
         memset(p, 0, n);
-    alps_store_(own, alps_load_(own) ^ spot->bit);
+    alps_store_(own, alps_load_(own) ^ spot.bit);
     if (t->policy->durable) {
         int err = ALPS_OK;
         if (how & ALPS_ALLOC_ZERO)
@@ -7816,7 +7829,7 @@ ALPS_CORE_ alps_rack *alps_small_rack_(alps_handle *h, uint64_t n,
     if (!c)
         return NULL;
     alps_rack *rack = &c->rack[kind];
-    return rack->top != rack->bottom ||
+    return rack->top != rack->bottom || rack->mask ||
                    t->slow(h, ALPS_SLOW_RACK, kind, 0) == ALPS_OK
                ? rack
                : NULL;
@@ -7859,14 +7872,14 @@ ALPS_CORE_ void *alps_small_reserve_(alps_handle *h, uint64_t n,
     alps_rack *rack = small ? alps_small_rack_(h, small, t) : NULL;
     if (!rack)
         return NULL;
-    const alps_spot *spot = rack->top--;
-    alps_slab *s = alps_slab_head_(h, alps_offset_(h, spot->object));
-    alps_pair *pair = (alps_pair *)(void *)spot->own;
+    alps_spot spot = alps_rack_take_(rack);
+    alps_slab *s = alps_slab_head_(h, alps_offset_(h, spot.object));
+    alps_pair *pair = (alps_pair *)(void *)spot.own;
     alps_keep *keep = &alps_slab_keeps_(h, s)[pair - alps_slab_pairs_(s)];
     if (!__atomic_load_n(&s->kept, __ATOMIC_RELAXED))
         __atomic_store_n(&s->kept, 1, __ATOMIC_RELEASE);
-    alps_store_(&keep->own, alps_load_(&keep->own) ^ spot->bit);
-    return spot->object;
+    alps_store_(&keep->own, alps_load_(&keep->own) ^ spot.bit);
+    return spot.object;
 }
 
 /* See alps_free. */

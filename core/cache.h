@@ -16,7 +16,7 @@ typedef struct alps_spot {
     uint64_t bit;
 } alps_spot;
 
-/* Objects that a thread has at hand of each class, at most; 64 or more. */
+/* Objects of each class that a thread freed and has at hand, at most. */
 #ifndef ALPS_SPOTS
 #  define ALPS_SPOTS 128u
 #endif
@@ -29,12 +29,17 @@ typedef struct alps_spot {
 #define ALPS_EMPTY_SHIFT 5
 
 /* One class of size in a cache. All free objects of the thread's own slabs are
- * free by their pairs; those at hand are besides in a stack, and no other way
- * to find a free object is taken before that is empty. */
+ * free by their pairs. Those at hand are besides in a stack, which has what was
+ * freed last on top, or in `mask`, as a group of the slab in use had them; no
+ * other way to find a free object is taken before both are empty. */
 typedef struct alps_rack {
-    alps_spot *top;    /* of the stack of objects at hand */
+    alps_spot *top;    /* of the stack */
     alps_spot *bottom; /* the one without an object */
     alps_spot *end;    /* the highest there is room for */
+    uint64_t mask;     /* objects of a group, a bit each */
+    uint64_t *own;     /* the word of that group that makes them live */
+    char *base;        /* its first object... */
+    uint64_t size;     /* ...and the bytes of each */
     alps_slab *slab;   /* the slab in use, or NULL */
     alps_off place;    /* where that starts */
     alps_off partial;  /* the first of the owner's slabs with free objects */

@@ -156,15 +156,14 @@ ALPS_CORE_ int alps_small_slow_(alps_handle *h, alps_off off,
 ALPS_CORE_ void *alps_small_pop_(alps_handle *h, alps_rack *rack, uint64_t n,
                                  int how, const alps_tables *t)
 {
-    const alps_spot *spot = rack->top;
-    void *p = spot->object;
+    alps_spot spot = alps_rack_take_(rack);
+    void *p = spot.object;
+    uint64_t *own = spot.own;
     if (ALPS_UNLIKELY_(!p))
         return NULL;
-    uint64_t *own = spot->own;
-    rack->top--;
     if (how & ALPS_ALLOC_ZERO)
         memset(p, 0, n);
-    alps_store_(own, alps_load_(own) ^ spot->bit);
+    alps_store_(own, alps_load_(own) ^ spot.bit);
     if (t->policy->durable) {
         int err = ALPS_OK;
         if (how & ALPS_ALLOC_ZERO)
@@ -189,7 +188,7 @@ ALPS_CORE_ alps_rack *alps_small_rack_(alps_handle *h, uint64_t n,
     if (!c)
         return NULL;
     alps_rack *rack = &c->rack[kind];
-    return rack->top != rack->bottom ||
+    return rack->top != rack->bottom || rack->mask ||
                    t->slow(h, ALPS_SLOW_RACK, kind, 0) == ALPS_OK
                ? rack
                : NULL;
@@ -232,14 +231,14 @@ ALPS_CORE_ void *alps_small_reserve_(alps_handle *h, uint64_t n,
     alps_rack *rack = small ? alps_small_rack_(h, small, t) : NULL;
     if (!rack)
         return NULL;
-    const alps_spot *spot = rack->top--;
-    alps_slab *s = alps_slab_head_(h, alps_offset_(h, spot->object));
-    alps_pair *pair = (alps_pair *)(void *)spot->own;
+    alps_spot spot = alps_rack_take_(rack);
+    alps_slab *s = alps_slab_head_(h, alps_offset_(h, spot.object));
+    alps_pair *pair = (alps_pair *)(void *)spot.own;
     alps_keep *keep = &alps_slab_keeps_(h, s)[pair - alps_slab_pairs_(s)];
     if (!__atomic_load_n(&s->kept, __ATOMIC_RELAXED))
         __atomic_store_n(&s->kept, 1, __ATOMIC_RELEASE);
-    alps_store_(&keep->own, alps_load_(&keep->own) ^ spot->bit);
-    return spot->object;
+    alps_store_(&keep->own, alps_load_(&keep->own) ^ spot.bit);
+    return spot.object;
 }
 
 /* See alps_free. */

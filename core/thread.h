@@ -167,19 +167,27 @@ ALPS_CORE_ void alps_spot_push_(alps_rack *rack, void *object, uint64_t *own,
 ALPS_FN_ void alps_rack_use_(const alps_handle *h, alps_rack *rack, unsigned g,
                              uint64_t mask)
 {
-    uint64_t size = rack->slab->size;
-    uint64_t *own = &alps_slab_pairs_(rack->slab)[g].own;
-    unsigned char *base =
-        (unsigned char *)alps_address_(h, rack->place) + 64 * g * size;
-    alps_spot *spot = rack->top;
     rack->group = g;
-    for (; mask; mask &= mask - 1) {
-        spot++;
-        spot->object = base + alps_low_bit_(mask) * size;
-        spot->own = own;
-        spot->bit = mask & (0 - mask);
+    rack->mask = mask;
+    rack->own = &alps_slab_pairs_(rack->slab)[g].own;
+    rack->size = rack->slab->size;
+    rack->base = (char *)alps_address_(h, rack->place) + 64 * g * rack->size;
+}
+
+/* Takes an object off those at hand; one without an object where there is
+ * none. */
+ALPS_CORE_ alps_spot alps_rack_take_(alps_rack *rack)
+{
+    alps_spot spot = *rack->top;
+    if (spot.object) {
+        rack->top--;
+    } else if (rack->mask) {
+        spot.bit = rack->mask & (0 - rack->mask);
+        spot.object = rack->base + alps_low_bit_(rack->mask) * rack->size;
+        spot.own = rack->own;
+        rack->mask ^= spot.bit;
     }
-    rack->top = spot;
+    return spot;
 }
 
 /* Forgets the objects at hand that are of slab `s`. */
@@ -198,6 +206,7 @@ ALPS_FN_ void alps_rack_clear_(alps_rack *rack)
 {
     rack->slab = NULL;
     rack->place = 0;
+    rack->mask = 0;
 }
 
 /* Asks those who free in a slab of this thread to tell, and looks for what they
