@@ -4224,6 +4224,19 @@ ALPS_FN_ void alps_block_unlock_(const alps_block *b)
     alps_shard_unlock_(b->shard);
 }
 
+/* The run that starts at `extent`, which is held, is no heap extent any more,
+ * before its code says that it is used: who finds the one without the other
+ * takes it for one. */
+ALPS_FN_ void alps_extents_are_(const alps_handle *h, uint64_t extent,
+                                unsigned code)
+{
+    if (alps_extent_kind_(h, extent))
+        alps_extent_kind_set_(h, extent, 0);
+    ALPS_BARRIER_();
+    if (code != ALPS_HELD)
+        alps_code_set_(h->codes, extent, code);
+}
+
 /* Looks for a run of `units` in the index of `s`, carves it, and gives it
  * `code`; `off` is where it is. ALPS_EFULL: the index has none. ALPS_ECORRUPT:
  * the index was wrong, and is reset; try again. Under the lock of `s`. */
@@ -4255,12 +4268,13 @@ ALPS_CORE_ int alps_take_level_(alps_handle *h, alps_shard *s, int level,
             z = alps_zone_extent_(h, extent);
         z.index = &s->index;
         uint64_t unit = alps_zone_unit_(&z, run);
+        unsigned first = level == ALPS_LEVEL_EXTENT ? ALPS_HELD : code;
         if (unit >= z.first && unit < z.end)
-            err = alps_zone_carve_(h, &z, unit, units, align, code, &unit);
+            err = alps_zone_carve_(h, &z, unit, units, align, first, &unit);
         if (!err)
             *off = alps_zone_off_(&z, unit);
-        if (!err && level == ALPS_LEVEL_EXTENT && alps_extent_kind_(h, unit))
-            alps_extent_kind_set_(h, unit, 0);
+        if (!err && level == ALPS_LEVEL_EXTENT)
+            alps_extents_are_(h, unit, code);
     }
     if (ALPS_UNLIKELY_(err == ALPS_ECORRUPT))
         alps_index_reset_(s);
@@ -8877,6 +8891,18 @@ ALPS_FN_ void alps_stats_add_(alps_statistics *s, unsigned code, uint64_t n)
     }
 }
 
+/* The objects of a group that are reserved by a living process, or held back in
+ * this epoch. */
+ALPS_FN_ uint64_t alps_stats_keep_(const alps_handle *h, alps_slab *s,
+                                   const alps_keep *keep)
+{
+    uint64_t process = alps_load_(&s->process);
+    if (!alps_self_(h) || !__atomic_load_n(&s->kept, __ATOMIC_RELAXED) ||
+        process >> ALPS_EPOCH_SHIFT_ != alps_epoch_(h))
+        return 0;
+    return alps_process_in_(h, process) ? alps_keep_any_(keep) : keep->pinned;
+}
+
 /* Adds up the slab at `place`, whose block has `n` bytes. */
 ALPS_FN_ void alps_stats_slab_(const alps_handle *h, alps_off place, uint64_t n,
                                alps_statistics *s)
@@ -8888,11 +8914,10 @@ ALPS_FN_ void alps_stats_slab_(const alps_handle *h, alps_off place, uint64_t n,
         return;
     for (unsigned g = 0; g < alps_slab_groups_(&slab); g++) {
         uint64_t now = alps_pair_live_(&alps_slab_pairs_(head)[g]);
-        uint64_t keep = alps_keep_any_(&alps_slab_keeps_(h, head)[g]);
+        uint64_t keep =
+            alps_stats_keep_(h, head, &alps_slab_keeps_(h, head)[g]);
         live += (uint64_t)__builtin_popcountll(now);
-        if (alps_self_(h) && __atomic_load_n(&head->kept, __ATOMIC_RELAXED) &&
-            alps_process_in_(h, head->process))
-            kept += (uint64_t)__builtin_popcountll(keep & ~now);
+        kept += (uint64_t)__builtin_popcountll(keep & ~now);
     }
     s->blocks += live;
     s->by_class[alps_high_bit_(slab.size)] += live;
@@ -8955,9 +8980,17 @@ ALPS_FN_ uint64_t alps_stats_chunk_(const alps_handle *h, const alps_chunk *c)
     return n;
 }
 
-/* What was retired is not reserved. */
+/* What was retired is not reserved, and no more is a table of reservations that
+ * has grown. */
 ALPS_FN_ void alps_stats_limbo_(const alps_handle *h, alps_statistics *s)
 {
+    for (const alps_shard *x = h->shards; x <= h->top; x++) {
+        alps_block b;
+        alps_off table = alps_held_place_(x);
+        if (table != alps_held_first_(h, x) &&
+            alps_block_at_(h, table, &b) == ALPS_HELD)
+            s->reserved -= alps_block_size_(&b);
+    }
     const alps_chunk *c = alps_limbo_chunk_(h, h->shared->limbo);
     for (unsigned i = 0; i < h->at.lane_count; i++) {
         const alps_chunk *own = alps_limbo_chunk_(h, h->lanes[i].limbo);

@@ -277,6 +277,19 @@ ALPS_FN_ void alps_block_unlock_(const alps_block *b)
     alps_shard_unlock_(b->shard);
 }
 
+/* The run that starts at `extent`, which is held, is no heap extent any more,
+ * before its code says that it is used: who finds the one without the other
+ * takes it for one. */
+ALPS_FN_ void alps_extents_are_(const alps_handle *h, uint64_t extent,
+                                unsigned code)
+{
+    if (alps_extent_kind_(h, extent))
+        alps_extent_kind_set_(h, extent, 0);
+    ALPS_BARRIER_();
+    if (code != ALPS_HELD)
+        alps_code_set_(h->codes, extent, code);
+}
+
 /* Looks for a run of `units` in the index of `s`, carves it, and gives it
  * `code`; `off` is where it is. ALPS_EFULL: the index has none. ALPS_ECORRUPT:
  * the index was wrong, and is reset; try again. Under the lock of `s`. */
@@ -308,12 +321,13 @@ ALPS_CORE_ int alps_take_level_(alps_handle *h, alps_shard *s, int level,
             z = alps_zone_extent_(h, extent);
         z.index = &s->index;
         uint64_t unit = alps_zone_unit_(&z, run);
+        unsigned first = level == ALPS_LEVEL_EXTENT ? ALPS_HELD : code;
         if (unit >= z.first && unit < z.end)
-            err = alps_zone_carve_(h, &z, unit, units, align, code, &unit);
+            err = alps_zone_carve_(h, &z, unit, units, align, first, &unit);
         if (!err)
             *off = alps_zone_off_(&z, unit);
-        if (!err && level == ALPS_LEVEL_EXTENT && alps_extent_kind_(h, unit))
-            alps_extent_kind_set_(h, unit, 0);
+        if (!err && level == ALPS_LEVEL_EXTENT)
+            alps_extents_are_(h, unit, code);
     }
     if (ALPS_UNLIKELY_(err == ALPS_ECORRUPT))
         alps_index_reset_(s);

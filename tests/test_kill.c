@@ -67,6 +67,7 @@ typedef struct kind {
     void *(*at)(any_heap *, alps_off);
     void *(*alloc)(any_heap *, size_t);
     int (*free)(any_heap *, void *);
+    int (*retire)(any_heap *, void *);
     void *(*reserve)(any_heap *, size_t);
     int (*publish)(any_heap *, alps_off *, void *);
     int (*release)(any_heap *, alps_off *);
@@ -106,6 +107,10 @@ typedef struct kind {
   {                                                                           \
     return x##_free(&h->field, p);                                            \
   }                                                                           \
+  static int x##_retire_k(any_heap *h, void *p)                               \
+  {                                                                           \
+    return x##_retire(&h->field, p);                                          \
+  }                                                                           \
   static void *x##_reserve_k(any_heap *h, size_t n)                           \
   {                                                                           \
     return x##_reserve(&h->field, n);                                         \
@@ -139,22 +144,12 @@ typedef struct kind {
   {                                                                           \
     return x##_each(&h->field, visit, context);                               \
   }                                                                           \
-  static const kind x = {#x,                                                  \
-                         x##_open_k,                                          \
-                         x##_close_k,                                         \
-                         x##_remove_k,                                        \
-                         x##_root_k,                                          \
-                         x##_at_k,                                            \
-                         x##_alloc_k,                                         \
-                         x##_free_k,                                          \
-                         x##_reserve_k,                                       \
-                         x##_publish_k,                                       \
-                         x##_release_k,                                       \
-                         x##_cancel_k,                                        \
-                         x##_reap_k,                                          \
-                         x##_reserved_k,                                      \
-                         x##_check_k,                                         \
-                         x##_each_k};
+  static const kind x = {                                                     \
+      #x,           x##_open_k,    x##_close_k,    x##_remove_k,              \
+      x##_root_k,   x##_at_k,      x##_alloc_k,    x##_free_k,                \
+      x##_retire_k, x##_reserve_k, x##_publish_k,  x##_release_k,             \
+      x##_cancel_k, x##_reap_k,    x##_reserved_k, x##_check_k,               \
+      x##_each_k};
 
 KIND(onfile, file)
 KIND(onshm, shm)
@@ -390,14 +385,14 @@ static void turn_of_both(any_heap *h, struct tables *t, int me, int lock,
     DEMAND(flock(lock, LOCK_UN) == 0, errno);
 }
 
-/* Plain alloc and free: what a crash leaves of it has no name. */
-static void loose_turn(any_heap *h, int me)
+/* Plain alloc, and free or retire: what a crash leaves of it has no name. */
+static void loose_turn(any_heap *h, int me, uint64_t n, int retire)
 {
     intend(me, LOOSE, (uint64_t)me, 0, 0);
-    void *p = k->alloc(h, 8 + roll(3000));
+    void *p = k->alloc(h, n);
     DEMAND(p != NULL, 0);
     memset(p, 0x5a, 8);
-    int err = k->free(h, p);
+    int err = retire ? k->retire(h, p) : k->free(h, p);
     DEMAND(!err, err);
     set(&ledger->worker[me].doing.op, IDLE);
 }
@@ -465,7 +460,7 @@ static void work(int me, uint64_t seed, unsigned long traced)
         else if (what < 9)
             stash_turn(&h, me, &s);
         else
-            loose_turn(&h, me);
+            loose_turn(&h, me, 8 + roll(3000), roll(2) != 0);
         set(&ledger->worker[me].ops, ledger->worker[me].ops + 1);
         if (get(&ledger->worker[me].pause))
             rest(&h, me, &s);
@@ -702,8 +697,8 @@ static void witness(void)
     }
 }
 
-/* One publish and one release; writes down how many events those have. Never
- * returns. */
+/* One publish and one release, an object and a block retired; writes down how
+ * many events those have. Never returns. */
 static void one_of_each(unsigned long traced)
 {
     any_heap h;
@@ -736,6 +731,9 @@ static void one_of_each(unsigned long traced)
     set(&ledger->worker[me].doing.op, IDLE);
     observe();
     DEMAND(!err, err);
+    loose_turn(&h, me, 64, 1);
+    loose_turn(&h, me, 2000, 1);
+    observe();
     ledger->worker[me].ops = events;
     _exit(k->close(&h) ? 1 : 0);
 }
@@ -761,8 +759,7 @@ static void ask_witness(const char *when, unsigned long event, uint64_t step)
     CHECK(!ledger->wrong[0]);
 }
 
-/* Killed at every `stride`-th instruction after each event of a publish and a
- * release; a process that has the region open meanwhile looks. */
+/* Killed at every `stride`-th instruction after each event of those; a process that has the region open meanwhile looks. */
 static void beside_a_witness(uint64_t stride)
 {
     int status = 1;
@@ -778,7 +775,7 @@ static void beside_a_witness(uint64_t stride)
     CHECK(all >= 3);
     unsigned long before = kills;
     // where nothing is written back, two events are a whole operation apart
-    const uint64_t steps = all > 5 ? 90 : 600;
+    const uint64_t steps = k == &onshm ? 600 : 90;
     for (unsigned long event = 1; event <= all; event++)
         for (uint64_t step = roll(stride); step < steps && !check_bad_;
              step += stride) {
@@ -893,7 +890,7 @@ static void shared_memory_outlives_its_processes(void)
 {
     char where[64];
     snprintf(where, sizeof where, "/alps-test-kill-%ld", (long)getpid());
-    torture(&onshm, where, 60, 1);
+    torture(&onshm, where, 60, 9);
 }
 
 static void pmem_outlives_its_processes(void)

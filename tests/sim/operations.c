@@ -517,6 +517,7 @@ const unsigned op_alphabet_n = sizeof op_alphabet / sizeof *op_alphabet;
 static const struct op others[] = {
     {"alloc 64", op_alloc, 0, 0, 64, 0},
     {"alloc 200", op_alloc, 0, 0, 200, 0},
+    {"alloc 5000", op_alloc, 0, 0, 5000, 0},
     {"publish 1000 to 0", op_publish, 0, 0, 1000, 0},
     {"publish 1280 to 1", op_publish, 0, 1, 1280, 0},
     {"publish 200 to 3", op_publish, 0, 3, 200, 0},

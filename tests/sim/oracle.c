@@ -159,13 +159,16 @@ static void is_extra(struct differences *d, const struct sim_view *v,
     of->more = b;
 }
 
-/* What one call freed another may have taken again, or a part of it. */
+/* What one call freed another may have taken again, or a part of it; a free may
+ * also have made it longer first. */
 static void is_resized(struct differences *d, const struct sim_view *v,
                        struct sim_block before, struct sim_block after)
 {
     unsigned who = who_frees(before.off);
     unsigned by = who_makes(d, v, after.off);
-    if (who < SIM_THREADS && by < SIM_THREADS && by != who) {
+    int longer = who < SIM_THREADS && sim_oracle.call[who].doing == SIM_FREE &&
+                 after.n > before.n;
+    if (who < SIM_THREADS && by < SIM_THREADS && by != who && !longer) {
         is_missing(d, before);
         is_extra(d, v, after);
         return;

@@ -331,6 +331,8 @@ void programs_scripts(void)
         "realloc to 300; realloc to 40; realloc to 300",
         "alloc 100; alloc 3000; free; publish 3000 to 0; release 0; zalloc 100",
         "alloc 3000; alloc 1900; alloc 1900; free; realloc to 3000; free; free",
+        "grow; alloc 1900; alloc 1900; alloc 1900; free; free; free; alloc "
+        "5000",
         "alloc 3000 at 4096; zalloc 3000; alloc 100; free; alloc 100; "
         "realloc to 300; realloc to 3000; realloc to 40",
         "alloc 100; alloc 100; alloc 64 at 1024; free; realloc to 300; free; "

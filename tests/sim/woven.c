@@ -184,6 +184,8 @@ static const struct program {
     {"alloc 64; alloc 200", "free; reap | free; free", 3, 1},
     {"publish 64 to 0; alloc 200", "alloc 64; reap | release 0; free", 3, 1},
     {"", "grow; alloc 100 | alloc 3000", 3, 1},
+    {"grow; alloc 1900; alloc 1900; alloc 1900; free; free; free",
+     "reap; alloc 200 | alloc 5000", 3, 1},
     {"alloc 64; alloc 64; alloc 64", "- | free | free", 4, 0},
     {"alloc 64; alloc 64; alloc 64", "free | free | free", 4, 1},
     {SLAB_BUT_1, "alloc 64; alloc 64 | free", 3, 1},
