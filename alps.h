@@ -8900,7 +8900,9 @@ ALPS_FN_ uint64_t alps_stats_keep_(const alps_handle *h, alps_slab *s,
     if (!alps_self_(h) || !__atomic_load_n(&s->kept, __ATOMIC_RELAXED) ||
         process >> ALPS_EPOCH_SHIFT_ != alps_epoch_(h))
         return 0;
-    return alps_process_in_(h, process) ? alps_keep_any_(keep) : keep->pinned;
+    return alps_process_in_(h, process)
+               ? alps_keep_any_(keep)
+               : __atomic_load_n(&keep->pinned, __ATOMIC_ACQUIRE);
 }
 
 /* Adds up the slab at `place`, whose block has `n` bytes. */
