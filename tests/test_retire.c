@@ -236,15 +236,48 @@ static void the_child_of_a_fork_reads_for_itself(void)
 static void a_table_that_has_grown_is_given_back(void)
 {
     static void *p[600];
+    uint64_t reserved = 0;
     begin(16u << 20, 1u << 18);
     void *q = any_alloc(&heap, 2000);
-    for (unsigned i = 0; i < 600; i++)
+    for (unsigned i = 0; i < 600; i++) {
         CHECK((p[i] = any_reserve(&heap, 2000)) != NULL);
+        reserved += any_usable(&heap, p[i]);
+    }
+    CHECK_EQ(stats().reserved, reserved); // the table itself is not
     CHECK_EQ(any_retire(&heap, q), 0);
     for (unsigned i = 0; i < 600; i++)
         CHECK_EQ(any_cancel(&heap, p[i]), 0);
     all_comes_back();
     CHECK_EQ(stats().reserved, 0);
+    end();
+}
+
+static void *leaves_things(void *unused)
+{
+    (void)unused;
+    for (unsigned i = 0; i < 8; i++)
+        thing[i] = any_alloc(&heap, 200);
+    return NULL;
+}
+
+/* Objects of a slab that nobody owns: each is counted once. */
+static void what_an_ended_thread_left_is_retired(void)
+{
+    begin(4u << 20, 1u << 18);
+    on_a_thread(leaves_things);
+    CHECK_EQ(any_free(&heap, any_alloc(&heap, 100)), 0); // has its slab
+    CHECK_EQ(any_enter(&heap), 0);
+    alps_statistics s = stats();
+    uint64_t all = s.used + s.free + s.spare;
+    for (unsigned i = 0; i < 8; i++)
+        CHECK_EQ(any_retire(&heap, thing[i]), 0);
+    s = stats();
+    CHECK_EQ(s.used, 0);
+    CHECK_EQ(s.reserved, 0);
+    CHECK_EQ(s.retired, 8 * 224 + sizeof(alps_chunk));
+    CHECK_EQ(s.free + s.spare + s.retired, all);
+    CHECK_EQ(any_leave(&heap), 0);
+    all_comes_back();
     end();
 }
 
@@ -285,6 +318,7 @@ int main(void)
     RUN_WHERE_BYTES_STAY(retired_is_free_after_the_last_close);
     RUN_EVERYWHERE(the_child_of_a_fork_reads_for_itself);
     RUN_EVERYWHERE(a_table_that_has_grown_is_given_back);
+    RUN_EVERYWHERE(what_an_ended_thread_left_is_retired);
     RUN_EVERYWHERE(to_retire_is_one_fence_and_to_read_is_none);
     return check_end("retire");
 }
