@@ -4268,7 +4268,9 @@ ALPS_CORE_ int alps_take_level_(alps_handle *h, alps_shard *s, int level,
             z = alps_zone_extent_(h, extent);
         z.index = &s->index;
         uint64_t unit = alps_zone_unit_(&z, run);
-        unsigned first = level == ALPS_LEVEL_EXTENT ? ALPS_HELD : code;
+        unsigned first = code;
+        if (level == ALPS_LEVEL_EXTENT)
+            first = ALPS_HELD;
         if (unit >= z.first && unit < z.end)
             err = alps_zone_carve_(h, &z, unit, units, align, first, &unit);
         if (!err)
