@@ -65,7 +65,7 @@ SUITES = generated generator house reject compile readme unit demo preload \
 
 .PHONY: check $(SUITES:%=check-%)
 check: ## runs all tests; the last line is the total
-	@LIMIT=2000 sh tests/run.sh $(SUITES:%='$(MAKE) -s check-%')
+	@LIMIT=1500 sh tests/run.sh $(SUITES:%='$(MAKE) -s check-%')
 
 check-generated: ## alps.h is what the generator makes of the parts
 	@sh tests/generated.sh $(PARTS)
@@ -105,26 +105,28 @@ build/$(1)/%: tests/%.c $(wildcard tests/*.h) $(PARTS) alps.h
 units-$(1): $(UNITS:%=build/$(1)/%)
 run-$(1):
 	@$(MAKE) -sk $$(JOBS) units-$(1) || true
-	@LIMIT=600 WIDTH=$$(shell nproc) sh tests/run.sh \
+	@LIMIT=300 WIDTH=$$(shell nproc) sh tests/run.sh \
 	    $(UNITS:%='$(4)build/$(1)/%')
 endef
 
 # Lines are enough to find a failure; variables too would take a third longer.
 $(eval $(call kind,gcc,$(CC),-O2 -g1,))
-$(eval $(call kind,clang,$(CLANG),-O2 -g1 -DNDEBUG,))
+$(eval $(call kind,clang,$(CLANG),-O2 -g1,))
+$(eval $(call kind,ndebug,$(CC),-O2 -g1 -DNDEBUG,))
 $(eval $(call kind,asan,$(CC),-O0 -g1 -fsanitize=address$(comma)undefined \
 	-fno-sanitize-recover=all,))
 $(eval $(call kind,tsan,$(CC),-O1 -g1 -fsanitize=thread -Wno-tsan,))
 $(eval $(call kind,aarch64,$(AARCH64_CC),-O2 -g1 -static -DCHECK_EMULATED,\
 	$(AARCH64_RUN) ))
 
-check-unit: ## the unit tests with gcc and, without assertions, with clang
+check-unit: ## the unit tests with gcc and, where there is one, clang
 	@LIMIT=1500 sh tests/run.sh '$(MAKE) -s run-gcc' \
 	    'sh tests/where.sh $(CLANG) $(MAKE) -s run-clang'
 
-.PHONY: check-asan check-tsan check-aarch64
+.PHONY: check-asan check-tsan check-ndebug check-aarch64
 check-asan: run-asan ## the unit tests under AddressSanitizer and UBSan
 check-tsan: run-tsan ## the unit tests under ThreadSanitizer
+check-ndebug: run-ndebug ## the unit tests without assertions
 check-aarch64: ## the unit tests for AArch64, emulated
 	@LIMIT=1500 sh tests/run.sh 'sh tests/where.sh $(AARCH64_CC) \
 	    sh tests/where.sh $(firstword $(AARCH64_RUN)) $(MAKE) -s run-aarch64'
@@ -165,7 +167,8 @@ check-all: ## all suites there are, and more of each: what CI runs
 	@LIMIT=2400 WIDTH=2 sh tests/run.sh \
 	    "$(MAKE) -s -j2 check SIM_EFFORT='2 1000000' SOAK_SECONDS=40" \
 	    '$(MAKE) -s check-aarch64' '$(MAKE) -s check-tsan' \
-	    '$(MAKE) -s check-asan' '$(MAKE) -s fuzz' '$(MAKE) -s check-bench'
+	    '$(MAKE) -s check-asan' '$(MAKE) -s check-ndebug' \
+	    '$(MAKE) -s fuzz' '$(MAKE) -s check-bench'
 
 .PHONY: clean
 clean: ## removes build/

@@ -3843,6 +3843,20 @@ ALPS_FN_ int alps_slab_empty_(const alps_handle *h, alps_slab *s)
     return 1;
 }
 
+/* Whether a group next to that of the object at `in` has a live one. In most
+ * orders in which a row is freed one has until the end. */
+ALPS_FN_ int alps_slab_live_beside_(alps_slab *s, uint64_t in)
+{
+    unsigned g = (unsigned)(in * s->scale >> 32) / 64;
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned at = i ? g - 1 : g + 1; // far behind the last: there is none
+        if (at < alps_slab_groups_(s) &&
+            alps_pair_live_(&alps_slab_pairs_(s)[at]))
+            return 1;
+    }
+    return 0;
+}
+
 /* Objects of a slab of class `kind`. */
 ALPS_CORE_ uint32_t alps_kind_count_(const alps_handle *h, unsigned kind)
 {
@@ -4224,11 +4238,11 @@ ALPS_FN_ void alps_block_unlock_(const alps_block *b)
     alps_shard_unlock_(b->shard);
 }
 
-/* The run that starts at `extent`, which is held, is no heap extent any more,
- * before its code says that it is used: who finds the one without the other
- * takes it for one. */
-ALPS_FN_ void alps_extents_are_(const alps_handle *h, uint64_t extent,
-                                unsigned code)
+/* Gives the run of extents that starts at `extent`, and is held, its code. It
+ * is no heap extent any more before that says that it is used: who finds the
+ * one without the other takes it for one. */
+ALPS_FN_ void alps_extents_code_(const alps_handle *h, uint64_t extent,
+                                 unsigned code)
 {
     if (alps_extent_kind_(h, extent))
         alps_extent_kind_set_(h, extent, 0);
@@ -4276,7 +4290,7 @@ ALPS_CORE_ int alps_take_level_(alps_handle *h, alps_shard *s, int level,
         if (!err)
             *off = alps_zone_off_(&z, unit);
         if (!err && level == ALPS_LEVEL_EXTENT)
-            alps_extents_are_(h, unit, code);
+            alps_extents_code_(h, unit, code);
     }
     if (ALPS_UNLIKELY_(err == ALPS_ECORRUPT))
         alps_index_reset_(s);
@@ -7631,20 +7645,6 @@ ALPS_FN_ uint64_t alps_cache_empty_(const alps_cache *c)
     return n;
 }
 
-/* Whether a group next to that of the object at `in` has one that is live. In
- * most orders in which a row is freed one has until the end. */
-ALPS_FN_ int alps_rack_beside_(alps_slab *s, uint64_t in)
-{
-    unsigned g = (unsigned)(in * s->scale >> 32) / 64;
-    for (unsigned i = 0; i < 2; i++) {
-        unsigned at = i ? g - 1 : g + 1; // far behind the last: there is none
-        if (at < alps_slab_groups_(s) &&
-            alps_pair_live_(&alps_slab_pairs_(s)[at]))
-            return 1;
-    }
-    return 0;
-}
-
 /* A slab of this thread, not in use, has one object less: it is no more full,
  * or it is empty. */
 ALPS_CORE_ int alps_rack_freed_(alps_handle *h, alps_off off,
@@ -7656,7 +7656,7 @@ ALPS_CORE_ int alps_rack_freed_(alps_handle *h, alps_off off,
     alps_rack *rack = &c->rack[s->kind - 1];
     if (s->where == ALPS_FULL)
         alps_rack_refound_(h, rack, s, place);
-    if (s->where != ALPS_PARTIAL || alps_rack_beside_(s, off - place) ||
+    if (s->where != ALPS_PARTIAL || alps_slab_live_beside_(s, off - place) ||
         !alps_slab_empty_(h, s))
         return ALPS_OK;
     if (alps_cache_empty_(c) < c->most) {
@@ -8984,9 +8984,8 @@ ALPS_FN_ uint64_t alps_stats_chunk_(const alps_handle *h, const alps_chunk *c)
     return n;
 }
 
-/* What was retired is not reserved, and no more is a table of reservations that
- * has grown. */
-ALPS_FN_ void alps_stats_limbo_(const alps_handle *h, alps_statistics *s)
+/* A table of reservations that has grown is not reserved. */
+ALPS_FN_ void alps_stats_tables_(const alps_handle *h, alps_statistics *s)
 {
     for (const alps_shard *x = h->shards; x <= h->top; x++) {
         alps_block b;
@@ -8995,6 +8994,11 @@ ALPS_FN_ void alps_stats_limbo_(const alps_handle *h, alps_statistics *s)
             alps_block_at_(h, table, &b) == ALPS_HELD)
             s->reserved -= alps_block_size_(&b);
     }
+}
+
+/* What was retired is not, either. */
+ALPS_FN_ void alps_stats_limbo_(const alps_handle *h, alps_statistics *s)
+{
     const alps_chunk *c = alps_limbo_chunk_(h, h->shared->limbo);
     for (unsigned i = 0; i < h->at.lane_count; i++) {
         const alps_chunk *own = alps_limbo_chunk_(h, h->lanes[i].limbo);
@@ -9038,8 +9042,10 @@ ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
             s->largest_free = run << top.shift;
     }
     alps_stats_pending_(h, s);
-    if (alps_self_(h))
+    if (alps_self_(h)) {
+        alps_stats_tables_(h, s);
         alps_stats_limbo_(h, s);
+    }
     s->fragmentation =
         s->free <= s->largest_free
             ? 0

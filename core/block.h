@@ -277,11 +277,11 @@ ALPS_FN_ void alps_block_unlock_(const alps_block *b)
     alps_shard_unlock_(b->shard);
 }
 
-/* The run that starts at `extent`, which is held, is no heap extent any more,
- * before its code says that it is used: who finds the one without the other
- * takes it for one. */
-ALPS_FN_ void alps_extents_are_(const alps_handle *h, uint64_t extent,
-                                unsigned code)
+/* Gives the run of extents that starts at `extent`, and is held, its code. It
+ * is no heap extent any more before that says that it is used: who finds the
+ * one without the other takes it for one. */
+ALPS_FN_ void alps_extents_code_(const alps_handle *h, uint64_t extent,
+                                 unsigned code)
 {
     if (alps_extent_kind_(h, extent))
         alps_extent_kind_set_(h, extent, 0);
@@ -329,7 +329,7 @@ ALPS_CORE_ int alps_take_level_(alps_handle *h, alps_shard *s, int level,
         if (!err)
             *off = alps_zone_off_(&z, unit);
         if (!err && level == ALPS_LEVEL_EXTENT)
-            alps_extents_are_(h, unit, code);
+            alps_extents_code_(h, unit, code);
     }
     if (ALPS_UNLIKELY_(err == ALPS_ECORRUPT))
         alps_index_reset_(s);

@@ -287,20 +287,6 @@ ALPS_FN_ uint64_t alps_cache_empty_(const alps_cache *c)
     return n;
 }
 
-/* Whether a group next to that of the object at `in` has one that is live. In
- * most orders in which a row is freed one has until the end. */
-ALPS_FN_ int alps_rack_beside_(alps_slab *s, uint64_t in)
-{
-    unsigned g = (unsigned)(in * s->scale >> 32) / 64;
-    for (unsigned i = 0; i < 2; i++) {
-        unsigned at = i ? g - 1 : g + 1; // far behind the last: there is none
-        if (at < alps_slab_groups_(s) &&
-            alps_pair_live_(&alps_slab_pairs_(s)[at]))
-            return 1;
-    }
-    return 0;
-}
-
 /* A slab of this thread, not in use, has one object less: it is no more full,
  * or it is empty. */
 ALPS_CORE_ int alps_rack_freed_(alps_handle *h, alps_off off,
@@ -312,7 +298,7 @@ ALPS_CORE_ int alps_rack_freed_(alps_handle *h, alps_off off,
     alps_rack *rack = &c->rack[s->kind - 1];
     if (s->where == ALPS_FULL)
         alps_rack_refound_(h, rack, s, place);
-    if (s->where != ALPS_PARTIAL || alps_rack_beside_(s, off - place) ||
+    if (s->where != ALPS_PARTIAL || alps_slab_live_beside_(s, off - place) ||
         !alps_slab_empty_(h, s))
         return ALPS_OK;
     if (alps_cache_empty_(c) < c->most) {

@@ -149,6 +149,20 @@ ALPS_FN_ int alps_slab_empty_(const alps_handle *h, alps_slab *s)
     return 1;
 }
 
+/* Whether a group next to that of the object at `in` has a live one. In most
+ * orders in which a row is freed one has until the end. */
+ALPS_FN_ int alps_slab_live_beside_(alps_slab *s, uint64_t in)
+{
+    unsigned g = (unsigned)(in * s->scale >> 32) / 64;
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned at = i ? g - 1 : g + 1; // far behind the last: there is none
+        if (at < alps_slab_groups_(s) &&
+            alps_pair_live_(&alps_slab_pairs_(s)[at]))
+            return 1;
+    }
+    return 0;
+}
+
 /* Objects of a slab of class `kind`. */
 ALPS_CORE_ uint32_t alps_kind_count_(const alps_handle *h, unsigned kind)
 {

@@ -225,9 +225,8 @@ ALPS_FN_ uint64_t alps_stats_chunk_(const alps_handle *h, const alps_chunk *c)
     return n;
 }
 
-/* What was retired is not reserved, and no more is a table of reservations that
- * has grown. */
-ALPS_FN_ void alps_stats_limbo_(const alps_handle *h, alps_statistics *s)
+/* A table of reservations that has grown is not reserved. */
+ALPS_FN_ void alps_stats_tables_(const alps_handle *h, alps_statistics *s)
 {
     for (const alps_shard *x = h->shards; x <= h->top; x++) {
         alps_block b;
@@ -236,6 +235,11 @@ ALPS_FN_ void alps_stats_limbo_(const alps_handle *h, alps_statistics *s)
             alps_block_at_(h, table, &b) == ALPS_HELD)
             s->reserved -= alps_block_size_(&b);
     }
+}
+
+/* What was retired is not, either. */
+ALPS_FN_ void alps_stats_limbo_(const alps_handle *h, alps_statistics *s)
+{
     const alps_chunk *c = alps_limbo_chunk_(h, h->shared->limbo);
     for (unsigned i = 0; i < h->at.lane_count; i++) {
         const alps_chunk *own = alps_limbo_chunk_(h, h->lanes[i].limbo);
@@ -279,8 +283,10 @@ ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
             s->largest_free = run << top.shift;
     }
     alps_stats_pending_(h, s);
-    if (alps_self_(h))
+    if (alps_self_(h)) {
+        alps_stats_tables_(h, s);
         alps_stats_limbo_(h, s);
+    }
     s->fragmentation =
         s->free <= s->largest_free
             ? 0
