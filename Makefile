@@ -19,6 +19,7 @@ AARCH64_CC = aarch64-linux-gnu-gcc
 AARCH64_RUN = qemu-aarch64 -cpu cortex-a72 -R 32G
 
 C11 = -std=gnu11
+CXX11 = -std=gnu++11
 WARNINGS = -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow \
 	-Wundef -Wcast-qual
 CFLAGS = -O2 -g
@@ -31,6 +32,7 @@ EXAMPLES = $(patsubst examples/%.c,build/%,\
 	$(filter-out examples/malloc.c,$(wildcard examples/*.c))) \
 	build/libalpsmalloc.so
 UNITS = $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
+CXX_UNITS = $(patsubst tests/%.cc,%,$(wildcard tests/test_*.cc))
 FUZZERS = $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
 
 export CC CXX CLANG AARCH64_CC AARCH64_RUN WARNINGS
@@ -39,7 +41,7 @@ export CC CXX CLANG AARCH64_CC AARCH64_RUN WARNINGS
 all: examples
 examples: $(EXAMPLES) ## builds every example into build/ (what `make` does)
 
-build/%: examples/%.c alps.h
+build/%: examples/%.c alps.h $(wildcard examples/*.h)
 	@mkdir -p build
 	$(CC) $(C11) $(WARNINGS) $(CFLAGS) -I. $< -o $@ -lpthread
 
@@ -65,7 +67,7 @@ SUITES = generated generator house reject compile readme unit demo preload \
 
 .PHONY: check $(SUITES:%=check-%)
 check: ## runs all tests; the last line is the total
-	@LIMIT=1500 sh tests/run.sh $(SUITES:%='$(MAKE) -s check-%')
+	@LIMIT=2400 sh tests/run.sh $(SUITES:%='$(MAKE) -s check-%')
 
 check-generated: ## alps.h is what the generator makes of the parts
 	@sh tests/generated.sh $(PARTS)
@@ -94,39 +96,66 @@ check-preload: examples ## programs of the system with the malloc of examples/
 # As many compilers as there are processors, unless a -j said how many.
 JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
-# One program for each tests/test_*.c, in each of these kinds:
-# $(1) kind, $(2) compiler, $(3) flags, $(4) what runs it.
+# One program for each tests/test_*.c, in each of these kinds, with an instance
+# that most of them share, and in some for each tests/test_*.cc: $(1) kind,
+# $(2) compiler, $(3) flags, $(4) what runs it, $(5) the programs in C++, $(6)
+# their compiler and flags.
 define kind
 .PHONY: units-$(1) run-$(1)
-build/$(1)/%: tests/%.c $(wildcard tests/*.h) $(PARTS) alps.h
+build/$(1)/any.o: tests/any.c tests/any.h $(PARTS) alps.h
 	@mkdir -p build/$(1)
 	@rm -f $$@
-	$(2) $(C11) $(WARNINGS) -Werror $(3) -I. $$< -o $$@ -lpthread
-units-$(1): $(UNITS:%=build/$(1)/%)
+	$(2) $(C11) $(WARNINGS) -Werror $(3) -I. -c $$< -o $$@
+build/$(1)/%: tests/%.c build/$(1)/any.o $(wildcard tests/*.h) $(PARTS) alps.h
+	@rm -f $$@
+	$(2) $(C11) $(WARNINGS) -Werror $(3) -I. $$< build/$(1)/any.o -o $$@ -lpthread
+build/$(1)/%: tests/%.cc $(wildcard tests/*.h) $(PARTS) alps.h
+	@mkdir -p build/$(1)
+	@rm -f $$@
+	$(6) $(CXX11) $(WARNINGS) -Werror -I. $$< -o $$@ -lpthread -lstdc++ -lm
+units-$(1): $(UNITS:%=build/$(1)/%) $(5:%=build/$(1)/%)
 run-$(1):
 	@$(MAKE) -sk $$(JOBS) units-$(1) || true
 	@LIMIT=300 WIDTH=$$(shell nproc) sh tests/run.sh \
-	    $(UNITS:%='$(4)build/$(1)/%')
+	    $(UNITS:%='$(4)build/$(1)/%') $(5:%='$(4)build/$(1)/%')
 endef
 
 # Lines are enough to find a failure; variables too would take a third longer.
-$(eval $(call kind,gcc,$(CC),-O2 -g1,))
-$(eval $(call kind,clang,$(CLANG),-O2 -g1,))
-$(eval $(call kind,ndebug,$(CC),-O2 -g1 -DNDEBUG,))
+# So would optimising templates. One compiler leaves the assertions in, the other
+# out.
+$(eval $(call kind,gcc,$(CC),-O2 -g1,,$(CXX_UNITS),$(CXX) -O1 -g1))
+$(eval $(call kind,clang,$(CLANG),-O1 -g1 -DNDEBUG,,$(CXX_UNITS),$(CLANG) -O1 \
+	-g1 -DNDEBUG))
 $(eval $(call kind,asan,$(CC),-O0 -g1 -fsanitize=address$(comma)undefined \
-	-fno-sanitize-recover=all,))
+	-fno-sanitize-recover=all,,$(filter-out test_boost,$(CXX_UNITS)),$(CXX) \
+	-O0 -g1 -fsanitize=address$(comma)undefined -fno-sanitize-recover=all))
 $(eval $(call kind,tsan,$(CC),-O1 -g1 -fsanitize=thread -Wno-tsan,))
-$(eval $(call kind,aarch64,$(AARCH64_CC),-O2 -g1 -static -DCHECK_EMULATED,\
+$(eval $(call kind,aarch64,$(AARCH64_CC),-O1 -g1 -static -DCHECK_EMULATED,\
 	$(AARCH64_RUN) ))
 
-check-unit: ## the unit tests with gcc and, where there is one, clang
-	@LIMIT=1500 sh tests/run.sh '$(MAKE) -s run-gcc' \
-	    'sh tests/where.sh $(CLANG) $(MAKE) -s run-clang'
+# The containers of clang's own library, which are other ones.
+build/libcxx/%: tests/%.cc $(wildcard tests/*.h) $(PARTS) alps.h
+	@mkdir -p build/libcxx
+	@rm -f $@
+	$(CLANG) -stdlib=libc++ -O0 -g1 $(CXX11) $(WARNINGS) -Werror -I. $< -o $@ \
+	    -lpthread -lc++ -lm
 
-.PHONY: check-asan check-tsan check-ndebug check-aarch64
+.PHONY: run-libcxx
+run-libcxx:
+	@if echo '#include <vector>' | $(CLANG) -x c++ -stdlib=libc++ \
+	    -fsyntax-only - 2>/dev/null; then \
+	    $(MAKE) -s build/libcxx/test_containers && \
+	    sh tests/run.sh build/libcxx/test_containers; \
+	else sh tests/where.sh libc++ containers; fi
+
+check-unit: ## the unit tests with gcc; without assertions with clang, if any
+	@LIMIT=1500 sh tests/run.sh '$(MAKE) -s run-gcc' \
+	    'sh tests/where.sh $(CLANG) $(MAKE) -s run-clang' \
+	    'sh tests/where.sh $(CLANG) $(MAKE) -s run-libcxx'
+
+.PHONY: check-asan check-tsan check-aarch64
 check-asan: run-asan ## the unit tests under AddressSanitizer and UBSan
 check-tsan: run-tsan ## the unit tests under ThreadSanitizer
-check-ndebug: run-ndebug ## the unit tests without assertions
 check-aarch64: ## the unit tests for AArch64, emulated
 	@LIMIT=1500 sh tests/run.sh 'sh tests/where.sh $(AARCH64_CC) \
 	    sh tests/where.sh $(firstword $(AARCH64_RUN)) $(MAKE) -s run-aarch64'
@@ -157,18 +186,18 @@ build/fuzz/%: tests/fuzz/%.c $(wildcard tests/*.h) alps.h
 .PHONY: format
 format: ## lets clang-format settle the shape of the C files
 	clang-format -i $(filter-out core/select.h,$(PARTS)) \
-	    $(wildcard tests/*.[ch] tests/sim/*.[ch] tests/soak/*.[ch] \
+	    $(wildcard tests/*.[ch] tests/*.cc tests/sim/*.[ch] tests/soak/*.[ch] \
 	    tests/fuzz/*.[ch] tests/compile/*.[ch] tests/preload/*.[ch] \
 	    bench/*.[ch])
 
 # Two suites at a time: each has phases that keep one processor busy or none.
 .PHONY: check-all
 check-all: ## all suites there are, and more of each: what CI runs
-	@LIMIT=2400 WIDTH=2 sh tests/run.sh \
-	    "$(MAKE) -s -j2 check SIM_EFFORT='2 1000000' SOAK_SECONDS=40" \
+	@LIMIT=3000 WIDTH=2 sh tests/run.sh \
+	    "$(MAKE) -s -j2 check SIM_EFFORT='1 1000000' SOAK_SECONDS=40" \
 	    '$(MAKE) -s check-aarch64' '$(MAKE) -s check-tsan' \
-	    '$(MAKE) -s check-asan' '$(MAKE) -s check-ndebug' \
-	    '$(MAKE) -s fuzz' '$(MAKE) -s check-bench'
+	    '$(MAKE) -s check-asan' '$(MAKE) -s fuzz' \
+	    '$(MAKE) -s check-bench'
 
 .PHONY: clean
 clean: ## removes build/

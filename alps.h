@@ -52,11 +52,18 @@
  *     #define ALPS_BACKEND  where bytes live
  *     #define ALPS_POLICY   when they are durable
  *
- *     backend \ policy  ALPS_NONE   ALPS_FLUSH    ALPS_FENCE   ALPS_MSYNC
- *     ALPS_ANON         nothing *   -             -            -
- *     ALPS_SHMEM        processes * (CXL)         -            -
- *     ALPS_FILE         processes   -             -            power *
- *     ALPS_PMEM         processes   power *       power, eADR  power
+ *     backend \ policy  ALPS_NONE   ALPS_FLUSH  ALPS_FENCE   ALPS_MSYNC
+ *     ALPS_ANON         nothing *   -           -            -
+ *     ALPS_SHMEM        processes * (CXL)       -            -
+ *     ALPS_FILE         processes   -           -            power
+ *     ALPS_PMEM         processes   power *     power, eADR  power
+ *     ALPS_PAGED        a close     -           -            power *
+ *
+ * and ALPS_FILE with ALPS_CHECKPOINT *: power, all at once. Stores, alloc and
+ * free are those of memory; alps_sync makes everything since the last one
+ * durable, and after a crash the region is as it was at the last sync: the one
+ * moment in it that docs/checkpoint.md speaks of. One process writes, readers
+ * see the last sync before they opened.
  *
  * A cell says what the data survives: the death of any process, a power
  * failure; `*` is the default of that backend; `-` is an #error. ALPS_FILE is
@@ -66,6 +73,7 @@
  *     #define ALPS_NAME ledger      ledger_heap, ledger_open ... instead of
  *                                   alps_...; include again for another heap
  *     #define ALPS_CORE_ONLY        the parts without an instance
+ *     #define ALPS_FAULTS pages     backend ALPS_PAGED: the program's handler
  *     #define ALPS_ASSERT(cond)     before the first include: checks of what
  *                                   the caller promised
  *
@@ -79,6 +87,21 @@
  * but a crash between an alloc and your own link leaks. `reserve`, fill,
  * `publish` does not: the block is allocated, filled and linked, or nothing
  * happened. `release` frees and unlinks in the same way.
+ *
+ * Transactions. Between `begin` and `commit` any number of `tx_set` (a word),
+ * `tx_publish`, `tx_release`, `tx_free`, and of stores to what `tx_snapshot`
+ * has kept: all of it happens, whatever crashes, or by an `abort` nothing.
+ * Actions are carried out by the commit, for two fences together. ALPS_TX_SET,
+ * ALPS_TX_POINT, ALPS_TX_PUBLISH, ALPS_TX_RELEASE, ALPS_TX_SNAPSHOT are the
+ * same with types. `publish_new`, `tx_publish_new` have a function fill what
+ * they publish.
+ *
+ * Names. An object may have a name, any bytes: `construct` makes it, zeroed,
+ * `find` finds it in any process and after any crash, `find_or_construct` does
+ * what is needed, `destroy` frees it and takes its name away, `each_name`
+ * visits all. Each is one step whatever crashes. ALPS_NAMING(T, "name", n) says
+ * the type as well, which is checked; ALPS_UNIQUE(T, n) is the one object of a
+ * type: alps_find_or_construct_as(&h, ALPS_NAMING(struct point, "path", 100)).
  *
  * Threads and processes. Any thread of any process frees what any other
  * allocated. What a thread has at hand goes back when it ends, what a process
@@ -94,14 +117,52 @@
  * of a parent that dies. Memory of the process (ALPS_ANON) is copied by fork,
  * and the child goes on with its copy.
  *
+ * Size. A region grows by itself up to its limit, in place, and all processes
+ * see it; `grow` does it at once, `trim` gives what is free back to the file
+ * system, and so does the library when it is much. `snapshot` copies a region
+ * that is open, `copy` one that is closed, into a file that is there as a whole
+ * or not at all. `consistent` and `inspect` look at a closed one.
+ *
+ * Several regions. A *space* (alps_space) is a set of open regions: an
+ * ALPS_FAR(T) in one of them leads into any, an ALPS_PACKED(T) in 8 bytes. A
+ * region that is missing is a code, or opened on demand by your `resolver`.
+ * `far_publish` and `far_release` link and cut between two of them in one step,
+ * whatever crashes: docs/spaces.md.
+ *
+ * C++ (11 and later). alps::ptr<T> and alps::allocator<T> put containers into a
+ * region; class alps_region closes itself, and makes objects with their
+ * constructors: r.construct<T>("name")(1, 2). Not every library's containers
+ * can: docs/cxx.md.
+ *
+ * Larger than memory. With ALPS_PAGED a region has no more of itself in memory
+ * than option `memory` says (half of the machine's, unless said). Beyond that
+ * its pages are brought by the thread that touches them, in a signal handler;
+ * what such a handler starts from is an object of the program, for the library
+ * has none of its own. One unit defines it, all name it before the include:
+ *
+ *     #define ALPS_BACKEND ALPS_PAGED
+ *     #define ALPS_FAULTS  pages
+ *     #include "alps.h"
+ *     ALPS_HANDLER(pages);
+ *
+ * The program's own faults stay its own, and its own handlers keep their turn.
+ * Where there is no ALPS_FAULTS, or the system refuses, the kernel pages as it
+ * likes; alps_describe tells which, and why. read(2) and its like cannot touch
+ * what is not in memory: alps_pin. alps_umalloc maps a file as plain memory,
+ * alps_usync makes it durable, alps_ufree ends it. See docs/paged.md.
+ *
  * The environment: ALPS_PERSIST=clwb|clflushopt|clflush|cvap|cvac|eadr|none
  * overrides how lines are written back, ALPS_PMEM_FORCE=1 takes any medium for
- * persistent memory (tests and benchmarks).
+ * persistent memory (tests and benchmarks); ALPS_SIZE, ALPS_LIMIT and others
+ * stand in for options that are left 0. docs/options.md has them all.
  *
  * The names of internal things end in an underscore; all others are listed,
- * with what they promise, at the end of this file (instance.h), the errors in
- * error.h, the options in backend.h, the report and statistics in check.h and
- * visit.h, pointers in ptr.h. */
+ * with what they promise, at the end of this file (instance.h, naming.h,
+ * acting.h, spaces.h), the errors in error.h, the options in backend.h, the
+ * report and statistics in check.h and visit.h, pointers in ptr.h and space.h,
+ * what a name is in name.h, how an object is made in maker.h, macros of
+ * transactions in tx.h, C++ in cxx.h and made.h.
+ */
 
 /* choice.h -- the words in which a program chooses
  *
@@ -114,14 +175,14 @@
 #define ALPS_SHMEM 2 /* shared memory */
 #define ALPS_FILE 3  /* a file behind the page cache */
 #define ALPS_PMEM 4  /* persistent memory: fsdax or devdax */
-#define ALPS_PAGED 5 /* not in this version */
+#define ALPS_PAGED 5 /* a file larger than the memory it may have */
 #define ALPS_DSM 6   /* not in this version */
 
 #define ALPS_NONE 11       /* nothing is written back */
 #define ALPS_FLUSH 12      /* cache lines are written back */
 #define ALPS_FENCE 13      /* caches persist: order is all it takes */
 #define ALPS_MSYNC 14      /* pages are written back by the system */
-#define ALPS_CHECKPOINT 15 /* not in this version */
+#define ALPS_CHECKPOINT 15 /* all at once, when the program says so */
 
 /* A table of the program's own, named by ALPS_USER_BACKEND or by
  * ALPS_USER_POLICY. */
@@ -170,8 +231,16 @@
  * that no call through a table is left in the program. */
 #define ALPS_CORE_ static inline __attribute__((always_inline, unused))
 
-/* A function off the fast path, kept out of it. */
-#define ALPS_COLD_ static __attribute__((noinline, cold, unused))
+/* A function that is compiled once, if it is called at all; and one off the fast
+ * path. Without optimisation nothing is inlined but what has to be, and what is
+ * not called is only dropped where it is declared inline. */
+#ifdef __OPTIMIZE__
+#  define ALPS_ONCE_ static __attribute__((noinline, unused))
+#  define ALPS_COLD_ static __attribute__((noinline, cold, unused))
+#else
+#  define ALPS_ONCE_ static inline __attribute__((unused))
+#  define ALPS_COLD_ static inline __attribute__((unused))
+#endif
 
 /* What must hold of a stored structure. */
 #ifdef __cplusplus
@@ -279,22 +348,22 @@ ALPS_FN_ void alps_wait_(unsigned round)
 
 enum {
     ALPS_OK = 0,
-    ALPS_EINVAL = -1,       /* an argument that cannot be meant */
-    ALPS_ENOMEM = -2,       /* no address space or memory for the process */
-    ALPS_EFULL = -3,        /* no free run in the region is long enough */
-    ALPS_ELIMIT = -4,       /* the region may not grow past its limit */
-    ALPS_ENOSPC = -5,       /* the medium under the region is full */
-    ALPS_EBUSY = -6,        /* open elsewhere in a way that excludes this */
-    ALPS_EEXIST = -7,       /* exists, and ALPS_EXCLUSIVE was asked for */
-    ALPS_ENOENT = -8,       /* does not exist, and ALPS_CREATE was not given */
-    ALPS_EACCES = -9,       /* the system refuses permission */
-    ALPS_EREADONLY = -10,   /* the region was opened read-only */
-    ALPS_EFORMAT = -11,     /* not a region of alps.h */
-    ALPS_EVERSION = -12,    /* a region of a layout this header does not know */
-    ALPS_ECORRUPT = -13,    /* damaged: a checksum or a structure is wrong */
-    ALPS_EUNFINISHED = -14, /* its creation was cut short: may be made anew */
-    ALPS_ETRUNCATED = -15,  /* shorter than the region says it is */
-    ALPS_ELAYOUT = -16,     /* made by a program with another layout name */
+    ALPS_EINVAL = -1,     /* an argument that cannot be meant */
+    ALPS_ENOMEM = -2,     /* no address space or memory for the process */
+    ALPS_EFULL = -3,      /* no free run in the region is long enough */
+    ALPS_ELIMIT = -4,     /* the region may not grow past its limit */
+    ALPS_ENOSPC = -5,     /* the medium under the region is full */
+    ALPS_EBUSY = -6,      /* open elsewhere in a way that excludes this */
+    ALPS_EEXIST = -7,     /* exists: ALPS_EXCLUSIVE; or a name that is there */
+    ALPS_ENOENT = -8,     /* does not exist; there is no such name */
+    ALPS_EACCES = -9,     /* the system refuses permission */
+    ALPS_EREADONLY = -10, /* the region was opened read-only */
+    ALPS_EFORMAT = -11,   /* not a region of alps.h */
+    ALPS_EVERSION = -12,  /* a region of a layout this header does not know */
+    ALPS_ECORRUPT = -13,  /* damaged: a checksum or a structure is wrong */
+    ALPS_EUNFINISHED = -14,   /* its creation was cut short: may be made anew */
+    ALPS_ETRUNCATED = -15,    /* shorter than the region says it is */
+    ALPS_ELAYOUT = -16,       /* made by a program with another layout name */
     ALPS_EINVALID_FREE = -17, /* not a live block: double, wild or interior */
     ALPS_EOWNER = -18,        /* a reservation of another process */
     ALPS_EUNSUPPORTED = -19,  /* the medium or the system cannot do this */
@@ -304,8 +373,14 @@ enum {
     ALPS_EPROCESSES = -22,    /* every process slot of the region is taken */
     ALPS_ERECOVER = -23,      /* needs recovery; open it once for writing */
     ALPS_ESYSTEM = -24,       /* another error of the system: see errno */
-    ALPS_EFORK = -25          /* the child of a fork has to open the region for
+    ALPS_EFORK = -25,         /* the child of a fork has to open the region for
                                  itself */
+    ALPS_ETYPE = -26,    /* a name is there with another type, with elements
+                         of another length, or with fewer */
+    ALPS_EJOURNAL = -27, /* commits of the region are in a journal that is
+                            not beside it */
+    ALPS_EMISSING = -28, /* a region that is not in the space */
+    ALPS_EABORTED = -29  /* the transaction was aborted by one inside of it */
 };
 
 /* The text of a code. Never NULL. Safe in any thread. */
@@ -319,8 +394,8 @@ ALPS_COLD_ const char *alps_error_text_(int code)
         "the region may not grow past its limit",
         "the medium under the region is full",
         "the region is open elsewhere in a way that excludes this",
-        "the region exists already",
-        "the region does not exist",
+        "it exists already",
+        "it does not exist",
         "permission denied by the system",
         "the region is open read-only",
         "not a region of alps.h",
@@ -338,6 +413,10 @@ ALPS_COLD_ const char *alps_error_text_(int code)
         "the region needs recovery: open it once for writing",
         "error of the operating system",
         "the child of a fork has to open the region for itself",
+        "the name is there with another type or length",
+        "commits of the region are in a journal that is not beside it",
+        "the region is not in the space",
+        "the transaction was aborted",
     };
     if (code > 0 || code <= -(int)(sizeof text / sizeof *text))
         return "unknown code";
@@ -491,6 +570,88 @@ ALPS_FN_ uint32_t alps_crc32c_(unsigned how, uint32_t seed, const void *p,
     return ~alps_crc_soft_(~seed, at, n);
 }
 
+/* hash.h -- names as numbers
+ *
+ * SipHash-1-3 (Aumasson and Bernstein: SipHash, 2012) under a key of 128 bits,
+ * which is the region's uuid: who does not know that cannot choose names that
+ * collide. A CRC would be shorter, but it is linear: names that collide under
+ * one key do so under all. */
+
+typedef struct alps_hash {
+    uint64_t a, b, c, d;
+} alps_hash;
+
+ALPS_FN_ uint64_t alps_hash_turn_(uint64_t x, unsigned by)
+{
+    return x << by | x >> (64 - by);
+}
+
+ALPS_FN_ void alps_hash_round_(alps_hash *s)
+{
+    s->a += s->b;
+    s->b = alps_hash_turn_(s->b, 13) ^ s->a;
+    s->a = alps_hash_turn_(s->a, 32);
+    s->c += s->d;
+    s->d = alps_hash_turn_(s->d, 16) ^ s->c;
+    s->a += s->d;
+    s->d = alps_hash_turn_(s->d, 21) ^ s->a;
+    s->c += s->b;
+    s->b = alps_hash_turn_(s->b, 17) ^ s->c;
+    s->c = alps_hash_turn_(s->c, 32);
+}
+
+ALPS_FN_ void alps_hash_word_(alps_hash *s, uint64_t word)
+{
+    s->d ^= word;
+    alps_hash_round_(s);
+    s->a ^= word;
+}
+
+/* The hash of `n` bytes under `key`. */
+ALPS_FN_ uint64_t alps_hash_of_(const uint8_t key[16], const void *p, size_t n)
+{
+    const unsigned char *bytes = (const unsigned char *)p;
+    uint64_t k[2], word;
+    memcpy(k, key, sizeof k);
+    alps_hash s = {k[0] ^ 0x736f6d6570736575ull, k[1] ^ 0x646f72616e646f6dull,
+                   k[0] ^ 0x6c7967656e657261ull, k[1] ^ 0x7465646279746573ull};
+    size_t left = n;
+    for (; left >= 8; left -= 8, bytes += 8) {
+        memcpy(&word, bytes, 8);
+        alps_hash_word_(&s, word);
+    }
+    word = (uint64_t)n << 56;
+    for (size_t i = 0; i < left; i++)
+        word |= (uint64_t)bytes[i] << 8 * i;
+    alps_hash_word_(&s, word);
+    s.c ^= 0xff;
+    for (int i = 0; i < 3; i++)
+        alps_hash_round_(&s);
+    return s.a ^ s.b ^ s.c ^ s.d;
+}
+
+/* The bits of `word` from the lowest to the highest. */
+ALPS_FN_ uint64_t alps_hash_reverse_(uint64_t word)
+{
+    word = (word & 0x5555555555555555ull) << 1 |
+           (word >> 1 & 0x5555555555555555ull);
+    word = (word & 0x3333333333333333ull) << 2 |
+           (word >> 2 & 0x3333333333333333ull);
+    word = (word & 0x0f0f0f0f0f0f0f0full) << 4 |
+           (word >> 4 & 0x0f0f0f0f0f0f0f0full);
+    return __builtin_bswap64(word);
+}
+
+/* A tag for a type by its name: FNV-1a (Fowler, Noll and Vo), never 0. The same
+ * in every program. */
+ALPS_FN_ uint64_t alps_hash_tag_(const char *type)
+{
+    uint64_t tag = 0xcbf29ce484222325ull;
+    for (; *type; type++)
+        tag = (tag ^ (unsigned char)*type) * 0x100000001b3ull;
+    return tag ? tag : 1;
+}
+
 /* backend.h -- the contract between the core and the place where bytes live
  *
  * A backend opens one medium, sizes it, maps it, and says who else has it
@@ -504,6 +665,12 @@ ALPS_FN_ uint32_t alps_crc32c_(unsigned how, uint32_t seed, const void *p,
 #define ALPS_TRUNCATE 4u  /* discard what is there and make the region anew */
 #define ALPS_READ_ONLY 8u /* map it PROT_READ and never write to it */
 #define ALPS_STRICT 16u   /* refuse a medium that cannot keep the promise */
+#define ALPS_SHRINK \
+  32u /* the last to close it cuts off what is free at the
+                             end */
+
+/* For alps_options.grow. */
+#define ALPS_GROW_NEVER 1u
 
 /* How a region is opened. All zero asks for the defaults. */
 typedef struct alps_options {
@@ -527,7 +694,44 @@ typedef struct alps_options {
     unsigned shards;    /* parts of the heap, each with a lock, so that threads
                            do not wait for each other over blocks: a power of
                            two up to 64; 0: by size, up to 16 */
+    unsigned dirty; /* policy checkpoint: ALPS_DIRTY_..., how pages that were
+                        stored to are found; 0: the best way there is */
+    uint64_t grow;  /* bytes by which this process lets the region get
+                           longer at least when it is full, up to its limit; 0:
+                           an 8th of its size; ALPS_GROW_NEVER: alps_grow alone
+                           does it */
+    const char *description; /* what else the program says of a new region, in
+                                words; NULL: nothing; at most 495 bytes */
+    uint64_t
+        nodes; /* bit i: pages are taken from node i of the machine, in turn
+                       with others; 0: as they come. See placement.h */
+    /* Backend paged, docs/paged.md. ALPS_MEMORY, ALPS_SEGMENT, ALPS_ENGINE and
+     * ALPS_EVICTION in the environment come first. */
+    uint64_t memory;   /* bytes the region may have in memory; 0: half of the
+                         machine's */
+    uint64_t segment;  /* bytes that come and go at once: a power of two from a
+                         page to 1 GiB; 0: by memory, up to 1 MiB */
+    unsigned engine;   /* ALPS_ENGINE_...; 0: the best one there is */
+    unsigned eviction; /* ALPS_EVICT_..., who goes when memory is full; 0:
+                          `evict`, or segmented FIFO */
+    unsigned direct;   /* 1: past the page cache, which then holds none of it */
+    unsigned write_back; /* milliseconds after which what is dirty is written,
+                            by a thread of the region; 0: when it goes, or is
+                            synced */
+    const struct alps_eviction *evict; /* a policy of the program's own */
+    struct alps_budget *budget; /* memory that it shares with other regions; it
+                                   has `memory` of that at most */
+    struct alps_faults *faults; /* the program's ALPS_HANDLER; NULL: the one of
+                                   the instance, ALPS_FAULTS */
 } alps_options;
+
+/* Ways to find the pages that were stored to: docs/checkpoint.md. */
+enum {
+    ALPS_DIRTY_SCAN = 1,    /* PAGEMAP_SCAN, Linux 6.7 */
+    ALPS_DIRTY_PAGEMAP = 2, /* /proc/self/pagemap, and a look at the contents */
+    ALPS_DIRTY_PROTECT = 3, /* write protection and a thread, Linux 5.14 */
+    ALPS_DIRTY_COMPARE = 4  /* a look at every page: asks the system nothing */
+};
 
 /* What the mapping turned out to be: who survives what depends on it. */
 enum {
@@ -563,10 +767,20 @@ typedef struct alps_map {
     unsigned flags;      /* the flags of the open */
     unsigned medium;     /* ALPS_MEDIUM_... */
     unsigned fixed;      /* 1: the length of the medium cannot be changed */
+    uint64_t nodes;      /* whose memory it takes in turn; 0: as it comes */
+    unsigned door;       /* 1: the page of the system's in front of `base` is
+                            this mapping's too, for what the process needs to
+                            find by an address in the region: see cxx.h */
     unsigned persist;    /* how the policy writes back: see policy.h */
     unsigned stream;     /* 1: a record is faster past the caches */
-    alps_gather gather;  /* of policy msync */
-    void *user;          /* of a backend of the program's own */
+    unsigned sole;       /* 1: stores are to be this process's alone until the
+                            policy commits them; set before `open` */
+    struct alps_journal *journal; /* where it commits them to, or NULL */
+    alps_gather gather;           /* of policy msync */
+    struct alps_pager *pager;     /* of backend paged, or NULL */
+    unsigned apart; /* 1: what is stored is not in the file until the backend's
+                       `write` has put it there */
+    void *user;     /* of a backend of the program's own */
 } alps_map;
 
 /* Asks `leased` for any lease at all. */
@@ -606,6 +820,10 @@ typedef struct alps_backend {
      * pages only. ALPS_EUNSUPPORTED is no failure of the caller's work. */
     int (*punch)(alps_map *m, uint64_t off, uint64_t n);
 
+    /* Their blocks are reserved again, as `resize` does it, and durably so;
+     * what is stored there remains. Whole pages inside of the medium. */
+    int (*reserve)(alps_map *m, uint64_t off, uint64_t n);
+
     /* Bytes [off, off + n) are on the medium when this returns. */
     int (*sync)(alps_map *m, uint64_t off, uint64_t n);
 
@@ -623,6 +841,11 @@ typedef struct alps_backend {
 
     /* Removes the medium; not while any process has it open (ALPS_EBUSY). */
     int (*remove)(const char *path);
+
+    /* Bytes [off, off + n) as they are now are in the file when this returns,
+     * and durable with the next `sync` of anything, of 0 bytes if need be.
+     * Asked only where `apart` is set; else it may be NULL. */
+    int (*write)(alps_map *m, uint64_t off, uint64_t n);
 } alps_backend;
 
 /* policy.h -- the contract between the core and what makes bytes durable
@@ -659,8 +882,13 @@ enum {
     ALPS_PERSIST_CVAC = 4,
     ALPS_PERSIST_CVAP = 5,
     ALPS_PERSIST_EADR = 6, /* caches are inside the persistence domain */
-    ALPS_PERSIST_MSYNC = 7
+    ALPS_PERSIST_MSYNC = 7,
+    ALPS_PERSIST_CHECKPOINT = 8
 };
+
+/* What of a commit is asked for: all; or up to the moment whose state it is,
+ * and then what makes it durable. */
+enum { ALPS_COMMIT_ALL = 0, ALPS_COMMIT_BEGIN = 1, ALPS_COMMIT_END = 2 };
 
 /* The table a policy fills. `flush`, `stream` and `fence` are called from any
  * thread; each answers 0 or a code. */
@@ -690,6 +918,15 @@ typedef struct alps_policy {
      * or process does after it next took a lock of this one. Nothing where a
      * locked instruction does this by itself (x86). */
     int (*settle)(alps_map *m);
+
+    /* Where durable means a commit of everything, else NULL: the medium is then
+     * mapped for this process alone (`sole`), while it is made anew it is not,
+     * and `flush` and `fence` count as for msync. `begin` is called once the
+     * region is open, `end` before it is closed, with the last commit behind
+     * it. */
+    int (*begin)(alps_map *m, const alps_options *o);
+    int (*commit)(alps_map *m, unsigned part);
+    int (*end)(alps_map *m);
 } alps_policy;
 
 /* address.h -- a range of addresses, held before anything lies in it
@@ -711,13 +948,14 @@ ALPS_COLD_ void alps_drop_addresses_(unsigned char *from, unsigned char *to)
         munmap(from, (size_t)(to - from));
 }
 
-/* Holds `n` bytes of addresses from a multiple of `align` (a power of two) on.
- * Answers NULL where there are not so many. The caller maps into them with
- * MAP_FIXED, which is safe there and only there. */
-ALPS_COLD_ unsigned char *alps_hold_addresses_(uint64_t n, uint64_t align)
+/* Holds `n` bytes of addresses from a multiple of `align` (a power of two) on,
+ * and one page of the system's in front of them: the door, see cxx.h. Answers
+ * NULL where there are not so many. The caller maps into them with MAP_FIXED,
+ * which is safe there and only there. */
+ALPS_COLD_ unsigned char *alps_hold_region_(uint64_t n, uint64_t align)
 {
     uint64_t page = alps_system_page_();
-    uint64_t more = align > page ? align - page : 0;
+    uint64_t more = align > page ? align : page;
     if (n + page < n || n + page + more < n)
         return NULL;
     n = alps_round_up_(n, page);
@@ -726,10 +964,31 @@ ALPS_COLD_ unsigned char *alps_hold_addresses_(uint64_t n, uint64_t align)
     if (p == MAP_FAILED)
         return NULL;
     unsigned char *held = (unsigned char *)p;
-    unsigned char *base = held + (-(uintptr_t)held & (more ? align - 1 : 0));
-    alps_drop_addresses_(held, base);
+    unsigned char *base = held + page;
+    base += -(uintptr_t)base & (more - 1);
+    alps_drop_addresses_(held, base - page);
     alps_drop_addresses_(base + n, held + n + more);
     return base;
+}
+
+/* The same without the page in front. */
+ALPS_COLD_ unsigned char *alps_hold_addresses_(uint64_t n, uint64_t align)
+{
+    unsigned char *base = alps_hold_region_(n, align);
+    if (base)
+        alps_drop_addresses_(base - alps_system_page_(), base);
+    return base;
+}
+
+/* Lets go of what was held, and of what is mapped there; with `door` of the
+ * page in front. */
+ALPS_COLD_ int alps_let_addresses_(unsigned char *base, uint64_t n,
+                                   unsigned door)
+{
+    uint64_t page = alps_system_page_(), front = door ? page : 0;
+    return munmap(base - front, (size_t)(alps_round_up_(n, page) + front))
+               ? alps_oserror_()
+               : ALPS_OK;
 }
 
 /* lease.h -- range locks on an open file: the guard, attachment, leases
@@ -872,6 +1131,44 @@ ALPS_COLD_ int alps_leased_(alps_map *m, unsigned number)
     return alps_no_range_locks_() ? ALPS_EUNSUPPORTED : alps_oserror_();
 }
 
+#define ALPS_LOCK_SOLE_ (ALPS_LOCK_GUARD_ + 2)
+#define ALPS_LOCK_HOME_ (ALPS_LOCK_GUARD_ + 3)
+
+/* One who writes: alone, or one of many. For as long as `fd` is open. */
+ALPS_COLD_ int alps_sole_lock_(int fd, int alone)
+{
+    int type = alone ? F_WRLCK : F_RDLCK;
+    if (alps_range_lock_(fd, F_OFD_SETLK, type, ALPS_LOCK_SOLE_, 1) >= 0)
+        return ALPS_OK;
+    if (alps_no_range_locks_())
+        return alone ? ALPS_EUNSUPPORTED : ALPS_OK;
+    return errno == EACCES ? ALPS_EBUSY : alps_oserror_();
+}
+
+/* Readers keep pages from coming home: they have F_RDLCK, who brings them has
+ * F_WRLCK, F_UNLCK ends it. */
+ALPS_COLD_ int alps_home_lock_(int fd, int type, int wait)
+{
+    int command = wait ? F_OFD_SETLKW : F_OFD_SETLK;
+    if (alps_range_lock_(fd, command, type, ALPS_LOCK_HOME_, 1) >= 0)
+        return ALPS_OK;
+    if (alps_no_range_locks_())
+        return ALPS_OK;
+    return errno == EACCES || errno == EAGAIN ? ALPS_EBUSY : alps_oserror_();
+}
+
+/* One who keeps parts of the file in memory of its own, so that the file alone
+ * tells nobody anything, has F_WRLCK; readers have F_RDLCK. */
+#define ALPS_LOCK_APART_ (ALPS_LOCK_GUARD_ + 4)
+ALPS_COLD_ int alps_apart_lock_(int fd, int type)
+{
+    if (alps_range_lock_(fd, F_OFD_SETLK, type, ALPS_LOCK_APART_, 1) >= 0)
+        return ALPS_OK;
+    if (alps_no_range_locks_())
+        return type == F_WRLCK ? ALPS_EUNSUPPORTED : ALPS_OK;
+    return errno == EACCES || errno == EAGAIN ? ALPS_EBUSY : alps_oserror_();
+}
+
 /* descriptor.h -- what the backends over a file descriptor share
  *
  * Opening without a race, lengths with their blocks reserved, and the mapping.
@@ -885,13 +1182,16 @@ ALPS_COLD_ int alps_leased_(alps_map *m, unsigned number)
 /* The C library tells these to GNU programs only; Linux does not change. */
 #define ALPS_FALLOC_KEEP_SIZE_ 1
 #define ALPS_FALLOC_PUNCH_HOLE_ 2
+#define ALPS_O_PATH_ 010000000
+#define ALPS_SEEK_DATA_ 3
+#define ALPS_SEEK_HOLE_ 4
 
 /* How much is reserved by one call: a signal makes the kernel start one over,
  * so a call must not take long. */
 #define ALPS_FALLOC_STEP_ ((uint64_t)64 << 20)
 
 /* How often a file may vanish under us while we open it. */
-#define ALPS_OPEN_TRIES_ 1000
+#define ALPS_DRAFT_TRIES_ 1000
 
 /* The code for an open that failed: what is no file is not a medium. */
 ALPS_COLD_ int alps_fd_open_error_(void)
@@ -1021,14 +1321,93 @@ ALPS_COLD_ int alps_fd_open_(alps_map *m, const char *path, unsigned mode,
     if (m->flags & ALPS_READ_ONLY &&
         m->flags & (ALPS_EXCLUSIVE | ALPS_TRUNCATE))
         return ALPS_EINVAL;
-    for (int i = 0; err == ALPS_EBUSY && i < ALPS_OPEN_TRIES_; i++)
+    for (int i = 0; err == ALPS_EBUSY && i < ALPS_DRAFT_TRIES_; i++)
         err = alps_fd_once_(m, path, mode, device);
     return err;
 }
 
+/* Beyond its limit a process would not get an error but be killed. */
+ALPS_COLD_ int alps_fd_limit_(uint64_t size)
+{
+    struct rlimit limit;
+    if (size > (uint64_t)INT64_MAX - ALPS_PAGE)
+        return ALPS_ENOSPC;
+    if (getrlimit(RLIMIT_FSIZE, &limit))
+        return alps_oserror_();
+    return limit.rlim_cur < size ? ALPS_ENOSPC : ALPS_OK;
+}
+
+/* All of `n` bytes at `off` of a file; ALPS_ETRUNCATED: it ends before. */
+ALPS_COLD_ int alps_fd_read_(int fd, void *to, uint64_t n, uint64_t off)
+{
+    unsigned char *at = (unsigned char *)to;
+    while (n) {
+        ssize_t got = pread(fd, at, (size_t)n, (off_t)off);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got ? alps_oserror_() : ALPS_ETRUNCATED;
+        at += got;
+        off += (uint64_t)got;
+        n -= (uint64_t)got;
+    }
+    return ALPS_OK;
+}
+
+ALPS_COLD_ int alps_fd_write_(int fd, const void *from, uint64_t n,
+                              uint64_t off)
+{
+    const unsigned char *at = (const unsigned char *)from;
+    int err = alps_fd_limit_(off + n);
+    while (!err && n) {
+        ssize_t put = pwrite(fd, at, (size_t)n, (off_t)off);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return put ? alps_oserror_() : ALPS_ENOSPC;
+        at += put;
+        off += (uint64_t)put;
+        n -= (uint64_t)put;
+    }
+    return err;
+}
+
+/* The next stretch of a file of `length` bytes that is not a hole, from `off`
+ * on; 1 if there is one. Where the file system does not tell, all is. */
+ALPS_COLD_ int alps_fd_data_(int fd, uint64_t length, uint64_t off,
+                             uint64_t *from, uint64_t *to)
+{
+    if (off >= length)
+        return 0;
+    off_t data = lseek(fd, (off_t)off, ALPS_SEEK_DATA_);
+    if (data < 0 && errno == ENXIO)
+        return 0;
+    off_t hole = data < 0 ? -1 : lseek(fd, data, ALPS_SEEK_HOLE_);
+    *from = data < 0 ? off : (uint64_t)data;
+    *to = hole < 0 || (uint64_t)hole > length ? length : (uint64_t)hole;
+    return *from < *to;
+}
+
+ALPS_COLD_ int alps_fd_sync_data_(int fd)
+{
+    return fdatasync(fd) ? alps_oserror_() : ALPS_OK;
+}
+
+/* Makes the names in directory `dir` durable. A directory that we may not read,
+ * or a file system that has no such operation, is left to do it in its own
+ * time. */
+ALPS_COLD_ int alps_fd_sync_dir_(int dir)
+{
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return ALPS_OK;
+    int err = fsync(fd) && errno != EINVAL ? alps_oserror_() : ALPS_OK;
+    close(fd);
+    return err;
+}
+
 /* Makes the name of a file that was just created as durable as the file will
- * be. A directory that we may not read, or a file system that has no such
- * operation, is left to do it in its own time. */
+ * be. */
 ALPS_COLD_ int alps_fd_sync_name_(const char *path)
 {
     char dir[4096];
@@ -1038,10 +1417,10 @@ ALPS_COLD_ int alps_fd_sync_name_(const char *path)
         return ALPS_EINVAL;
     memcpy(dir, path, n);
     memcpy(dir + n, ".", 2);
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(dir, O_DIRECTORY | O_CLOEXEC | ALPS_O_PATH_);
     if (fd < 0)
         return ALPS_OK;
-    int err = fsync(fd) && errno != EINVAL ? alps_oserror_() : ALPS_OK;
+    int err = alps_fd_sync_dir_(fd);
     close(fd);
     return err;
 }
@@ -1065,17 +1444,18 @@ ALPS_COLD_ int alps_fd_map_(alps_map *m, uint64_t size, uint64_t reserve,
         return ALPS_EINVAL;
     for (;;) {
         int err = ALPS_ENOMEM;
-        unsigned char *base = alps_hold_addresses_(reserve, align);
+        unsigned char *base = alps_hold_region_(reserve, align);
         if (base)
             err = alps_fd_map_at_(m, base, reserve, how);
         if (!err) {
             m->base = base;
             m->size = size;
             m->reserved = reserve;
+            m->door = 1;
             return ALPS_OK;
         }
         if (base)
-            munmap(base, (size_t)reserve);
+            alps_let_addresses_(base, reserve, 1);
         if (err != ALPS_ENOMEM || reserve == size)
             return err;
         reserve = reserve / 2 > size ? reserve / 2 : size;
@@ -1084,8 +1464,10 @@ ALPS_COLD_ int alps_fd_map_(alps_map *m, uint64_t size, uint64_t reserve,
 
 ALPS_COLD_ int alps_fd_unmap_(alps_map *m)
 {
-    if (m->base && munmap(m->base, (size_t)m->reserved))
-        return alps_oserror_();
+    int err =
+        m->base ? alps_let_addresses_(m->base, m->reserved, m->door) : ALPS_OK;
+    if (err)
+        return err;
     m->base = NULL;
     m->size = m->reserved = 0;
     return ALPS_OK;
@@ -1134,17 +1516,6 @@ ALPS_COLD_ int alps_fd_reserve_(int fd, uint64_t off, uint64_t n)
         n -= k;
     }
     return ALPS_OK;
-}
-
-/* Beyond its limit a process would not get an error but be killed. */
-ALPS_COLD_ int alps_fd_limit_(uint64_t size)
-{
-    struct rlimit limit;
-    if (size > (uint64_t)INT64_MAX - ALPS_PAGE)
-        return ALPS_ENOSPC;
-    if (getrlimit(RLIMIT_FSIZE, &limit))
-        return alps_oserror_();
-    return limit.rlim_cur < size ? ALPS_ENOSPC : ALPS_OK;
 }
 
 ALPS_COLD_ int alps_fd_grow_(int fd, uint64_t from, uint64_t to)
@@ -1201,6 +1572,14 @@ ALPS_COLD_ int alps_fd_punch_(alps_map *m, uint64_t off, uint64_t n)
     return ALPS_OK;
 }
 
+/* The reserve of the contract, where it need not last. */
+ALPS_COLD_ int alps_fd_refill_(alps_map *m, uint64_t off, uint64_t n)
+{
+    if (m->flags & ALPS_READ_ONLY)
+        return ALPS_EREADONLY;
+    return alps_fd_reserve_(m->fd, off, n);
+}
+
 /* Bytes [off, off + n) of the mapping, and the length of the file with them,
  * are on the medium when this returns. */
 ALPS_COLD_ int alps_fd_sync_(alps_map *m, uint64_t off, uint64_t n)
@@ -1247,7 +1626,7 @@ ALPS_COLD_ const char *alps_persist_name_(unsigned persist)
 {
     static const char *const name[] = {"none", "clflush", "clflushopt",
                                        "clwb", "cvac",    "cvap",
-                                       "eadr", "msync"};
+                                       "eadr", "msync",   "checkpoint"};
     return persist < sizeof name / sizeof *name ? name[persist] : "unknown";
 }
 
@@ -1445,6 +1824,3891 @@ ALPS_COLD_ int alps_sysfs_number_(const char *dir, const char *name,
     return end == text || *end ? ALPS_EINVAL : ALPS_OK;
 }
 
+/* page.h -- pages: sets of them, and one copied while others store to it
+ *
+ * A set is a bit for each page of a region, in memory that is lent as it is
+ * touched: few pages of a large region take little, and are found quickly. */
+
+ALPS_FN_ int alps_page_in_(const uint64_t *set, uint64_t page)
+{
+    return (int)(set[page / 64] >> (page % 64) & 1);
+}
+
+ALPS_FN_ void alps_page_add_(uint64_t *set, uint64_t page)
+{
+    set[page / 64] |= 1ull << (page % 64);
+}
+
+/* The first page of the set from `page` on, or `end`. */
+ALPS_FN_ uint64_t alps_page_next_(const uint64_t *set, uint64_t page,
+                                  uint64_t end)
+{
+    while (page < end) {
+        uint64_t word = set[page / 64] >> (page % 64);
+        if (word) {
+            page += alps_low_bit_(word);
+            return page < end ? page : end;
+        }
+        page = (page / 64 + 1) * 64;
+    }
+    return end;
+}
+
+/* Words of a set that has room for so many. */
+ALPS_FN_ uint64_t alps_page_words_(uint64_t pages)
+{
+    return pages / 64 + 1;
+}
+
+ALPS_FN_ void alps_pages_clear_(uint64_t *set, uint64_t pages)
+{
+    for (uint64_t i = 0; i < alps_page_words_(pages); i++)
+        if (set[i]) // a page of zeroes that nobody touched stays no memory
+            set[i] = 0;
+}
+
+/* Adds `more`, and empties it; others may add to it or take from it. */
+ALPS_FN_ void alps_pages_move_(uint64_t *set, uint64_t *more, uint64_t pages)
+{
+    for (uint64_t i = 0; i < alps_page_words_(pages); i++)
+        if (more[i]) {
+            uint64_t word = __atomic_exchange_n(&more[i], 0, __ATOMIC_RELAXED);
+            __atomic_fetch_or(&set[i], word, __ATOMIC_RELAXED);
+        }
+}
+
+ALPS_FN_ uint64_t alps_pages_count_(const uint64_t *set, uint64_t end)
+{
+    uint64_t n = 0;
+    for (uint64_t i = 0; i < (end + 63) / 64; i++)
+        n += (uint64_t)__builtin_popcountll(set[i]);
+    return n;
+}
+
+/* Copies a page that others may be storing to; answers whether it is all
+ * zeroes. Word by word, and unseen by ThreadSanitizer: what is torn is copied
+ * again, or is as a crash at this moment would leave it. */
+__attribute__((no_sanitize_thread)) ALPS_COLD_ int
+alps_page_take_(void *to, const void *from)
+{
+    uint64_t *out = (uint64_t *)to, any = 0;
+    const volatile uint64_t *in = (const volatile uint64_t *)from;
+    for (unsigned i = 0; i < ALPS_PAGE / sizeof *out; i++)
+        any |= out[i] = in[i];
+    return !any;
+}
+
+/* journal.h -- commits, beside the region, until their pages come home
+ *
+ * A commit is one or more frames at the end of a file beside the region's: page
+ * numbers, checksums, pages. It is there as a whole or not at all, by checksums
+ * and not by order, so that one fdatasync makes it durable. The newest version
+ * of each page comes home later, for many commits at once. docs/checkpoint.md
+ * has the bytes, and why no crash can leave part of a commit. */
+
+/* Pages come home when the journal is longer than this, in bytes. A longer one
+ * means fewer writes of a page that many commits change, and more to read after
+ * a crash. */
+#ifndef ALPS_JOURNAL_MAX
+#  define ALPS_JOURNAL_MAX ((uint64_t)16 << 20)
+#endif
+
+#define ALPS_JOURNAL_MAGIC_ 0x4c4e524a53504c41ull /* "ALPSJRNL" */
+#define ALPS_FRAME_MAGIC_ 0x4d41524653504c41ull   /* "ALPSFRAM" */
+
+/* Where the superblock has what is needed before the region is looked at. */
+#define ALPS_HOME_MAGIC_ 0x5041454853504c41ull
+#define ALPS_HOME_LIMIT_ 32u
+#define ALPS_HOME_MARK_ 320u
+
+/* The first sector of a journal. */
+typedef struct alps_journal_head {
+    uint64_t magic;
+    uint64_t id;   /* what the region's superblock says as well */
+    uint64_t salt; /* of the frames that count */
+    uint64_t seq;  /* of the first of them */
+    uint32_t crc;  /* CRC-32C of the above */
+    uint32_t line_[7];
+} alps_journal_head;
+ALPS_STATIC_ASSERT_(sizeof(alps_journal_head) == ALPS_LINE, "line");
+
+/* The first line of a frame. */
+typedef struct alps_frame_head {
+    uint64_t magic;
+    uint64_t salt;
+    uint64_t seq;
+    uint64_t size;   /* bytes of the region */
+    uint64_t count;  /* of its pages */
+    uint32_t last;   /* 1: the commit is complete */
+    uint32_t before; /* crc of the frame before; 0: there is none */
+    uint32_t table;  /* CRC-32C of the table */
+    uint32_t first;  /* pages from the frame's first byte to its first page */
+    uint32_t crc;    /* CRC-32C of the above */
+    uint32_t unused;
+} alps_frame_head;
+ALPS_STATIC_ASSERT_(sizeof(alps_frame_head) == ALPS_LINE, "line");
+
+/* One page of a frame; the table of them follows the head. */
+typedef struct alps_frame_page {
+    uint64_t page;
+    uint32_t crc; /* CRC-32C of its bytes */
+    uint32_t unused;
+} alps_frame_page;
+ALPS_STATIC_ASSERT_(sizeof(alps_frame_page) == 16, "size");
+
+/* Pages copied, summed and written at once. */
+#define ALPS_FRAME_CHUNK_ 32u
+
+/* Bytes of what a process knows: of a journal, and with it for 64 pages. */
+#define ALPS_JOURNAL_BYTES_ \
+  (ALPS_PAGE + (ALPS_FRAME_CHUNK_ + 1) * (uint64_t)ALPS_PAGE)
+#define ALPS_JOURNAL_64_ (8 * 8 + 64 * 4)
+
+/* What a process knows of a journal. In memory that a clone of the process
+ * shares. */
+typedef struct alps_journal {
+    int fd;  /* or -1: there is none yet */
+    int dir; /* the directory it is in */
+    char name[272];
+    unsigned crc; /* how checksums are computed */
+    uint64_t id, salt;
+    uint64_t seq;    /* of the next frame */
+    uint64_t tail;   /* where it goes */
+    uint32_t before; /* crc of the last one */
+    int headed;      /* its head is durable; else no frame may follow it */
+    int marked;      /* the superblock names it */
+    int lost;        /* the superblock names one that is not here */
+    uint64_t size;   /* bytes of the region by the last commit, or 0 */
+    uint64_t filed;  /* pages from the first on that are mapped from the file */
+    uint64_t pages;  /* what follows has room for; 0: is not there yet */
+    uint64_t *due;   /* bit: a page to be committed */
+    uint64_t *again; /* bit: one that was stored to while it was copied */
+    uint64_t *later; /* bit: one that was stored to behind a clone */
+    uint64_t *known; /* bit: one that may be other than zeroes on the medium */
+    uint64_t *here;  /* bit: one whose newest version is in the journal */
+    uint64_t *gone;  /* bit: one that is not needed any more, */
+    uint64_t *going; /* by the commit under way, */
+    uint64_t *hole;  /* by one that is durable: it may be punched at home */
+    uint32_t *place; /* where `here` is, in multiples of ALPS_PAGE */
+    unsigned way;    /* ALPS_DIRTY_...: how stores are found */
+    int uffd;        /* descriptors for that, or -1 */
+    int pagemap;
+    int stop[2];                /* a pipe: a byte in it ends a thread, */
+    pthread_t lifter;           /* this one, see protect.h, */
+    pid_t owner;                /* of this process */
+    unsigned go;                /* what a clone waits for, see checkpoint.h */
+    unsigned half;              /* 1: a commit was begun and is to be ended */
+    uint64_t was_tail, was_seq; /* what it puts back if it fails */
+    uint32_t was_before;
+    pthread_mutex_t turn; /* of who commits */
+    uint64_t begun;       /* commits that were begun */
+    uint64_t done;        /* the last that was completed */
+    unsigned char *bytes; /* room for ALPS_FRAME_CHUNK_ pages, and one */
+} alps_journal;
+ALPS_STATIC_ASSERT_(sizeof(alps_journal) <= ALPS_PAGE, "size");
+
+/* Memory that a clone of the process shares, zeroed, lent when touched. */
+ALPS_COLD_ void *alps_shared_memory_(uint64_t n)
+{
+    void *p = mmap(NULL, (size_t)n, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* Makes room for what is known of `pages` pages. */
+ALPS_COLD_ int alps_journal_room_(alps_journal *j, uint64_t pages)
+{
+    if (j->pages)
+        return pages <= j->pages ? ALPS_OK : ALPS_EINVAL;
+    j->pages = pages;
+    uint64_t words = alps_page_words_(j->pages);
+    uint64_t *p = (uint64_t *)alps_shared_memory_(words * ALPS_JOURNAL_64_);
+    if (!p) {
+        j->pages = 0;
+        return ALPS_ENOMEM;
+    }
+    j->due = p;
+    j->again = p + words;
+    j->later = p + 2 * words;
+    j->known = p + 3 * words;
+    j->here = p + 4 * words;
+    j->gone = p + 5 * words;
+    j->going = p + 6 * words;
+    j->hole = p + 7 * words;
+    j->place = (uint32_t *)(void *)(p + 8 * words);
+    return ALPS_OK;
+}
+
+/* The path of the file behind `fd`, by whatever links it was opened; where the
+ * system does not tell, that by which it was. */
+ALPS_COLD_ int alps_journal_path_(int fd, const char *path, char real[4096])
+{
+    char link[40];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, real, 4095);
+    real[n < 0 ? 0 : n] = 0;
+    if (real[0] == '/')
+        return ALPS_OK;
+    if (strlen(path) > 4095)
+        return ALPS_EINVAL;
+    strcpy(real, path);
+    return ALPS_OK;
+}
+
+/* Finds out where the journal of the file behind `fd` would be. */
+ALPS_COLD_ int alps_journal_name_(alps_journal *j, int fd, const char *path)
+{
+    char dir[4096];
+    int err = alps_journal_path_(fd, path, dir);
+    if (err)
+        return err;
+    char *slash = strrchr(dir, '/');
+    const char *last = slash ? slash + 1 : dir;
+    size_t n = strlen(last);
+    if (n > 255 - strlen(".journal"))
+        return ALPS_EINVAL;
+    memcpy(j->name, last, n);
+    memcpy(j->name + n, ".journal", sizeof ".journal");
+    if (slash)
+        slash[1] = 0;
+    else
+        strcpy(dir, ".");
+    j->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | ALPS_O_PATH_);
+    return j->dir < 0 ? alps_oserror_() : ALPS_OK;
+}
+
+/* The region is made anew: what the journal says does not matter any more. */
+ALPS_COLD_ void alps_journal_drop_(alps_journal *j)
+{
+    if (j->pages)
+        munmap(j->due, (size_t)(alps_page_words_(j->pages) * ALPS_JOURNAL_64_));
+    if (j->fd >= 0)
+        close(j->fd);
+    j->fd = -1;
+    j->pages = j->size = 0;
+    j->tail = ALPS_PAGE;
+    j->lost = j->marked = 0;
+}
+
+/* Forgets the journal; the file stays as it is. Nothing is stored: in the child
+ * of a fork this is the parent's memory as well. */
+ALPS_COLD_ void alps_journal_close_(alps_map *m)
+{
+    alps_journal *j = m->journal;
+    if (!j)
+        return;
+    if (j->pages)
+        munmap(j->due, (size_t)(alps_page_words_(j->pages) * ALPS_JOURNAL_64_));
+    int fds[] = {j->fd, j->dir, j->uffd, j->pagemap, j->stop[0], j->stop[1]};
+    for (unsigned i = 0; i < sizeof fds / sizeof *fds; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    munmap(j, (size_t)ALPS_JOURNAL_BYTES_);
+    m->journal = NULL;
+}
+
+ALPS_FN_ uint32_t alps_journal_sum_(const alps_journal *j,
+                                    const alps_journal_head *head)
+{
+    return alps_crc32c_(j->crc, 0, head, offsetof(alps_journal_head, crc));
+}
+
+ALPS_FN_ uint32_t alps_frame_sum_(const alps_journal *j,
+                                  const alps_frame_head *head)
+{
+    return alps_crc32c_(j->crc, 0, head, offsetof(alps_frame_head, crc));
+}
+
+/* The head of the frame at `at`, if it follows on what was read so far. */
+ALPS_COLD_ int alps_frame_head_(const alps_journal *j, uint64_t at,
+                                uint64_t seq, uint32_t before,
+                                alps_frame_head *head)
+{
+    int err = alps_fd_read_(j->fd, head, sizeof *head, at);
+    if (err)
+        return err;
+    if (head->magic != ALPS_FRAME_MAGIC_ || head->salt != j->salt ||
+        head->seq != seq || head->before != before ||
+        head->crc != alps_frame_sum_(j, head))
+        return ALPS_ECORRUPT;
+    uint64_t room = (uint64_t)head->first * ALPS_PAGE - sizeof *head;
+    return head->count > room / sizeof(alps_frame_page) ||
+                   head->size > j->pages * ALPS_PAGE
+               ? ALPS_ECORRUPT
+               : ALPS_OK;
+}
+
+ALPS_FN_ uint64_t alps_frame_end_(uint64_t at, const alps_frame_head *head)
+{
+    return at + (head->first + head->count) * ALPS_PAGE;
+}
+
+/* Whether the table of the frame at `at` and all its pages are as they were
+ * written. */
+ALPS_COLD_ int alps_frame_check_(const alps_journal *j, uint64_t at,
+                                 const alps_frame_head *head)
+{
+    alps_frame_page table[ALPS_FRAME_CHUNK_];
+    unsigned char bytes[ALPS_PAGE];
+    uint32_t sum = 0;
+    for (uint64_t i = 0; i < head->count; i++) {
+        uint64_t k = i % ALPS_FRAME_CHUNK_, n = head->count - i;
+        if (n > ALPS_FRAME_CHUNK_)
+            n = ALPS_FRAME_CHUNK_;
+        int err = ALPS_OK;
+        if (!k) {
+            err = alps_fd_read_(j->fd, table, n * sizeof *table,
+                                at + sizeof *head + i * sizeof *table);
+            sum = alps_crc32c_(j->crc, sum, table, n * sizeof *table);
+        }
+        if (!err)
+            err = alps_fd_read_(j->fd, bytes, ALPS_PAGE,
+                                at + (head->first + i) * ALPS_PAGE);
+        if (err)
+            return err;
+        if (table[k].page >= j->pages ||
+            alps_crc32c_(j->crc, 0, bytes, ALPS_PAGE) != table[k].crc)
+            return ALPS_ECORRUPT;
+    }
+    return sum == head->table ? ALPS_OK : ALPS_ECORRUPT;
+}
+
+/* The frames in [from, to) are durable: their pages are here. */
+ALPS_COLD_ int alps_journal_note_(alps_journal *j, uint64_t from, uint64_t to)
+{
+    alps_frame_head head;
+    alps_frame_page table[ALPS_FRAME_CHUNK_];
+    while (from < to) {
+        int err = alps_fd_read_(j->fd, &head, sizeof head, from);
+        for (uint64_t i = 0; !err && i < head.count; i++) {
+            uint64_t k = i % ALPS_FRAME_CHUNK_, n = head.count - i;
+            if (n > ALPS_FRAME_CHUNK_)
+                n = ALPS_FRAME_CHUNK_;
+            if (!k)
+                err = alps_fd_read_(j->fd, table, n * sizeof *table,
+                                    from + sizeof head + i * sizeof *table);
+            if (err)
+                break;
+            alps_page_add_(j->here, table[k].page);
+            j->place[table[k].page] =
+                (uint32_t)(from / ALPS_PAGE + head.first + i);
+        }
+        if (err)
+            return err;
+        j->size = head.size;
+        from = alps_frame_end_(from, &head);
+    }
+    return ALPS_OK;
+}
+
+/* Reads what the journal says: the commits that are complete. */
+ALPS_COLD_ int alps_journal_read_(alps_journal *j)
+{
+    alps_frame_head head;
+    uint64_t at = ALPS_PAGE, seq = j->seq;
+    uint32_t before = 0;
+    int err;
+    j->tail = at;
+    j->before = 0;
+    while (!(err = alps_frame_head_(j, at, seq, before, &head)) &&
+           !(err = alps_frame_check_(j, at, &head))) {
+        at = alps_frame_end_(at, &head);
+        before = head.crc;
+        seq++;
+        if (head.last) {
+            j->tail = at;
+            j->seq = seq;
+            j->before = before;
+        }
+    }
+    if (err != ALPS_ECORRUPT && err != ALPS_ETRUNCATED)
+        return err;
+    return alps_journal_note_(j, ALPS_PAGE, j->tail);
+}
+
+/* Writes the head: from now on frames of `salt` count, from `seq` on. Where
+ * that fails nobody knows which head is there, and it is to be tried again
+ * before a frame is written. */
+ALPS_COLD_ int alps_journal_restart_(alps_journal *j, uint64_t salt)
+{
+    alps_journal_head head;
+    memset(&head, 0, sizeof head);
+    head.magic = ALPS_JOURNAL_MAGIC_;
+    head.id = j->id;
+    head.salt = salt;
+    head.seq = j->seq;
+    head.crc = alps_journal_sum_(j, &head);
+    j->salt = salt;
+    j->tail = ALPS_PAGE;
+    j->before = 0;
+    j->headed = 0;
+    int err = alps_fd_write_(j->fd, &head, sizeof head, 0);
+    if (!err)
+        err = alps_fd_sync_data_(j->fd);
+    j->headed = !err;
+    return err;
+}
+
+/* Opens the journal that the superblock calls `id`. A journal whose head is no
+ * head was being emptied when the power failed: all is at home. */
+ALPS_COLD_ int alps_journal_find_(alps_map *m, uint64_t id)
+{
+    alps_journal *j = m->journal;
+    alps_journal_head head;
+    int how = m->flags & ALPS_READ_ONLY ? O_RDONLY : O_RDWR;
+    j->lost = 1;
+    if (j->dir < 0)
+        return ALPS_OK;
+    j->fd = openat(j->dir, j->name, how | O_CLOEXEC | O_NOFOLLOW);
+    if (j->fd < 0)
+        return errno == ENOENT ? ALPS_OK : alps_oserror_();
+    int err = alps_fd_read_(j->fd, &head, sizeof head, 0);
+    if (err)
+        return err == ALPS_ETRUNCATED ? ALPS_OK : err;
+    int whole = head.magic == ALPS_JOURNAL_MAGIC_ &&
+                head.crc == alps_journal_sum_(j, &head);
+    if (whole && head.id != id)
+        return ALPS_OK;
+    j->lost = 0;
+    j->marked = 1;
+    j->id = id;
+    j->seq = 1;
+    j->tail = ALPS_PAGE;
+    if (!whole)
+        return how == O_RDWR ? alps_journal_restart_(j, alps_random_())
+                             : ALPS_OK;
+    j->headed = 1;
+    j->salt = head.salt;
+    j->seq = head.seq;
+    return alps_journal_read_(j);
+}
+
+/* Looks for the journal of the file that was just opened. */
+ALPS_COLD_ int alps_journal_open_(alps_map *m, const char *path)
+{
+    uint64_t magic = 0, limit = 0, id = 0;
+    alps_journal *j = (alps_journal *)alps_shared_memory_(ALPS_JOURNAL_BYTES_);
+    if (!j)
+        return ALPS_ENOMEM;
+    j->fd = j->dir = j->uffd = j->pagemap = j->stop[0] = j->stop[1] = -1;
+    j->crc = alps_crc_kind_();
+    j->tail = ALPS_PAGE;
+    j->bytes = (unsigned char *)(void *)j + ALPS_PAGE;
+    pthread_mutex_init(&j->turn, NULL);
+    m->journal = j;
+    int err = alps_journal_name_(j, m->fd, path);
+    if (err && !m->sole)
+        err = ALPS_OK; // who needs no journal misses it when one is named
+    if (err || m->length < ALPS_PAGE)
+        return err;
+    err = alps_fd_read_(m->fd, &magic, sizeof magic, 0);
+    if (!err)
+        err = alps_fd_read_(m->fd, &limit, sizeof limit, ALPS_HOME_LIMIT_);
+    if (!err)
+        err = alps_fd_read_(m->fd, &id, sizeof id, ALPS_HOME_MARK_);
+    if (err || magic != ALPS_HOME_MAGIC_ || !id || limit > (uint64_t)1 << 47)
+        return err;
+    err = alps_journal_room_(j, limit / ALPS_PAGE + 1);
+    return err ? err : alps_journal_find_(m, id);
+}
+
+/* After a long commit the room is given back, some day. */
+ALPS_COLD_ void alps_journal_shorten_(const alps_journal *j)
+{
+    struct stat st;
+    if (!fstat(j->fd, &st) && (uint64_t)st.st_size > 2 * ALPS_JOURNAL_MAX &&
+        ftruncate(j->fd, (off_t)ALPS_JOURNAL_MAX))
+        errno = 0; // it stays long, then
+}
+
+/* Writes the superblock's word that names the journal, durably. */
+ALPS_COLD_ int alps_journal_mark_(const alps_map *m, uint64_t id)
+{
+    int err = alps_fd_write_(m->fd, &id, sizeof id, ALPS_HOME_MARK_);
+    return err ? err : alps_fd_sync_data_(m->fd);
+}
+
+/* Creates the journal file, with nothing in it. */
+ALPS_COLD_ int alps_journal_make_(const alps_map *m)
+{
+    alps_journal *j = m->journal;
+    struct stat st;
+    mode_t mode = fstat(m->fd, &st) ? 0600 : st.st_mode & 0777;
+    unlinkat(j->dir, j->name, 0); // a leftover, which nothing names
+    j->fd = openat(j->dir, j->name,
+                   O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (j->fd < 0)
+        return alps_oserror_();
+    j->id = alps_random_() | 1;
+    j->seq = 1;
+    int err = alps_journal_restart_(j, alps_random_());
+    if (!err)
+        err = alps_fd_sync_dir_(j->dir);
+    if (!err)
+        return ALPS_OK;
+    unlinkat(j->dir, j->name, 0);
+    close(j->fd);
+    j->fd = -1;
+    return err;
+}
+
+/* Sees to it that there is a journal and that the region names it. What may
+ * have been named is not made anew. */
+ALPS_COLD_ int alps_journal_ready_(const alps_map *m)
+{
+    alps_journal *j = m->journal;
+    int err = j->fd < 0 ? alps_journal_make_(m) : ALPS_OK;
+    if (!err && !j->headed)
+        err = alps_journal_restart_(j, alps_random_());
+    if (!err && !j->marked)
+        err = alps_journal_mark_(m, j->id);
+    if (!err)
+        j->marked = 1;
+    return err;
+}
+
+/* Everything is at home: the region does not name the journal any more, and
+ * then it is removed. */
+ALPS_COLD_ int alps_journal_remove_(const alps_map *m)
+{
+    alps_journal *j = m->journal;
+    if (j->fd < 0)
+        return ALPS_OK;
+    int err = j->marked ? alps_journal_mark_(m, 0) : ALPS_OK;
+    if (err)
+        return err;
+    j->marked = 0;
+    unlinkat(j->dir, j->name, 0);
+    close(j->fd);
+    j->fd = -1;
+    return ALPS_OK;
+}
+
+/* home.h -- frames written, pages brought home
+ *
+ * What goes into a journal and what comes out of it; docs/checkpoint.md has the
+ * order, and why it is enough. */
+
+/* A frame that is being written. */
+typedef struct alps_frame {
+    uint64_t at; /* where in the journal */
+    alps_frame_head head;
+    unsigned n; /* pages that wait to be written at once */
+    alps_frame_page table[ALPS_FRAME_CHUNK_];
+} alps_frame;
+
+/* A frame for at most `most` pages of a region of `size` bytes. */
+ALPS_COLD_ void alps_frame_begin_(const alps_journal *j, alps_frame *f,
+                                  uint64_t most, uint64_t size)
+{
+    uint64_t front = sizeof f->head + most * sizeof(alps_frame_page);
+    memset(&f->head, 0, sizeof f->head);
+    f->at = j->tail;
+    f->n = 0;
+    f->head.magic = ALPS_FRAME_MAGIC_;
+    f->head.salt = j->salt;
+    f->head.seq = j->seq;
+    f->head.size = size;
+    f->head.before = j->before;
+    f->head.first = (uint32_t)((front + ALPS_PAGE - 1) / ALPS_PAGE);
+}
+
+/* Writes the pages that wait, and their part of the table. */
+ALPS_COLD_ int alps_frame_flush_(const alps_journal *j, alps_frame *f)
+{
+    uint64_t n = f->n, done = f->head.count;
+    if (!n)
+        return ALPS_OK;
+    int err = alps_fd_write_(j->fd, j->bytes, n * ALPS_PAGE,
+                             f->at + (f->head.first + done) * ALPS_PAGE);
+    if (!err)
+        err = alps_fd_write_(j->fd, f->table, n * sizeof *f->table,
+                             f->at + sizeof f->head + done * sizeof *f->table);
+    if (err)
+        return err;
+    f->head.table =
+        alps_crc32c_(j->crc, f->head.table, f->table, n * sizeof *f->table);
+    f->head.count += n;
+    f->n = 0;
+    return ALPS_OK;
+}
+
+/* Whether the page holds what was last committed, or is at home. */
+ALPS_COLD_ int alps_home_same_(const alps_map *m, uint64_t page,
+                               const unsigned char *bytes)
+{
+    const alps_journal *j = m->journal;
+    unsigned char *old = j->bytes + ALPS_FRAME_CHUNK_ * (uint64_t)ALPS_PAGE;
+    int here = alps_page_in_(j->here, page);
+    uint64_t at = here ? j->place[page] : page;
+    return !alps_fd_read_(here ? j->fd : m->fd, old, ALPS_PAGE,
+                          at * ALPS_PAGE) &&
+           !memcmp(old, bytes, ALPS_PAGE);
+}
+
+/* Whether a page that is due may be as it was. */
+ALPS_FN_ int alps_home_candidate_(const alps_journal *j, uint64_t page)
+{
+    return j->way == ALPS_DIRTY_PAGEMAP || j->way == ALPS_DIRTY_COMPARE ||
+           (j->way == ALPS_DIRTY_PROTECT && page < j->filed);
+}
+
+/* Adds the pages of `set` below `end`; but those that hold zeroes and were
+ * never anything else, and candidates that are as they were. */
+ALPS_COLD_ int alps_frame_add_(const alps_map *m, alps_frame *f,
+                               const uint64_t *set, uint64_t end)
+{
+    alps_journal *j = m->journal;
+    uint64_t page = alps_page_next_(set, 0, end);
+    for (; page < end; page = alps_page_next_(set, page + 1, end)) {
+        unsigned char *to = j->bytes + f->n * (uint64_t)ALPS_PAGE;
+        int zero = alps_page_take_(to, m->base + page * ALPS_PAGE);
+        if (zero && !alps_page_in_(j->known, page))
+            continue;
+        if (alps_home_candidate_(j, page) && alps_home_same_(m, page, to))
+            continue;
+        alps_page_add_(j->known, page);
+        f->table[f->n].page = page;
+        f->table[f->n].crc = alps_crc32c_(j->crc, 0, to, ALPS_PAGE);
+        f->table[f->n].unused = 0;
+        int err =
+            ++f->n == ALPS_FRAME_CHUNK_ ? alps_frame_flush_(j, f) : ALPS_OK;
+        if (err)
+            return err;
+    }
+    return alps_frame_flush_(j, f);
+}
+
+/* Ends the frame; with `last` the commit is complete. */
+ALPS_COLD_ int alps_frame_end_with_(alps_journal *j, alps_frame *f, int last)
+{
+    f->head.last = last != 0;
+    f->head.crc = alps_frame_sum_(j, &f->head);
+    int err = alps_fd_write_(j->fd, &f->head, sizeof f->head, f->at);
+    if (err)
+        return err;
+    j->tail = alps_frame_end_(f->at, &f->head);
+    j->seq++;
+    j->before = f->head.crc;
+    return ALPS_OK;
+}
+
+/* Pages [page, page + answer) lie one after the other in the journal, too. */
+ALPS_FN_ uint64_t alps_home_run_(const alps_journal *j, uint64_t page,
+                                 uint64_t end)
+{
+    uint64_t n = 1;
+    while (n < ALPS_FRAME_CHUNK_ && page + n < end &&
+           alps_page_in_(j->here, page + n) &&
+           j->place[page + n] == j->place[page] + n)
+        n++;
+    return n;
+}
+
+/* Copies the newest version of each page to the file of the region, or to any
+ * other. */
+ALPS_COLD_ int alps_home_copy_(const alps_journal *j, int fd)
+{
+    uint64_t end = j->size / ALPS_PAGE + (j->size % ALPS_PAGE != 0), n;
+    uint64_t page = alps_page_next_(j->here, 0, end);
+    for (; page < end; page = alps_page_next_(j->here, page + n, end)) {
+        n = alps_home_run_(j, page, end);
+        uint64_t off = page * ALPS_PAGE, k = n * ALPS_PAGE;
+        if (off + k > j->size)
+            k = j->size - off; // the region ends inside its last page
+        int err = alps_fd_read_(j->fd, j->bytes, k,
+                                (uint64_t)j->place[page] * ALPS_PAGE);
+        if (!err)
+            err = alps_fd_write_(fd, j->bytes, k, off);
+        if (err)
+            return err;
+    }
+    return ALPS_OK;
+}
+
+/* The file has room for all that the journal says. */
+ALPS_COLD_ int alps_home_room_(const alps_map *m)
+{
+    struct stat st;
+    if (fstat(m->fd, &st))
+        return alps_oserror_();
+    return (uint64_t)st.st_size < m->journal->size
+               ? alps_fd_grow_(m->fd, (uint64_t)st.st_size, m->journal->size)
+               : ALPS_OK;
+}
+
+/* Bytes [off, off + n), whole pages, are not needed any more: not by the
+ * process from now on, and at home when a commit that knows it has come. */
+ALPS_COLD_ int alps_home_give_(const alps_map *m, uint64_t off, uint64_t n)
+{
+    alps_journal *j = m->journal;
+    uint64_t end = (off + n) / ALPS_PAGE;
+    for (uint64_t page = off / ALPS_PAGE; page < end && page < j->pages; page++)
+        __atomic_fetch_or(&j->gone[page / 64], 1ull << (page % 64),
+                          __ATOMIC_RELAXED);
+    if (n && madvise(m->base + off, (size_t)n, MADV_DONTNEED))
+        return alps_oserror_();
+    return ALPS_OK;
+}
+
+/* They are needed again. */
+ALPS_COLD_ void alps_home_keep_(const alps_map *m, uint64_t off, uint64_t n)
+{
+    alps_journal *j = m->journal;
+    uint64_t *const sets[] = {j->gone, j->going, j->hole};
+    uint64_t end = (off + n) / ALPS_PAGE;
+    for (uint64_t page = off / ALPS_PAGE; page < end && page < j->pages; page++)
+        for (unsigned i = 0; i < 3; i++)
+            __atomic_fetch_and(&sets[i][page / 64], ~(1ull << (page % 64)),
+                               __ATOMIC_RELAXED);
+}
+
+/* Punches what durable commits do not need. A file system that cannot keeps the
+ * blocks. */
+ALPS_COLD_ void alps_home_punch_(alps_map *m)
+{
+    const alps_journal *j = m->journal;
+    uint64_t end = m->size / ALPS_PAGE, n;
+    uint64_t page = alps_page_next_(j->hole, 0, end);
+    for (; page < end; page = alps_page_next_(j->hole, page + n, end)) {
+        for (n = 0; page + n < end && alps_page_in_(j->hole, page + n) &&
+                    !alps_page_in_(j->here, page + n);)
+            n++;
+        alps_fd_punch_(m, page * ALPS_PAGE, n * ALPS_PAGE);
+        n += !n;
+    }
+    alps_pages_clear_(j->hole, j->pages);
+}
+
+/* Brings all that was committed home, and empties the journal. ALPS_EBUSY: a
+ * reader is there. */
+ALPS_COLD_ int alps_home_come_(alps_map *m)
+{
+    alps_journal *j = m->journal;
+    if (j->fd < 0 || j->tail == ALPS_PAGE)
+        return ALPS_OK;
+    int err = alps_home_lock_(m->fd, F_WRLCK, 0);
+    if (err)
+        return err;
+    err = alps_home_room_(m);
+    if (!err)
+        err = alps_home_copy_(j, m->fd);
+    if (!err)
+        alps_home_punch_(m);
+    if (!err)
+        err = alps_fd_sync_data_(m->fd);
+    if (!err) {
+        alps_pages_clear_(j->here, j->size / ALPS_PAGE + 1);
+        err = alps_journal_restart_(j, alps_random_());
+    }
+    if (!err)
+        alps_journal_shorten_(j);
+    alps_home_lock_(m->fd, F_UNLCK, 0);
+    return err;
+}
+
+/* What a mapping that nobody else sees has to have on top of the file. */
+ALPS_COLD_ int alps_home_overlay_(const alps_map *m)
+{
+    const alps_journal *j = m->journal;
+    uint64_t end = (m->size + ALPS_PAGE - 1) / ALPS_PAGE, n;
+    if (!j->size)
+        return ALPS_OK;
+    uint64_t page = alps_page_next_(j->here, 0, end);
+    for (; page < end; page = alps_page_next_(j->here, page + n, end)) {
+        n = alps_home_run_(j, page, end);
+        int err =
+            alps_fd_read_(j->fd, m->base + page * ALPS_PAGE, n * ALPS_PAGE,
+                          (uint64_t)j->place[page] * ALPS_PAGE);
+        if (err)
+            return err;
+    }
+    return ALPS_OK;
+}
+
+/* dirty.h -- which pages were stored to
+ *
+ * Of a mapping that is this process's alone. The kernel knows, and there are
+ * three ways to ask it; docs/checkpoint.md compares them. The structures and
+ * numbers are Linux's, for C libraries that do not have them yet. */
+#include <sys/ioctl.h>
+
+typedef struct alps_scan_run {
+    uint64_t from, to, categories;
+} alps_scan_run;
+
+typedef struct alps_scan_ask {
+    uint64_t size, flags, from, to, walked, runs, room, most;
+    uint64_t inverted, all, any, answer;
+} alps_scan_ask;
+
+#define ALPS_SCAN_RUNS_ 128u
+#define ALPS_PAGEMAP_SCAN_ _IOWR('f', 16, alps_scan_ask)
+#define ALPS_SCAN_PROTECT_ 3u /* what matches; refused if there is no uffd */
+#define ALPS_SCAN_WRITTEN_ 2u
+#define ALPS_SCAN_FILE_ 4u
+#define ALPS_SCAN_PRESENT_ 8u
+#define ALPS_SCAN_SWAPPED_ 16u
+#define ALPS_SCAN_ZERO_ 32u
+
+typedef struct alps_uffd_api {
+    uint64_t api, features, calls;
+} alps_uffd_api;
+
+typedef struct alps_uffd_register {
+    uint64_t from, n, mode, calls;
+} alps_uffd_register;
+
+#define ALPS_UFFD_API_ _IOWR(0xAA, 0x3F, alps_uffd_api)
+#define ALPS_UFFD_REGISTER_ _IOWR(0xAA, 0x00, alps_uffd_register)
+#define ALPS_UFFD_ASYNC_ ((1u << 15) | (1u << 13)) /* and unpopulated pages */
+#define ALPS_UFFD_PROTECT_ 2u
+
+/* Adds the pages in bytes [from, to) of the mapping. */
+ALPS_FN_ void alps_dirty_add_(const alps_map *m, uint64_t *set, uint64_t from,
+                              uint64_t to)
+{
+    uint64_t end = (m->size + ALPS_PAGE - 1) / ALPS_PAGE;
+    to = to / ALPS_PAGE < end ? to / ALPS_PAGE : end;
+    for (uint64_t page = from / ALPS_PAGE; page < to; page++)
+        alps_page_add_(set, page);
+}
+
+/* Bytes of the mapping that may have been stored to. */
+ALPS_FN_ uint64_t alps_dirty_bytes_(const alps_map *m)
+{
+    return alps_round_up_(m->size, alps_system_page_());
+}
+
+/* Adds the pages stored to, and protects them again. */
+ALPS_COLD_ int alps_dirty_scan_(const alps_map *m, uint64_t *set)
+{
+    alps_scan_run run[ALPS_SCAN_RUNS_];
+    alps_scan_ask ask;
+    uint64_t base = (uint64_t)(uintptr_t)m->base;
+    memset(&ask, 0, sizeof ask);
+    ask.size = sizeof ask;
+    ask.flags = ALPS_SCAN_PROTECT_;
+    ask.from = base;
+    ask.to = base + alps_dirty_bytes_(m);
+    ask.runs = (uint64_t)(uintptr_t)run;
+    ask.room = ALPS_SCAN_RUNS_;
+    ask.inverted = ALPS_SCAN_FILE_ | ALPS_SCAN_ZERO_;
+    ask.all = ALPS_SCAN_WRITTEN_ | ask.inverted;
+    ask.any = ALPS_SCAN_PRESENT_ | ALPS_SCAN_SWAPPED_;
+    ask.answer = ALPS_SCAN_WRITTEN_;
+    while (ask.from < ask.to) {
+        int n = ioctl(m->journal->pagemap, ALPS_PAGEMAP_SCAN_, &ask);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return alps_oserror_();
+        for (int i = 0; i < n; i++)
+            alps_dirty_add_(m, set, run[i].from - base, run[i].to - base);
+        ask.from = ask.walked;
+    }
+    return ALPS_OK;
+}
+
+/* Adds the pages that are not the file's any more. */
+ALPS_COLD_ int alps_dirty_candidates_(const alps_map *m, uint64_t *set)
+{
+    uint64_t entry[512], page = alps_system_page_();
+    uint64_t first = (uint64_t)(uintptr_t)m->base / page;
+    uint64_t end = alps_dirty_bytes_(m) / page, k;
+    for (uint64_t i = 0; i < end; i += k) {
+        k = end - i < 512 ? end - i : 512;
+        int err = alps_fd_read_(m->journal->pagemap, entry, k * sizeof *entry,
+                                (first + i) * sizeof *entry);
+        if (err)
+            return err;
+        for (uint64_t n = 0; n < k; n++)
+            if (entry[n] >> 62 && !(entry[n] >> 61 & 1))
+                alps_dirty_add_(m, set, (i + n) * page, (i + n + 1) * page);
+    }
+    return ALPS_OK;
+}
+
+/* Has stores to the whole mapping noted by the kernel itself. */
+ALPS_COLD_ int alps_dirty_watch_(const alps_map *m)
+{
+    alps_journal *j = m->journal;
+    alps_uffd_api api = {0xAA, ALPS_UFFD_ASYNC_, 0};
+    alps_uffd_register all = {(uint64_t)(uintptr_t)m->base,
+                              alps_round_up_(m->reserved, alps_system_page_()),
+                              ALPS_UFFD_PROTECT_, 0};
+    // 1: for faults of the program only, which needs no privilege
+    j->uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | 1);
+    if (j->uffd < 0 || ioctl(j->uffd, ALPS_UFFD_API_, &api) ||
+        ioctl(j->uffd, ALPS_UFFD_REGISTER_, &all))
+        return ALPS_EUNSUPPORTED;
+    return alps_dirty_scan_(m, j->due);
+}
+
+/* protect.h -- pages that tell when they are first stored to
+ *
+ * For kernels that can protect pages (5.7) and tell which ones are (5.14), but
+ * cannot lift the protection by themselves: a thread of the handle does, and
+ * the store goes on. What is not protected has been stored to. Only anonymous
+ * memory can be protected so; of what is mapped from the file, pages that are
+ * private are candidates, and compared. The thread stores nothing, holds no
+ * lock and ends with the handle. */
+#include <poll.h>
+#include <signal.h>
+
+typedef struct alps_uffd_change {
+    uint64_t from, n, mode;
+} alps_uffd_change;
+
+typedef struct alps_uffd_event {
+    uint8_t what, unused[7];
+    uint64_t flags, address, more;
+} alps_uffd_event;
+
+#define ALPS_UFFD_CHANGE_ _IOWR(0xAA, 0x06, alps_uffd_change)
+#define ALPS_UFFD_FAULT_ 0x12u
+#define ALPS_UFFD_FLAGS_ 1u /* tells stores to what is protected */
+
+/* What a page table entry has in /proc/self/pagemap. */
+#define ALPS_ENTRY_THERE_ (3ull << 62) /* in memory or in swap */
+#define ALPS_ENTRY_FILE_ (1ull << 61)
+#define ALPS_ENTRY_PROTECTED_ (1ull << 57)
+
+ALPS_COLD_ int alps_protect_range_(const alps_journal *j, uint64_t from,
+                                   uint64_t n, int on)
+{
+    alps_uffd_change change = {from, n, on != 0};
+    int rc;
+    do
+        rc = ioctl(j->uffd, ALPS_UFFD_CHANGE_, &change);
+    while (rc && (errno == EINTR || errno == EAGAIN));
+    return rc ? alps_oserror_() : ALPS_OK;
+}
+
+/* The thread: lifts the protection of each page that somebody stores to. */
+ALPS_COLD_ void *alps_protect_lift_(void *context)
+{
+    const alps_journal *j = (const alps_journal *)context;
+    uint64_t page = alps_system_page_();
+    for (;;) {
+        alps_uffd_event e;
+        struct pollfd from[2] = {{j->uffd, POLLIN, 0}, {j->stop[0], POLLIN, 0}};
+        if (poll(from, 2, -1) < 0 && errno != EINTR)
+            return NULL;
+        if (from[1].revents)
+            return NULL;
+        while (read(j->uffd, &e, sizeof e) == (ssize_t)sizeof e)
+            if (e.what == ALPS_UFFD_FAULT_)
+                alps_protect_range_(j, e.address / page * page, page, 0);
+    }
+}
+
+/* Adds the pages of `n` entries, the first of which is page number `first` of
+ * the system's, that were stored to; and protects them. */
+ALPS_COLD_ int alps_protect_entries_(const alps_map *m, uint64_t *set,
+                                     const uint64_t *entry, uint64_t first,
+                                     uint64_t n)
+{
+    uint64_t page = alps_system_page_(), run = 0;
+    for (uint64_t i = 0; i <= n; i++) {
+        uint64_t there = i < n ? entry[i] & ALPS_ENTRY_THERE_ : 0;
+        uint64_t lies = (first + i) * page;
+        int own = there && !(entry[i] & ALPS_ENTRY_FILE_);
+        if (own && lies / ALPS_PAGE < m->journal->filed) {
+            alps_dirty_add_(m, set, lies, lies + page);
+            own = 0;
+        }
+        if (own && !(entry[i] & ALPS_ENTRY_PROTECTED_)) {
+            alps_dirty_add_(m, set, lies, lies + page);
+            run++;
+            continue;
+        }
+        int err = run ? alps_protect_range_(m->journal,
+                                            (uint64_t)(uintptr_t)m->base +
+                                                lies - run * page,
+                                            run * page, 1)
+                      : ALPS_OK;
+        if (err)
+            return err;
+        run = 0;
+    }
+    return ALPS_OK;
+}
+
+/* Adds the pages stored to, and protects them again. */
+ALPS_COLD_ int alps_protect_take_(const alps_map *m, uint64_t *set)
+{
+    uint64_t entry[512], page = alps_system_page_();
+    uint64_t first = (uint64_t)(uintptr_t)m->base / page;
+    uint64_t end = alps_dirty_bytes_(m) / page, k;
+    for (uint64_t i = 0; i < end; i += k) {
+        k = end - i < 512 ? end - i : 512;
+        int err = alps_fd_read_(m->journal->pagemap, entry, k * sizeof *entry,
+                                (first + i) * sizeof *entry);
+        if (!err)
+            err = alps_protect_entries_(m, set, entry, i, k);
+        if (err)
+            return err;
+    }
+    return ALPS_OK;
+}
+
+/* Whether a page that is protected shows as such. */
+ALPS_COLD_ int alps_protect_shows_(const alps_map *m)
+{
+    uint64_t page = alps_system_page_(), entry = 0;
+    uint64_t at = (uint64_t)(uintptr_t)m->base + m->journal->filed * ALPS_PAGE;
+    volatile unsigned char *byte = (volatile unsigned char *)(uintptr_t)at;
+    *byte = *byte; // so that it is there
+    return !alps_protect_range_(m->journal, at, page, 1) &&
+           !alps_fd_read_(m->journal->pagemap, &entry, sizeof entry,
+                          at / page * sizeof entry) &&
+           (entry & ALPS_ENTRY_PROTECTED_) &&
+           !alps_protect_range_(m->journal, at, page, 0);
+}
+
+/* Ends the thread, where there is one: the child of a fork has none. */
+ALPS_COLD_ void alps_protect_end_(alps_journal *j)
+{
+    if (j->stop[1] < 0 || j->owner != getpid())
+        return;
+    while (write(j->stop[1], "", 1) < 0 && errno == EINTR)
+        continue;
+    pthread_join(j->lifter, NULL);
+}
+
+/* Begins to watch the mapping in this way. A store of the system, as by read(),
+ * is told only to those with the privilege to handle it. */
+ALPS_COLD_ int alps_protect_begin_(const alps_map *m)
+{
+    alps_journal *j = m->journal;
+    alps_uffd_api api = {0xAA, ALPS_UFFD_FLAGS_, 0};
+    uint64_t off = j->filed * ALPS_PAGE, page = alps_system_page_();
+    alps_uffd_register all = {(uint64_t)(uintptr_t)m->base + off,
+                              alps_round_up_(m->reserved, page) - off,
+                              ALPS_UFFD_PROTECT_, 0};
+    sigset_t every, old;
+    if (off >= m->reserved)
+        return ALPS_EUNSUPPORTED; // all is mapped from the file
+    j->uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+    if (j->uffd < 0 || ioctl(j->uffd, ALPS_UFFD_API_, &api) ||
+        ioctl(j->uffd, ALPS_UFFD_REGISTER_, &all) || !alps_protect_shows_(m))
+        return ALPS_EUNSUPPORTED;
+    if (syscall(SYS_pipe2, j->stop, O_CLOEXEC))
+        return alps_oserror_();
+    j->owner = getpid();
+    sigfillset(&every);
+    pthread_sigmask(SIG_SETMASK, &every, &old);
+    int rc = pthread_create(&j->lifter, NULL, alps_protect_lift_, j);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (!rc)
+        return alps_protect_take_(m, j->due);
+    close(j->stop[0]);
+    close(j->stop[1]);
+    j->stop[0] = j->stop[1] = -1;
+    return ALPS_ENOMEM;
+}
+
+/* watch.h -- the way in which stores are found
+ *
+ * The best that the system has, or the one that was asked for. */
+
+/* Adds the pages that were, or may have been, stored to since the last time. */
+ALPS_COLD_ int alps_watch_take_(const alps_map *m, uint64_t *set)
+{
+    switch (m->journal->way) {
+    case ALPS_DIRTY_SCAN: return alps_dirty_scan_(m, set);
+    case ALPS_DIRTY_PROTECT: return alps_protect_take_(m, set);
+    case ALPS_DIRTY_PAGEMAP: return alps_dirty_candidates_(m, set);
+    default: alps_dirty_add_(m, set, 0, alps_dirty_bytes_(m)); return ALPS_OK;
+    }
+}
+
+/* The way that was asked for: by the environment, the options, or 0: any. */
+ALPS_COLD_ int alps_watch_asked_(unsigned *way)
+{
+    const char *word = getenv("ALPS_DIRTY");
+    if (!word || !*word)
+        return *way > ALPS_DIRTY_COMPARE ? ALPS_EINVAL : ALPS_OK;
+    if (!strcmp(word, "scan"))
+        *way = ALPS_DIRTY_SCAN;
+    else if (!strcmp(word, "protect"))
+        *way = ALPS_DIRTY_PROTECT;
+    else if (!strcmp(word, "pagemap"))
+        *way = ALPS_DIRTY_PAGEMAP;
+    else if (!strcmp(word, "compare"))
+        *way = ALPS_DIRTY_COMPARE;
+    else
+        return ALPS_EINVAL;
+    return ALPS_OK;
+}
+
+/* Whether /proc tells the truth. The first page was stored to just now; an
+ * emulator shows its own memory in place of ours. */
+ALPS_COLD_ int alps_watch_trusts_(const alps_map *m)
+{
+    int err = alps_dirty_candidates_(m, m->journal->due);
+    return !err && alps_page_in_(m->journal->due, 0);
+}
+
+/* Begins to watch the mapping in one way. */
+ALPS_COLD_ int alps_watch_in_(const alps_map *m, unsigned way)
+{
+    alps_journal *j = m->journal;
+    int err = ALPS_OK;
+    j->way = way;
+    if (way == ALPS_DIRTY_COMPARE)
+        return alps_watch_take_(m, j->due);
+    if (!alps_watch_trusts_(m))
+        return ALPS_EUNSUPPORTED;
+    if (way == ALPS_DIRTY_SCAN)
+        err = alps_dirty_watch_(m);
+    else if (way == ALPS_DIRTY_PROTECT)
+        err = alps_protect_begin_(m);
+    if (err && j->uffd >= 0) {
+        close(j->uffd);
+        j->uffd = -1;
+    }
+    return err;
+}
+
+/* Begins to watch the mapping; what was stored to before counts as stored to.
+ * ALPS_EUNSUPPORTED: the system does not have the way that was asked for. */
+ALPS_COLD_ int alps_watch_begin_(const alps_map *m, unsigned way)
+{
+    static const unsigned char best[] = {ALPS_DIRTY_SCAN, ALPS_DIRTY_PROTECT,
+                                         ALPS_DIRTY_PAGEMAP,
+                                         ALPS_DIRTY_COMPARE};
+    int err = alps_watch_asked_(&way);
+    if (err)
+        return err;
+    m->journal->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    if (way)
+        return alps_watch_in_(m, way);
+    for (unsigned i = 0; i < sizeof best; i++) {
+        err = alps_watch_in_(m, best[i]);
+        if (err != ALPS_EUNSUPPORTED)
+            break;
+    }
+    return err;
+}
+
+/* sole.h -- a mapping whose stores are this process's alone
+ *
+ * What the file holds is mapped privately, what it never held is anonymous
+ * memory: so the system never writes a page of it to the file, and fresh memory
+ * comes without reading zeroes from the file first, in huge pages where there
+ * are any. A reader has what was committed and is not at home yet on top. */
+
+/* Holes are given away by as much as a huge page. */
+#define ALPS_SOLE_STEP_ ((uint64_t)2 << 20)
+
+/* How many holes are mapped so, so that a file full of them does not take all
+ * the mappings a process may have. */
+#define ALPS_SOLE_HOLES_ 1024u
+
+/* Adds the pages that may be other than zeroes in the file. */
+ALPS_COLD_ void alps_sole_known_(const alps_map *m)
+{
+    const alps_journal *j = m->journal;
+    uint64_t from = 0, to = 0;
+    while (alps_fd_data_(m->fd, m->length, to, &from, &to))
+        for (uint64_t page = from / ALPS_PAGE;
+             page * ALPS_PAGE < to && page < j->pages; page++)
+            alps_page_add_(j->known, page);
+}
+
+/* Bytes [from, to) of the mapping become anonymous memory. */
+ALPS_COLD_ int alps_sole_blank_(const alps_map *m, uint64_t from, uint64_t to)
+{
+    void *p =
+        from < to
+            ? mmap(m->base + from, (size_t)(to - from), PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+                   0)
+            : NULL;
+    if (p == MAP_FAILED)
+        return alps_oserror_();
+    if (p)
+        madvise(p, (size_t)(to - from), MADV_HUGEPAGE);
+    return ALPS_OK;
+}
+
+/* So do holes, by whole steps, and all behind the file's last data. */
+ALPS_COLD_ int alps_sole_blanks_(const alps_map *m, uint64_t end)
+{
+    uint64_t from = 0, to = 0, step = ALPS_SOLE_STEP_, last = 0;
+    unsigned n = 0;
+    while (to < end && alps_fd_data_(m->fd, m->length, to, &from, &to)) {
+        if (n++ == ALPS_SOLE_HOLES_)
+            to = m->length; // the other holes remain the file's
+        from -= from % step;
+        int err = alps_sole_blank_(m, last, from < end ? from : end);
+        if (err)
+            return err;
+        last = alps_round_up_(to, step);
+    }
+    if (to >= m->length) // beyond the end of the file there is nothing
+        last = alps_round_up_(m->length, alps_system_page_());
+    if (last > end)
+        last = end;
+    m->journal->filed = last / ALPS_PAGE;
+    return alps_sole_blank_(m, last, end);
+}
+
+/* The map of the contract, for one who writes alone. */
+ALPS_COLD_ int alps_sole_map_(alps_map *m, uint64_t size, uint64_t reserve,
+                              uint64_t align)
+{
+    uint64_t page = alps_system_page_();
+    if (align < ALPS_SOLE_STEP_)
+        align = ALPS_SOLE_STEP_;
+    reserve = alps_round_up_(reserve, page);
+    int err = alps_fd_map_(m, size, reserve, align, MAP_PRIVATE);
+    if (err)
+        return err;
+    err = alps_sole_blanks_(m, alps_round_up_(m->reserved, page));
+    if (!err)
+        err = alps_home_overlay_(m);
+    if (err)
+        alps_fd_unmap_(m);
+    return err;
+}
+
+/* The map of the contract, for one who reads what is not at home yet. */
+ALPS_COLD_ int alps_sole_read_(alps_map *m, uint64_t size, uint64_t reserve,
+                               uint64_t align)
+{
+    int err = alps_fd_map_(m, size, reserve, align, MAP_PRIVATE);
+    if (err)
+        return err;
+    size_t n = (size_t)alps_dirty_bytes_(m);
+    if (mprotect(m->base, n, PROT_READ | PROT_WRITE))
+        err = alps_oserror_();
+    if (!err)
+        err = alps_home_overlay_(m);
+    if (!err && mprotect(m->base, n, PROT_READ))
+        err = alps_oserror_();
+    if (err)
+        alps_fd_unmap_(m);
+    return err;
+}
+
+/* filed.h -- a region's file, and the journal beside it
+ *
+ * How a file is opened for a region, closed and removed: its place among those
+ * who have it open, and what commits of a crash are in the journal. */
+
+/* Commits that a crash left in the journal come home. While a reader keeps them
+ * from it only one who writes alone can open the region. */
+ALPS_COLD_ int alps_filed_recover_(alps_map *m)
+{
+    struct stat st;
+    int err = alps_home_come_(m);
+    if (err == ALPS_EBUSY && m->sole)
+        err = ALPS_OK;
+    if (!err && !m->sole && !m->journal->lost)
+        err = alps_journal_remove_(m);
+    if (!err && fstat(m->fd, &st))
+        err = alps_oserror_();
+    if (!err)
+        m->length = (uint64_t)st.st_size;
+    return err;
+}
+
+/* Finds its place among those who have the file open, and the journal. */
+ALPS_COLD_ int alps_filed_enter_(alps_map *m, const char *path)
+{
+    int reads = (m->flags & ALPS_READ_ONLY) != 0;
+    int err = reads ? alps_apart_lock_(m->fd, F_RDLCK)
+                    : alps_sole_lock_(m->fd, m->sole != 0);
+    if (!err && reads)
+        err = alps_home_lock_(m->fd, F_RDLCK, 1);
+    // the name of a new file is durable before anything is in it
+    if (!err && !reads && m->length == 0)
+        err = alps_fd_sync_name_(path);
+    if (!err)
+        err = alps_journal_open_(m, path);
+    return err || reads ? err : alps_filed_recover_(m);
+}
+
+ALPS_COLD_ int alps_filed_close_(alps_map *m)
+{
+    if (m->journal)
+        alps_protect_end_(m->journal);
+    alps_journal_close_(m);
+    return alps_fd_close_(m);
+}
+
+ALPS_COLD_ int alps_filed_open_(alps_map *m, const char *path,
+                                const alps_options *o)
+{
+    int err = alps_fd_open_(m, path, o ? o->mode : 0, 0);
+    if (err)
+        return err;
+    m->medium = ALPS_MEDIUM_CACHE;
+    err = alps_filed_enter_(m, path);
+    if (err)
+        alps_filed_close_(m);
+    return err;
+}
+
+/* A journal that is left beside a region means nothing without it. */
+ALPS_COLD_ int alps_filed_remove_(const char *path)
+{
+    char real[4096], journal[4096 + 8];
+    int fd = path ? open(path, O_CLOEXEC | ALPS_O_PATH_) : -1;
+    int known = fd >= 0 && !alps_journal_path_(fd, path, real);
+    int err = alps_fd_remove_(path);
+    if (fd >= 0)
+        close(fd);
+    if (!err && known) {
+        snprintf(journal, sizeof journal, "%s.journal", real);
+        unlink(journal);
+    }
+    return err;
+}
+
+/* amount.h -- a number of bytes in words
+ *
+ * What the environment says of sizes: digits, and K, M, G or T behind them.
+ * Anything else is refused: who mistypes a limit learns of it. */
+
+/* Reads `word` into `*n`. ALPS_EINVAL: it is no such number, or too large. */
+ALPS_COLD_ int alps_amount_(const char *word, uint64_t *n)
+{
+    static const char suffix[] = "KMGT";
+    uint64_t value = 0;
+    const char *at = word;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        if (value > (UINT64_MAX >> 8) / 10)
+            return ALPS_EINVAL;
+        value = value * 10 + (uint64_t)(*at - '0');
+    }
+    if (at == word)
+        return ALPS_EINVAL;
+    const char *found = *at ? strchr(suffix, *at) : NULL;
+    unsigned shift = found ? 10 * (unsigned)(found - suffix + 1) : 0;
+    if ((*at && !found) || (found && at[1]) || value > UINT64_MAX >> 8 >> shift)
+        return ALPS_EINVAL;
+    *n = value << shift;
+    return ALPS_OK;
+}
+
+/* The same of the variable `name`; `*n` stays where there is none. */
+ALPS_COLD_ int alps_amount_asked_(const char *name, uint64_t *n)
+{
+    const char *word = getenv(name);
+    return word && *word ? alps_amount_(word, n) : ALPS_OK;
+}
+
+/* The number from 1 on of `word` in a table of words, into `*n`. */
+ALPS_COLD_ int alps_word_asked_(const char *name, const char *const *words,
+                                unsigned count, unsigned *n)
+{
+    const char *word = getenv(name);
+    if (!word || !*word)
+        return *n > count ? ALPS_EINVAL : ALPS_OK;
+    for (unsigned i = 0; i < count; i++)
+        if (!strcmp(word, words[i])) {
+            *n = i + 1;
+            return ALPS_OK;
+        }
+    return ALPS_EINVAL;
+}
+
+/* latch.h -- a lock that a signal handler may take
+ *
+ * Three states and a futex (Drepper, "Futexes are tricky", 2011). Whoever holds
+ * it lets no signal in meanwhile: so no handler of the program runs on top of
+ * it, which might touch a page that only the holder can bring. Nothing under it
+ * is a point where a thread can be cancelled. */
+#include <linux/futex.h>
+#include <signal.h>
+
+#define ALPS_LATCH_FREE_ 0u
+#define ALPS_LATCH_HELD_ 1u
+#define ALPS_LATCH_AWAITED_ 2u
+
+ALPS_COLD_ void alps_latch_wait_(uint32_t *word)
+{
+    while (__atomic_exchange_n(word, ALPS_LATCH_AWAITED_, __ATOMIC_ACQUIRE) !=
+           ALPS_LATCH_FREE_)
+        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, ALPS_LATCH_AWAITED_, NULL,
+                NULL, 0);
+}
+
+/* Takes it, in a signal handler that lets no other in. */
+ALPS_FN_ void alps_latch_take_(uint32_t *word)
+{
+    uint32_t free = ALPS_LATCH_FREE_;
+    if (!__atomic_compare_exchange_n(word, &free, ALPS_LATCH_HELD_, 0,
+                                     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        alps_latch_wait_(word);
+}
+
+ALPS_FN_ void alps_latch_give_(uint32_t *word)
+{
+    if (__atomic_exchange_n(word, ALPS_LATCH_FREE_, __ATOMIC_RELEASE) ==
+        ALPS_LATCH_AWAITED_)
+        syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* The same anywhere else; `old` keeps which signals were let in. */
+ALPS_COLD_ void alps_latch_enter_(uint32_t *word, sigset_t *old)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, old);
+    alps_latch_take_(word);
+}
+
+ALPS_COLD_ void alps_latch_leave_(uint32_t *word, const sigset_t *old)
+{
+    alps_latch_give_(word);
+    pthread_sigmask(SIG_SETMASK, old, NULL);
+}
+
+/* pool.h -- a pool of frames: all the memory that a paged region has
+ *
+ * One memory file, cut into frames of a segment each. It is mapped twice as a
+ * whole, to be written and to be read, for the library's own eyes; a frame is
+ * *shown* in the region by a third mapping of the same pages, and hidden by one
+ * of nothing. Either is one system call, so that a thread sees all of a segment
+ * or none of it, whatever others do.
+ *
+ * A shown frame is a copy of its place in the pool made by mremap(): so it
+ * keeps what was said of the pool, that a child of fork() does not get it.
+ * Where a system cannot, it is mapped and then told so. */
+#include <sys/mman.h>
+
+#define ALPS_REMAP_MOVE_ 3u /* MREMAP_MAYMOVE | MREMAP_FIXED */
+#define ALPS_POPULATE_READ_ 22
+#define ALPS_POPULATE_WRITE_ 23
+
+#define ALPS_NO_SEGMENT (~(uint32_t)0)
+#define ALPS_NO_FRAME (~(uint32_t)0)
+
+/* What a frame is to the region. */
+enum {
+    ALPS_FRAME_FREE = 0,
+    ALPS_FRAME_HIDDEN = 1, /* has a segment, but no mapping */
+    ALPS_FRAME_READ = 2,   /* shown, to be read */
+    ALPS_FRAME_WRITE = 3   /* shown, to be written */
+};
+
+typedef struct alps_page_frame {
+    uint64_t born;    /* the number of the fault that last showed it */
+    uint32_t segment; /* what is in it, or ALPS_NO_SEGMENT */
+    uint16_t pins;    /* who wants it to stay */
+    uint8_t state;    /* ALPS_FRAME_... */
+    uint8_t dirty;    /* 1: the file does not have all of it; 2: and the
+                         cleaner has come by once */
+} alps_page_frame;
+ALPS_STATIC_ASSERT_(sizeof(alps_page_frame) == 16, "size");
+
+typedef struct alps_pool {
+    uint64_t segment;         /* bytes of a frame */
+    unsigned char *write;     /* all frames */
+    const unsigned char *see; /* the same, to be read */
+    alps_page_frame *frame;   /* the table */
+    uint32_t n;               /* frames */
+    uint32_t used;            /* so many have memory */
+    uint32_t fresh;           /* frames from here on were never used */
+    uint32_t bare;            /* one before that without memory; its `segment`
+                                 is the next */
+    uint32_t spare;           /* a free one before that, or ALPS_NO_FRAME; its
+                                 `segment` is the next */
+    int fd;
+    int plain; /* 1: mremap cannot do it here */
+} alps_pool;
+
+/* Memory of this process that reads as zero, lent as it is touched. */
+ALPS_COLD_ void *alps_pool_memory_(uint64_t n)
+{
+    void *p = mmap(NULL, (size_t)n, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* A file without a name, in memory. */
+ALPS_COLD_ int alps_pool_file_(uint64_t n)
+{
+    int fd = -1;
+#ifdef SYS_memfd_create // since Linux 3.17
+    fd = (int)syscall(SYS_memfd_create, "alps-paged", 1u /* MFD_CLOEXEC */);
+#endif
+    if (fd < 0) { // a sandbox may refuse it
+        char name[64];
+        snprintf(name, sizeof name, "/dev/shm/alps-paged-%016llx",
+                 (unsigned long long)alps_random_());
+        fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (fd >= 0)
+            unlink(name);
+    }
+    if (fd >= 0 && ftruncate(fd, (off_t)n)) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* All of the pool at once; the child of a fork does not get it. */
+ALPS_COLD_ unsigned char *alps_pool_map_(const alps_pool *pool, int may)
+{
+    size_t n = (size_t)(pool->n * pool->segment);
+    void *p = mmap(NULL, n, may, MAP_SHARED, pool->fd, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+    if (!madvise(p, n, MADV_DONTFORK))
+        return (unsigned char *)p;
+    munmap(p, n);
+    return NULL;
+}
+
+ALPS_FN_ unsigned char *alps_pool_at_(const alps_pool *pool, uint32_t frame)
+{
+    return pool->write + frame * pool->segment;
+}
+
+/* Nothing is to be seen at `at`, for as long as a segment. */
+ALPS_COLD_ int alps_pool_hide_(const alps_pool *pool, unsigned char *at,
+                               uint64_t segments)
+{
+    long p = syscall(SYS_mmap, at, segments * pool->segment, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+                     -1, 0L);
+    return p == -1 ? alps_oserror_() : ALPS_OK;
+}
+
+/* The frame is to be seen at `at`; what was there is not, from the same moment
+ * on. By system calls and not by the library's functions: this is for signal
+ * handlers. */
+ALPS_COLD_ int alps_pool_show_(const alps_pool *pool, uint32_t frame,
+                               unsigned char *at, int write)
+{
+    uint64_t off = frame * pool->segment;
+    long p;
+    if (!pool->plain) {
+        p = syscall(SYS_mremap, write ? pool->write + off : pool->see + off, 0L,
+                    pool->segment, ALPS_REMAP_MOVE_, at);
+    } else {
+        p = syscall(SYS_mmap, at, pool->segment,
+                    write ? PROT_READ | PROT_WRITE : PROT_READ,
+                    MAP_SHARED | MAP_FIXED, pool->fd, (long)off);
+        if (p != -1)
+            syscall(SYS_madvise, at, pool->segment, MADV_DONTFORK);
+    }
+    if (p == -1) {
+        int err = alps_oserror_();
+        alps_pool_hide_(pool, at, 1); // it may have gone so far
+        return err;
+    }
+    if (pool->segment > ALPS_PAGE) // one call, and not a fault for each page
+        syscall(SYS_madvise, at, pool->segment,
+                write ? ALPS_POPULATE_WRITE_ : ALPS_POPULATE_READ_);
+    return ALPS_OK;
+}
+
+/* Whether a frame that is shown is the frame. */
+ALPS_COLD_ int alps_pool_try_(const alps_pool *pool)
+{
+    unsigned char *at = alps_hold_addresses_(pool->segment, ALPS_PAGE);
+    if (!at)
+        return ALPS_ENOMEM;
+    int err = alps_pool_show_(pool, 0, at, 1);
+    if (!err) {
+        volatile unsigned char *shown = at;
+        *shown = 1;
+        if (*(volatile unsigned char *)pool->write != 1)
+            err = ALPS_EUNSUPPORTED;
+        *shown = 0;
+    }
+    munmap(at, (size_t)pool->segment);
+    return err;
+}
+
+ALPS_COLD_ void alps_pool_close_(alps_pool *pool)
+{
+    size_t n = (size_t)(pool->n * pool->segment);
+    if (pool->write)
+        munmap(pool->write, n);
+    if (pool->see)
+        munmap((void *)(uintptr_t)pool->see, n);
+    if (pool->frame)
+        munmap(pool->frame, pool->n * sizeof *pool->frame);
+    if (pool->fd >= 0)
+        close(pool->fd);
+    memset(pool, 0, sizeof *pool);
+    pool->fd = -1;
+}
+
+/* Makes a pool of `n` frames, and tries the first. */
+ALPS_COLD_ int alps_pool_open_(alps_pool *pool, uint32_t n, uint64_t segment)
+{
+    memset(pool, 0, sizeof *pool);
+    pool->n = n;
+    pool->segment = segment;
+    pool->spare = pool->bare = ALPS_NO_FRAME;
+    pool->fd = alps_pool_file_(n * segment);
+    if (pool->fd >= 0) {
+        pool->frame =
+            (alps_page_frame *)alps_pool_memory_(n * sizeof *pool->frame);
+        pool->write = alps_pool_map_(pool, PROT_READ | PROT_WRITE);
+        pool->see = alps_pool_map_(pool, PROT_READ);
+    }
+    int err = ALPS_EUNSUPPORTED;
+    if (pool->fd >= 0 && pool->frame && pool->write && pool->see)
+        err = alps_pool_try_(pool);
+    if (err && pool->write && pool->see && pool->frame) {
+        pool->plain = 1;
+        err = alps_pool_try_(pool);
+    }
+    if (err)
+        alps_pool_close_(pool);
+    return err;
+}
+
+/* A free frame that has memory, or ALPS_NO_FRAME. */
+ALPS_FN_ uint32_t alps_pool_take_(alps_pool *pool)
+{
+    uint32_t frame = pool->spare;
+    if (frame != ALPS_NO_FRAME)
+        pool->spare = pool->frame[frame].segment;
+    return frame;
+}
+
+/* One that has none yet, or ALPS_NO_FRAME; it has from now on. */
+ALPS_FN_ uint32_t alps_pool_more_(alps_pool *pool)
+{
+    uint32_t frame = pool->bare;
+    if (frame != ALPS_NO_FRAME)
+        pool->bare = pool->frame[frame].segment;
+    else if (pool->fresh < pool->n)
+        frame = pool->fresh++;
+    if (frame != ALPS_NO_FRAME)
+        __atomic_store_n(&pool->used, pool->used + 1, __ATOMIC_RELAXED);
+    return frame;
+}
+
+/* The memory of a free frame goes back to the system; 0 if there is none. */
+ALPS_COLD_ int alps_pool_less_(alps_pool *pool)
+{
+    uint32_t frame = alps_pool_take_(pool);
+    if (frame == ALPS_NO_FRAME)
+        return 0;
+    alps_page_frame *f = &pool->frame[frame];
+    if (syscall(SYS_fallocate, pool->fd, 3L /* PUNCH_HOLE | KEEP_SIZE */,
+                (long)(frame * pool->segment), (long)pool->segment)) {
+        f->segment = pool->spare;
+        pool->spare = frame;
+        return 0;
+    }
+    f->segment = pool->bare;
+    pool->bare = frame;
+    __atomic_store_n(&pool->used, pool->used - 1, __ATOMIC_RELAXED);
+    return 1;
+}
+
+ALPS_FN_ void alps_pool_give_(alps_pool *pool, uint32_t frame)
+{
+    alps_page_frame *f = &pool->frame[frame];
+    memset(f, 0, sizeof *f);
+    f->segment = pool->spare;
+    pool->spare = frame;
+}
+
+/* fault.h -- a thread touched what is not in memory
+ *
+ * The system calls one function for the whole process and hands it an address.
+ * The library keeps nothing of its own outside of handles and regions, so the
+ * object that this function starts from is the program's: one ALPS_HANDLER at
+ * file scope, in one unit. It lists the ranges that are the library's. What
+ * lies in none of them goes to whoever had the signal before, as if we were not
+ * there; and when the last range is gone, so is our handler. */
+#include <ucontext.h>
+
+/* How memory was touched, where the machine tells. */
+enum { ALPS_TOUCH_READ = 0, ALPS_TOUCH_WRITE = 1, ALPS_TOUCH_UNKNOWN = 2 };
+
+/* The C library tells it to GNU programs only. */
+#define ALPS_WIPEONFORK_ 18
+
+/* What a range answers that does not know what to do about a fault. */
+#define ALPS_NOT_OURS 1
+
+/* A range of addresses whose faults are served. */
+typedef struct alps_fault_range {
+    unsigned char *from;
+    uint64_t n;
+    int (*touched)(void *context, uint64_t off, int how); /* 0, a code, or
+                                                             ALPS_NOT_OURS */
+    void *context;
+    struct alps_fault_range *next;
+} alps_fault_range;
+
+/* What is kept for a handler, from the first range on. The first part is empty
+ * in the child of a fork: whatever its parent did at that moment, no fault is
+ * ours there, until the child opens a region for itself. */
+#define ALPS_FAULTING_PART_ ((size_t)65536) /* pages, on every machine */
+typedef struct alps_faulting {
+    uint32_t latch;
+    alps_fault_range *first;
+} alps_faulting;
+
+typedef struct alps_faulted {
+    struct sigaction before; /* who had the signal */
+    int installed;
+} alps_faulted;
+
+ALPS_FN_ alps_faulted *alps_fault_kept_(alps_faulting *f)
+{
+    return (alps_faulted *)(void *)((char *)f + ALPS_FAULTING_PART_);
+}
+
+/* The program's handler. All its regions share one; or have one each. */
+typedef struct alps_faults {
+    void (*handler)(int signal, siginfo_t *info, void *context);
+    alps_faulting *state;
+} alps_faults;
+
+/* Defines the handler `name`, at file scope, in one unit of the program. Other
+ * units see it by defining ALPS_FAULTS as `name` before they include alps.h, or
+ * by `extern alps_faults name;`. */
+#define ALPS_HANDLER(name)                                         \
+  static void name##_signal(int, siginfo_t *, void *);             \
+  alps_faults name = {name##_signal, NULL};                        \
+  static void name##_signal(int n, siginfo_t *info, void *machine) \
+  {                                                                \
+    alps_fault_signal_(&name, n, info, machine);                   \
+  }                                                                \
+  struct alps_faults
+
+/* What the machine says of the access: bits of the page fault on x86. */
+ALPS_FN_ int alps_fault_how_(const void *machine, int *code)
+{
+    *code = 0;
+#if defined(__x86_64__)
+    const ucontext_t *u = (const ucontext_t *)machine;
+    long long bits = u->uc_mcontext.gregs[19]; // REG_ERR
+    *code = (bits & 16) != 0;                  // it was an instruction
+    return bits & 2 ? ALPS_TOUCH_WRITE : ALPS_TOUCH_READ;
+#else
+    (void)machine;
+    return ALPS_TOUCH_UNKNOWN;
+#endif
+}
+
+/* Ends the process by `n`, as the system would have. A fault comes again by
+ * itself; what was sent is sent again. */
+ALPS_COLD_ void alps_fault_default_(int n, int sent)
+{
+    struct sigaction plain;
+    memset(&plain, 0, sizeof plain);
+    plain.sa_handler = SIG_DFL;
+    sigaction(n, &plain, NULL);
+    if (sent)
+        syscall(SYS_tgkill, (long)getpid(), syscall(SYS_gettid), (long)n);
+}
+
+/* Does what `to` says about a signal that came in `machine`. */
+ALPS_COLD_ void alps_fault_chain_(const struct sigaction *to, int n, int sent,
+                                  siginfo_t *info, void *machine)
+{
+    const ucontext_t *u = (const ucontext_t *)machine;
+    int plain = !(to->sa_flags & SA_SIGINFO);
+    if (plain && to->sa_handler == SIG_IGN && info->si_code <= 0)
+        return;
+    if (plain && (to->sa_handler == SIG_DFL || to->sa_handler == SIG_IGN)) {
+        alps_fault_default_(n, sent);
+        return;
+    }
+    sigset_t mask = u->uc_sigmask;
+    for (int i = 1; i < 64; i++)
+        if (sigismember(&to->sa_mask, i) == 1)
+            sigaddset(&mask, i);
+    if (!(to->sa_flags & SA_NODEFER))
+        sigaddset(&mask, n);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    if (plain)
+        to->sa_handler(n);
+    else
+        to->sa_sigaction(n, info, machine);
+}
+
+/* The medium could not be read: the thread gets what it would get of a mapping
+ * that the system cannot fill. If the program's handler comes back, the access
+ * is tried again. */
+ALPS_COLD_ void alps_fault_bus_(siginfo_t *info, void *machine)
+{
+    struct sigaction to;
+    siginfo_t bus;
+    memset(&bus, 0, sizeof bus);
+    bus.si_signo = SIGBUS;
+    bus.si_code = BUS_ADRERR;
+    bus.si_addr = info->si_addr;
+    if (!sigaction(SIGBUS, NULL, &to))
+        alps_fault_chain_(&to, SIGBUS, 1, &bus, machine);
+}
+
+/* The range that `at` lies in, or NULL. */
+ALPS_FN_ alps_fault_range *alps_fault_range_(alps_faulting *f, uintptr_t at)
+{
+    alps_fault_range *range;
+    alps_latch_take_(&f->latch);
+    for (range = f->first; range; range = range->next)
+        if (at - (uintptr_t)range->from < range->n)
+            break;
+    alps_latch_give_(&f->latch);
+    return range;
+}
+
+/* Whoever had the signal before us has it now. */
+ALPS_COLD_ void alps_fault_pass_(alps_faulting *f, int n, siginfo_t *info,
+                                 void *machine)
+{
+    int sent = info->si_code <= 0;
+    if (f)
+        alps_fault_chain_(&alps_fault_kept_(f)->before, n, sent, info, machine);
+    else
+        alps_fault_default_(n, sent);
+}
+
+/* What ALPS_HANDLER makes the system call. All signals wait meanwhile. */
+ALPS_COLD_ void alps_fault_signal_(alps_faults *faults, int n, siginfo_t *info,
+                                   void *machine)
+{
+    int saved = errno, found = ALPS_NOT_OURS, code = 0;
+    alps_faulting *f = __atomic_load_n(&faults->state, __ATOMIC_ACQUIRE);
+    int how = alps_fault_how_(machine, &code);
+    uintptr_t at = (uintptr_t)info->si_addr;
+    if (f && !code && info->si_code == SEGV_ACCERR) {
+        const alps_fault_range *range = alps_fault_range_(f, at);
+        if (range)
+            found = range->touched(range->context, at - (uintptr_t)range->from,
+                                   how);
+    }
+    errno = saved;
+    if (found == ALPS_NOT_OURS)
+        alps_fault_pass_(f, n, info, machine);
+    else if (found)
+        alps_fault_bus_(info, machine);
+}
+
+/* Whether the signal comes to us. */
+ALPS_COLD_ int alps_fault_current_(const alps_faults *faults)
+{
+    struct sigaction now;
+    return !sigaction(SIGSEGV, NULL, &now) && now.sa_flags & SA_SIGINFO &&
+           now.sa_sigaction == faults->handler;
+}
+
+/* Makes the signal come to us, and notes who had it. One who came after us and
+ * hands on to us may stay where he is. */
+ALPS_COLD_ int alps_fault_install_(alps_faults *faults)
+{
+    struct sigaction to;
+    alps_faulted *kept = alps_fault_kept_(faults->state);
+    if (kept->installed)
+        return ALPS_OK;
+    memset(&to, 0, sizeof to);
+    to.sa_sigaction = faults->handler;
+    to.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigfillset(&to.sa_mask);
+    if (sigaction(SIGSEGV, NULL, &kept->before) ||
+        sigaction(SIGSEGV, &to, NULL))
+        return alps_oserror_();
+    kept->installed = 1;
+    return ALPS_OK;
+}
+
+/* The page that a handler has, made for the first range and kept. */
+ALPS_COLD_ alps_faulting *alps_fault_state_(alps_faults *faults)
+{
+    alps_faulting *none = NULL, *f = NULL;
+    f = __atomic_load_n(&faults->state, __ATOMIC_ACQUIRE);
+    if (f)
+        return f;
+    f = (alps_faulting *)alps_pool_memory_(2 * ALPS_FAULTING_PART_);
+    if (f)
+        madvise(f, ALPS_FAULTING_PART_, ALPS_WIPEONFORK_);
+    if (f && !__atomic_compare_exchange_n(&faults->state, &none, f, 0,
+                                          __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        munmap(f, 2 * ALPS_FAULTING_PART_);
+        f = none;
+    }
+    return f;
+}
+
+/* Faults in `range` are served from now on. */
+ALPS_COLD_ int alps_fault_attach_(alps_faults *faults, alps_fault_range *range)
+{
+    sigset_t old;
+    alps_faulting *f = alps_fault_state_(faults);
+    if (!f)
+        return ALPS_ENOMEM;
+    alps_latch_enter_(&f->latch, &old);
+    int err = alps_fault_install_(faults);
+    if (!err) {
+        range->next = f->first;
+        f->first = range;
+    }
+    alps_latch_leave_(&f->latch, &old);
+    return err;
+}
+
+/* No longer. Behind the last one goes the handler, unless somebody came after
+ * us: he may hand on to us, and then we hand on. */
+ALPS_COLD_ void alps_fault_detach_(alps_faults *faults,
+                                   const alps_fault_range *range)
+{
+    sigset_t old;
+    alps_faulting *f = faults->state;
+    alps_latch_enter_(&f->latch, &old);
+    for (alps_fault_range **at = &f->first; *at; at = &(*at)->next)
+        if (*at == range) {
+            *at = range->next;
+            break;
+        }
+    if (!f->first && alps_fault_current_(faults) &&
+        !sigaction(SIGSEGV, &alps_fault_kept_(f)->before, NULL))
+        alps_fault_kept_(f)->installed = 0;
+    alps_latch_leave_(&f->latch, &old);
+}
+
+/* victim.h -- who goes when memory is full: the contract, and queues
+ *
+ * An eviction policy is a table of functions over a state of its own. It is
+ * told what happens to each frame and names, when asked, the frames that it
+ * would rather see go, best first. It cannot do harm: the pager lets nobody go
+ * who is pinned, or was among the last to come, whatever the policy says; so no
+ * policy can take from an instruction the segments that it needs at once (LIFO
+ * and WIRO-L as they were live-lock on one store over two segments).
+ *
+ * Nothing in user space sees which page was read lately. What a policy can have
+ * is a frame hidden: its segment stays in memory, and the next use of it is a
+ * fault that costs no input or output, and tells. */
+
+/* What a policy is told of a frame. */
+enum {
+    ALPS_TOLD_READ = 1,   /* a segment was brought into it, to be read */
+    ALPS_TOLD_WRITE = 2,  /* the same, to be written */
+    ALPS_TOLD_AGAIN = 3,  /* it was hidden, and is used again */
+    ALPS_TOLD_DIRTY = 4,  /* it was clean and shown, and is written to */
+    ALPS_TOLD_CLEAN = 5,  /* the file has it all */
+    ALPS_TOLD_HIDDEN = 6, /* it is no longer shown, as the policy wished */
+    ALPS_TOLD_GONE = 7    /* its segment is gone, the frame is free */
+};
+
+/* Added to a frame that `next` answers: do not let it go, hide it; then ask
+ * from the start. */
+#define ALPS_VICTIM_HIDE ((uint32_t)1 << 31)
+
+/* An eviction policy. Its functions are called from a signal handler, by one
+ * thread at a time: they take no lock, allocate nothing, touch no region. */
+typedef struct alps_eviction {
+    const char *name;
+
+    /* Bytes of state for so many frames. */
+    uint64_t (*room)(uint32_t frames);
+
+    /* Makes the state ready; its bytes are zero. */
+    void (*begin)(void *state, uint32_t frames);
+
+    /* Something happened to `frame`, which holds `segment`: ALPS_TOLD_.... */
+    void (*saw)(void *state, unsigned what, uint32_t frame, uint32_t segment);
+
+    /* The frame to go first, or after `after` was refused the next one; with
+     * ALPS_VICTIM_HIDE added one to hide. ALPS_NO_FRAME: none; then the pager
+     * takes the one that is in memory longest. */
+    uint32_t (*next)(void *state, uint32_t after);
+} alps_eviction;
+
+/* ---- queues of frames, which the policies of the library are made of ---- */
+
+#define ALPS_QUEUES 3u
+#define ALPS_QUEUE_NONE ((uint8_t)ALPS_QUEUES)
+
+typedef struct alps_queued {
+    uint32_t newer, older; /* neighbours, or ALPS_NO_FRAME */
+    uint32_t in;           /* which queue, or ALPS_QUEUE_NONE */
+} alps_queued;
+
+typedef struct alps_queues {
+    uint32_t frames;
+    uint32_t newest[ALPS_QUEUES], oldest[ALPS_QUEUES], count[ALPS_QUEUES];
+    uint32_t hand;   /* of clock */
+    uint64_t random; /* the last number */
+    uint32_t ghosts; /* of 2Q: places in the ring behind the frames */
+    uint32_t ghost;  /* the next one to be overwritten */
+    alps_queued *at; /* one for each frame, behind this */
+} alps_queues;
+
+ALPS_FN_ uint64_t alps_queues_room_(uint32_t frames)
+{
+    return sizeof(alps_queues) + frames * sizeof(alps_queued);
+}
+
+ALPS_FN_ void alps_queues_begin_(void *state, uint32_t frames)
+{
+    alps_queues *q = (alps_queues *)state;
+    q->frames = frames;
+    q->at = (alps_queued *)(void *)(q + 1);
+    q->random = 0x9e3779b97f4a7c15ull;
+    for (unsigned k = 0; k < ALPS_QUEUES; k++)
+        q->newest[k] = q->oldest[k] = ALPS_NO_FRAME;
+    for (uint32_t i = 0; i < frames; i++)
+        q->at[i].in = ALPS_QUEUE_NONE;
+}
+
+ALPS_FN_ void alps_queue_drop_(alps_queues *q, uint32_t frame)
+{
+    alps_queued *f = &q->at[frame];
+    uint32_t k = f->in;
+    if (k >= ALPS_QUEUES)
+        return;
+    if (f->newer != ALPS_NO_FRAME)
+        q->at[f->newer].older = f->older;
+    else
+        q->newest[k] = f->older;
+    if (f->older != ALPS_NO_FRAME)
+        q->at[f->older].newer = f->newer;
+    else
+        q->oldest[k] = f->newer;
+    q->count[k]--;
+    f->in = ALPS_QUEUE_NONE;
+}
+
+/* Puts it at the newest end of queue `k`, wherever it was before. */
+ALPS_FN_ void alps_queue_put_(alps_queues *q, unsigned k, uint32_t frame)
+{
+    alps_queued *f = &q->at[frame];
+    alps_queue_drop_(q, frame);
+    f->in = k;
+    f->newer = ALPS_NO_FRAME;
+    f->older = q->newest[k];
+    if (f->older != ALPS_NO_FRAME)
+        q->at[f->older].newer = frame;
+    else
+        q->oldest[k] = frame;
+    q->newest[k] = frame;
+    q->count[k]++;
+}
+
+/* The one after `after` on a walk through the queues in this order, from the
+ * oldest of each or, `newest`, from the newest. */
+ALPS_FN_ uint32_t alps_queue_walk_(const alps_queues *q, uint32_t after,
+                                   const unsigned char *order, unsigned n,
+                                   int newest)
+{
+    unsigned i = 0;
+    if (after != ALPS_NO_FRAME) {
+        const alps_queued *f = &q->at[after];
+        uint32_t frame = newest ? f->older : f->newer;
+        if (frame != ALPS_NO_FRAME)
+            return frame;
+        while (i < n && order[i] != f->in)
+            i++;
+        i++; // the next queue
+    }
+    for (; i < n; i++) {
+        uint32_t frame = newest ? q->newest[order[i]] : q->oldest[order[i]];
+        if (frame != ALPS_NO_FRAME)
+            return frame;
+    }
+    return ALPS_NO_FRAME;
+}
+
+/* evict.h -- the eviction policies of the library
+ *
+ * FIFO, LIFO, PLRU, random, WIRO-F and WIRO-L are those of uMMAP-IO (Rivas-
+ * Gomez et al. 2018) and uMalloc; CLOCK (Corbato 1968), segmented FIFO (Turner
+ * and Levy 1981) and 2Q (Johnson and Shasha 1994) see second uses by way of
+ * hidden frames. Measured on traces of 1024 segments in 256 frames, in hard
+ * misses of a hundred uses: docs/paged.md. */
+
+/* For alps_options.eviction. */
+enum {
+    ALPS_EVICT_FIFO = 1,
+    ALPS_EVICT_LIFO = 2,
+    ALPS_EVICT_PLRU = 3,
+    ALPS_EVICT_RANDOM = 4,
+    ALPS_EVICT_WIRO_F = 5,
+    ALPS_EVICT_WIRO_L = 6,
+    ALPS_EVICT_CLOCK = 7,
+    ALPS_EVICT_SFIFO = 8, /* the default */
+    ALPS_EVICT_2Q = 9
+};
+#define ALPS_EVICTIONS 9u
+
+/* ---- FIFO, LIFO: by when a segment came ---------------------------------- */
+
+ALPS_FN_ void alps_evict_fifo_saw_(void *state, unsigned what, uint32_t frame,
+                                   uint32_t segment)
+{
+    alps_queues *q = (alps_queues *)state;
+    (void)segment;
+    if (what == ALPS_TOLD_READ || what == ALPS_TOLD_WRITE)
+        alps_queue_put_(q, 0, frame);
+    else if (what == ALPS_TOLD_GONE)
+        alps_queue_drop_(q, frame);
+}
+
+ALPS_FN_ uint32_t alps_evict_fifo_next_(void *state, uint32_t after)
+{
+    static const unsigned char order[] = {0};
+    return alps_queue_walk_((const alps_queues *)state, after, order, 1, 0);
+}
+
+ALPS_FN_ uint32_t alps_evict_lifo_next_(void *state, uint32_t after)
+{
+    static const unsigned char order[] = {0};
+    return alps_queue_walk_((const alps_queues *)state, after, order, 1, 1);
+}
+
+/* ---- PLRU: by the last fault of any kind --------------------------------- */
+
+ALPS_FN_ void alps_evict_plru_saw_(void *state, unsigned what, uint32_t frame,
+                                   uint32_t segment)
+{
+    alps_queues *q = (alps_queues *)state;
+    (void)segment;
+    if (what <= ALPS_TOLD_DIRTY)
+        alps_queue_put_(q, 0, frame);
+    else if (what == ALPS_TOLD_GONE)
+        alps_queue_drop_(q, frame);
+}
+
+/* ---- random -------------------------------------------------------------- */
+
+/* xorshift64 (Marsaglia 2003). */
+ALPS_FN_ uint32_t alps_evict_random_next_(void *state, uint32_t after)
+{
+    alps_queues *q = (alps_queues *)state;
+    (void)after;
+    q->random ^= q->random << 13;
+    q->random ^= q->random >> 7;
+    q->random ^= q->random << 17;
+    return (uint32_t)(q->random % q->frames);
+}
+
+/* ---- WIRO: written in, read out: what need not be written goes first ----- */
+
+ALPS_FN_ void alps_evict_wiro_saw_(void *state, unsigned what, uint32_t frame,
+                                   uint32_t segment)
+{
+    alps_queues *q = (alps_queues *)state;
+    (void)segment;
+    if (what == ALPS_TOLD_READ || what == ALPS_TOLD_CLEAN)
+        alps_queue_put_(q, 0, frame);
+    else if (what == ALPS_TOLD_WRITE || what == ALPS_TOLD_DIRTY)
+        alps_queue_put_(q, 1, frame);
+    else if (what == ALPS_TOLD_GONE)
+        alps_queue_drop_(q, frame);
+}
+
+ALPS_FN_ uint32_t alps_evict_wiro_f_next_(void *state, uint32_t after)
+{
+    static const unsigned char order[] = {0, 1};
+    return alps_queue_walk_((const alps_queues *)state, after, order, 2, 0);
+}
+
+ALPS_FN_ uint32_t alps_evict_wiro_l_next_(void *state, uint32_t after)
+{
+    static const unsigned char order[] = {0, 1};
+    return alps_queue_walk_((const alps_queues *)state, after, order, 2, 1);
+}
+
+/* ---- queues with a hidden end: what is used again goes back -------------- */
+
+/* Queue 0 is shown, queue 1 hidden. */
+ALPS_FN_ void alps_evict_sfifo_saw_(void *state, unsigned what, uint32_t frame,
+                                    uint32_t segment)
+{
+    alps_queues *q = (alps_queues *)state;
+    (void)segment;
+    if (what <= ALPS_TOLD_AGAIN)
+        alps_queue_put_(q, 0, frame);
+    else if (what == ALPS_TOLD_HIDDEN)
+        alps_queue_put_(q, 1, frame);
+    else if (what == ALPS_TOLD_GONE)
+        alps_queue_drop_(q, frame);
+}
+
+/* A quarter is hidden, from the oldest on. */
+ALPS_FN_ uint32_t alps_evict_sfifo_next_(void *state, uint32_t after)
+{
+    static const unsigned char order[] = {1, 0};
+    const alps_queues *q = (const alps_queues *)state;
+    if (after == ALPS_NO_FRAME && q->count[0] && q->count[1] < q->frames / 4)
+        return q->oldest[0] | ALPS_VICTIM_HIDE;
+    return alps_queue_walk_(q, after, order, 2, 0);
+}
+
+/* The hand goes round the frames: hidden ones go, others are hidden. */
+ALPS_FN_ uint32_t alps_evict_clock_next_(void *state, uint32_t after)
+{
+    alps_queues *q = (alps_queues *)state;
+    (void)after;
+    for (uint32_t i = 0; i < q->frames; i++) {
+        uint32_t frame = q->hand;
+        q->hand = (frame + 1) % q->frames;
+        if (q->at[frame].in == 1)
+            return frame;
+        if (q->at[frame].in == 0)
+            return frame | ALPS_VICTIM_HIDE;
+    }
+    return ALPS_NO_FRAME;
+}
+
+/* ---- 2Q: what came once is let go before what came twice ----------------- */
+
+/* The segments that went lately, in a ring behind the frames. */
+#define ALPS_GHOSTS_MAX 4096u
+
+ALPS_FN_ uint32_t alps_evict_ghosts_(uint32_t frames)
+{
+    return frames / 2 < ALPS_GHOSTS_MAX ? frames / 2 + 1 : ALPS_GHOSTS_MAX;
+}
+
+ALPS_FN_ uint32_t *alps_evict_ring_(const alps_queues *q)
+{
+    return (uint32_t *)(void *)(q->at + q->frames);
+}
+
+ALPS_FN_ uint64_t alps_evict_2q_room_(uint32_t frames)
+{
+    return alps_queues_room_(frames) +
+           alps_evict_ghosts_(frames) * sizeof(uint32_t);
+}
+
+ALPS_FN_ void alps_evict_2q_begin_(void *state, uint32_t frames)
+{
+    alps_queues *q = (alps_queues *)state;
+    alps_queues_begin_(state, frames);
+    q->ghosts = alps_evict_ghosts_(frames);
+    for (uint32_t i = 0; i < q->ghosts; i++)
+        alps_evict_ring_(q)[i] = ALPS_NO_SEGMENT;
+}
+
+/* Whether the segment went lately; it is forgotten. */
+ALPS_FN_ int alps_evict_ghost_(const alps_queues *q, uint32_t segment)
+{
+    uint32_t *ring = alps_evict_ring_(q);
+    for (uint32_t i = 0; i < q->ghosts; i++)
+        if (ring[i] == segment) {
+            ring[i] = ALPS_NO_SEGMENT;
+            return 1;
+        }
+    return 0;
+}
+
+/* Queue 0 has what came once, 1 what came twice, 2 the hidden end of that. */
+ALPS_FN_ void alps_evict_2q_saw_(void *state, unsigned what, uint32_t frame,
+                                 uint32_t segment)
+{
+    alps_queues *q = (alps_queues *)state;
+    if (what == ALPS_TOLD_READ || what == ALPS_TOLD_WRITE) {
+        alps_queue_put_(q, alps_evict_ghost_(q, segment) ? 1 : 0, frame);
+    } else if (what == ALPS_TOLD_AGAIN) {
+        alps_queue_put_(q, 1, frame);
+    } else if (what == ALPS_TOLD_HIDDEN) {
+        alps_queue_put_(q, 2, frame);
+    } else if (what == ALPS_TOLD_GONE) {
+        if (q->at[frame].in == 0) {
+            alps_evict_ring_(q)[q->ghost] = segment;
+            q->ghost = (q->ghost + 1) % q->ghosts;
+        }
+        alps_queue_drop_(q, frame);
+    }
+}
+
+ALPS_FN_ uint32_t alps_evict_2q_next_(void *state, uint32_t after)
+{
+    static const unsigned char once[] = {0, 2, 1}, twice[] = {2, 1, 0};
+    const alps_queues *q = (const alps_queues *)state;
+    int first = q->count[0] > q->frames / 4;
+    if (after == ALPS_NO_FRAME && !first && q->count[1] &&
+        q->count[2] < q->frames / 8)
+        return q->oldest[1] | ALPS_VICTIM_HIDE;
+    return alps_queue_walk_(q, after, first ? once : twice, 3, 0);
+}
+
+/* The policy of a number. */
+ALPS_FN_ const alps_eviction *alps_evict_policy_(unsigned number)
+{
+    static const alps_eviction policy[] = {
+        {"sfifo", alps_queues_room_, alps_queues_begin_, alps_evict_sfifo_saw_,
+         alps_evict_sfifo_next_},
+        {"fifo", alps_queues_room_, alps_queues_begin_, alps_evict_fifo_saw_,
+         alps_evict_fifo_next_},
+        {"lifo", alps_queues_room_, alps_queues_begin_, alps_evict_fifo_saw_,
+         alps_evict_lifo_next_},
+        {"plru", alps_queues_room_, alps_queues_begin_, alps_evict_plru_saw_,
+         alps_evict_fifo_next_},
+        {"random", alps_queues_room_, alps_queues_begin_, alps_evict_fifo_saw_,
+         alps_evict_random_next_},
+        {"wiro-f", alps_queues_room_, alps_queues_begin_, alps_evict_wiro_saw_,
+         alps_evict_wiro_f_next_},
+        {"wiro-l", alps_queues_room_, alps_queues_begin_, alps_evict_wiro_saw_,
+         alps_evict_wiro_l_next_},
+        {"clock", alps_queues_room_, alps_queues_begin_, alps_evict_sfifo_saw_,
+         alps_evict_clock_next_},
+        {"sfifo", alps_queues_room_, alps_queues_begin_, alps_evict_sfifo_saw_,
+         alps_evict_sfifo_next_},
+        {"2q", alps_evict_2q_room_, alps_evict_2q_begin_, alps_evict_2q_saw_,
+         alps_evict_2q_next_},
+    };
+    return &policy[number <= ALPS_EVICTIONS ? number : 0];
+}
+
+/* echo.h -- pages of which we know what the file has
+ *
+ * The retire words of all lanes are part of every fence under msync, and few of
+ * their pages have changed since the last one. The system would know which; we
+ * keep a copy of what was written last and compare: 17 pages in a microsecond
+ * or two, where writing them all is 68 KiB to the device for each fence. What
+ * is written is the copy, so that it is the file's content whatever happens to
+ * the page meanwhile. */
+
+typedef struct alps_echo {
+    uint64_t off, n;      /* the range of the region, whole pages */
+    unsigned char *bytes; /* its pages as they were written last; or NULL */
+    unsigned char *known; /* by page: 1: they were */
+} alps_echo;
+
+/* Begins to listen to the pages of [off, off + n). Without memory it does
+ * not. */
+ALPS_COLD_ void alps_echo_open_(alps_echo *e, uint64_t off, uint64_t n)
+{
+    uint64_t from = off - off % ALPS_PAGE;
+    n = alps_round_up_(off + n, ALPS_PAGE) - from;
+    e->bytes = (unsigned char *)alps_pool_memory_(n + n / ALPS_PAGE);
+    if (!e->bytes)
+        return;
+    e->known = e->bytes + n;
+    e->off = from;
+    e->n = n;
+}
+
+ALPS_COLD_ void alps_echo_close_(alps_echo *e)
+{
+    if (e->bytes)
+        munmap(e->bytes, (size_t)(e->n + e->n / ALPS_PAGE));
+    memset(e, 0, sizeof *e);
+}
+
+/* Whether the page at `off` is one of them. */
+ALPS_FN_ int alps_echo_has_(const alps_echo *e, uint64_t off)
+{
+    return off - e->off < e->n;
+}
+
+/* How many of `n` bytes at `off` are up to the next page that is one. */
+ALPS_FN_ uint64_t alps_echo_before_(const alps_echo *e, uint64_t off,
+                                    uint64_t n)
+{
+    return e->n && off < e->off && off + n > e->off ? e->off - off : n;
+}
+
+/* Whether the file has the page as it is; else its copy is that from now on,
+ * and the file is to have it. */
+ALPS_COLD_ int alps_echo_same_(alps_echo *e, uint64_t off, const void *page)
+{
+    unsigned char *copy = e->bytes + (off - e->off);
+    unsigned char *known = &e->known[(off - e->off) / ALPS_PAGE];
+    if (*known && !memcmp(copy, page, ALPS_PAGE))
+        return 1;
+    memcpy(copy, page, ALPS_PAGE);
+    *known = 0;
+    return 0;
+}
+
+/* The page was written. */
+ALPS_FN_ void alps_echo_wrote_(alps_echo *e, uint64_t off)
+{
+    e->known[(off - e->off) / ALPS_PAGE] = 1;
+}
+
+/* Nobody knows any more what the medium has. */
+ALPS_FN_ void alps_echo_forget_(alps_echo *e)
+{
+    if (e->bytes)
+        memset(e->known, 0, (size_t)(e->n / ALPS_PAGE));
+}
+
+/* segment.h -- the segments of a region, and how they come and go
+ *
+ * A region is cut into segments, each of which is in a frame or is not; the
+ * table says which. The file has the bytes of those that are not, and of those
+ * that are clean. Here is what is done to one segment: read, written, shown,
+ * hidden. All of it under the pager's latch. */
+
+/* How the medium is read and written; all there is of it here. A test puts its
+ * own in place. They are called from a signal handler. */
+#ifndef ALPS_PAGED_READ
+#  define ALPS_PAGED_READ(fd, p, n, off) \
+    syscall(SYS_pread64, fd, p, (size_t)(n), (off_t)(off))
+#endif
+#ifndef ALPS_PAGED_WRITE
+#  define ALPS_PAGED_WRITE(fd, p, n, off) \
+    syscall(SYS_pwrite64, fd, p, (size_t)(n), (off_t)(off))
+#endif
+#ifndef ALPS_PAGED_SYNC
+#  define ALPS_PAGED_SYNC(fd) fdatasync(fd)
+#endif
+
+/* The most that one system call is asked for: they end at 2 GiB. */
+#ifndef ALPS_PAGED_STEP
+#  define ALPS_PAGED_STEP ((uint64_t)1 << 30)
+#endif
+
+/* The fewest frames a region is paged with: one instruction may need four
+ * segments at once, and the last eight stay. */
+#define ALPS_FRAMES_MIN 9u
+
+/* What a pager has done since it was opened. */
+typedef struct alps_paging {
+    uint64_t faults;      /* segments read because they were touched */
+    uint64_t soft;        /* hidden ones shown again */
+    uint64_t upgrades;    /* first stores to what was clean */
+    uint64_t evictions;   /* segments that went */
+    uint64_t write_backs; /* calls that wrote */
+    uint64_t bytes_read, bytes_written;
+    uint64_t syncs;  /* of the file */
+    uint64_t failed; /* reads and writes that did not succeed */
+} alps_paging;
+
+/* A region larger than its memory: what one process keeps of it. */
+typedef struct alps_pager {
+    uint32_t latch;
+    unsigned engine;            /* ALPS_ENGINE_... */
+    const char *why;            /* it is that one, in words */
+    unsigned asked;             /* the engine that was asked for, or 0 */
+    uint64_t memory;            /* bytes the region may have in memory */
+    uint64_t wish;              /* bytes of a segment as asked for, or 0 */
+    alps_faults *faults;        /* the program's handler, or NULL */
+    struct alps_budget *budget; /* what it shares with other regions, or NULL */
+    struct alps_pager *sharer;  /* the next one that does */
+    int shares;                 /* 1: it is in the budget's list */
+    const alps_eviction *eviction;
+    void *state;       /* of the policy */
+    uint64_t state_n;  /* its bytes */
+    int fd;            /* the file */
+    int past;          /* the same past the page cache, or -1 */
+    unsigned direct;   /* 1: that was asked for */
+    unsigned interval; /* milliseconds of the cleaner, or 0 */
+    uint32_t ended;    /* 1: it is to end */
+    int cleans;        /* 1: there is one */
+    pthread_t cleaner;
+    pid_t process;          /* who opened it: not the child of a fork */
+    unsigned char *base;    /* of the region */
+    uint64_t length;        /* bytes of the file that are the region */
+    uint64_t reserved;      /* bytes of addresses, whole segments */
+    unsigned shift;         /* log2 of the bytes of a segment */
+    uint32_t *table;        /* by segment: 1 + its frame, or 0 */
+    uint64_t table_n;       /* its bytes */
+    alps_pool pool;         /* the frames */
+    alps_echo echo;         /* of the pages that every fence takes */
+    alps_fault_range range; /* of the addresses, for the handler */
+    uint64_t clock;         /* faults, counted */
+    uint32_t young;         /* so many of the last ones stay */
+    uint32_t threads;       /* threads that were seen to fault, */
+    uintptr_t thread[64];   /* and which, by a hash */
+    uint64_t stale_off;     /* the last fault that needed nothing, */
+    uint32_t stale;         /* and how often it came in a row */
+    uint64_t written;       /* writes to the file, counted, */
+    uint64_t synced;        /* up to here they are durable */
+    uint64_t unheld;        /* the last one of what is not in memory */
+    int lost; /* the code of a sync that failed, and what it should
+                             have made durable is not in memory */
+    alps_paging count;
+} alps_pager;
+
+ALPS_FN_ uint64_t alps_segment_off_(const alps_pager *p, uint32_t segment)
+{
+    return (uint64_t)segment << p->shift;
+}
+
+ALPS_FN_ unsigned char *alps_segment_at_(const alps_pager *p, uint32_t segment)
+{
+    return p->base + alps_segment_off_(p, segment);
+}
+
+/* Bytes of the file that are in it. */
+ALPS_FN_ uint64_t alps_segment_bytes_(const alps_pager *p, uint32_t segment)
+{
+    uint64_t off = alps_segment_off_(p, segment), n = p->pool.segment;
+    if (off >= p->length)
+        return 0;
+    return p->length - off < n ? p->length - off : n;
+}
+
+/* The frame it is in, or ALPS_NO_FRAME. Who asks without the latch, and hears
+ * that there is none, knows that what was stored is with the file. */
+ALPS_FN_ uint32_t alps_segment_frame_(const alps_pager *p, uint32_t segment)
+{
+    return __atomic_load_n(&p->table[segment], __ATOMIC_ACQUIRE) - 1;
+}
+
+ALPS_FN_ void alps_segment_set_(const alps_pager *p, uint32_t segment,
+                                uint32_t frame)
+{
+    __atomic_store_n(&p->table[segment], frame + 1, __ATOMIC_RELEASE);
+}
+
+/* Tells the policy. */
+ALPS_FN_ void alps_segment_tell_(const alps_pager *p, unsigned what,
+                                 uint32_t frame)
+{
+    p->eviction->saw(p->state, what, frame, p->pool.frame[frame].segment);
+}
+
+/* The file by which `*k` bytes at `from` are read or written, and how many at
+ * once: past the page cache whole pages only. */
+ALPS_FN_ int alps_segment_file_(const alps_pager *p, uint64_t from, uint64_t *k)
+{
+    if (*k > ALPS_PAGED_STEP)
+        *k = ALPS_PAGED_STEP;
+    if (p->past < 0 || from % ALPS_PAGE || *k < ALPS_PAGE)
+        return p->fd;
+    *k -= *k % ALPS_PAGE;
+    return p->past;
+}
+
+/* Reads the segment into a frame; what is behind the end is zero. */
+ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
+                                  uint32_t frame)
+{
+    unsigned char *to = alps_pool_at_(&p->pool, frame);
+    uint64_t n = alps_segment_bytes_(p, segment), done = 0;
+    while (done < n) {
+        uint64_t k = n - done;
+        int fd = alps_segment_file_(p, done, &k);
+        long got = (long)ALPS_PAGED_READ(fd, to + done, k,
+                                         alps_segment_off_(p, segment) + done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) { // the end: somebody has cut the file
+            p->count.failed++;
+            return got ? alps_oserror_() : ALPS_ETRUNCATED;
+        }
+        done += (uint64_t)got;
+    }
+    memset(to + n, 0, (size_t)(p->pool.segment - n));
+    p->count.bytes_read += n;
+    return ALPS_OK;
+}
+
+/* Writes `n` bytes of memory to place `off` of the file, `into` a segment. */
+ALPS_COLD_ int alps_segment_put_(alps_pager *p, const unsigned char *at,
+                                 uint64_t n, uint64_t off, uint64_t into)
+{
+    while (n) {
+        uint64_t k = n;
+        int fd = alps_segment_file_(p, into, &k);
+        long put = (long)ALPS_PAGED_WRITE(fd, at, k, off);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0) {
+            p->count.failed++;
+            return put ? alps_oserror_() : ALPS_ENOSPC;
+        }
+        at += put;
+        n -= (uint64_t)put;
+        off += (uint64_t)put;
+        into += (uint64_t)put;
+        p->count.bytes_written += (uint64_t)put;
+        __atomic_store_n(&p->written, p->written + 1, __ATOMIC_RELEASE);
+    }
+    p->count.write_backs++;
+    return ALPS_OK;
+}
+
+/* Writes bytes [from, to) of a frame, whole pages, to their place. */
+ALPS_COLD_ int alps_segment_write_(alps_pager *p, uint32_t frame, uint64_t from,
+                                   uint64_t to)
+{
+    const unsigned char *at = alps_pool_at_(&p->pool, frame);
+    uint32_t segment = p->pool.frame[frame].segment;
+    uint64_t off = alps_segment_off_(p, segment);
+    uint64_t end = alps_segment_bytes_(p, segment);
+    int err = ALPS_OK;
+    if (to > end)
+        to = end;
+    while (!err && from < to) {
+        uint64_t n = to - from;
+        if (!alps_echo_has_(&p->echo, off + from) || n < ALPS_PAGE) {
+            n = alps_echo_before_(&p->echo, off + from, n);
+            err = alps_segment_put_(p, at + from, n, off + from, from);
+        } else {
+            n = ALPS_PAGE;
+            if (!alps_echo_same_(&p->echo, off + from, at + from)) {
+                const unsigned char *copy =
+                    p->echo.bytes + (off + from - p->echo.off);
+                err = alps_segment_put_(p, copy, n, off + from, from);
+                if (!err)
+                    alps_echo_wrote_(&p->echo, off + from);
+            }
+        }
+        from += n;
+    }
+    return err;
+}
+
+/* Shows a frame, to be read or to be written. */
+ALPS_COLD_ int alps_segment_show_(alps_pager *p, uint32_t frame, int write)
+{
+    alps_page_frame *f = &p->pool.frame[frame];
+    int err = alps_pool_show_(&p->pool, frame, alps_segment_at_(p, f->segment),
+                              write);
+    if (err)
+        return err;
+    f->state = write ? ALPS_FRAME_WRITE : ALPS_FRAME_READ;
+    if (write)
+        f->dirty = 1;
+    f->born = ++p->clock;
+    return ALPS_OK;
+}
+
+/* Hides it: from now on nobody stores to it. */
+ALPS_COLD_ int alps_segment_hide_(alps_pager *p, uint32_t frame)
+{
+    alps_page_frame *f = &p->pool.frame[frame];
+    if (f->state <= ALPS_FRAME_HIDDEN)
+        return ALPS_OK;
+    int err = alps_pool_hide_(&p->pool, alps_segment_at_(p, f->segment), 1);
+    if (!err)
+        f->state = ALPS_FRAME_HIDDEN;
+    return err;
+}
+
+/* Changes what may be done with bytes [from, to) of a shown frame. */
+ALPS_COLD_ int alps_segment_protect_(const alps_pager *p, uint32_t frame,
+                                     uint64_t from, uint64_t to, int may)
+{
+    const alps_page_frame *f = &p->pool.frame[frame];
+    long rc = syscall(SYS_mprotect, alps_segment_at_(p, f->segment) + from,
+                      (size_t)(to - from), (long)may);
+    return rc ? alps_oserror_() : ALPS_OK;
+}
+
+/* What was to be read is to be written. */
+ALPS_COLD_ int alps_segment_upgrade_(alps_pager *p, uint32_t frame)
+{
+    alps_page_frame *f = &p->pool.frame[frame];
+    int err = alps_segment_protect_(p, frame, 0, p->pool.segment,
+                                    PROT_READ | PROT_WRITE);
+    if (err)
+        return err;
+    f->state = ALPS_FRAME_WRITE;
+    f->dirty = 1;
+    p->count.upgrades++;
+    alps_segment_tell_(p, ALPS_TOLD_DIRTY, frame);
+    return ALPS_OK;
+}
+
+/* All of a frame is written, while nobody stores to it. It is clean then, and
+ * still in memory; where that fails it is as dirty as before. */
+ALPS_COLD_ int alps_segment_clean_(alps_pager *p, uint32_t frame)
+{
+    alps_page_frame *f = &p->pool.frame[frame];
+    int err = ALPS_OK;
+    if (f->pins) // the system may be storing to it: it stays as it is
+        return alps_segment_write_(p, frame, 0, p->pool.segment);
+    if (f->state == ALPS_FRAME_WRITE) {
+        err = alps_segment_protect_(p, frame, 0, p->pool.segment, PROT_READ);
+        if (!err)
+            f->state = ALPS_FRAME_READ;
+    }
+    if (!err)
+        err = alps_segment_write_(p, frame, 0, p->pool.segment);
+    if (err)
+        return err;
+    f->dirty = 0;
+    alps_segment_tell_(p, ALPS_TOLD_CLEAN, frame);
+    return ALPS_OK;
+}
+
+/* Pages [from, to) of a dirty frame are written, while nobody stores to them;
+ * it stays dirty, for there may be others. */
+ALPS_COLD_ int alps_segment_pages_(alps_pager *p, uint32_t frame, uint64_t from,
+                                   uint64_t to)
+{
+    const alps_page_frame *f = &p->pool.frame[frame];
+    int shown = f->state == ALPS_FRAME_WRITE && !f->pins;
+    int err = ALPS_OK;
+    if (shown)
+        err = alps_segment_protect_(p, frame, from, to, PROT_READ);
+    if (!err)
+        err = alps_segment_write_(p, frame, from, to);
+    if (shown &&
+        alps_segment_protect_(p, frame, from, to, PROT_READ | PROT_WRITE))
+        alps_segment_hide_(p, frame); // the next use of it shows it again
+    return err;
+}
+
+/* The segment is forgotten, and the frame free. It is hidden. */
+ALPS_COLD_ void alps_segment_drop_(alps_pager *p, uint32_t frame)
+{
+    uint32_t segment = p->pool.frame[frame].segment;
+    alps_segment_tell_(p, ALPS_TOLD_GONE, frame);
+    alps_segment_set_(p, segment, ALPS_NO_FRAME);
+    alps_pool_give_(&p->pool, frame);
+}
+
+/* budget.h -- memory that several regions share
+ *
+ * An object of the program, like the handler: so many bytes for all regions
+ * that are opened with it. Each has its nine frames for sure, and up to its own
+ * limit what nobody has taken. When all is taken, a region that has less than
+ * its share takes a frame from the one that has most; one that has more lets go
+ * of its own. Locks: a region's latch, then the budget's, then another region's
+ * if that is free, and not otherwise. */
+
+/* Zeroed but for `bytes`, and it stays where it is while regions have it. */
+typedef struct alps_budget {
+    uint64_t bytes; /* for all */
+    uint64_t used;  /* by frames, and by those that are promised */
+    struct alps_pager *first;
+    uint32_t regions;
+    uint32_t latch;
+    pid_t process; /* whose it is: not the child of a fork */
+} alps_budget;
+
+ALPS_FN_ uint64_t alps_budget_least_(const alps_pager *p)
+{
+    return (uint64_t)ALPS_FRAMES_MIN << p->shift;
+}
+
+/* Joins it. ALPS_ENOMEM: there is not enough left for nine frames. */
+ALPS_COLD_ int alps_budget_join_(alps_pager *p)
+{
+    sigset_t old;
+    alps_budget *b = p->budget;
+    int err = ALPS_OK;
+    if (!b)
+        return ALPS_OK;
+    if (b->process != p->process) { // a first one, or in the child of a fork
+        uint64_t bytes = b->bytes;
+        memset(b, 0, sizeof *b);
+        b->bytes = bytes;
+        b->process = p->process;
+    }
+    alps_latch_enter_(&b->latch, &old);
+    if (b->used + alps_budget_least_(p) > b->bytes) {
+        err = ALPS_ENOMEM;
+    } else {
+        b->used += alps_budget_least_(p);
+        b->regions++;
+        p->sharer = b->first;
+        b->first = p;
+        p->shares = 1;
+    }
+    alps_latch_leave_(&b->latch, &old);
+    return err;
+}
+
+/* Leaves it, and gives back all that was taken. */
+ALPS_COLD_ void alps_budget_leave_(alps_pager *p)
+{
+    sigset_t old;
+    alps_budget *b = p->budget;
+    if (!p->shares || b->process != getpid())
+        return;
+    alps_latch_enter_(&b->latch, &old);
+    uint32_t more =
+        p->pool.used > ALPS_FRAMES_MIN ? p->pool.used - ALPS_FRAMES_MIN : 0;
+    b->used -= alps_budget_least_(p) + ((uint64_t)more << p->shift);
+    b->regions--;
+    for (alps_pager **at = &b->first; *at; at = &(*at)->sharer)
+        if (*at == p) {
+            *at = p->sharer;
+            break;
+        }
+    p->shares = 0;
+    alps_latch_leave_(&b->latch, &old);
+}
+
+/* Takes one more frame's bytes, if there are any. */
+ALPS_COLD_ int alps_budget_take_(alps_pager *p)
+{
+    alps_budget *b = p->budget;
+    uint64_t n = (uint64_t)1 << p->shift;
+    if (!b || p->pool.used < ALPS_FRAMES_MIN)
+        return 1;
+    alps_latch_take_(&b->latch);
+    int is = b->used + n <= b->bytes;
+    b->used += is ? n : 0;
+    alps_latch_give_(&b->latch);
+    return is;
+}
+
+/* Who has more than `p`, and more than it needs: the one with most. Under the
+ * budget's latch. */
+ALPS_COLD_ alps_pager *alps_budget_rich_(const alps_pager *p)
+{
+    alps_pager *best = NULL;
+    uint64_t most = (uint64_t)p->pool.used << p->shift;
+    for (alps_pager *q = p->budget->first; q; q = q->sharer) {
+        uint32_t used = __atomic_load_n(&q->pool.used, __ATOMIC_RELAXED);
+        if (q == p || used <= ALPS_FRAMES_MIN ||
+            (uint64_t)used << q->shift <= most)
+            continue;
+        best = q;
+        most = (uint64_t)used << q->shift;
+    }
+    return best;
+}
+
+/* Whether `p` has less than its share. */
+ALPS_FN_ int alps_budget_poor_(const alps_pager *p)
+{
+    const alps_budget *b = p->budget;
+    return b && (uint64_t)(p->pool.used + 1) << p->shift <=
+                    b->bytes / (b->regions ? b->regions : 1);
+}
+
+/* pager.h -- a segment is brought when it is touched, and another one goes
+ *
+ * The thread that touches it does all of it, in its signal handler. Until the
+ * frame holds the whole segment nobody sees any of it, and before a frame is
+ * given away nobody sees it any more: so no thread reads a byte that is not
+ * there yet or not there any more, and none stores where it would be lost. */
+
+/* How often the same fault may need nothing before it is the program's own. A
+ * few are normal: threads that touched one segment at once. */
+#define ALPS_STALE_MAX 10000u
+
+/* A thread may be at an instruction that needs four segments at once. */
+ALPS_FN_ void alps_pager_thread_(alps_pager *p)
+{
+    uintptr_t self = ALPS_THREAD_();
+    uintptr_t *seat = &p->thread[(self * 0x9e3779b97f4a7c15ull) >> 58];
+    if (*seat == self)
+        return;
+    if (!*seat)
+        p->threads++;
+    *seat = self;
+    p->young = p->threads > 2 ? 4 * p->threads : 8;
+}
+
+/* So many of the last to come stay: what instructions need at once, but never
+ * all frames there are. */
+ALPS_FN_ uint32_t alps_pager_young_(const alps_pager *p)
+{
+    uint32_t used = p->pool.used;
+    uint32_t most = used - used / 8 - 1;
+    return p->young < most ? p->young : most;
+}
+
+/* Whether a frame may be taken from its segment: not from the last to come. */
+ALPS_FN_ int alps_pager_may_(const alps_pager *p, uint32_t frame)
+{
+    const alps_page_frame *f = &p->pool.frame[frame];
+    return f->state != ALPS_FRAME_FREE && !f->pins &&
+           p->clock - f->born >= alps_pager_young_(p);
+}
+
+/* Takes the frame from its segment; what the file does not have is written
+ * before, and where that fails the segment stays. */
+ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame)
+{
+    alps_page_frame *f = &p->pool.frame[frame];
+    int shown = f->state != ALPS_FRAME_HIDDEN;
+    int err = alps_segment_hide_(p, frame);
+    if (!err && f->dirty) {
+        err = alps_segment_write_(p, frame, 0, p->pool.segment);
+        if (!err)
+            p->unheld = p->written;
+    }
+    if (!err) {
+        alps_segment_drop_(p, frame);
+        p->count.evictions++;
+    } else if (shown && f->state == ALPS_FRAME_HIDDEN) {
+        alps_segment_tell_(p, ALPS_TOLD_HIDDEN, frame);
+    }
+    return err;
+}
+
+/* Asks the policy until somebody has gone. A wish to hide what came lately is
+ * refused, like a wish to let it go. */
+ALPS_COLD_ int alps_pager_ask_(alps_pager *p)
+{
+    uint32_t after = ALPS_NO_FRAME;
+    int err = ALPS_EFULL;
+    for (uint32_t i = 0; err && i < 4 * p->pool.n + 64; i++) {
+        uint32_t answer = p->eviction->next(p->state, after);
+        uint32_t frame = answer & ~ALPS_VICTIM_HIDE;
+        if (answer == ALPS_NO_FRAME || frame >= p->pool.n)
+            break;
+        after = frame;
+        if (!alps_pager_may_(p, frame))
+            continue;
+        if (frame == answer) {
+            err = alps_pager_evict_(p, frame);
+        } else if (!alps_segment_hide_(p, frame)) {
+            alps_segment_tell_(p, ALPS_TOLD_HIDDEN, frame);
+            after = ALPS_NO_FRAME;
+        }
+    }
+    return err;
+}
+
+/* Somebody goes whom the policy did not name: the longest here; or, if they
+ * cannot be written, any who need not be. */
+ALPS_COLD_ int alps_pager_force_(alps_pager *p)
+{
+    uint32_t best = ALPS_NO_FRAME;
+    for (uint32_t i = 0; i < p->pool.n; i++)
+        if (alps_pager_may_(p, i) &&
+            (best == ALPS_NO_FRAME ||
+             p->pool.frame[i].born < p->pool.frame[best].born))
+            best = i;
+    int err = best == ALPS_NO_FRAME ? ALPS_EFULL : alps_pager_evict_(p, best);
+    for (uint32_t i = 0; err && i < p->pool.n; i++)
+        if (alps_pager_may_(p, i) && !p->pool.frame[i].dirty)
+            err = alps_pager_evict_(p, i);
+    return err;
+}
+
+/* Somebody goes. */
+ALPS_COLD_ int alps_pager_free_(alps_pager *p)
+{
+    int err = alps_pager_ask_(p);
+    return err ? alps_pager_force_(p) : ALPS_OK;
+}
+
+/* Takes a frame's bytes from another region of the budget, if its latch is free
+ * and it has more; answers 1 then. What is left over goes back. */
+ALPS_COLD_ int alps_pager_rob_(alps_pager *p)
+{
+    alps_budget *b = p->budget;
+    uint32_t free = ALPS_LATCH_FREE_;
+    uint64_t need = (uint64_t)1 << p->shift, got = 0;
+    alps_latch_take_(&b->latch);
+    alps_pager *q = alps_budget_rich_(p);
+    if (q && !__atomic_compare_exchange_n(&q->latch, &free, ALPS_LATCH_HELD_, 0,
+                                          __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        q = NULL;
+    while (q && got < need && q->pool.used > ALPS_FRAMES_MIN) {
+        if (q->pool.spare == ALPS_NO_FRAME && alps_pager_free_(q))
+            break;
+        if (!alps_pool_less_(&q->pool))
+            break;
+        got += (uint64_t)1 << q->shift;
+    }
+    if (q)
+        alps_latch_give_(&q->latch);
+    b->used += got >= need ? need : 0;
+    b->used -= got;
+    alps_latch_give_(&b->latch);
+    return got >= need;
+}
+
+/* A free frame: one that has memory, or may have it, or was another region's,
+ * or was another segment's. */
+ALPS_COLD_ int alps_pager_frame_(alps_pager *p, uint32_t *frame)
+{
+    int may = p->pool.fresh < p->pool.n || p->pool.bare != ALPS_NO_FRAME;
+    *frame = alps_pool_take_(&p->pool);
+    if (*frame != ALPS_NO_FRAME)
+        return ALPS_OK;
+    if (may && (alps_budget_take_(p) ||
+                (alps_budget_poor_(p) && alps_pager_rob_(p)))) {
+        *frame = alps_pool_more_(&p->pool);
+        return ALPS_OK;
+    }
+    int err = alps_pager_free_(p);
+    if (!err)
+        *frame = alps_pool_take_(&p->pool);
+    return err;
+}
+
+/* Brings the segment, to be read or to be written. */
+ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write)
+{
+    uint32_t frame;
+    int err = alps_pager_frame_(p, &frame);
+    if (err)
+        return err;
+    alps_page_frame *f = &p->pool.frame[frame];
+    f->segment = segment;
+    err = alps_segment_read_(p, segment, frame);
+    if (!err)
+        err = alps_segment_show_(p, frame, write);
+    if (err) {
+        alps_pool_give_(&p->pool, frame);
+        return err;
+    }
+    alps_segment_set_(p, segment, frame);
+    alps_segment_tell_(p, write ? ALPS_TOLD_WRITE : ALPS_TOLD_READ, frame);
+    p->count.faults++;
+    return ALPS_OK;
+}
+
+/* Shows a hidden one. One that is dirty may be shown to be read, and is dirty
+ * all the same. */
+ALPS_COLD_ int alps_pager_again_(alps_pager *p, uint32_t frame, int write)
+{
+    int was = p->pool.frame[frame].dirty;
+    int err = alps_segment_show_(p, frame, write);
+    if (err)
+        return err;
+    p->count.soft++;
+    alps_segment_tell_(p, ALPS_TOLD_AGAIN, frame);
+    if (write && !was)
+        alps_segment_tell_(p, ALPS_TOLD_DIRTY, frame);
+    return ALPS_OK;
+}
+
+/* The segment is as it is wanted already: another thread was quicker. But not
+ * ten thousand times in a row, with nothing to be done in between. */
+ALPS_COLD_ int alps_pager_stale_(alps_pager *p, uint64_t off)
+{
+    p->stale = p->stale_off == off ? p->stale + 1 : 0;
+    p->stale_off = off;
+    return p->stale > ALPS_STALE_MAX ? ALPS_NOT_OURS : ALPS_OK;
+}
+
+/* Makes the segment fit to be touched in this way. Under the latch. */
+ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how)
+{
+    uint32_t segment = (uint32_t)(off >> p->shift);
+    uint32_t frame = alps_segment_frame_(p, segment);
+    int write = how == ALPS_TOUCH_WRITE;
+    unsigned state = frame == ALPS_NO_FRAME ? (unsigned)ALPS_FRAME_FREE
+                                            : p->pool.frame[frame].state;
+    if (state == ALPS_FRAME_WRITE ||
+        (state == ALPS_FRAME_READ && how == ALPS_TOUCH_READ))
+        return alps_pager_stale_(p, off);
+    p->stale = 0;
+    alps_pager_thread_(p);
+    if (state == ALPS_FRAME_FREE)
+        return alps_pager_bring_(p, segment, write);
+    if (state == ALPS_FRAME_HIDDEN)
+        return alps_pager_again_(p, frame, write);
+    return alps_segment_upgrade_(p, frame);
+}
+
+/* A thread touched what is hidden, or stored to what is not to be written. */
+ALPS_COLD_ int alps_pager_touched_(void *context, uint64_t off, int how)
+{
+    alps_pager *p = (alps_pager *)context;
+    uint64_t length = __atomic_load_n(&p->length, __ATOMIC_ACQUIRE);
+    if (off >= alps_round_up_(length, ALPS_PAGE))
+        return ALPS_NOT_OURS;
+    alps_latch_take_(&p->latch);
+    int err = alps_pager_want_(p, off, how);
+    alps_latch_give_(&p->latch);
+    return err;
+}
+
+/* writeback.h -- what is dirty comes to the file, and becomes durable there
+ *
+ * Writing is one thing and being durable another: evictions write all the time
+ * and sync never. Every write is counted; a fence syncs the file if any was
+ * made since the last sync, whoever made it, and is free if none was. */
+
+/* Bytes [from, to) of a frame that may be dirty. All of a segment leaves it
+ * clean; pages of it are just written. */
+ALPS_COLD_ int alps_writeback_frame_(alps_pager *p, uint32_t frame,
+                                     uint64_t from, uint64_t to)
+{
+    const alps_page_frame *f = &p->pool.frame[frame];
+    if (!f->dirty)
+        return ALPS_OK;
+    if (from == 0 && to >= alps_segment_bytes_(p, f->segment))
+        return alps_segment_clean_(p, frame);
+    from -= from % ALPS_PAGE;
+    to = alps_round_up_(to, ALPS_PAGE);
+    return alps_segment_pages_(p, frame, from, to);
+}
+
+/* Bytes [off, off + n) of the region are in the file when this returns 0, as
+ * far as they were stored before it was called. The latch is held for one
+ * segment at a time. Goes on after an error, and answers the first. */
+ALPS_COLD_ int alps_writeback_(alps_pager *p, uint64_t off, uint64_t n)
+{
+    uint64_t end = off + n;
+    int first = ALPS_OK;
+    if (end > p->length)
+        end = p->length;
+    while (off < end) {
+        uint32_t segment = (uint32_t)(off >> p->shift);
+        uint64_t start = alps_segment_off_(p, segment);
+        uint64_t stop = start + p->pool.segment;
+        uint64_t to = end < stop ? end : stop;
+        if (alps_segment_frame_(p, segment) != ALPS_NO_FRAME) {
+            sigset_t old;
+            int err = ALPS_OK;
+            alps_latch_enter_(&p->latch, &old);
+            uint32_t frame = alps_segment_frame_(p, segment);
+            if (frame != ALPS_NO_FRAME)
+                err = alps_writeback_frame_(p, frame, off - start, to - start);
+            alps_latch_leave_(&p->latch, &old);
+            first = first ? first : err;
+        }
+        off = stop;
+    }
+    return first;
+}
+
+/* What every fence takes along is listened to from now on, where that is not
+ * much of the memory there is. */
+ALPS_COLD_ void alps_writeback_listen_(alps_pager *p, uint64_t off, uint64_t n)
+{
+    sigset_t old;
+    if (n + 2 * ALPS_PAGE > p->memory / 64)
+        return;
+    alps_latch_enter_(&p->latch, &old);
+    if (!p->echo.bytes)
+        alps_echo_open_(&p->echo, off, n);
+    alps_latch_leave_(&p->latch, &old);
+}
+
+/* A sync has failed: the system takes pages for clean that are not on the
+ * medium. What is in memory is due once more; what is not is lost. */
+ALPS_COLD_ void alps_writeback_failed_(alps_pager *p, int err)
+{
+    sigset_t old;
+    alps_latch_enter_(&p->latch, &old);
+    p->count.failed++;
+    if (p->unheld > p->synced)
+        p->lost = err;
+    alps_echo_forget_(&p->echo);
+    for (uint32_t i = 0; i < p->pool.n; i++)
+        if (p->pool.frame[i].state != ALPS_FRAME_FREE)
+            p->pool.frame[i].dirty = 1;
+    alps_latch_leave_(&p->latch, &old);
+}
+
+/* What was written to the file before is durable when this returns 0. */
+ALPS_COLD_ int alps_writeback_fence_(alps_pager *p)
+{
+    sigset_t old;
+    uint64_t now = __atomic_load_n(&p->written, __ATOMIC_ACQUIRE);
+    uint64_t done = __atomic_load_n(&p->synced, __ATOMIC_ACQUIRE);
+    int lost = __atomic_load_n(&p->lost, __ATOMIC_ACQUIRE);
+    if (lost || now <= done)
+        return lost;
+    if (ALPS_PAGED_SYNC(p->fd)) {
+        int err = alps_oserror_();
+        alps_writeback_failed_(p, err);
+        return err;
+    }
+    alps_latch_enter_(&p->latch, &old);
+    p->count.syncs++;
+    alps_latch_leave_(&p->latch, &old);
+    while (done < now &&
+           !__atomic_compare_exchange_n(&p->synced, &done, now, 0,
+                                        __ATOMIC_RELEASE, __ATOMIC_ACQUIRE))
+        continue;
+    return ALPS_OK;
+}
+
+/* Bytes [off, off + n), of which the file keeps nothing from now on, are
+ * forgotten: whole segments, and what shares one with others is zero. */
+ALPS_COLD_ void alps_writeback_forget_(alps_pager *p, uint64_t off, uint64_t n)
+{
+    uint64_t size = p->pool.segment, end = off + n;
+    while (off < end) {
+        sigset_t old;
+        uint32_t segment = (uint32_t)(off >> p->shift);
+        uint64_t start = alps_segment_off_(p, segment), stop = start + size;
+        uint64_t to = end < stop ? end : stop;
+        if (alps_segment_frame_(p, segment) != ALPS_NO_FRAME) {
+            alps_latch_enter_(&p->latch, &old);
+            uint32_t frame = alps_segment_frame_(p, segment);
+            int whole = off == start && to == stop;
+            if (frame != ALPS_NO_FRAME && whole && !p->pool.frame[frame].pins &&
+                !alps_segment_hide_(p, frame))
+                alps_segment_drop_(p, frame);
+            else if (frame != ALPS_NO_FRAME)
+                memset(alps_pool_at_(&p->pool, frame) + (off - start), 0,
+                       (size_t)(to - off));
+            alps_latch_leave_(&p->latch, &old);
+        }
+        off = stop;
+    }
+}
+
+/* The region ends at `length` now. What was behind it is zero if it comes
+ * back. */
+ALPS_COLD_ void alps_writeback_length_(alps_pager *p, uint64_t length)
+{
+    sigset_t old;
+    if (length < p->length)
+        alps_writeback_forget_(p, length, p->reserved - length);
+    alps_latch_enter_(&p->latch, &old);
+    alps_echo_forget_(&p->echo);
+    __atomic_store_n(&p->length, length, __ATOMIC_RELEASE);
+    alps_latch_leave_(&p->latch, &old);
+}
+
+/* Lets go of what `alps_writeback_pin_` held. */
+ALPS_COLD_ void alps_writeback_unpin_(alps_pager *p, uint64_t off, uint64_t n)
+{
+    sigset_t old;
+    uint64_t end = off + n;
+    alps_latch_enter_(&p->latch, &old);
+    for (off -= off % p->pool.segment; off < end; off += p->pool.segment) {
+        uint32_t frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
+        if (frame != ALPS_NO_FRAME && p->pool.frame[frame].pins)
+            p->pool.frame[frame].pins--;
+    }
+    alps_latch_leave_(&p->latch, &old);
+}
+
+/* One segment is in memory, to be read or to be written, and stays. Under the
+ * latch. */
+ALPS_COLD_ int alps_writeback_hold_(alps_pager *p, uint64_t off, int write)
+{
+    uint32_t frame, kept = 0;
+    int err = ALPS_OK;
+    for (uint32_t i = 0; i < p->pool.n; i++)
+        kept += p->pool.frame[i].pins != 0;
+    frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
+    if (kept + p->young + 1 >= p->pool.n &&
+        (frame == ALPS_NO_FRAME || !p->pool.frame[frame].pins))
+        return ALPS_EFULL;
+    if (frame == ALPS_NO_FRAME ||
+        p->pool.frame[frame].state <
+            (write ? ALPS_FRAME_WRITE : ALPS_FRAME_READ))
+        err = alps_pager_want_(p, off,
+                               write ? ALPS_TOUCH_WRITE : ALPS_TOUCH_READ);
+    frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
+    if (!err && p->pool.frame[frame].pins == UINT16_MAX)
+        err = ALPS_EFULL;
+    if (!err)
+        p->pool.frame[frame].pins++;
+    return err;
+}
+
+/* Bytes [off, off + n) are in memory and stay there: for system calls, which do
+ * not fault as threads do. ALPS_EFULL: so many cannot. */
+ALPS_COLD_ int alps_writeback_pin_(alps_pager *p, uint64_t off, uint64_t n,
+                                   int write)
+{
+    uint64_t start = off - off % p->pool.segment, at = start, end = off + n;
+    int err = ALPS_OK;
+    while (!err && at < end) {
+        sigset_t old;
+        alps_latch_enter_(&p->latch, &old);
+        err = alps_writeback_hold_(p, at, write);
+        alps_latch_leave_(&p->latch, &old);
+        at += err ? 0 : p->pool.segment;
+    }
+    if (err && at > start)
+        alps_writeback_unpin_(p, start, at - start);
+    return err;
+}
+
+/* What it has done so far. */
+ALPS_COLD_ alps_paging alps_writeback_count_(alps_pager *p)
+{
+    sigset_t old;
+    alps_latch_enter_(&p->latch, &old);
+    alps_paging count = p->count;
+    alps_latch_leave_(&p->latch, &old);
+    return count;
+}
+
+/* cleaner.h -- a thread that writes what has been dirty for long
+ *
+ * For a program that wants its file to be nearly up to date, and its evictions
+ * to find clean segments. It comes by once in an interval: what it finds dirty
+ * for the second time it writes. Nothing is durable by it: fences do that. */
+
+/* Comes by one frame. */
+ALPS_COLD_ void alps_cleaner_look_(alps_pager *p, uint32_t frame)
+{
+    alps_page_frame *f = &p->pool.frame[frame];
+    if (f->state == ALPS_FRAME_FREE || !f->dirty || f->pins)
+        return;
+    if (f->dirty++ == 1)
+        return;
+    f->dirty = 2;
+    alps_segment_clean_(p, frame); // a failure is found again by who syncs
+}
+
+ALPS_COLD_ void *alps_cleaner_run_(void *pager)
+{
+    alps_pager *p = (alps_pager *)pager;
+    struct timespec nap = {(time_t)(p->interval / 1000),
+                           (long)(p->interval % 1000) * 1000000};
+    while (!__atomic_load_n(&p->ended, __ATOMIC_ACQUIRE)) {
+        syscall(SYS_futex, &p->ended, FUTEX_WAIT_PRIVATE, 0, &nap, NULL, 0);
+        for (uint32_t i = 0; i < p->pool.n; i++) {
+            if (__atomic_load_n(&p->ended, __ATOMIC_ACQUIRE))
+                break;
+            alps_latch_take_(&p->latch); // no signal comes to this thread
+            alps_cleaner_look_(p, i);
+            alps_latch_give_(&p->latch);
+        }
+    }
+    return NULL;
+}
+
+/* Starts it, where there is an interval. */
+ALPS_COLD_ int alps_cleaner_start_(alps_pager *p)
+{
+    sigset_t all, old;
+    if (!p->interval)
+        return ALPS_OK;
+    p->ended = 0;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int err = pthread_create(&p->cleaner, NULL, alps_cleaner_run_, p);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    p->cleans = !err;
+    return err ? ALPS_ENOMEM : ALPS_OK;
+}
+
+/* Ends it; the child of a fork has none. */
+ALPS_COLD_ void alps_cleaner_stop_(alps_pager *p)
+{
+    if (!p->cleans || p->process != getpid())
+        return;
+    __atomic_store_n(&p->ended, 1, __ATOMIC_RELEASE);
+    syscall(SYS_futex, &p->ended, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    pthread_join(p->cleaner, NULL);
+    p->cleans = 0;
+}
+
+/* engine.h -- who pages: the system, or we
+ *
+ * While a region fits into the memory it may have, the system pages it as it
+ * does any file, and nothing in user space is as fast. Beyond, frames of our
+ * own are rewired: docs/paged.md. A region that grows beyond changes over while
+ * it is in use: all of it is hidden at one stroke, and what was stored until
+ * then is in the page cache, from where it is read as it is touched. */
+
+/* For alps_options.engine, and what it turned out to be. */
+enum {
+    ALPS_ENGINE_KERNEL = 1, /* a shared mapping of the file */
+    ALPS_ENGINE_REWIRE = 2  /* frames of our own, faults in the thread */
+};
+
+#define ALPS_SEGMENT_MAX ((uint64_t)1 << 30)
+#define ALPS_SEGMENT_DEFAULT_ ((uint64_t)1 << 20)
+#define ALPS_SEGMENT_SMALL_ ((uint64_t)1 << 16)
+
+/* Mappings that are left to the rest of the program. */
+#define ALPS_MAPPINGS_SPARE_ 1024u
+
+/* Half of the machine's memory. */
+ALPS_COLD_ uint64_t alps_engine_memory_(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES);
+    return pages > 0 ? (uint64_t)pages / 2 * alps_system_page_()
+                     : (uint64_t)1 << 30;
+}
+
+/* How many mappings a process may have. */
+ALPS_COLD_ uint64_t alps_engine_mappings_(void)
+{
+    char text[32];
+    uint64_t n = 65530;
+    int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    if (got > 0) {
+        text[got] = 0;
+        n = strtoull(text, NULL, 10);
+    }
+    return n;
+}
+
+/* The most frames that can be shown at once: two mappings for each, its own
+ * and the nothing beside it, and two while pages of it are written. */
+ALPS_COLD_ uint64_t alps_engine_most_(void)
+{
+    uint64_t n = alps_engine_mappings_();
+    return n > 2 * ALPS_MAPPINGS_SPARE_ ? (n - ALPS_MAPPINGS_SPARE_) / 2 : 0;
+}
+
+/* The bytes of a segment, if the program has no wish: 1 MiB, less where that
+ * would be few frames, more where they would be more than can be shown. */
+ALPS_COLD_ uint64_t alps_engine_segment_(const alps_pager *p)
+{
+    uint64_t n = ALPS_SEGMENT_DEFAULT_, least = alps_system_page_();
+    uint64_t most = alps_engine_most_();
+    while (n > ALPS_SEGMENT_SMALL_ && p->memory / n < 64)
+        n /= 2;
+    while (n > least && p->memory / n <= ALPS_FRAMES_MIN)
+        n /= 2;
+    while (n < ALPS_SEGMENT_MAX && most && p->memory / n > most)
+        n *= 2;
+    return n;
+}
+
+/* What the options and the environment ask for. ALPS_EINVAL: what cannot be
+ * meant. */
+ALPS_COLD_ int alps_engine_ask_(alps_pager *p, const alps_options *o)
+{
+    static const char *const engines[] = {"kernel", "rewire"};
+    static const char *const policies[ALPS_EVICTIONS] = {
+        "fifo",   "lifo",  "plru",  "random", "wiro-f",
+        "wiro-l", "clock", "sfifo", "2q"};
+    unsigned eviction = o ? o->eviction : 0;
+    p->asked = o ? o->engine : 0;
+    p->memory = o ? o->memory : 0;
+    p->wish = o ? o->segment : 0;
+    p->faults = o ? o->faults : NULL;
+    p->budget = o ? o->budget : NULL;
+    uint64_t direct = o ? o->direct : 0, interval = o ? o->write_back : 0;
+    if (alps_word_asked_("ALPS_ENGINE", engines, 2, &p->asked) ||
+        alps_word_asked_("ALPS_EVICTION", policies, ALPS_EVICTIONS,
+                         &eviction) ||
+        alps_amount_asked_("ALPS_MEMORY", &p->memory) ||
+        alps_amount_asked_("ALPS_SEGMENT", &p->wish) ||
+        alps_amount_asked_("ALPS_DIRECT", &direct) || direct > 1 ||
+        alps_amount_asked_("ALPS_WRITE_BACK", &interval) ||
+        interval > UINT32_MAX)
+        return ALPS_EINVAL;
+    p->direct = (unsigned)direct;
+    p->interval = (unsigned)interval;
+    if (p->wish & (p->wish - 1) || p->wish > ALPS_SEGMENT_MAX ||
+        (p->wish && p->wish < alps_system_page_()))
+        return ALPS_EINVAL;
+    if (!p->memory)
+        p->memory = alps_engine_memory_();
+    if (p->budget && p->memory > p->budget->bytes)
+        p->memory = p->budget->bytes;
+    p->eviction = alps_evict_policy_(eviction);
+    if (o && o->evict && !eviction)
+        p->eviction = o->evict;
+    uint64_t segment = p->wish ? p->wish : alps_engine_segment_(p);
+    for (p->shift = 0; (uint64_t)1 << p->shift < segment; p->shift++)
+        continue;
+    return ALPS_OK;
+}
+
+/* Makes what is known of the medium's opening; NULL: no memory. */
+ALPS_COLD_ alps_pager *alps_engine_begin_(void)
+{
+    alps_pager *p = (alps_pager *)alps_pool_memory_(sizeof *p);
+    if (!p)
+        return NULL;
+    p->pool.fd = p->fd = p->past = -1;
+    p->process = getpid();
+    p->engine = ALPS_ENGINE_KERNEL;
+    p->why = "nothing is mapped yet";
+    return p;
+}
+
+/* Frames for a region of `reserved` bytes; what is kept of them counts as
+ * memory as well. 0: too few. */
+ALPS_COLD_ uint32_t alps_engine_frames_(const alps_pager *p, uint64_t length,
+                                        uint64_t reserved)
+{
+    uint64_t segment = (uint64_t)1 << p->shift;
+    uint64_t most = alps_engine_most_(), n = p->memory >> p->shift;
+    uint64_t kept = n * (sizeof(alps_page_frame) + 2 * sizeof(alps_queued)) +
+                    (length >> p->shift) * sizeof *p->table + 4 * ALPS_PAGE +
+                    p->memory / 64;
+    uint64_t less = alps_round_up_(kept, segment) >> p->shift;
+    n = n > less ? n - less : 0;
+    if (n < ALPS_FRAMES_MIN || (most && n > most) || n >= ALPS_VICTIM_HIDE)
+        return 0;
+    uint64_t all = reserved >> p->shift;
+    if (n > all)
+        n = all > ALPS_FRAMES_MIN ? all : ALPS_FRAMES_MIN;
+    return (uint32_t)n;
+}
+
+/* Gives up what was made for rewiring; the addresses remain. */
+ALPS_COLD_ void alps_engine_stop_(alps_pager *p)
+{
+    alps_cleaner_stop_(p);
+    if (p->past >= 0)
+        close(p->past);
+    p->past = -1;
+    alps_budget_leave_(p);
+    if (p->process == getpid() && p->range.context)
+        alps_fault_detach_(p->faults, &p->range);
+    memset(&p->range, 0, sizeof p->range);
+    if (p->process != getpid())
+        p->pool.write = NULL, p->pool.see = NULL; // the child has none
+    if (p->pool.segment)
+        alps_pool_close_(&p->pool);
+    alps_echo_close_(&p->echo);
+    if (p->table)
+        munmap(p->table, (size_t)p->table_n);
+    if (p->state)
+        munmap(p->state, (size_t)p->state_n);
+    p->table = NULL;
+    p->state = NULL;
+    p->engine = ALPS_ENGINE_KERNEL;
+}
+
+/* The C library tells it to GNU programs only. */
+#if defined(__aarch64__) || defined(__arm__)
+#  define ALPS_O_DIRECT_ 0200000
+#else
+#  define ALPS_O_DIRECT_ 040000
+#endif
+
+/* Opens the file once more, past the page cache. */
+ALPS_COLD_ int alps_engine_past_(alps_pager *p)
+{
+    char name[40];
+    if (!p->direct)
+        return ALPS_OK;
+    snprintf(name, sizeof name, "/proc/self/fd/%d", p->fd);
+    p->past = open(name, O_RDWR | O_CLOEXEC | ALPS_O_DIRECT_);
+    return p->past < 0 ? ALPS_EUNSUPPORTED : ALPS_OK;
+}
+
+/* Makes ready to rewire `reserved` bytes from `base` on, whole segments, of
+ * which the file has `length`. Answers why not, or NULL; `*err` is a code. */
+ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
+                                          uint64_t length, uint64_t reserved,
+                                          int *err)
+{
+    *err = ALPS_EINVAL;
+    if (!p->faults)
+        return "the program has no handler for faults (ALPS_FAULTS)";
+    uint32_t n = alps_engine_frames_(p, length, reserved);
+    if (!n)
+        return "the memory is too few segments, or more than the system maps";
+    *err = ALPS_ENOMEM;
+    p->table_n = (reserved >> p->shift) * sizeof *p->table;
+    p->state_n = p->eviction->room(n);
+    p->table = (uint32_t *)alps_pool_memory_(p->table_n);
+    p->state = alps_pool_memory_(p->state_n);
+    if (!p->table || !p->state)
+        return "there is no memory for its tables";
+    *err = alps_pool_open_(&p->pool, n, (uint64_t)1 << p->shift);
+    if (*err)
+        return "the system does not lend a memory file to map twice";
+    *err = alps_budget_join_(p);
+    if (*err)
+        return "the budget has not enough left";
+    *err = alps_engine_past_(p);
+    if (*err)
+        return "the file system reads and writes by way of its cache only";
+    p->eviction->begin(p->state, n);
+    p->base = base;
+    p->length = length;
+    p->reserved = reserved;
+    p->young = 8;
+    p->range.from = base;
+    p->range.n = reserved;
+    p->range.touched = alps_pager_touched_;
+    p->range.context = p;
+    *err = alps_fault_attach_(p->faults, &p->range);
+    if (*err)
+        p->range.context = NULL;
+    if (*err)
+        return "the system does not let us handle faults";
+    *err = alps_cleaner_start_(p);
+    return *err ? "there is no thread to be had for its cleaner" : NULL;
+}
+
+/* Who else may have the file open while we keep parts of it: nobody. */
+ALPS_COLD_ int alps_engine_alone_(const alps_map *m, int alone)
+{
+    int err = alps_sole_lock_(m->fd, alone);
+    if (!err && alone)
+        err = alps_apart_lock_(m->fd, F_WRLCK);
+    if (err && alone)
+        alps_sole_lock_(m->fd, 0);
+    if (!alone)
+        alps_apart_lock_(m->fd, F_UNLCK);
+    return err;
+}
+
+/* Which engine a region of `size` bytes is to have, and why. */
+ALPS_COLD_ unsigned alps_engine_choose_(alps_pager *p, const alps_map *m,
+                                        uint64_t size)
+{
+    p->why = "the region is open to be read: the system drops its pages freely";
+    if (m->flags & ALPS_READ_ONLY)
+        return ALPS_ENGINE_KERNEL;
+    p->why = "it was asked for";
+    if (p->asked)
+        return p->asked;
+    p->why = "the region fits into its memory";
+    if (size <= p->memory && !p->budget)
+        return ALPS_ENGINE_KERNEL;
+    p->why = p->budget ? "the region shares its memory"
+                       : "the region is larger than its memory";
+    return ALPS_ENGINE_REWIRE;
+}
+
+/* Begins to rewire the addresses of `m`, whatever they showed before. Where
+ * that is refused the code says so, `why` tells, and nothing has changed. */
+ALPS_COLD_ int alps_engine_rewire_(alps_pager *p, alps_map *m,
+                                   unsigned char *base, uint64_t reserved)
+{
+    const char *why = "it is open elsewhere";
+    const char *good = p->why;
+    int err = alps_engine_alone_(m, 1);
+    if (err)
+        p->why = why;
+    if (err)
+        return err;
+    p->fd = m->fd;
+    why = alps_engine_start_(p, base, m->length, reserved, &err);
+    if (!why) {
+        p->written = p->unheld = 1; // what was stored so far is not synced
+        __atomic_store_n(&p->engine, ALPS_ENGINE_REWIRE, __ATOMIC_SEQ_CST);
+        err = alps_pool_hide_(&p->pool, base, reserved >> p->shift);
+        why = err ? "the system does not hide the region" : NULL;
+    }
+    if (why) {
+        alps_engine_stop_(p);
+        alps_engine_alone_(m, 0);
+    }
+    p->why = why ? why : good;
+    __atomic_store_n(&m->apart, why == NULL, __ATOMIC_RELAXED);
+    return err;
+}
+
+ALPS_FN_ int alps_engine_rewired_(const alps_map *m)
+{
+    return __atomic_load_n(&m->pager->engine, __ATOMIC_SEQ_CST) ==
+           ALPS_ENGINE_REWIRE;
+}
+
+/* All that is dirty is written before the addresses go. In the child of a fork
+ * they never came, and may be another's. */
+ALPS_COLD_ int alps_engine_unmap_(alps_map *m)
+{
+    alps_pager *p = m->pager;
+    if (!m->base || !alps_engine_rewired_(m))
+        return alps_fd_unmap_(m);
+    int err = ALPS_OK;
+    int ours = p->process == getpid();
+    alps_cleaner_stop_(p);
+    alps_budget_leave_(p); // from now on no thread but this one is at it
+    if (ours)
+        err = alps_writeback_(p, 0, p->length);
+    if (ours) {
+        int late = alps_let_addresses_(p->base, p->reserved, m->door);
+        err = err ? err : late;
+    }
+    alps_engine_stop_(p);
+    if (ours)
+        alps_engine_alone_(m, 0);
+    m->apart = 0;
+    m->base = NULL;
+    m->size = m->reserved = 0;
+    return err;
+}
+
+/* Bytes [off, off + n) are on the medium. A mapping that the system was asked
+ * to sync may be ours when it is done: then the file is synced once more. */
+ALPS_COLD_ int alps_engine_sync_(alps_map *m, uint64_t off, uint64_t n)
+{
+    int err = ALPS_OK;
+    if (!alps_engine_rewired_(m))
+        err = alps_fd_sync_(m, off, n);
+    if (err || !alps_engine_rewired_(m))
+        return err;
+    err = alps_writeback_(m->pager, off, n);
+    return err ? err : alps_writeback_fence_(m->pager);
+}
+
+/* umalloc.h -- a file as plain memory
+ *
+ * What uMalloc does (Awan et al. 2020), with its promises kept: the mapping is
+ * as long as was asked for, a file that is there is never cut, a sync is of all
+ * that was stored, and an error is a code. No heap and no header is in the
+ * file. What is known of the mapping lies in the page before it, so that its
+ * address is all that a program has to keep. */
+
+#define ALPS_UMALLOC_MAGIC_ 0x434c4c414d555350ull
+
+typedef struct alps_umapped {
+    uint64_t magic; /* and its own address, so that no other page has it */
+    uint64_t bytes; /* that the program asked for */
+    unsigned char *held;
+    uint64_t held_n; /* of the addresses, this page and what is before it */
+    alps_map map;
+} alps_umapped;
+ALPS_STATIC_ASSERT_(sizeof(alps_umapped) <= ALPS_PAGE, "a page");
+
+/* What errno is for a code. */
+ALPS_COLD_ int alps_umalloc_errno_(int code)
+{
+    switch (code) {
+    case ALPS_OK: return 0;
+    case ALPS_EINVAL: return EINVAL;
+    case ALPS_ENOMEM:
+    case ALPS_EFULL: return ENOMEM;
+    case ALPS_ENOSPC: return ENOSPC;
+    case ALPS_EBUSY: return EBUSY;
+    case ALPS_EEXIST: return EEXIST;
+    case ALPS_ENOENT: return ENOENT;
+    case ALPS_EACCES: return EACCES;
+    case ALPS_EREADONLY: return EROFS;
+    case ALPS_EUNSUPPORTED: return ENOTSUP;
+    default: return EIO;
+    }
+}
+
+/* Leaves errno as the code says, and answers the code. */
+ALPS_COLD_ int alps_umalloc_fail_(int code)
+{
+    if (code)
+        errno = alps_umalloc_errno_(code);
+    return code;
+}
+
+/* The page before `p`, or NULL where `p` is nothing of ours. */
+ALPS_COLD_ alps_umapped *alps_umalloc_of_(const void *p)
+{
+    uint64_t page = alps_system_page_();
+    uintptr_t at = (uintptr_t)p - page;
+    unsigned char there;
+    if (!p || (uintptr_t)p % page ||
+        mincore((void *)at, (size_t)page, &there)) // nothing is mapped there
+        return NULL;
+    alps_umapped *u = (alps_umapped *)at;
+    return u->magic == (ALPS_UMALLOC_MAGIC_ ^ at) ? u : NULL;
+}
+
+/* Holds addresses for `n` bytes in whole segments, and a page before them. */
+ALPS_COLD_ alps_umapped *alps_umalloc_hold_(uint64_t n, uint64_t segment)
+{
+    uint64_t page = alps_system_page_();
+    uint64_t before = segment > page ? segment : page;
+    unsigned char *at =
+        n + before < n ? NULL : alps_hold_addresses_(n + before, before);
+    if (!at)
+        return NULL;
+    alps_umapped *u = (alps_umapped *)(void *)(at + before - page);
+    if (mprotect(u, (size_t)page, PROT_READ | PROT_WRITE)) {
+        munmap(at, (size_t)(n + before));
+        return NULL;
+    }
+    u->held = at;
+    u->held_n = before;
+    u->map.fd = -1;
+    return u;
+}
+
+/* The file is at least as long as what is mapped of it, and its blocks are
+ * there. */
+ALPS_COLD_ int alps_umalloc_file_(alps_map *m, uint64_t bytes)
+{
+    int err = alps_sole_lock_(m->fd, 0);
+    if (!err && m->length < bytes)
+        err = alps_fd_grow_(m->fd, m->length, bytes);
+    if (!err && m->length < bytes && fsync(m->fd))
+        err = alps_oserror_();
+    m->length = bytes;
+    return err ? err : alps_unguard_(m);
+}
+
+/* Maps it, by whom the options say or whoever can. */
+ALPS_COLD_ int alps_umalloc_map_(alps_umapped *u, unsigned char *base,
+                                 uint64_t n)
+{
+    alps_map *m = &u->map;
+    int err = ALPS_ENOENT;
+    if (alps_engine_choose_(m->pager, m, u->bytes) == ALPS_ENGINE_REWIRE) {
+        err = alps_engine_rewire_(m->pager, m, base, n);
+        if (err && m->pager->asked)
+            return err;
+    }
+    if (err)
+        err = alps_fd_map_at_(m, base, n, MAP_SHARED);
+    if (err)
+        return err;
+    m->base = base;
+    m->size = u->bytes;
+    m->reserved = n;
+    return ALPS_OK;
+}
+
+/* Ends a mapping: what is dirty is written, and all addresses go. */
+ALPS_COLD_ int alps_umalloc_end_(alps_umapped *u, uint64_t n)
+{
+    alps_map m = u->map;
+    unsigned char *held = u->held, *base = held + u->held_n;
+    int mapped = m.base != NULL, err = ALPS_OK;
+    if (mapped)
+        err = alps_engine_unmap_(&m);
+    if (m.fd >= 0)
+        close(m.fd);
+    if (m.pager)
+        munmap(m.pager, sizeof *m.pager);
+    munmap(held, (size_t)(base - held));
+    if (!mapped)
+        munmap(base, (size_t)n);
+    return err;
+}
+
+/* See alps_umalloc. */
+ALPS_COLD_ void *alps_umalloc_(const char *path, uint64_t bytes,
+                               const alps_options *o, alps_faults *faults)
+{
+    alps_options own;
+    memset(&own, 0, sizeof own);
+    if (o)
+        own = *o;
+    if (!own.faults)
+        own.faults = faults;
+    alps_pager *pager = alps_engine_begin_();
+    int err = pager ? alps_engine_ask_(pager, &own) : ALPS_ENOMEM;
+    if (!err && (!bytes || bytes > (uint64_t)1 << 47))
+        err = ALPS_EINVAL;
+    uint64_t segment = err ? 0 : (uint64_t)1 << pager->shift;
+    uint64_t n = err ? 0 : alps_round_up_(bytes, segment);
+    alps_umapped *u = err ? NULL : alps_umalloc_hold_(n, segment);
+    if (!u) {
+        if (pager)
+            munmap(pager, sizeof *pager);
+        alps_umalloc_fail_(err ? err : ALPS_ENOMEM);
+        return NULL;
+    }
+    u->bytes = bytes;
+    u->map.pager = pager;
+    u->map.flags = ALPS_CREATE;
+    unsigned char *base = u->held + u->held_n;
+    err = alps_fd_open_(&u->map, path, own.mode, 0);
+    if (!err)
+        err = alps_umalloc_file_(&u->map, bytes);
+    if (!err)
+        err = alps_umalloc_map_(u, base, n);
+    if (err) {
+        alps_umalloc_end_(u, n);
+        alps_umalloc_fail_(err);
+        return NULL;
+    }
+    u->magic = ALPS_UMALLOC_MAGIC_ ^ (uintptr_t)u;
+    return base;
+}
+
+/* See alps_usync. */
+ALPS_COLD_ int alps_umalloc_sync_(void *p)
+{
+    alps_umapped *u = alps_umalloc_of_(p);
+    if (!u)
+        return alps_umalloc_fail_(ALPS_EINVAL);
+    if (u->map.pager->process != getpid())
+        return alps_umalloc_fail_(ALPS_EFORK);
+    return alps_umalloc_fail_(alps_engine_sync_(&u->map, 0, u->bytes));
+}
+
+/* See alps_ufree. */
+ALPS_COLD_ int alps_umalloc_free_(void *p)
+{
+    alps_umapped *u = alps_umalloc_of_(p);
+    int err = ALPS_OK;
+    if (!u)
+        return alps_umalloc_fail_(p ? ALPS_EINVAL : ALPS_OK);
+    if (u->map.pager->process == getpid())
+        err = alps_engine_sync_(&u->map, 0, u->bytes);
+    int late = alps_umalloc_end_(u, u->map.reserved);
+    return alps_umalloc_fail_(err ? err : late);
+}
+
 /* anon.h -- memory of this process
  *
  * The plainest backend, and the one to copy: nothing outlives the process,
@@ -1494,7 +5758,7 @@ ALPS_COLD_ int alps_anon_map_(alps_map *m, uint64_t size, uint64_t reserve,
     if (size == 0 || size > m->length || reserve < size)
         return ALPS_EINVAL;
     for (;;) {
-        m->base = alps_hold_addresses_(reserve, align);
+        m->base = alps_hold_region_(reserve, align);
         if (m->base || reserve == size)
             break;
         reserve = reserve / 2 > size ? reserve / 2 : size;
@@ -1502,12 +5766,13 @@ ALPS_COLD_ int alps_anon_map_(alps_map *m, uint64_t size, uint64_t reserve,
     if (!m->base)
         return ALPS_ENOMEM;
     m->reserved = reserve;
+    m->door = 1;
     int err = alps_anon_use_(m, 0, size);
     if (!err) {
         m->size = size;
         return ALPS_OK;
     }
-    munmap(m->base, (size_t)reserve);
+    alps_let_addresses_(m->base, reserve, 1);
     m->base = NULL;
     m->reserved = 0;
     return err;
@@ -1516,8 +5781,10 @@ ALPS_COLD_ int alps_anon_map_(alps_map *m, uint64_t size, uint64_t reserve,
 /* Takes the contents along: there is nothing else that keeps them. */
 ALPS_COLD_ int alps_anon_unmap_(alps_map *m)
 {
-    if (m->base && munmap(m->base, (size_t)m->reserved))
-        return alps_oserror_();
+    int err =
+        m->base ? alps_let_addresses_(m->base, m->reserved, m->door) : ALPS_OK;
+    if (err)
+        return err;
     m->base = NULL;
     m->size = m->reserved = 0;
     return ALPS_OK;
@@ -1554,6 +5821,15 @@ ALPS_COLD_ int alps_anon_punch_(alps_map *m, uint64_t off, uint64_t n)
     return alps_anon_drop_(m, off, off + n);
 }
 
+/* What reserves nothing has nothing to reserve again. */
+ALPS_COLD_ int alps_anon_reserve_(alps_map *m, uint64_t off, uint64_t n)
+{
+    (void)m;
+    (void)off;
+    (void)n;
+    return ALPS_OK;
+}
+
 /* Nothing has to be done, and no other open of this medium can exist. */
 ALPS_COLD_ int alps_anon_nothing_(alps_map *m)
 {
@@ -1581,19 +5857,11 @@ ALPS_COLD_ int alps_anon_remove_(const char *path)
 }
 
 static const alps_backend alps_backend_anon_ __attribute__((unused)) = {
-    "anon",
-    alps_anon_open_,
-    alps_anon_nothing_,
-    alps_anon_map_,
-    alps_anon_unmap_,
-    alps_anon_resize_,
-    alps_anon_punch_,
-    alps_anon_sync_,
-    alps_anon_lease_,
-    alps_anon_lease_,
-    alps_anon_lease_,
-    alps_anon_unmap_,
-    alps_anon_remove_,
+    "anon",           alps_anon_open_,    alps_anon_nothing_,
+    alps_anon_map_,   alps_anon_unmap_,   alps_anon_resize_,
+    alps_anon_punch_, alps_anon_reserve_, alps_anon_sync_,
+    alps_anon_lease_, alps_anon_lease_,   alps_anon_lease_,
+    alps_anon_unmap_, alps_anon_remove_,  NULL,
 };
 
 /* shmem.h -- shared memory
@@ -1675,19 +5943,10 @@ ALPS_COLD_ int alps_shmem_remove_(const char *name)
 }
 
 static const alps_backend alps_backend_shmem_ __attribute__((unused)) = {
-    "shmem",
-    alps_shmem_open_,
-    alps_unguard_,
-    alps_shmem_map_,
-    alps_fd_unmap_,
-    alps_fd_resize_,
-    alps_fd_punch_,
-    alps_shmem_sync_,
-    alps_lease_,
-    alps_unlease_,
-    alps_leased_,
-    alps_fd_close_,
-    alps_shmem_remove_,
+    "shmem",          alps_shmem_open_,   alps_unguard_,  alps_shmem_map_,
+    alps_fd_unmap_,   alps_fd_resize_,    alps_fd_punch_, alps_fd_refill_,
+    alps_shmem_sync_, alps_lease_,        alps_unlease_,  alps_leased_,
+    alps_fd_close_,   alps_shmem_remove_, NULL,
 };
 
 /* file.h -- a file behind the page cache
@@ -1697,39 +5956,61 @@ static const alps_backend alps_backend_shmem_ __attribute__((unused)) = {
  * that a full disk is a code when the region grows and not a signal when a
  * program stores. */
 
-/* The name of a new file is made durable here, before anything is in it. */
-ALPS_COLD_ int alps_file_open_(alps_map *m, const char *path,
-                               const alps_options *o)
-{
-    int err = alps_fd_open_(m, path, o ? o->mode : 0, 0);
-    if (err)
-        return err;
-    m->medium = ALPS_MEDIUM_CACHE;
-    if (m->length == 0 && !(m->flags & ALPS_READ_ONLY))
-        err = alps_fd_sync_name_(path);
-    if (err)
-        alps_fd_close_(m);
-    return err;
-}
-
 ALPS_COLD_ int alps_file_map_(alps_map *m, uint64_t size, uint64_t reserve,
                               uint64_t align)
 {
+    if (m->sole)
+        return alps_sole_map_(m, size, reserve, align);
+    if (m->flags & ALPS_READ_ONLY && m->journal->size)
+        return alps_sole_read_(m, size, reserve, align);
     return alps_fd_map_(m, size, reserve, align, MAP_SHARED);
 }
 
+/* What is cut off for one who writes alone is cut when the commit that says so
+ * is at home: policy checkpoint. */
 ALPS_COLD_ int alps_file_resize_(alps_map *m, uint64_t size)
 {
     uint64_t old = m->length;
+    if (m->sole && m->base && size < old) {
+        m->size = size;
+        return ALPS_OK;
+    }
     int err = alps_fd_resize_(m, size);
-    return err || size <= old ? err : alps_fd_sync_length_(m);
+    if (err || size <= old)
+        return err;
+    return m->sole ? alps_fd_sync_data_(m->fd) : alps_fd_sync_length_(m);
+}
+
+/* So is what is given back. */
+ALPS_COLD_ int alps_file_punch_(alps_map *m, uint64_t off, uint64_t n)
+{
+    return m->sole ? alps_home_give_(m, off, n) : alps_fd_punch_(m, off, n);
+}
+
+ALPS_COLD_ int alps_file_reserve_(alps_map *m, uint64_t off, uint64_t n)
+{
+    if (m->sole)
+        alps_home_keep_(m, off, n);
+    int err = alps_fd_refill_(m, off, n);
+    return err || m->sole ? err : alps_fd_sync_length_(m);
 }
 
 static const alps_backend alps_backend_file_ __attribute__((unused)) = {
-    "file",          alps_file_open_,   alps_unguard_,  alps_file_map_,
-    alps_fd_unmap_,  alps_file_resize_, alps_fd_punch_, alps_fd_sync_,
-    alps_lease_,     alps_unlease_,     alps_leased_,   alps_fd_close_,
-    alps_fd_remove_,
+    "file",
+    alps_filed_open_,
+    alps_unguard_,
+    alps_file_map_,
+    alps_fd_unmap_,
+    alps_file_resize_,
+    alps_file_punch_,
+    alps_file_reserve_,
+    alps_fd_sync_,
+    alps_lease_,
+    alps_unlease_,
+    alps_leased_,
+    alps_filed_close_,
+    alps_filed_remove_,
+    NULL,
 };
 
 /* pmem.h -- persistent memory: a file on a DAX file system, or a device
@@ -1867,6 +6148,14 @@ ALPS_COLD_ int alps_pmem_punch_(alps_map *m, uint64_t off, uint64_t n)
     return m->fixed ? ALPS_EUNSUPPORTED : alps_fd_punch_(m, off, n);
 }
 
+ALPS_COLD_ int alps_pmem_reserve_(alps_map *m, uint64_t off, uint64_t n)
+{
+    if (m->fixed)
+        return ALPS_OK;
+    int err = alps_fd_refill_(m, off, n);
+    return err ? err : alps_fd_sync_length_(m);
+}
+
 /* A device knows no msync: its lines are written back. */
 ALPS_COLD_ int alps_pmem_sync_(alps_map *m, uint64_t off, uint64_t n)
 {
@@ -1883,10 +6172,175 @@ ALPS_COLD_ int alps_pmem_sync_(alps_map *m, uint64_t off, uint64_t n)
 }
 
 static const alps_backend alps_backend_pmem_ __attribute__((unused)) = {
-    "pmem",          alps_pmem_open_,   alps_unguard_,    alps_pmem_map_,
-    alps_fd_unmap_,  alps_pmem_resize_, alps_pmem_punch_, alps_pmem_sync_,
-    alps_lease_,     alps_unlease_,     alps_leased_,     alps_fd_close_,
-    alps_fd_remove_,
+    "pmem",           alps_pmem_open_,    alps_unguard_,
+    alps_pmem_map_,   alps_fd_unmap_,     alps_pmem_resize_,
+    alps_pmem_punch_, alps_pmem_reserve_, alps_pmem_sync_,
+    alps_lease_,      alps_unlease_,      alps_leased_,
+    alps_fd_close_,   alps_fd_remove_,    NULL,
+};
+
+/* paged.h -- a file that is larger than the memory it may have
+ *
+ * The file of backend file, and the same bytes. What is in memory is ours to
+ * choose: docs/paged.md. */
+
+ALPS_COLD_ int alps_paged_close_(alps_map *m);
+
+ALPS_COLD_ int alps_paged_open_(alps_map *m, const char *path,
+                                const alps_options *o)
+{
+    m->pager = alps_engine_begin_();
+    if (!m->pager)
+        return ALPS_ENOMEM;
+    int err = alps_engine_ask_(m->pager, o);
+    int rewire = !err && m->pager->asked == ALPS_ENGINE_REWIRE;
+    int reads = (m->flags & ALPS_READ_ONLY) != 0;
+    if (rewire && reads && o && o->engine) // the environment means others
+        err = ALPS_EUNSUPPORTED;
+    else if (rewire && !reads && !m->pager->faults)
+        err = ALPS_EINVAL;
+    if (!err)
+        err = alps_filed_open_(m, path, o);
+    if (err)
+        alps_paged_close_(m);
+    return err;
+}
+
+/* A shared mapping, as of any file; all of it whole segments, so that it can
+ * change over. */
+ALPS_COLD_ int alps_paged_kernel_(alps_map *m, uint64_t size, uint64_t reserve,
+                                  uint64_t align)
+{
+    uint64_t segment = (uint64_t)1 << m->pager->shift;
+    if (m->flags & ALPS_READ_ONLY && m->journal->size)
+        return alps_sole_read_(m, size, reserve, align);
+    if (reserve > ALPS_PAGE)
+        reserve = alps_round_up_(reserve, segment);
+    return alps_fd_map_(m, size, reserve, align, MAP_SHARED);
+}
+
+/* Addresses, and behind each a fault. */
+ALPS_COLD_ int alps_paged_rewire_(alps_map *m, uint64_t size, uint64_t reserve,
+                                  uint64_t align)
+{
+    alps_pager *p = m->pager;
+    unsigned char *base = NULL;
+    uint64_t segment = (uint64_t)1 << p->shift;
+    uint64_t held = alps_round_up_(reserve, segment);
+    uint64_t most = (uint64_t)(ALPS_NO_SEGMENT - 1) << p->shift;
+    if (held > most)
+        held = most;
+    while (!base && held >= size) {
+        base = alps_hold_region_(held, align > segment ? align : segment);
+        if (base || held == alps_round_up_(size, segment))
+            break;
+        held = alps_round_up_(held / 2 > size ? held / 2 : size, segment);
+    }
+    int err = base ? alps_engine_rewire_(p, m, base, held) : ALPS_ENOMEM;
+    if (err && base)
+        alps_let_addresses_(base, held, 1);
+    if (err)
+        return err;
+    m->base = base;
+    m->door = 1;
+    m->size = size;
+    m->reserved = held < reserve ? held : reserve;
+    return ALPS_OK;
+}
+
+/* The first page alone, which the core looks at, needs no engine. */
+ALPS_COLD_ int alps_paged_map_(alps_map *m, uint64_t size, uint64_t reserve,
+                               uint64_t align)
+{
+    alps_pager *p = m->pager;
+    if (size == 0 || size > m->length || reserve < size)
+        return ALPS_EINVAL;
+    if (reserve > ALPS_PAGE &&
+        alps_engine_choose_(p, m, size) == ALPS_ENGINE_REWIRE) {
+        int err = alps_paged_rewire_(m, size, reserve, align);
+        if (!err || p->asked)
+            return err;
+    }
+    return alps_paged_kernel_(m, size, reserve, align);
+}
+
+ALPS_COLD_ int alps_paged_close_(alps_map *m)
+{
+    int err = m->pager && m->base ? alps_engine_unmap_(m) : ALPS_OK;
+    if (m->fd >= 0) {
+        int late = alps_filed_close_(m);
+        err = err ? err : late;
+    }
+    if (m->pager)
+        munmap(m->pager, sizeof *m->pager);
+    m->pager = NULL;
+    return err;
+}
+
+/* The region no longer fits: we page it from now on, if we can. */
+ALPS_COLD_ void alps_paged_outgrow_(alps_map *m)
+{
+    alps_pager *p = m->pager;
+    uint64_t segment = (uint64_t)1 << p->shift;
+    if (alps_engine_choose_(p, m, m->length) != ALPS_ENGINE_REWIRE)
+        return;
+    if (m->reserved % segment)
+        p->why = "its addresses are no whole segments";
+    else
+        alps_engine_rewire_(p, m, m->base, m->reserved);
+}
+
+ALPS_COLD_ int alps_paged_resize_(alps_map *m, uint64_t size)
+{
+    alps_pager *p = m->pager;
+    uint64_t old = m->length;
+    int rewired = m->base && alps_engine_rewired_(m);
+    if (rewired && size < old)
+        alps_writeback_length_(p, size);
+    int err = alps_fd_resize_(m, size);
+    if (rewired)
+        alps_writeback_length_(p, m->length);
+    if (err || size <= old)
+        return err;
+    err = rewired && fsync(m->fd) ? alps_oserror_() : ALPS_OK;
+    if (!rewired)
+        err = alps_fd_sync_length_(m);
+    if (!err && m->base && !rewired && size > ALPS_PAGE)
+        alps_paged_outgrow_(m);
+    return err;
+}
+
+ALPS_COLD_ int alps_paged_punch_(alps_map *m, uint64_t off, uint64_t n)
+{
+    if (m->flags & ALPS_READ_ONLY)
+        return ALPS_EREADONLY;
+    if (m->base && alps_engine_rewired_(m))
+        alps_writeback_forget_(m->pager, off, n);
+    return alps_fd_punch_(m, off, n);
+}
+
+ALPS_COLD_ int alps_paged_reserve_(alps_map *m, uint64_t off, uint64_t n)
+{
+    int err = alps_fd_refill_(m, off, n);
+    return err || !fsync(m->fd) ? err : alps_oserror_();
+}
+
+ALPS_COLD_ int alps_paged_write_(alps_map *m, uint64_t off, uint64_t n)
+{
+    alps_pager *p = m->pager;
+    if (!alps_engine_rewired_(m))
+        return ALPS_OK;
+    if (m->always_n)
+        alps_writeback_listen_(p, m->always_off, m->always_n);
+    return alps_writeback_(p, off, n);
+}
+
+static const alps_backend alps_backend_paged_ __attribute__((unused)) = {
+    "paged",           alps_paged_open_,    alps_unguard_,
+    alps_paged_map_,   alps_engine_unmap_,  alps_paged_resize_,
+    alps_paged_punch_, alps_paged_reserve_, alps_engine_sync_,
+    alps_lease_,       alps_unlease_,       alps_leased_,
+    alps_paged_close_, alps_filed_remove_,  alps_paged_write_,
 };
 
 /* gather.h -- pages that wait for one sync call
@@ -1908,12 +6362,26 @@ static const alps_backend alps_backend_pmem_ __attribute__((unused)) = {
  *     one fdatasync of a 64 MiB file with those 256: 6888 us
  *
  * so the gap is wide, but a region has an end to what it may drag along. */
+#include <sys/vfs.h>
 
 /* How far apart, in pages, two ranges may be and still share a sync call. A
  * wider gap means fewer calls, and more of the pages that nobody asked for. */
 #ifndef ALPS_GATHER_GAP
 #  define ALPS_GATHER_GAP 16384u
 #endif
+
+/* Whether the file lies in memory only, so that a sync call promises nothing:
+ * tmpfs, ramfs. */
+ALPS_COLD_ int alps_gather_in_vain_(const alps_map *m)
+{
+    struct statfs fs;
+    if (m->medium == ALPS_MEDIUM_ANON || m->medium == ALPS_MEDIUM_SHMEM)
+        return 1;
+    if (m->medium != ALPS_MEDIUM_CACHE || m->fd < 0 || fstatfs(m->fd, &fs))
+        return 0;
+    unsigned long type = (unsigned long)fs.f_type;
+    return type == 0x01021994ul || type == 0x858458f6ul;
+}
 
 /* The lock word. The ranges belong to whoever has set the first bit, for a few
  * instructions; above the bits is counted how many syncs are done. */
@@ -2064,11 +6532,27 @@ ALPS_COLD_ void alps_gather_end_(alps_map *m, const alps_gather *left)
     uint64_t done = left->n ? 0 : ALPS_GATHER_DONE_;
     alps_gather_lock_(g, 0, ~0ull);
     for (unsigned i = 0; i < left->n; i++) {
-        if (!(m->flags & ALPS_READ_ONLY))
+        if (!(m->flags & ALPS_READ_ONLY) && !m->apart)
             alps_gather_redirty_(m, left->range[i].from, left->range[i].to);
         alps_gather_add_(g, left->range[i].from, left->range[i].to);
     }
     alps_gather_unlock_(g, done - ALPS_GATHER_SYNCING_);
+}
+
+/* The same where the backend writes, and one sync is for all. */
+ALPS_CORE_ int alps_gather_write_(alps_map *m, const alps_backend *b,
+                                  alps_gather *taken)
+{
+    int err = ALPS_OK;
+    for (unsigned i = 0; !err && i < taken->n; i++) {
+        uint64_t off = taken->range[i].from * ALPS_PAGE;
+        err = b->write(m, off, taken->range[i].to * ALPS_PAGE - off);
+    }
+    if (!err)
+        err = b->sync(m, 0, 0);
+    if (!err)
+        taken->n = 0;
+    return err;
 }
 
 /* All that was gathered before is on the medium when this answers 0. */
@@ -2080,6 +6564,8 @@ ALPS_CORE_ int alps_gather_fence_(alps_map *m, const alps_backend *b)
     int err = ALPS_OK;
     if (!alps_gather_begin_(m, &taken))
         return ALPS_OK;
+    if (b->write && __atomic_load_n(&m->apart, __ATOMIC_RELAXED))
+        err = alps_gather_write_(m, b, &taken);
     while (!err && (k = alps_gather_next_(&taken, &off, &n)) != 0) {
         err = b->sync(m, off, n);
         if (!err)
@@ -2217,6 +6703,9 @@ static const alps_policy alps_policy_none_ __attribute__((unused)) = {
     alps_none_stream_,
     alps_none_fence_,
     alps_none_settle_,
+    NULL,
+    NULL,
+    NULL,
 };
 
 /* flush.h -- cache lines are written back
@@ -2243,6 +6732,9 @@ static const alps_policy alps_policy_flush_ __attribute__((unused)) = {
     alps_persist_stream_,
     alps_persist_fence_,
     alps_persist_settle_,
+    NULL,
+    NULL,
+    NULL,
 };
 
 /* fence.h -- the caches persist
@@ -2311,33 +6803,22 @@ static const alps_policy alps_policy_fence_ __attribute__((unused)) = {
     alps_persist_stream_,
     alps_persist_fence_,
     alps_persist_settle_,
+    NULL,
+    NULL,
+    NULL,
 };
 
 /* msync.h -- pages are written back by the system
  *
  * For ordinary files, and for whatever else answers `sync`. A flush writes
  * down pages, a fence has them synced by as few calls as it can: gather.h. */
-#include <sys/vfs.h>
-
-/* Whether the file lies in memory only, so that a sync call promises nothing:
- * tmpfs, ramfs. */
-ALPS_COLD_ int alps_msync_in_vain_(const alps_map *m)
-{
-    struct statfs fs;
-    if (m->medium == ALPS_MEDIUM_ANON || m->medium == ALPS_MEDIUM_SHMEM)
-        return 1;
-    if (m->medium != ALPS_MEDIUM_CACHE || m->fd < 0 || fstatfs(m->fd, &fs))
-        return 0;
-    unsigned long type = (unsigned long)fs.f_type;
-    return type == 0x01021994ul || type == 0x858458f6ul;
-}
 
 ALPS_COLD_ int alps_msync_open_(alps_map *m, const alps_backend *b)
 {
     (void)b;
     m->persist = ALPS_PERSIST_MSYNC;
-    return m->flags & ALPS_STRICT && alps_msync_in_vain_(m) ? ALPS_ENOTPMEM
-                                                            : ALPS_OK;
+    return m->flags & ALPS_STRICT && alps_gather_in_vain_(m) ? ALPS_ENOTPMEM
+                                                             : ALPS_OK;
 }
 
 ALPS_FN_ int alps_msync_flush_(alps_map *m, const void *p, size_t n)
@@ -2376,6 +6857,329 @@ static const alps_policy alps_policy_msync_ __attribute__((unused)) = {
     alps_msync_stream_,
     alps_msync_fence_,
     alps_msync_settle_,
+    NULL,
+    NULL,
+    NULL,
+};
+
+/* checkpoint.h -- all at once, when the program says so
+ *
+ * For ordinary files: stores go to memory of this process alone, and a commit
+ * carries all that changed to the medium, atomically, as of one moment.
+ * docs/checkpoint.md has the protocol, and what that moment is when other
+ * threads go on. While a region is made its mapping is shared, and pages are
+ * synced as under msync. */
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+/* How often pages are copied again because somebody stored to them, before the
+ * process is cloned. */
+#ifndef ALPS_CHECKPOINT_ROUNDS
+#  define ALPS_CHECKPOINT_ROUNDS 4u
+#endif
+
+ALPS_COLD_ int alps_checkpoint_open_(alps_map *m, const alps_backend *b)
+{
+    (void)b;
+    m->persist = ALPS_PERSIST_CHECKPOINT;
+    return m->flags & ALPS_STRICT && alps_gather_in_vain_(m) ? ALPS_ENOTPMEM
+                                                             : ALPS_OK;
+}
+
+/* The order of the program is the order in memory; nothing else counts until
+ * the commit. */
+ALPS_FN_ int alps_checkpoint_flush_(alps_map *m, const void *p, size_t n)
+{
+    return ALPS_LIKELY_(m->sole) ? ALPS_OK : alps_gather_flush_(m, p, n);
+}
+
+ALPS_FN_ int alps_checkpoint_stream_(alps_map *m, void *to, const void *from)
+{
+    memcpy(to, from, ALPS_LINE);
+    return alps_checkpoint_flush_(m, to, ALPS_LINE);
+}
+
+ALPS_CORE_ int alps_checkpoint_fence_(alps_map *m, const alps_backend *b)
+{
+    ALPS_BARRIER_();
+    return ALPS_LIKELY_(m->sole) ? ALPS_OK : alps_gather_fence_(m, b);
+}
+
+ALPS_FN_ int alps_checkpoint_settle_(alps_map *m)
+{
+    (void)m;
+    ALPS_BARRIER_();
+    return ALPS_OK;
+}
+
+/* The region is open and m->reserved bytes may be stored to. */
+ALPS_COLD_ int alps_checkpoint_begin_(alps_map *m, const alps_options *o)
+{
+    alps_journal *j = m->journal;
+    if (!j)
+        return ALPS_EUNSUPPORTED; // a backend that knows no journal
+    int err = alps_journal_room_(j, m->reserved / ALPS_PAGE + 1);
+    if (err)
+        return err;
+    alps_sole_known_(m);
+    uint64_t words = alps_page_words_(j->size / ALPS_PAGE);
+    for (uint64_t i = 0; i < words; i++) // what a reader keeps from home
+        if (j->here[i])
+            j->known[i] |= j->here[i];
+    return alps_watch_begin_(m, o->dirty);
+}
+
+/* Whether no thread but this one can store anything. */
+ALPS_COLD_ int alps_checkpoint_alone_(const alps_journal *j)
+{
+    struct stat st; // a directory, with a link from each thread's
+    unsigned threads = j->way == ALPS_DIRTY_PROTECT ? 2 : 1;
+    return !stat("/proc/self/task", &st) && st.st_nlink == 2 + threads;
+}
+
+/* Pages of the region, which another thread may make larger: to be asked for
+ * after a look at what is dirty, so that nothing of that is passed over. Its
+ * limit would be far more: sets of 256 GiB take 4 ms to go through. */
+ALPS_FN_ uint64_t alps_checkpoint_pages_(const alps_map *m)
+{
+    return (m->size + ALPS_PAGE - 1) / ALPS_PAGE;
+}
+
+/* Writes the pages of `set` as one frame, but for its head. */
+ALPS_COLD_ int alps_checkpoint_copy_(const alps_map *m, alps_frame *f,
+                                     const uint64_t *set)
+{
+    uint64_t end = alps_checkpoint_pages_(m);
+    alps_frame_begin_(m->journal, f, alps_pages_count_(set, end), m->size);
+    return alps_frame_add_(m, f, set, end);
+}
+
+/* What the clone does: when the pages are known it copies them, and ends. */
+ALPS_COLD_ void alps_checkpoint_in_clone_(const alps_map *m, pid_t parent)
+{
+    alps_journal *j = m->journal;
+    struct timespec nap = {0, 20000};
+    alps_frame f;
+    unsigned go;
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    while (!(go = __atomic_load_n(&j->go, __ATOMIC_ACQUIRE)) &&
+           getppid() == parent)
+        nanosleep(&nap, NULL);
+    int err = go == 1 ? alps_checkpoint_copy_(m, &f, j->again) : ALPS_ESYSTEM;
+    if (!err)
+        err = alps_frame_end_with_(j, &f, 1);
+    syscall(SYS_exit_group, -err);
+}
+
+/* Waits for the clone; answers the code it ended with. */
+ALPS_COLD_ int alps_checkpoint_reap_(pid_t clone)
+{
+    int status;
+    pid_t got;
+    do
+        got = waitpid(clone, &status, 0x40000000); // __WALL
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return alps_oserror_();
+    return WIFEXITED(status) ? -WEXITSTATUS(status) : ALPS_ESYSTEM;
+}
+
+/* Completes the commit by a clone of the process, whose memory stands still:
+ * the pages of `again`, and those stored to until it does. */
+ALPS_COLD_ int alps_checkpoint_clone_(const alps_map *m)
+{
+    alps_journal *j = m->journal;
+    sigset_t all, old;
+    pid_t parent = getpid();
+    sigfillset(&all);
+    __atomic_store_n(&j->go, 0u, __ATOMIC_RELAXED);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    pid_t clone = (pid_t)syscall(SYS_clone, 0, 0, 0, 0, 0);
+    if (clone < 0 && errno == EINVAL) // an emulator that knows fork only
+        clone = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (!clone)
+        alps_checkpoint_in_clone_(m, parent);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (clone < 0)
+        return alps_oserror_();
+    int err = alps_watch_take_(m, j->later);
+    uint64_t words = alps_page_words_(alps_checkpoint_pages_(m));
+    for (uint64_t i = 0; i < words; i++)
+        if (j->later[i])
+            j->again[i] |= j->later[i];
+    __atomic_store_n(&j->go, err ? 2u : 1u, __ATOMIC_RELEASE);
+    int late = alps_checkpoint_reap_(clone);
+    return err ? err : late;
+}
+
+/* Copies the pages of `due`, and those stored to meanwhile, until nobody has
+ * stored to any between two looks; or else by a clone. */
+ALPS_COLD_ int alps_checkpoint_rounds_(const alps_map *m)
+{
+    alps_journal *j = m->journal;
+    alps_frame f;
+    int err = alps_checkpoint_copy_(m, &f, j->due);
+    for (unsigned round = 0; !err; round++) {
+        err = alps_watch_take_(m, j->again);
+        uint64_t end = alps_checkpoint_pages_(m);
+        if (err || !alps_pages_count_(j->again, end))
+            break;
+        err = alps_frame_end_with_(j, &f, 0);
+        if (!err && round == ALPS_CHECKPOINT_ROUNDS)
+            return alps_checkpoint_clone_(m);
+        if (!err)
+            err = alps_checkpoint_copy_(m, &f, j->again);
+        alps_pages_move_(j->due, j->again, end);
+    }
+    return err ? err : alps_frame_end_with_(j, &f, 1);
+}
+
+/* The same, where nobody else can store, so that one look is enough. What is
+ * due may be candidates, of which perhaps none has changed. */
+ALPS_COLD_ int alps_checkpoint_once_(const alps_map *m)
+{
+    alps_frame f;
+    int err = alps_checkpoint_copy_(m, &f, m->journal->due);
+    if (err || !f.head.count)
+        return err;
+    return alps_frame_end_with_(m->journal, &f, 1);
+}
+
+/* Writes the frames of a commit: the state of the region at a moment in this
+ * call. They are not durable yet. */
+ALPS_COLD_ int alps_checkpoint_capture_(const alps_map *m)
+{
+    alps_journal *j = m->journal;
+    uint64_t *mark = (uint64_t *)(void *)(m->base + ALPS_HOME_MARK_);
+    if (*mark != j->id)
+        alps_store_(mark, j->id);
+    int err = alps_watch_take_(m, j->due);
+    uint64_t end = alps_checkpoint_pages_(m);
+    if (err || !alps_pages_count_(j->due, end))
+        return err;
+    if (alps_checkpoint_alone_(j))
+        return alps_checkpoint_once_(m);
+    if (j->way == ALPS_DIRTY_SCAN || j->way == ALPS_DIRTY_PROTECT)
+        return alps_checkpoint_rounds_(m);
+    alps_pages_move_(j->again, j->due, end);
+    return alps_checkpoint_clone_(m);
+}
+
+/* The first half of a commit: up to the moment. */
+ALPS_COLD_ int alps_checkpoint_first_(const alps_map *m)
+{
+    alps_journal *j = m->journal;
+    uint64_t end = alps_checkpoint_pages_(m);
+    int err = alps_journal_ready_(m); // which may begin it anew
+    j->was_tail = j->tail;
+    j->was_seq = j->seq;
+    j->was_before = j->before;
+    alps_pages_move_(j->going, j->gone, end);
+    return err ? err : alps_checkpoint_capture_(m);
+}
+
+/* The second half: durable, or as if it had never begun. */
+ALPS_COLD_ int alps_checkpoint_last_(alps_map *m, int err)
+{
+    alps_journal *j = m->journal;
+    uint64_t end = alps_checkpoint_pages_(m);
+    if (!err && j->tail != j->was_tail)
+        err = alps_fd_sync_data_(j->fd);
+    if (!err)
+        err = alps_journal_note_(j, j->was_tail, j->tail);
+    if (err) {
+        j->tail = j->was_tail;
+        j->seq = j->was_seq;
+        j->before = j->was_before;
+        alps_pages_move_(j->gone, j->going, end);
+    } else {
+        alps_pages_move_(j->hole, j->going, end);
+        alps_pages_clear_(j->due, end);
+        alps_pages_clear_(j->again, end);
+    }
+    alps_pages_move_(j->due, j->again, end);
+    alps_pages_move_(j->due, j->later, end);
+    if (!err && j->tail > ALPS_JOURNAL_MAX)
+        alps_home_come_(m); // or the next time
+    return err;
+}
+
+/* A commit in two halves. The turn is this thread's in between. */
+ALPS_COLD_ int alps_checkpoint_half_(alps_map *m, unsigned part)
+{
+    alps_journal *j = m->journal;
+    int err;
+    if (part == ALPS_COMMIT_BEGIN) {
+        pthread_mutex_lock(&j->turn);
+        __atomic_add_fetch(&j->begun, 1, __ATOMIC_SEQ_CST);
+        err = alps_checkpoint_first_(m);
+        j->half = !err;
+        if (!err)
+            return ALPS_OK;
+    } else if (!j->half) {
+        return ALPS_EINVAL;
+    } else {
+        err = ALPS_OK;
+        j->half = 0;
+    }
+    err = alps_checkpoint_last_(m, err);
+    if (!err)
+        j->done = j->begun;
+    pthread_mutex_unlock(&j->turn);
+    return err;
+}
+
+/* Makes everything so far durable. Threads that come while one commits wait for
+ * it, and one of them commits for all. */
+ALPS_COLD_ int alps_checkpoint_commit_(alps_map *m, unsigned part)
+{
+    alps_journal *j = m->journal;
+    uint64_t seen = __atomic_fetch_add(&j->begun, 0, __ATOMIC_SEQ_CST);
+    int err = ALPS_OK;
+    if (part != ALPS_COMMIT_ALL)
+        return alps_checkpoint_half_(m, part);
+    pthread_mutex_lock(&j->turn);
+    if (j->done <= seen) {
+        uint64_t number = __atomic_add_fetch(&j->begun, 1, __ATOMIC_SEQ_CST);
+        err = alps_checkpoint_last_(m, alps_checkpoint_first_(m));
+        if (!err)
+            j->done = number;
+    }
+    pthread_mutex_unlock(&j->turn);
+    return err;
+}
+
+/* Brings all home, so that the file is the region and nothing else is needed.
+ * With a reader there that is left to whoever opens it next. */
+ALPS_COLD_ int alps_checkpoint_end_(alps_map *m)
+{
+    struct stat st;
+    int err = alps_home_come_(m);
+    if (!err)
+        err = alps_home_lock_(m->fd, F_WRLCK, 0);
+    if (err)
+        return err == ALPS_EBUSY ? ALPS_OK : err;
+    if (m->journal->size == m->size && !fstat(m->fd, &st) &&
+        (uint64_t)st.st_size > m->size && ftruncate(m->fd, (off_t)m->size))
+        err = alps_oserror_(); // it was cut, and says so at home
+    if (!err)
+        err = alps_journal_remove_(m);
+    alps_home_lock_(m->fd, F_UNLCK, 0);
+    return err;
+}
+
+static const alps_policy alps_policy_checkpoint_ __attribute__((unused)) = {
+    "checkpoint",
+    0,
+    alps_checkpoint_open_,
+    alps_checkpoint_flush_,
+    alps_checkpoint_stream_,
+    alps_checkpoint_fence_,
+    alps_checkpoint_settle_,
+    alps_checkpoint_begin_,
+    alps_checkpoint_commit_,
+    alps_checkpoint_end_,
 };
 
 /* layout.h -- the bytes on the medium
@@ -2446,21 +7250,72 @@ typedef struct alps_superblock {
     uint64_t size_line_[7]; /* zero */
     uint64_t epoch;         /* how often the region was opened by a first one */
     uint64_t epoch_line_[7];
+    uint64_t journal; /* which journal beside the file has commits that are not
+                         here yet; 0: none. See journal.h */
+    uint64_t journal_line_[7];
+    alps_off names; /* what names are found by, see alps_names; or 0 */
+    uint64_t names_line_[7];
 } alps_superblock;
 ALPS_STATIC_ASSERT_(offsetof(alps_superblock, size) == 192, "line");
-ALPS_STATIC_ASSERT_(sizeof(alps_superblock) == 320, "size");
+ALPS_STATIC_ASSERT_(offsetof(alps_superblock, names) == 384, "line");
+ALPS_STATIC_ASSERT_(sizeof(alps_superblock) == 448, "size");
+ALPS_STATIC_ASSERT_(offsetof(alps_superblock, journal) == ALPS_HOME_MARK_ &&
+                        offsetof(alps_superblock, limit) == ALPS_HOME_LIMIT_ &&
+                        ALPS_MAGIC == ALPS_HOME_MAGIC_,
+                    "home");
 
-/* One lane's retire word: records up to this sequence are done. The words of
+/* Further places in the first page. A word: 1: this is a copy, and blocks of
+ * its medium may be missing. Another: 1: a process has the newest bytes in
+ * memory of its own and will write them when it closes the region; whoever
+ * finds it so, with no such process alive, has half of them. And two notes, of
+ * which the newer one that is whole is the program's description of the
+ * region. */
+#define ALPS_BARE 448u
+#define ALPS_LOOSE 512u
+#define ALPS_NOTE 1024u
+typedef struct alps_note {
+    uint32_t crc;    /* CRC-32C of what follows */
+    uint32_t length; /* of the text */
+    uint64_t seq;    /* notes are counted from 1 */
+    char text[496];  /* zero-padded */
+} alps_note;
+ALPS_STATIC_ASSERT_(sizeof(alps_note) == 512, "size");
+
+/* Words: the ids of the regions that packed pointers of this one lead to. */
+#define ALPS_NEIGHBOURS 2048u
+#define ALPS_NEIGHBOUR_MAX 128u
+
+/* What hangs between two regions: an object of this one, and the link to it in
+ * another that is being made or cut. See pledge.h. */
+#define ALPS_PLEDGES 3072u
+#define ALPS_PLEDGE_MAX 16u
+typedef struct alps_pledge {
+    uint64_t owner;  /* the process that is at it. Index */
+    uint64_t region; /* id of the region that has the link */
+    alps_off dest;   /* the link there: the word that names the object */
+    uint64_t value;  /* what that word holds when it does */
+    uint64_t wide;  /* 1: the word before it holds the id of this region then */
+    alps_off block; /* the object; 0: nothing is pledged */
+    uint64_t line_[2];
+} alps_pledge;
+ALPS_STATIC_ASSERT_(sizeof(alps_pledge) == ALPS_LINE, "line");
+ALPS_STATIC_ASSERT_(ALPS_NEIGHBOURS + 8 * ALPS_NEIGHBOUR_MAX == ALPS_PLEDGES &&
+                        ALPS_PLEDGES + ALPS_LINE * ALPS_PLEDGE_MAX == ALPS_PAGE,
+                    "page");
+
+/* One lane's retire words: records up to this sequence are done. The words of
  * all lanes lie together, so that under msync every sync call takes them. */
 typedef struct alps_done {
     uint64_t seq;
-    uint64_t line_[7];
+    uint64_t tx; /* transactions of this lane up to this count are ended */
+    uint64_t line_[6];
 } alps_done;
 ALPS_STATIC_ASSERT_(sizeof(alps_done) == ALPS_LINE, "line");
 
 /* What a publish or a release is about to do; one line, written by one
  * non-temporal store. Live while `check` is right and `seq` is above the
- * lane's retire word. */
+ * lane's retire word. Lines of the logs of transactions look the same: their
+ * `seq` is the number of the transaction. */
 typedef struct alps_record {
     uint64_t seq;   /* counts in the lane; under msync in the region */
     uint32_t op;    /* ALPS_OP_... */
@@ -2478,9 +7333,18 @@ ALPS_STATIC_ASSERT_(sizeof(alps_record) == ALPS_LINE, "line");
 enum {
     ALPS_OP_PUBLISH = 1,
     ALPS_OP_RELEASE = 2,
+    ALPS_OP_SET = 3,     /* a line of a log: a word gets a value */
+    ALPS_OP_COMMIT = 4,  /* `units` lines, from the one at `block` on, are to be
+                            carried out; `value` is the transaction's number */
+    ALPS_OP_UNDO = 5,    /* a line: the bytes that were at `dest` follow; or the
+                            mark of a lane: there are such lines */
+    ALPS_OP_NEXT = 6,    /* a line: the log goes on at `block` */
     ALPS_OP_SUMMED = 16, /* `crc` tells whether the contents are there */
     ALPS_OP_LARGE = 32,  /* the block is a run of extents */
-    ALPS_OP_SMALL = 64   /* the block is an object of a slab */
+    ALPS_OP_SMALL = 64,  /* the block is an object of a slab */
+    ALPS_OP_WORDLESS = 128, /* no word is stored to: there is none, or it is
+                               in what is not published yet */
+    ALPS_OP_MADE = 256      /* the transaction itself reserved the block */
 };
 
 /* A lane carries the records of one thread. It belongs to that thread as long
@@ -2495,7 +7359,8 @@ typedef struct alps_lane {
     uint64_t lock;    /* whose it is: a process, see lock.h */
     alps_off held;    /* a block held back by the operation under way */
     uint64_t next;    /* records written so far */
-    uint64_t apply;   /* 1 while a record is being carried out */
+    uint64_t apply;   /* 1 while a record is being carried out; of a commit:
+                         and how many of its actions have been */
     uint64_t token;   /* of the thread; 0: none */
     alps_off pending; /* a released object, held back until the next fence */
     uint64_t seq;     /* of the last record */
@@ -2504,10 +7369,14 @@ typedef struct alps_lane {
                          this thread's full slabs */
     uint64_t pin;     /* the era that its thread reads in, see limbo.h; or 0 */
     alps_off limbo;   /* the chunk that takes what its thread retires */
-    uint64_t line_[6];
+    uint64_t freeing; /* the transaction that holds back what it freed; or 0 */
+    alps_off log;     /* the first line of its actions */
+    uint64_t given;   /* so many of them are seen to */
+    uint64_t line_[3];
     alps_record ring[ALPS_RING];
+    alps_record mark; /* the transaction under way has something to undo */
 } alps_lane;
-ALPS_STATIC_ASSERT_(sizeof(alps_lane) == 576, "size");
+ALPS_STATIC_ASSERT_(sizeof(alps_lane) == 640, "size");
 
 /* One attached process. Index: void with the epoch. */
 typedef struct alps_slot {
@@ -2537,9 +7406,15 @@ typedef struct alps_shared {
     alps_off limbo;      /* the first chunk of what waits for readers */
     alps_off limbo_last; /* and the last */
     alps_off leaving;    /* the chunk that is being emptied, or 0 */
-    uint64_t line3_[3];
+    uint64_t idle;     /* extents that are empty and could be punched: about */
+    uint64_t idle_max; /* beyond so many they are */
+    uint64_t line3_[1];
+    uint64_t naming;  /* the lock of who changes names */
+    uint64_t named;   /* names, and one more; 0: they are to be counted */
+    uint64_t unnamed; /* names that were destroyed */
+    uint64_t line4_[5];
 } alps_shared;
-ALPS_STATIC_ASSERT_(sizeof(alps_shared) == 6 * ALPS_LINE, "size");
+ALPS_STATIC_ASSERT_(sizeof(alps_shared) == 7 * ALPS_LINE, "size");
 
 /* What was retired: held back until no reader can have it. Index. */
 #define ALPS_CHUNK 61u
@@ -2629,12 +7504,60 @@ typedef struct alps_run {
     uint64_t units;
 } alps_run;
 
+/* Bytes that lie idle before any are punched by themselves. Define more to have
+ * less of it. */
+#ifndef ALPS_IDLE_MAX
+#  define ALPS_IDLE_MAX (64ull << 20)
+#endif
+
+/* Names: one list, kept by the reverse of their hashes. A node is an entry, the
+ * lowest bit of whose key is set, or where a bucket begins; there bit 1 tells
+ * that it is linked, durably. See node.h. Truth. */
+typedef struct alps_node {
+    alps_off next; /* the node with the next higher key, or 0 */
+    uint64_t key;
+} alps_node;
+
+/* How names are found: tables of buckets, each as large as all before it. */
+#define ALPS_NAMES_SHIFT 3u
+#define ALPS_NAMES_TABLES 32u
+typedef struct alps_names {
+    uint64_t shift; /* log2 of the buckets in use; may be behind: index */
+    uint64_t line_[7];
+    alps_off table[ALPS_NAMES_TABLES]; /* of buckets from 2^(i + 3) on, or 0 */
+    alps_node first[1u << ALPS_NAMES_SHIFT];
+} alps_names;
+ALPS_STATIC_ASSERT_(sizeof(alps_names) == 448, "size");
+
+/* A named object, in one block: this, the name and a zero byte, the distance
+ * of the object from here once more in 8 bytes, the object. Truth. */
+typedef struct alps_entry {
+    alps_node node;
+    uint64_t tag;     /* of its type, or 0 */
+    uint64_t element; /* bytes of an element */
+    uint64_t count;   /* of elements */
+    alps_off text;    /* its description, an alps_text, or 0 */
+    uint32_t length;  /* bytes of the name */
+    uint32_t place;   /* of the object, from here on */
+    uint32_t unique;  /* 1: it has no name but its tag */
+    uint32_t crc;     /* CRC-32C of all this but `next`, `text` and `crc`, and
+                         of the name */
+} alps_entry;
+ALPS_STATIC_ASSERT_(sizeof(alps_entry) == ALPS_LINE, "line");
+
+/* A description; its bytes and a zero byte follow. */
+typedef struct alps_text {
+    alps_off before; /* that this one replaces, and that is to be freed; or 0 */
+    uint64_t length;
+} alps_text;
+
 /* Entries of the held table when a region is made. */
 #define ALPS_HELD_SHIFT 8u
 
 /* Where everything is, which follows from the numbers in the superblock. */
 typedef struct alps_geometry {
-    alps_off done, lanes, slots, shared, shards, held, codes, kinds, slabs;
+    alps_off done, lanes, slots, shared, shards, held, codes, kinds, holes,
+        slabs;
     alps_off heap;
     uint64_t limit;
     uint64_t extents_max; /* that fit below the limit */
@@ -2717,6 +7640,7 @@ ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
     g->held = off += (shards + 1) * sizeof(alps_shard);
     g->codes = off += (shards + 1) * (8ull << ALPS_HELD_SHIFT);
     g->kinds = off += alps_round_up_(extents / 4 + 1, ALPS_LINE);
+    g->holes = off += alps_round_up_(extents / 8 + 1, ALPS_LINE);
     g->slabs = off += alps_round_up_(extents / 8 + 1, ALPS_LINE);
     g->slab_end = limit < ALPS_SLAB_END ? limit : ALPS_SLAB_END;
     off += alps_round_up_((g->slab_end >> g->slab_shift) / 8 + 8, ALPS_LINE);
@@ -2751,6 +7675,228 @@ ALPS_FN_ int alps_sealed_(uint64_t word)
     return (word & 0xffff) == alps_crc16_(word >> 16);
 }
 
+/* copy.h -- a file that is a copy, there as a whole or not at all
+ *
+ * A copy is made aside, in the directory it is to be in, under the name it is
+ * to have with `.new-` and 16 digits behind it. When it is complete and synced
+ * it is renamed, and the directory is synced: whenever a crash comes, the name
+ * means what it meant before or all of the copy. What a crash leaves aside is
+ * known by its name, is in nobody's way, and may be deleted.
+ *
+ * Where the file system shares blocks between files (FICLONE) that is all that
+ * is done. Elsewhere what is data is copied by the system, and holes remain. */
+#include <sys/ioctl.h>
+
+/* The C library tells these to GNU programs only, or not at all. */
+#define ALPS_FICLONE_ 0x40049409ul
+
+#define ALPS_COPY_PATH_ 4096u
+#define ALPS_COPY_ROOM_ ((uint64_t)65536)
+#define ALPS_COPY_STEP_ ((uint64_t)16 << 20)
+
+/* A copy in the making. */
+typedef struct alps_copying {
+    int fd;                     /* the file aside */
+    int old;                    /* what has the name until now; -1: nothing */
+    unsigned way;               /* how it was copied: ALPS_COPIED_... */
+    char path[ALPS_COPY_PATH_]; /* of the file aside */
+} alps_copying;
+enum {
+    ALPS_COPIED_CLONE = 1, /* blocks are shared */
+    ALPS_COPIED_RANGE = 2, /* by the system, from file to file */
+    ALPS_COPIED_BYTES = 3  /* read and written */
+};
+
+/* What has the name may be replaced: an old copy, that nobody has open, or
+ * nothing at all. Until it is closed nobody gets to open it. */
+ALPS_COLD_ int alps_copy_over_(alps_copying *c, const char *to)
+{
+    uint64_t magic = 0;
+    c->old = open(to, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (c->old < 0)
+        return errno == ENOENT ? ALPS_OK : alps_fd_open_error_();
+    int err = alps_fd_kind_(c->old, 0);
+    if (!err) {
+        ssize_t n = pread(c->old, &magic, sizeof magic, 0);
+        if (n < 0)
+            err = alps_oserror_();
+        else if (n && (n != sizeof magic || (magic && magic != ALPS_MAGIC)))
+            err = ALPS_EFORMAT; // somebody's file, and no region
+    }
+    if (!err)
+        err = alps_detached_(c->old);
+    return err == ALPS_EUNSUPPORTED ? ALPS_OK : err;
+}
+
+/* Begins a copy that is to be called `to`. ALPS_EBUSY: that is open. */
+ALPS_COLD_ int alps_copy_begin_(alps_copying *c, const char *to, unsigned mode)
+{
+    c->fd = c->old = -1;
+    if (!to || !*to)
+        return ALPS_EINVAL;
+    int err = alps_copy_over_(c, to);
+    while (!err && c->fd < 0) {
+        int n = snprintf(c->path, sizeof c->path, "%s.new-%016llx", to,
+                         (unsigned long long)alps_random_());
+        if (n < 0 || (size_t)n >= sizeof c->path) {
+            err = ALPS_EINVAL;
+            break;
+        }
+        c->fd = open(c->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY,
+                     (mode_t)mode);
+        if (c->fd < 0 && errno != EEXIST)
+            err = alps_fd_open_error_();
+    }
+    if (err && c->old >= 0)
+        close(c->old);
+    return err;
+}
+
+/* Ends it: under its name if `err` is 0, or else not at all. */
+ALPS_COLD_ int alps_copy_end_(alps_copying *c, const char *to, int err)
+{
+    int renamed = 0;
+    if (!err && fsync(c->fd))
+        err = alps_oserror_();
+    if (!err) {
+        renamed = !rename(c->path, to);
+        err = renamed ? alps_fd_sync_name_(to) : alps_oserror_();
+    }
+    if (!renamed)
+        unlink(c->path);
+    close(c->fd);
+    if (c->old >= 0)
+        close(c->old);
+    return err;
+}
+
+/* Writes [off, off + n) of the memory at `base`, whole pages, to the same place
+ * of a file that has a hole there; pages of zeroes remain holes. */
+ALPS_COLD_ int alps_copy_memory_(int fd, const unsigned char *base,
+                                 uint64_t off, uint64_t n)
+{
+    uint64_t *bytes = (uint64_t *)malloc(ALPS_COPY_ROOM_);
+    uint64_t pages = 0, from = off, end = off + n;
+    int err = bytes ? ALPS_OK : ALPS_ENOMEM;
+    while (!err && off < end) {
+        int any = !alps_page_take_(bytes + pages * (ALPS_PAGE / 8), base + off);
+        pages += (uint64_t)any;
+        off += ALPS_PAGE;
+        if (any && pages * ALPS_PAGE < ALPS_COPY_ROOM_ && off < end)
+            continue;
+        err = alps_fd_write_(fd, bytes, pages * ALPS_PAGE, from);
+        from = off;
+        pages = 0;
+    }
+    free(bytes);
+    return err;
+}
+
+/* Copies [off, off + n) from file to file by reading and writing. */
+ALPS_COLD_ int alps_copy_read_(int from, int to, uint64_t off, uint64_t n)
+{
+    char *bytes = (char *)malloc(ALPS_COPY_ROOM_);
+    int err = bytes ? ALPS_OK : ALPS_ENOMEM;
+    while (!err && n) {
+        uint64_t most = n < ALPS_COPY_ROOM_ ? n : ALPS_COPY_ROOM_;
+        ssize_t got = pread(from, bytes, (size_t)most, (off_t)off);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            err = got ? alps_oserror_() : ALPS_ETRUNCATED;
+        if (!err)
+            err = alps_fd_write_(to, bytes, (uint64_t)got, off);
+        off += err ? 0 : (uint64_t)got;
+        n -= err ? 0 : (uint64_t)got;
+    }
+    free(bytes);
+    return err;
+}
+
+/* Copies [off, off + n) from file to file, by the system where it can. */
+ALPS_COLD_ int alps_copy_range_(alps_copying *c, int from, uint64_t off,
+                                uint64_t n)
+{
+    while (n && c->way == ALPS_COPIED_RANGE) {
+        int64_t in = (int64_t)off, out = (int64_t)off;
+        uint64_t k = n < ALPS_COPY_STEP_ ? n : ALPS_COPY_STEP_;
+        long got =
+            syscall(SYS_copy_file_range, from, &in, c->fd, &out, (size_t)k, 0u);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EIO ||
+                        errno == EFBIG))
+            return alps_oserror_();
+        if (got <= 0) {
+            c->way = ALPS_COPIED_BYTES; // not between these two
+            break;
+        }
+        off += (uint64_t)got;
+        n -= (uint64_t)got;
+    }
+    return alps_copy_read_(from, c->fd, off, n);
+}
+
+/* Copies what is data of the first `length` bytes; all is, where the file
+ * system does not tell. */
+ALPS_COLD_ int alps_copy_data_(alps_copying *c, int from, uint64_t length)
+{
+    uint64_t off = 0, end = 0;
+    int err = ftruncate(c->fd, (off_t)length) ? alps_oserror_() : ALPS_OK;
+    c->way = ALPS_COPIED_RANGE;
+    while (!err && alps_fd_data_(from, length, end, &off, &end))
+        err = alps_copy_range_(c, from, off, end - off);
+    return err;
+}
+
+/* Copies the first `length` bytes of the file `from`: by sharing its blocks, or
+ * else by copying what is not a hole. */
+ALPS_COLD_ int alps_copy_file_(alps_copying *c, int from, uint64_t length)
+{
+    if (ioctl(c->fd, ALPS_FICLONE_, from) == 0) {
+        c->way = ALPS_COPIED_CLONE;
+        return ftruncate(c->fd, (off_t)length) ? alps_oserror_() : ALPS_OK;
+    }
+    return alps_copy_data_(c, from, length);
+}
+
+/* The copy says of itself that blocks of it may be missing: who opens it first
+ * for writing reserves them, see alps_region_bare_. And nobody has it open, of
+ * whom its slots might tell. */
+ALPS_COLD_ int alps_copy_mark_(const alps_copying *c)
+{
+    static const uint64_t bare = 1, loose = 0;
+    static const unsigned char none[sizeof(alps_slot)] = {0};
+    alps_superblock s;
+    if (pread(c->fd, &s, sizeof s, 0) != (ssize_t)sizeof s)
+        return ALPS_EFORMAT;
+    uint64_t slots =
+        2ull * ALPS_PAGE + s.lanes * (sizeof(alps_done) + sizeof(alps_lane));
+    int err = alps_fd_write_(c->fd, &bare, sizeof bare, ALPS_BARE);
+    if (!err)
+        err = alps_fd_write_(c->fd, &loose, sizeof loose, ALPS_LOOSE);
+    for (unsigned i = 0; !err && i < s.processes; i++)
+        err = alps_fd_write_(c->fd, none, sizeof none, slots + i * sizeof none);
+    return err;
+}
+
+/* Makes the first `length` bytes of the medium behind `from`, a region that is
+ * as it should be on the medium and stays so meanwhile, the file `to`. */
+ALPS_COLD_ int alps_copy_medium_(int from, uint64_t length, const char *to,
+                                 unsigned mode)
+{
+    alps_copying c;
+    int err = alps_fd_limit_(length);
+    if (!err)
+        err = alps_copy_begin_(&c, to, mode);
+    if (err)
+        return err;
+    err = alps_copy_file_(&c, from, length);
+    if (!err)
+        err = alps_copy_mark_(&c);
+    return alps_copy_end_(&c, to, err);
+}
+
 /* handle.h -- what a process keeps of a region it has open
  *
  * Addresses in this process, who this process is in the region, and the caches
@@ -2769,12 +7915,15 @@ typedef struct alps_handle {
     alps_shard *top;    /* the latter */
     uint64_t *codes;    /* of extents */
     uint64_t *kinds;    /* of extents: bit 1, a heap extent */
+    uint64_t *holes;    /* of extents: bit 1, the inside may be a hole */
     uint64_t *slabs;    /* bit: a slab starts at this multiple of its size */
     struct alps_local *local;  /* gone in the child of a fork, see thread.h */
     struct alps_seat *seats;   /* where a thread finds its cache */
     struct alps_claim *claims; /* by slab: which of our threads owns it */
+    struct alps_draft *drafts; /* by lane: the transaction that is under way */
     unsigned keyed;            /* 1: `key` tells when a thread ends */
     pthread_key_t key;
+    uint64_t grow; /* bytes of a step by which the region grows, or how */
     unsigned slot; /* this handle's number among the attached */
     unsigned crc;  /* how checksums are computed */
     int attached;  /* 1: this process, or the one it was forked from, is in */
@@ -2799,7 +7948,21 @@ enum {
     ALPS_SLOW_LOOSEN = 13, /* a slab has no owner any more */
     ALPS_SLOW_FOUND = 14,  /* a slab seems to have none */
     ALPS_SLOW_LET_GO = 15, /* no reader can have a block */
-    ALPS_SLOW_RETIRED = 16 /* this thread has retired enough */
+    ALPS_SLOW_RETIRED = 16, /* this thread has retired enough */
+    ALPS_SLOW_IDLE = 17,    /* much is free that the file system could have */
+    ALPS_SLOW_PUBLISH = 18, /* a publish of the library's own */
+    ALPS_SLOW_CUT = 19,     /* a link is cut */
+    ALPS_SLOW_CUT_END = 20, /* and its lock is no longer held */
+    ALPS_SLOW_RESERVE = 21, /* a reservation of the library's own */
+    ALPS_SLOW_AT_HAND = 22, /* what this thread and nobody has comes back */
+    ALPS_SLOW_EMPTY = 23,   /* empty extents become memory for any use */
+    ALPS_SLOW_ENDED = 24,   /* the lanes of a process are at nothing more */
+    ALPS_SLOW_DEAD = 25,    /* some process may be dead */
+    ALPS_SLOW_CANCEL = 26,  /* a reservation of the library's own goes back */
+    ALPS_SLOW_ABORT = 27,   /* the transaction of a lane is not to be */
+    ALPS_SLOW_GIVE = 28,    /* what it freed is free at last */
+    ALPS_SLOW_COMMIT = 29,  /* a commit record of the dead, see commit.h */
+    ALPS_SLOW_RESTORE = 30  /* bytes are put back as they were */
 };
 typedef struct alps_tables {
     const alps_backend *backend;
@@ -2809,12 +7972,14 @@ typedef struct alps_tables {
     void *(*other)(alps_handle *h, uint64_t align, uint64_t n, int how);
     int (*far)(alps_handle *h, uint64_t off); /* frees what `other` gave, or
                                                  other threads allocated */
+    struct alps_faults *faults;               /* of the instance, or NULL */
 } alps_tables;
 
 /* What is gone in the child of a fork: its first page. */
 typedef struct alps_local {
-    uint64_t owner; /* what this process writes into lock words; 0: none */
-    uint64_t lock;  /* 1 while a thread works on the seats */
+    uint64_t owner;    /* what this process writes into lock words; 0: none */
+    uint64_t lock;     /* 1 while a thread works on the seats */
+    uint64_t borrowed; /* transactions of threads that own no lane */
 } alps_local;
 
 /* Who this process is in the region: 0 where it only reads, and in the child of
@@ -2850,6 +8015,26 @@ ALPS_FN_ void *alps_address_(const alps_handle *h, alps_off off)
 ALPS_FN_ alps_off alps_offset_(const alps_handle *h, const void *p)
 {
     return (alps_off)((uintptr_t)p - (uintptr_t)h->map.base);
+}
+
+/* Counts extents without a block that still have all their blocks on the
+ * medium: roughly, for what is done about it may be done too soon or too
+ * late. */
+ALPS_FN_ void alps_idle_more_(const alps_handle *h, uint64_t n)
+{
+    __atomic_fetch_add(&h->shared->idle, n, __ATOMIC_RELAXED);
+}
+
+ALPS_FN_ void alps_idle_less_(const alps_handle *h, uint64_t n)
+{
+    uint64_t idle = alps_load_(&h->shared->idle);
+    alps_store_(&h->shared->idle, idle < n ? 0 : idle - n);
+}
+
+/* Whether it is time to do something about them. */
+ALPS_CORE_ int alps_idle_over_(const alps_handle *h)
+{
+    return alps_load_(&h->shared->idle) > alps_load_(&h->shared->idle_max);
 }
 
 /* process.h -- who is attached, and who is still alive
@@ -3072,6 +8257,20 @@ ALPS_CORE_ void alps_lock_(alps_handle *h, const alps_tables *t)
 ALPS_FN_ void alps_unlock_(alps_handle *h)
 {
     alps_lock_leave_(&h->shared->lock);
+}
+
+/* Takes the lock of names, which comes before that of the region. */
+ALPS_CORE_ void alps_names_lock_(alps_handle *h, const alps_tables *t)
+{
+    alps_lock_word_(h, &h->shared->naming, 0, t);
+}
+
+/* What this thread wrote back is durable before the next one has the lock: on
+ * x86 by the locked instruction. */
+ALPS_FN_ void alps_names_unlock_(alps_handle *h)
+{
+    (void)ALPS_OBSERVE(ALPS_SAW_LOCK, &h->shared->naming, 8);
+    (void)__atomic_exchange_n(&h->shared->naming, 0, __ATOMIC_SEQ_CST);
 }
 
 /* Takes the lock of a shard. Of the shards one is locked at a time, and besides
@@ -3476,6 +8675,9 @@ ALPS_CORE_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
                          : alps_run_resize_(h, z, unit, at - unit);
     if (err)
         return err;
+    if (ALPS_UNLIKELY_(have == z->end - z->first) &&
+        z->shift == ALPS_GRANULE_SHIFT)
+        alps_idle_less_(h, 1);
     if (at + units < end) {
         alps_code_set_(z->codes, at + units, ALPS_FREE);
         alps_run_insert_(z, at + units, end - at - units);
@@ -3483,6 +8685,14 @@ ALPS_CORE_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
     alps_code_set_(z->codes, at, code);
     *block = at;
     return ALPS_OK;
+}
+
+/* The same, where it is no matter how fast. */
+ALPS_COLD_ int alps_zone_cut_(const alps_handle *h, const alps_zone *z,
+                              uint64_t unit, uint64_t units, uint64_t align,
+                              unsigned code, uint64_t *block)
+{
+    return alps_zone_carve_(h, z, unit, units, align, code, block);
 }
 
 /* The start of the free run that ends just before `unit`, or `unit`. The codes
@@ -3530,6 +8740,9 @@ ALPS_CORE_ int alps_zone_give_(const alps_handle *h, const alps_zone *z,
         alps_code_set_(z->codes, unit, ALPS_FREE);
         return err;
     }
+    if (ALPS_UNLIKELY_(unit + units - start == z->end - z->first) &&
+        z->shift == ALPS_GRANULE_SHIFT)
+        alps_idle_more_(h, 1);
     if (next != unit + units)
         alps_code_set_(z->codes, next, ALPS_INSIDE);
     if (start != unit) {
@@ -3643,13 +8856,10 @@ ALPS_FN_ void alps_held_add_(const alps_handle *h, alps_shard *s, alps_off off,
     table[at] = key | slot;
 }
 
-/* Takes out the entry at `at`, and with it what would lead searches on to
- * nothing. */
-ALPS_FN_ void alps_held_drop_(const alps_handle *h, alps_shard *s, uint64_t at)
+/* Where the place behind `at` is empty, entries that are gone lead nowhere. */
+ALPS_FN_ void alps_held_clear_(alps_shard *s, uint64_t *table, uint64_t mask,
+                               uint64_t at)
 {
-    uint64_t *table = alps_held_table_(h, s);
-    uint64_t mask = (1ull << alps_held_shift_(s)) - 1;
-    table[at] = ALPS_HELD_GONE_;
     if (table[(at + 1) & mask] != ALPS_HELD_EMPTY_)
         return;
     while (table[at] == ALPS_HELD_GONE_) {
@@ -3657,6 +8867,16 @@ ALPS_FN_ void alps_held_drop_(const alps_handle *h, alps_shard *s, uint64_t at)
         s->held_used--;
         at = (at - 1) & mask;
     }
+}
+
+/* Takes out the entry at `at`, and with it what would lead searches on to
+ * nothing. */
+ALPS_FN_ void alps_held_drop_(const alps_handle *h, alps_shard *s, uint64_t at)
+{
+    uint64_t *table = alps_held_table_(h, s);
+    uint64_t mask = (1ull << alps_held_shift_(s)) - 1;
+    table[at] = ALPS_HELD_GONE_;
+    alps_held_clear_(s, table, mask, at);
 }
 
 /* Starts empty, in the place made for it. */
@@ -4070,6 +9290,30 @@ ALPS_FN_ uint64_t alps_block_size_(const alps_block *b)
     return alps_zone_units_(&b->zone, b->unit) << b->zone.shift;
 }
 
+/* What a block that a transaction freed has at its start, as long as it is held
+ * back: its place, and the number of the transaction. */
+#define ALPS_FREED_ 0x6465657266706c61ull
+
+ALPS_FN_ void alps_freed_note_(const alps_handle *h, alps_off off,
+                               uint64_t number)
+{
+    uint64_t *word = (uint64_t *)alps_address_(h, off);
+    alps_store_(&word[0], number ? off ^ ALPS_FREED_ : 0);
+    alps_store_(&word[1], number);
+    ALPS_BARRIER_();
+}
+
+/* Whether the held block at `off`, which nobody else holds, is held back so. */
+ALPS_FN_ int alps_freed_is_(const alps_handle *h, alps_off off)
+{
+    const uint64_t *word = (const uint64_t *)alps_address_(h, off);
+    uint64_t number = alps_load_(&word[1]);
+    uint64_t lane = number & 0xfff;
+    return alps_load_(&word[0]) == (off ^ ALPS_FREED_) && number &&
+           lane < h->at.lane_count &&
+           alps_load_(&h->lanes[lane].freeing) == number;
+}
+
 /* Whether the ALPS_HELD block at `off`, of shard `s`, has a holder. A table of
  * reservations is in its own shard, or is a run of extents. */
 ALPS_FN_ int alps_held_alive_(const alps_handle *h, const alps_shard *s,
@@ -4085,7 +9329,7 @@ ALPS_FN_ int alps_held_alive_(const alps_handle *h, const alps_shard *s,
     for (unsigned i = 0; i < h->at.lane_count; i++)
         if (alps_load_(&h->lanes[i].held) == off)
             return 1;
-    return 0;
+    return alps_freed_is_(h, off);
 }
 
 /* Whether what starts at `unit` is free: it says so, or nobody holds it. */
@@ -4211,13 +9455,13 @@ ALPS_CORE_ int alps_block_join_(alps_handle *h, alps_block *b, alps_off off,
     return code < ALPS_USED ? -1 : 4;
 }
 
-/* Finds the block at `off`, takes the lock of its shard, and sees to it that
- * its zone is in the index. Answers its code; or -1, and there is no lock. */
-ALPS_CORE_ int alps_block_lock_(alps_handle *h, alps_off off, alps_block *b,
-                                int inner, const alps_tables *t)
+/* The block at `off` was found to be `b`, with that code. Takes the lock of its
+ * shard, and sees to it that its zone is in the index. Answers its code; or -1,
+ * and there is no lock. */
+ALPS_CORE_ int alps_block_found_(alps_handle *h, alps_off off, int code,
+                                 alps_block *b, int inner, const alps_tables *t)
 {
     uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
-    int code = alps_block_find_(h, off, b);
     while (ALPS_LIKELY_(code >= 0)) {
         alps_shard_lock_(h, b->shard, inner, t);
         if (ALPS_LIKELY_(b->level == ALPS_LEVEL_GRANULE &&
@@ -4231,6 +9475,13 @@ ALPS_CORE_ int alps_block_lock_(alps_handle *h, alps_off off, alps_block *b,
         code = alps_block_at_(h, off, b);
     }
     return -1;
+}
+
+/* Finds the block, and does that. */
+ALPS_CORE_ int alps_block_lock_(alps_handle *h, alps_off off, alps_block *b,
+                                int inner, const alps_tables *t)
+{
+    return alps_block_found_(h, off, alps_block_at_(h, off, b), b, inner, t);
 }
 
 ALPS_FN_ void alps_block_unlock_(const alps_block *b)
@@ -4304,11 +9555,12 @@ ALPS_COLD_ int alps_take_any_(alps_handle *h, alps_shard *s, uint64_t units,
     return alps_take_level_(h, s, level, units, align, code, off);
 }
 
-/* The same; small blocks, which are most, by a path of their own. */
-ALPS_CORE_ int alps_take_(alps_handle *h, alps_shard *s, uint64_t units,
-                          uint64_t align, unsigned code, alps_off *off)
+/* The same; if `fast`, small blocks, which are most, by a path of their own. */
+ALPS_CORE_ int alps_take_(alps_handle *h, alps_shard *s, int fast,
+                          uint64_t units, uint64_t align, unsigned code,
+                          alps_off *off)
 {
-    if (ALPS_UNLIKELY_(s == h->top || align > ALPS_GRANULE))
+    if (ALPS_UNLIKELY_(!fast || align > ALPS_GRANULE))
         return alps_take_any_(h, s, units, align, code, off);
     return alps_take_level_(h, s, ALPS_LEVEL_GRANULE, units, 1, code, off);
 }
@@ -4324,6 +9576,7 @@ ALPS_COLD_ void alps_give_large_(alps_handle *h, uint64_t extent)
 {
     alps_block b;
     alps_block_large_(h, extent, &b);
+    alps_idle_more_(h, alps_zone_units_(&b.zone, b.unit));
     alps_give_level_(h, &b);
 }
 
@@ -4356,6 +9609,153 @@ ALPS_CORE_ int alps_codes_flush_(alps_handle *h, const alps_zone *z,
     uint64_t last = unit + units < z->end ? unit + units : z->end - 1;
     const unsigned char *bytes = (const unsigned char *)z->codes;
     return t->policy->flush(&h->map, bytes + unit / 4, last / 4 - unit / 4 + 1);
+}
+
+/* holes.h -- what is free, given back to the file system
+ *
+ * An extent that nobody uses keeps its first page and its last, where the index
+ * has its links; the inside may be a hole. A bit says so: it is durable before
+ * the hole is made, and goes after its blocks are reserved again, which is
+ * before the extent is handed out. So a store into memory that was handed out
+ * finds its blocks, whoever died when: a bit too many costs a call that does
+ * nothing, and a hole has its bit. All of this runs under the lock of all
+ * extents. */
+
+/* How many extents are punched under one taking of the lock, so that others do
+ * not wait for long. */
+#define ALPS_HOLES_AT_ONCE_ 16u
+
+/* Whether `extent` may have a hole. */
+ALPS_FN_ int alps_hole_(const alps_handle *h, uint64_t extent)
+{
+    return (int)(alps_load_(&h->holes[extent / 64]) >> (extent % 64) & 1);
+}
+
+ALPS_FN_ void alps_hole_set_(const alps_handle *h, uint64_t extent, int hole)
+{
+    uint64_t *word = &h->holes[extent / 64];
+    uint64_t bit = 1ull << (extent % 64);
+    alps_store_(word, hole ? alps_load_(word) | bit : alps_load_(word) & ~bit);
+}
+
+/* The inside of an extent, as a place and bytes; 0 bytes: it has none. */
+ALPS_FN_ uint64_t alps_hole_at_(const alps_handle *h, uint64_t extent,
+                                alps_off *off)
+{
+    uint64_t page = alps_system_page_();
+    *off = h->at.heap + (extent << h->at.extent_shift) + page;
+    return h->at.extent > 2 * page ? h->at.extent - 2 * page : 0;
+}
+
+/* Reserves the blocks of `n` extents that are about to be handed out. */
+ALPS_CORE_ int alps_holes_fill_(alps_handle *h, uint64_t extent, uint64_t n,
+                                const alps_tables *t)
+{
+    uint64_t filled = 0;
+    for (uint64_t end = extent + n; extent < end; extent++) {
+        alps_off off;
+        if (!alps_hole_(h, extent))
+            continue;
+        uint64_t bytes = alps_hole_at_(h, extent, &off);
+        int err = bytes ? t->backend->reserve(&h->map, off, bytes) : ALPS_OK;
+        if (err && err != ALPS_EUNSUPPORTED)
+            return err;
+        alps_hole_set_(h, extent, 0);
+        filled++;
+    }
+    alps_idle_less_(h, n - filled);
+    // it was given back too early: be slower next time
+    if (filled && alps_load_(&h->shared->idle_max) < alps_extents_(h))
+        alps_store_(&h->shared->idle_max, 2 * h->shared->idle_max);
+    return ALPS_OK;
+}
+
+/* Takes a run of extents, as alps_take_any_ does, with all their blocks.
+ * ALPS_ENOSPC: there are none; it is free again. */
+ALPS_CORE_ int alps_holes_take_(alps_handle *h, uint64_t units, uint64_t align,
+                                unsigned code, alps_off *off,
+                                const alps_tables *t)
+{
+    int err = alps_take_any_(h, h->top, units, align, ALPS_HELD, off);
+    if (err)
+        return err;
+    uint64_t extent = (*off - h->at.heap) >> h->at.extent_shift;
+    err = alps_holes_fill_(h, extent, units, t);
+    if (err) {
+        alps_give_large_(h, extent);
+        alps_idle_less_(h, units); // as it was
+    } else {
+        alps_extents_code_(h, extent, code);
+    }
+    return err;
+}
+
+/* Punches those of the `n` free extents at `extent` that are not yet. */
+ALPS_CORE_ int alps_holes_punch_(alps_handle *h, uint64_t extent, uint64_t n,
+                                 const alps_tables *t)
+{
+    uint64_t fresh = 0; // bit: punch it
+    for (uint64_t i = 0; i < n; i++) {
+        if (alps_hole_(h, extent + i))
+            continue;
+        fresh |= 1ull << i;
+        alps_hole_set_(h, extent + i, 1);
+    }
+    uint64_t first = extent / 64, last = (extent + n - 1) / 64;
+    int err = t->policy->flush(&h->map, &h->holes[first],
+                               (size_t)(last - first + 1) * 8);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    for (; !err && fresh; fresh &= fresh - 1) {
+        alps_off off;
+        uint64_t bytes = alps_hole_at_(h, extent + alps_low_bit_(fresh), &off);
+        err = bytes ? t->backend->punch(&h->map, off, bytes) : ALPS_OK;
+    }
+    return err;
+}
+
+/* Punches the next free extents from `*cursor` on, a few; answers whether there
+ * were any through `*some`. */
+ALPS_CORE_ int alps_holes_some_(alps_handle *h, uint64_t *cursor, int *some,
+                                const alps_tables *t)
+{
+    alps_block top;
+    alps_block_large_(h, 0, &top);
+    alps_block_build_(h, &top);
+    const alps_zone *z = &top.zone;
+    *some = 0;
+    for (uint64_t unit = 0, next; unit < z->end; unit = next) {
+        next = alps_code_next_(z->codes, unit + 1, z->end);
+        if (next <= *cursor || alps_code_(z->codes, unit) != ALPS_FREE)
+            continue;
+        uint64_t at = unit < *cursor ? *cursor : unit;
+        while (at < next && alps_hole_(h, at))
+            at++;
+        if (at == next)
+            continue;
+        uint64_t n = next - at;
+        if (n > ALPS_HOLES_AT_ONCE_)
+            n = ALPS_HOLES_AT_ONCE_;
+        *some = 1;
+        *cursor = at + n;
+        return alps_holes_punch_(h, at, n, t);
+    }
+    return ALPS_OK;
+}
+
+/* Gives all free extents back to the file system; a medium that cannot take
+ * them keeps them. No lock of a shard is held. */
+ALPS_CORE_ int alps_holes_make_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t cursor = 0;
+    int err = ALPS_OK, some = !h->map.fixed;
+    while (!err && some) {
+        alps_shard_lock_(h, h->top, 0, t);
+        err = alps_holes_some_(h, &cursor, &some, t);
+        alps_shard_unlock_(h->top);
+    }
+    alps_store_(&h->shared->idle, 0);
+    return err == ALPS_EUNSUPPORTED ? ALPS_OK : err;
 }
 
 /* extent.h -- heap extents: made, built, given back
@@ -4412,7 +9812,7 @@ ALPS_CORE_ int alps_extent_make_(alps_handle *h, alps_shard *s,
 {
     alps_off off;
     alps_shard_lock_(h, h->top, 1, t);
-    int err = alps_take_any_(h, h->top, 1, 1, ALPS_HELD, &off);
+    int err = alps_holes_take_(h, 1, 1, ALPS_HELD, &off, t);
     if (!err)
         err = alps_extent_fill_(h, s, off, t);
     alps_shard_unlock_(h->top);
@@ -4468,6 +9868,7 @@ ALPS_CORE_ int alps_extents_drop_(alps_handle *h, alps_shard *s, uint64_t *n,
             alps_index_reset_(s);
             return ALPS_ECORRUPT;
         }
+        alps_idle_less_(h, 1);
         int err = alps_extent_drop_(
             h, (b.zone.origin - h->at.heap) >> h->at.extent_shift, t);
         if (err)
@@ -5148,6 +10549,147 @@ ALPS_FN_ void alps_limbo_reset_(alps_handle *h)
     h->shared->limbo = h->shared->limbo_last = h->shared->leaving = 0;
 }
 
+/* draft.h -- the transaction that a thread has open
+ *
+ * In memory of the process alone, one for each lane: where its logs are, and
+ * which objects it has spoken for already. The child of a fork finds none. What
+ * the others need to know when this process dies is in the lane. */
+
+/* Lines in chunks of the heap, see log.h. */
+typedef struct alps_log {
+    alps_off first; /* the first line, or 0 */
+    alps_off at;    /* where the next one goes */
+    alps_off end;   /* of the room for lines, in this chunk */
+    alps_off chunk; /* the last chunk */
+    uint64_t bytes; /* of it */
+} alps_log;
+
+/* Bytes that are kept already. */
+typedef struct alps_kept {
+    alps_off off;
+    uint64_t n;
+} alps_kept;
+
+#define ALPS_DRAFT_FEW 16u
+#define ALPS_DRAFT_KEPT 8u
+typedef struct alps_draft {
+    uintptr_t thread; /* whose it is; 0: none is open */
+    uint64_t number;  /* of the transaction: a count of the lane, and that */
+    alps_lane *lane;
+    unsigned depth; /* begun, and not ended */
+    int aborted;    /* by one inside */
+    int early;      /* contents are to be durable before the record */
+    int publishes;  /* some action does */
+    uint64_t actions;
+    alps_log log;   /* of actions */
+    alps_log undo;  /* of bytes as they were */
+    alps_off last;  /* the newest line of that; or 0 */
+    int marked;     /* the lane's mark says that there is that log */
+    uint64_t used;  /* objects spoken for */
+    uint64_t room;  /* in `many`: a power of two */
+    uint64_t *many; /* a hash of their places; NULL: `few` has them */
+    uint64_t few[ALPS_DRAFT_FEW];
+    unsigned kept_n;
+    alps_kept kept[ALPS_DRAFT_KEPT]; /* the last ranges */
+} alps_draft;
+
+/* The count in the number of a transaction; below it is its lane. */
+#define ALPS_NUMBER_SHIFT_ 12
+
+/* Whether the running thread has this one. */
+ALPS_FN_ int alps_draft_is_(const alps_draft *o, uintptr_t self)
+{
+    return __atomic_load_n(&o->thread, __ATOMIC_RELAXED) == self;
+}
+
+/* Enters `off` into a table that has room. 0: it is there already. */
+ALPS_FN_ int alps_draft_enter_(uint64_t *table, uint64_t room, alps_off off)
+{
+    uint64_t at = off * 0x9e3779b97f4a7c15ull >> 20;
+    for (;; at++) {
+        uint64_t *word = &table[at & (room - 1)];
+        if (*word == off)
+            return 0;
+        if (!*word) {
+            *word = off;
+            return 1;
+        }
+    }
+}
+
+ALPS_FN_ uint64_t *alps_draft_table_(uint64_t room)
+{
+    void *p = mmap(NULL, room * 8, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : (uint64_t *)p;
+}
+
+/* Goes on in a table of twice the room. */
+ALPS_COLD_ int alps_draft_widen_(alps_draft *o)
+{
+    uint64_t room = o->many ? 2 * o->room : 512;
+    uint64_t *table = alps_draft_table_(room);
+    const uint64_t *old = o->many ? o->many : o->few;
+    if (!table)
+        return ALPS_ENOMEM;
+    for (uint64_t i = 0; i < (o->many ? o->room : o->used); i++)
+        if (old[i])
+            alps_draft_enter_(table, room, old[i]);
+    if (o->many)
+        munmap(o->many, o->room * 8);
+    o->many = table;
+    o->room = room;
+    return ALPS_OK;
+}
+
+/* The object at `off` is spoken for. ALPS_EINVALID_FREE: it was. */
+ALPS_FN_ int alps_draft_speak_(alps_draft *o, alps_off off)
+{
+    int err = ALPS_OK;
+    for (uint64_t i = 0; !o->many && i < o->used; i++)
+        if (o->few[i] == off)
+            return ALPS_EINVALID_FREE;
+    if (o->many ? 2 * o->used >= o->room : o->used == ALPS_DRAFT_FEW)
+        err = alps_draft_widen_(o);
+    if (err)
+        return err;
+    if (!o->many)
+        o->few[o->used] = off;
+    else if (!alps_draft_enter_(o->many, o->room, off))
+        return ALPS_EINVALID_FREE;
+    o->used++;
+    return ALPS_OK;
+}
+
+/* Whether [off, off + n) is known to be kept. */
+ALPS_FN_ int alps_draft_keeps_(const alps_draft *o, alps_off off, uint64_t n)
+{
+    unsigned most = o->kept_n < ALPS_DRAFT_KEPT ? o->kept_n : ALPS_DRAFT_KEPT;
+    for (unsigned i = 0; i < most; i++)
+        if (off >= o->kept[i].off && off + n <= o->kept[i].off + o->kept[i].n)
+            return 1;
+    return 0;
+}
+
+ALPS_FN_ void alps_draft_keep_(alps_draft *o, alps_off off, uint64_t n)
+{
+    alps_kept *k = &o->kept[o->kept_n % ALPS_DRAFT_KEPT];
+    k->off = off;
+    k->n = n;
+    o->kept_n =
+        o->kept_n + 1 < 2 * ALPS_DRAFT_KEPT ? o->kept_n + 1 : ALPS_DRAFT_KEPT;
+}
+
+/* Forgets all; the memory of a large table goes back. */
+ALPS_FN_ void alps_draft_end_(alps_draft *o)
+{
+    if (o->many)
+        munmap(o->many, o->room * 8);
+    memset((char *)o + sizeof o->thread, 0, offsetof(alps_draft, few) - 8);
+    o->kept_n = 0;
+    __atomic_store_n(&o->thread, (uintptr_t)0, __ATOMIC_RELEASE);
+}
+
 /* cache.h -- what a thread has at hand, and how it finds that
  *
  * Caches lie in memory of the process alone. A thread finds its own from the
@@ -5235,8 +10777,9 @@ ALPS_FN_ unsigned alps_lanes_owned_(const alps_handle *h)
     return h->at.lane_count - (n < 1 ? 1 : n > 64 ? 64 : n);
 }
 
-/* The memory that caches are in: a page, the seats, a cache for each lane, and
- * a claim for each slab that there may be. */
+/* The memory that caches are in: a page, the seats, a cache for each lane that
+ * is owned, a claim for each slab that there may be, and a transaction for each
+ * lane. */
 ALPS_FN_ alps_cache *alps_caches_(const alps_handle *h)
 {
     return (alps_cache *)(void *)(h->seats + ALPS_SEATS + ALPS_SEAT_REACH);
@@ -5248,6 +10791,7 @@ ALPS_FN_ uint64_t alps_local_bytes_(const alps_handle *h)
     n += (ALPS_SEATS + ALPS_SEAT_REACH) * sizeof(alps_seat);
     n += alps_lanes_owned_(h) * sizeof(alps_cache);
     n += ((h->at.slab_end >> h->at.slab_shift) + 1) * sizeof(alps_claim);
+    n += h->at.lane_count * sizeof(alps_draft);
     return alps_round_up_(n, ALPS_PAGE);
 }
 
@@ -5264,6 +10808,8 @@ ALPS_FN_ int alps_local_open_(alps_handle *h)
     h->local = (alps_local *)p;
     h->seats = (alps_seat *)(void *)((unsigned char *)p + ALPS_PAGE);
     h->claims = (alps_claim *)(void *)(alps_caches_(h) + alps_lanes_owned_(h));
+    h->drafts = (alps_draft *)(void *)(h->claims + 1 +
+                                       (h->at.slab_end >> h->at.slab_shift));
     return ALPS_OK;
 }
 
@@ -5359,6 +10905,7 @@ ALPS_FN_ void alps_lane_free_(alps_lane *lane)
     alps_store_(&lane->held, 0);
     alps_store_(&lane->pending, 0);
     alps_store_(&lane->apply, 0);
+    alps_store_(&lane->freeing, 0);
     __atomic_store_n(&lane->pin, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&lane->token, 0, __ATOMIC_SEQ_CST);
     alps_lock_leave_(&lane->lock);
@@ -5631,7 +11178,10 @@ ALPS_CORE_ void alps_thread_leave_(alps_cache *c, const alps_tables *t)
     alps_handle *h = c->handle;
     if (!h || !c->token || !alps_self_(h))
         return; // the child of a fork has found it emptied
+    unsigned number = (unsigned)(c->lane - h->lanes);
     alps_object o;
+    if (h->drafts[number].thread)
+        t->slow(h, ALPS_SLOW_ABORT, number, 0);
     if (c->lane->pending && t->policy->fence(&h->map, t->backend) == ALPS_OK)
         alps_pending_end_(h, c->lane, &o);
     for (unsigned kind = 0; kind < ALPS_KINDS; kind++) {
@@ -5662,6 +11212,9 @@ ALPS_CORE_ void alps_threads_leave_(alps_handle *h, const alps_tables *t)
     for (unsigned i = 0; i < alps_lanes_owned_(h); i++)
         if (alps_load_(&h->lanes[i].lock) == alps_self_(h))
             alps_thread_leave_(&c[i], t);
+    for (unsigned i = alps_lanes_owned_(h); i < h->at.lane_count; i++)
+        if (alps_load_(&h->local->borrowed) && h->drafts[i].thread)
+            t->slow(h, ALPS_SLOW_ABORT, i, 0);
 }
 
 /* lane.h -- records that make two stores one
@@ -5687,8 +11240,10 @@ ALPS_FN_ uint64_t alps_record_check_(const alps_handle *h, const alps_record *r)
 ALPS_FN_ int alps_record_live_(const alps_handle *h, unsigned lane,
                                const alps_record *r)
 {
-    return r->seq > h->done[lane].seq &&
-           r->epoch == alps_load_(&h->super->epoch) &&
+    int new_one = (r->op & 15) == ALPS_OP_COMMIT
+                      ? r->value >> ALPS_NUMBER_SHIFT_ > h->done[lane].tx
+                      : r->seq > h->done[lane].seq;
+    return new_one && r->epoch == alps_load_(&h->super->epoch) &&
            r->check == alps_record_check_(h, r);
 }
 
@@ -5736,14 +11291,30 @@ ALPS_CORE_ int alps_record_retire_(alps_handle *h, alps_lane *lane,
     return err ? err : t->policy->settle(&h->map);
 }
 
-/* Whether the word at `off` may be a destination: in the root area, or in the
- * heap. */
+/* Whether the word at `off` may be a destination: in the root area, in the
+ * heap, or the one that names are found by. */
 ALPS_FN_ int alps_dest_valid_(const alps_handle *h, alps_off off)
 {
+    if (off == offsetof(alps_superblock, names))
+        return 1;
+    if (off - ALPS_PLEDGES < ALPS_LINE * ALPS_PLEDGE_MAX)
+        return off % ALPS_LINE == offsetof(alps_pledge, block);
     return off % sizeof(alps_off) == 0 && off >= ALPS_PAGE &&
            (off + sizeof(alps_off) <= ALPS_PAGE + ALPS_ROOT_SIZE ||
             off >= h->at.heap) &&
            off < alps_size_(h) && alps_size_(h) - off >= sizeof(alps_off);
+}
+
+/* The transaction that this thread has open on a lane that it does not own; or
+ * NULL. */
+ALPS_COLD_ alps_draft *alps_lane_borrowed_(const alps_handle *h)
+{
+    if (!h->local || !alps_load_(&h->local->borrowed))
+        return NULL;
+    for (unsigned i = alps_lanes_owned_(h); i < h->at.lane_count; i++)
+        if (alps_draft_is_(&h->drafts[i], ALPS_THREAD_()))
+            return &h->drafts[i];
+    return NULL;
 }
 
 /* Takes a lane for this operation: the thread's own, or one of those that
@@ -5756,7 +11327,8 @@ ALPS_CORE_ alps_lane *alps_lane_take_(alps_handle *h, const alps_tables *t)
     unsigned owned = alps_lanes_owned_(h);
     unsigned n = h->at.lane_count - owned;
     uint64_t hash = (uint64_t)ALPS_THREAD_() >> 12;
-    for (unsigned i = 0;; i++) {
+    const alps_draft *o = alps_lane_borrowed_(h);
+    for (unsigned i = 0; !o; i++) {
         alps_lane *lane = &h->lanes[owned + (hash + i) % n];
         if (!alps_load_(&lane->lock) &&
             alps_lock_try_(&lane->lock, alps_self_(h)))
@@ -5764,6 +11336,7 @@ ALPS_CORE_ alps_lane *alps_lane_take_(alps_handle *h, const alps_tables *t)
         if (i % n == n - 1)
             t->slow(h, ALPS_SLOW_LANES, i / n, 0);
     }
+    return o->lane;
 }
 
 ALPS_FN_ void alps_lane_leave_(alps_lane *lane)
@@ -5825,32 +11398,53 @@ ALPS_CORE_ int alps_redo_prepare_(alps_handle *h, const alps_record *r,
     return err;
 }
 
+/* Whether the record has no word to store to, or a sane one. */
+ALPS_FN_ int alps_redo_sane_(const alps_handle *h, const alps_record *r)
+{
+    return (r->op & ALPS_OP_WORDLESS) || alps_dest_valid_(h, r->dest);
+}
+
+/* Stores to the word, if there is one; a release does where it still names what
+ * is released. Who reads without a lock finds what it names as it was
+ * before. */
+ALPS_FN_ void alps_redo_store_(const alps_handle *h, const alps_record *r)
+{
+    uint64_t *dest = (uint64_t *)alps_address_(h, r->dest);
+    if (r->op & ALPS_OP_WORDLESS ||
+        ((r->op & 15) == ALPS_OP_RELEASE && alps_load_(dest) != r->block))
+        return;
+    __atomic_store_n(dest, r->value, __ATOMIC_RELEASE);
+}
+
+/* Writes the word back. */
+ALPS_CORE_ int alps_redo_word_(alps_handle *h, const alps_record *r,
+                               const alps_tables *t)
+{
+    return r->op & ALPS_OP_WORDLESS
+               ? ALPS_OK
+               : t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
+}
+
 /* Carries out the live record of an object, again or for the first time. Live
  * already: the first fence had completed. */
 ALPS_CORE_ int alps_redo_small_(alps_handle *h, const alps_record *r,
                                 const alps_tables *t)
 {
     alps_object o;
-    if (!alps_dest_valid_(h, r->dest) || alps_object_at_(h, r->block, &o) != 1)
+    if (!alps_redo_sane_(h, r) || alps_object_at_(h, r->block, &o) != 1)
         return ALPS_OK;
-    uint64_t *dest = (uint64_t *)alps_address_(h, r->dest);
     int live = alps_object_live_(&o);
     if ((r->op & 15) == ALPS_OP_PUBLISH) {
         if (!live && r->op & ALPS_OP_SUMMED &&
             alps_crc32c_(h->crc, 0, alps_address_(h, r->block),
                          alps_kind_size_(o.kind)) != r->crc)
             return ALPS_OK;
-        if (!live)
-            alps_object_turn_(&o.pair->own, &o.pair->far, o.bit, 0);
-        alps_store_(dest, r->value);
-    } else {
-        if (live)
-            alps_object_turn_(&o.pair->own, &o.pair->far, o.bit, 0);
-        if (alps_load_(dest) == r->block)
-            alps_store_(dest, r->value);
     }
+    if (live != ((r->op & 15) == ALPS_OP_PUBLISH))
+        alps_object_turn_(&o.pair->own, &o.pair->far, o.bit, 0);
+    alps_redo_store_(h, r);
     int err = t->policy->flush(&h->map, o.pair, sizeof *o.pair);
-    return err ? err : t->policy->flush(&h->map, dest, sizeof *dest);
+    return err ? err : alps_redo_word_(h, r, t);
 }
 
 /* Settles the live record of a process that died while others went on, outside
@@ -5862,20 +11456,20 @@ ALPS_CORE_ int alps_redo_settle_(alps_handle *h, const alps_record *r,
 {
     alps_block b;
     alps_object o;
-    int err;
-    if (!alps_dest_valid_(h, r->dest))
+    int err = ALPS_OK;
+    if (!alps_redo_sane_(h, r))
         return ALPS_OK;
     if (r->op & ALPS_OP_SMALL) {
         if (alps_object_at_(h, r->block, &o) != 1)
             return ALPS_OK;
         err = t->policy->flush(&h->map, o.pair, sizeof *o.pair);
-    } else {
+    } else if ((r->op & 15) != ALPS_OP_SET) {
         if (alps_block_at_(h, r->block, &b) < 0 ||
             r->units - 1 >= b.zone.end - b.unit)
             return ALPS_OK;
         err = alps_codes_flush_(h, &b.zone, b.unit, r->units, t);
     }
-    return err ? err : t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
+    return err ? err : alps_redo_word_(h, r, t);
 }
 
 /* Carries out a live record, again or for the first time; what is damaged in
@@ -5892,26 +11486,574 @@ ALPS_CORE_ int alps_redo_(alps_handle *h, alps_lane *lane, const alps_record *r,
         return ALPS_OK;
     int publish = (r->op & 15) == ALPS_OP_PUBLISH;
     int code = alps_block_at_(h, r->block, &b);
-    if (code < 0 || !alps_dest_valid_(h, r->dest) ||
+    if (code < 0 || !alps_redo_sane_(h, r) ||
         b.level != !!(r->op & ALPS_OP_LARGE) ||
         r->units - 1 >= b.zone.end - b.unit)
         return ALPS_OK;
-    uint64_t *dest = (uint64_t *)alps_address_(h, r->dest);
     if (publish && !alps_redo_whole_(h, r, &b.zone, (unsigned)code))
         return ALPS_OK;
     if (publish) {
         err = alps_redo_mark_(h, &b.zone, b.unit, r->units, t);
-        alps_store_(dest, r->value);
     } else {
         if (code == ALPS_USED) {
             alps_store_(&lane->held, r->block);
             alps_code_set_(b.zone.codes, b.unit, ALPS_HELD);
         }
         err = alps_codes_flush_(h, &b.zone, b.unit, 1, t); // also of a dead one
-        if (alps_load_(dest) == r->block)
-            alps_store_(dest, r->value);
     }
-    return err ? err : t->policy->flush(&h->map, dest, sizeof *dest);
+    alps_redo_store_(h, r);
+    return err ? err : alps_redo_word_(h, r, t);
+}
+
+/* log.h -- what a transaction has written down
+ *
+ * Lines in chunks of the heap, which are reservations of this process. Each
+ * line says by its `seq` which transaction it is of, and by its `check` that it
+ * is whole, so a log is read as far as it goes; the last line of a chunk that
+ * is full says where it goes on. The first line of a chunk is index: the place
+ * of the chunk before. */
+
+/* Bytes of the first chunk, which is an object or a block, and at most. */
+#ifndef ALPS_LOG_FIRST
+#  define ALPS_LOG_FIRST 1024u
+#endif
+#ifndef ALPS_LOG_MOST
+#  define ALPS_LOG_MOST (1u << 20)
+#endif
+
+/* The line at `off`, if it is a whole one of transaction `number`. */
+ALPS_FN_ const alps_record *alps_log_line_(const alps_handle *h, alps_off off,
+                                           uint64_t number)
+{
+    if (off < h->at.heap || off % ALPS_LINE || off >= alps_size_(h))
+        return NULL;
+    const alps_record *r = (const alps_record *)alps_address_(h, off);
+    return r->seq == number && r->epoch == alps_load_(&h->super->epoch) &&
+                   r->check == alps_record_check_(h, r)
+               ? r
+               : NULL;
+}
+
+/* The line at `*off`, or where the log goes on from there; `*off` is that place
+ * then. NULL: the log ends. */
+ALPS_FN_ const alps_record *alps_log_look_(const alps_handle *h, alps_off *off,
+                                           uint64_t number)
+{
+    const alps_record *r = alps_log_line_(h, *off, number);
+    if (r && r->op == ALPS_OP_NEXT) {
+        *off = r->block;
+        r = alps_log_line_(h, *off, number);
+    }
+    return r && r->op != ALPS_OP_NEXT ? r : NULL;
+}
+
+/* The same of the own log, whose lines of actions need not be whole yet. */
+ALPS_FN_ alps_record *alps_log_at_(const alps_handle *h, alps_off *off)
+{
+    alps_record *r = (alps_record *)alps_address_(h, *off);
+    if (r->op != ALPS_OP_NEXT)
+        return r;
+    *off = r->block;
+    return (alps_record *)alps_address_(h, *off);
+}
+
+/* Makes the line whole. */
+ALPS_FN_ void alps_log_seal_(const alps_handle *h, alps_record *r)
+{
+    r->epoch = alps_load_(&h->super->epoch);
+    r->check = alps_record_check_(h, r);
+}
+
+/* Writes a line, or what follows one, durably with the next fence. */
+ALPS_CORE_ int alps_log_put_(alps_handle *h, alps_off off, const void *line,
+                             const alps_tables *t)
+{
+    return t->policy->stream(&h->map, alps_address_(h, off), line);
+}
+
+/* Reserves a chunk: of `bytes`, or less where they are not to be had, but of
+ * `least`. */
+ALPS_CORE_ int alps_log_reserve_(alps_handle *h, uint64_t bytes, uint64_t least,
+                                 alps_log *to, const alps_tables *t)
+{
+    void *p = NULL;
+    for (;; bytes /= 2) {
+        to->bytes = bytes < least ? least : bytes / ALPS_LINE * ALPS_LINE;
+        int err =
+            t->slow(h, ALPS_SLOW_RESERVE, to->bytes, (uint64_t)(uintptr_t)&p);
+        if (!err)
+            break;
+        if (bytes <= least || err != ALPS_EFULL)
+            return err;
+    }
+    to->chunk = alps_offset_(h, p);
+    return ALPS_OK;
+}
+
+/* Sees to room for `n` bytes of lines in one chunk. A line more is always
+ * left: that which says where the log goes on. */
+ALPS_CORE_ int alps_log_room_(alps_handle *h, alps_log *log, uint64_t n,
+                              uint64_t number, const alps_tables *t)
+{
+    alps_log to;
+    alps_record next;
+    uint64_t most =
+        h->at.extent / 2 < ALPS_LOG_MOST ? h->at.extent / 2 : ALPS_LOG_MOST;
+    uint64_t bytes = log->first ? 2 * log->bytes : ALPS_LOG_FIRST;
+    if (ALPS_LIKELY_(log->first && log->end - log->at >= n))
+        return ALPS_OK;
+    int err = alps_log_reserve_(h, bytes < most ? bytes : most,
+                                n + 2 * sizeof next, &to, t);
+    if (err)
+        return err;
+    *(alps_off *)alps_address_(h, to.chunk) = log->first ? log->chunk : 0;
+    to.at = to.chunk + ALPS_LINE;
+    to.end = to.chunk + to.bytes - sizeof next;
+    to.first = log->first ? log->first : to.at;
+    if (log->first) {
+        memset(&next, 0, sizeof next);
+        next.seq = number;
+        next.op = ALPS_OP_NEXT;
+        next.block = to.at;
+        alps_log_seal_(h, &next);
+        err = alps_log_put_(h, log->at, &next, t);
+    }
+    *log = to;
+    return err;
+}
+
+/* Gives the chunks back. */
+ALPS_CORE_ void alps_log_drop_(alps_handle *h, alps_log *log,
+                               const alps_tables *t)
+{
+    while (log->first && log->chunk) {
+        alps_off before = *(const alps_off *)alps_address_(h, log->chunk);
+        t->slow(h, ALPS_SLOW_CANCEL, log->chunk, 0);
+        log->chunk = before;
+    }
+    memset(log, 0, sizeof *log);
+}
+
+/* undo.h -- bytes as they were
+ *
+ * Before a program changes a range by plain stores it is copied to a log, a
+ * line in front of it, durably; with the first the lane's mark says so. Whoever
+ * ends a transaction that was not committed puts them back, the last first:
+ * the first copy of a byte is the one from before. See docs/transactions.md. */
+
+/* Bytes behind one line, at most. */
+#ifndef ALPS_UNDO_MOST
+#  define ALPS_UNDO_MOST 16384u
+#endif
+
+/* Whether [off, off + n) is memory of the program: root area or heap. */
+ALPS_FN_ int alps_undo_covers_(const alps_handle *h, alps_off off, uint64_t n)
+{
+    uint64_t end = alps_size_(h);
+    if (off < h->at.heap) {
+        end = ALPS_PAGE + ALPS_ROOT_SIZE;
+        if (off < ALPS_PAGE)
+            return 0;
+    }
+    return off < end && n <= end - off;
+}
+
+/* Whether lane `i` has something to undo, unless it is committed. */
+ALPS_FN_ int alps_undo_live_(const alps_handle *h, unsigned i)
+{
+    const alps_record *mark = &h->lanes[i].mark;
+    return mark->op == ALPS_OP_UNDO &&
+           (mark->seq & ((1u << ALPS_NUMBER_SHIFT_) - 1)) == i &&
+           mark->seq >> ALPS_NUMBER_SHIFT_ > alps_load_(&h->done[i].tx) &&
+           mark->epoch == alps_load_(&h->super->epoch) &&
+           mark->check == alps_record_check_(h, mark);
+}
+
+/* The line of bytes at `*off`, if it and they are whole. */
+ALPS_FN_ const alps_record *alps_undo_look_(const alps_handle *h, alps_off *off,
+                                            uint64_t number)
+{
+    const alps_record *r = alps_log_look_(h, off, number);
+    if (!r || r->op != ALPS_OP_UNDO || r->units > ALPS_UNDO_MOST ||
+        r->units > alps_size_(h) - *off - sizeof *r ||
+        !alps_undo_covers_(h, r->dest, r->units) ||
+        alps_crc32c_(h->crc, 0, r + 1, r->units) != r->crc)
+        return NULL;
+    return r;
+}
+
+/* How far a line reaches with the bytes behind it. */
+ALPS_FN_ uint64_t alps_undo_length_(uint64_t n)
+{
+    return sizeof(alps_record) + alps_round_up_(n, ALPS_LINE);
+}
+
+/* Writes back the ranges as they are now. */
+ALPS_CORE_ int alps_undo_flush_(alps_handle *h, const alps_draft *o,
+                                const alps_tables *t)
+{
+    int err = ALPS_OK;
+    for (alps_off off = o->last; off && !err;) {
+        const alps_record *r = (const alps_record *)alps_address_(h, off);
+        err = t->policy->flush(&h->map, alps_address_(h, r->dest),
+                               (size_t)r->units);
+        off = r->block;
+    }
+    return err;
+}
+
+/* Puts the bytes back that the log from `first` on has: durably with the next
+ * fence. */
+ALPS_CORE_ int alps_undo_restore_(alps_handle *h, alps_off first,
+                                  uint64_t number, const alps_tables *t)
+{
+    const alps_record *r;
+    alps_off off = first, last = 0;
+    uint64_t n = 0, most = alps_size_(h) / ALPS_LINE;
+    int err = ALPS_OK;
+    while (n < most && (r = alps_undo_look_(h, &off, number)) != NULL) {
+        last = off;
+        off += alps_undo_length_(r->units);
+        n++;
+    }
+    while (!err && n-- && (r = alps_undo_look_(h, &last, number)) != NULL) {
+        void *to = alps_address_(h, r->dest);
+        memcpy(to, r + 1, (size_t)r->units);
+        err = t->policy->flush(&h->map, to, (size_t)r->units);
+        last = r->block;
+    }
+    return err;
+}
+
+/* Copies up to ALPS_UNDO_MOST bytes to the log. */
+ALPS_CORE_ int alps_undo_copy_(alps_handle *h, alps_draft *o, alps_off off,
+                               uint64_t n, const alps_tables *t)
+{
+    alps_record r;
+    const unsigned char *from = (const unsigned char *)alps_address_(h, off);
+    int err = alps_log_room_(h, &o->undo, alps_undo_length_(n), o->number, t);
+    if (err)
+        return err;
+    memset(&r, 0, sizeof r);
+    r.seq = o->number;
+    r.op = ALPS_OP_UNDO;
+    r.crc = alps_crc32c_(h->crc, 0, from, n);
+    r.block = o->last;
+    r.units = n;
+    r.dest = off;
+    alps_log_seal_(h, &r);
+    o->last = o->undo.at;
+    err = alps_log_put_(h, o->undo.at, &r, t);
+    for (uint64_t at = 0; at < n && !err; at += ALPS_LINE) {
+        alps_record line;
+        memset(&line, 0, sizeof line);
+        memcpy(&line, from + at, n - at < ALPS_LINE ? n - at : ALPS_LINE);
+        err = alps_log_put_(h, o->undo.at + sizeof r + at, &line, t);
+    }
+    o->undo.at += alps_undo_length_(n);
+    return err;
+}
+
+/* The lane says from now on that there is something to undo. */
+ALPS_CORE_ int alps_undo_mark_(alps_handle *h, const alps_draft *o,
+                               const alps_tables *t)
+{
+    alps_record r;
+    memset(&r, 0, sizeof r);
+    r.seq = o->number;
+    r.op = ALPS_OP_UNDO;
+    r.block = o->undo.first;
+    alps_log_seal_(h, &r);
+    return t->policy->stream(&h->map, &o->lane->mark, &r);
+}
+
+/* commit.h -- the actions of a transaction, carried out
+ *
+ * By the thread that commits; by recovery, again or for the first time; or for
+ * a process that died while others went on. The commit record in the lane's
+ * ring decides whether they are; see docs/transactions.md. What is freed is
+ * held back until the record is retired. */
+
+/* Whether lane `i` has committed transaction `number`, as its ring has it. */
+ALPS_FN_ int alps_commit_is_(const alps_handle *h, unsigned i, uint64_t number)
+{
+    for (unsigned k = 0; k < ALPS_RING; k++) {
+        const alps_record *r = &h->lanes[i].ring[k];
+        if ((r->op & 15) == ALPS_OP_COMMIT && r->value == number &&
+            alps_record_live_(h, i, r))
+            return 1;
+    }
+    return 0;
+}
+
+/* Whether all that the commit record `c` speaks of is there: then nothing has
+ * been carried out, or anything; else nothing, or all. */
+ALPS_FN_ int alps_commit_whole_(const alps_handle *h, const alps_record *c)
+{
+    alps_off off = c->block;
+    if (c->units > alps_size_(h) / ALPS_LINE)
+        return 0;
+    for (uint64_t i = 0; i < c->units; i++, off += ALPS_LINE) {
+        alps_block b;
+        alps_object o;
+        const alps_record *r = alps_log_look_(h, &off, c->value);
+        if (!r)
+            return 0;
+        uint64_t n = r->op & ALPS_OP_SUMMED ? alps_redo_contents_(h, r) : 0;
+        if (!n)
+            continue;
+        int used =
+            r->op & ALPS_OP_SMALL
+                ? alps_object_at_(h, r->block, &o) == 1 && alps_object_live_(&o)
+                : alps_block_at_(h, r->block, &b) == ALPS_USED;
+        if (!used &&
+            alps_crc32c_(h->crc, 0, alps_address_(h, r->block), n) != r->crc)
+            return 0;
+    }
+    return 1;
+}
+
+/* Writes back the record, the lines and what they publish: who wrote them may
+ * have been killed before its fence, and power fail only now. */
+ALPS_CORE_ int alps_commit_prepare_(alps_handle *h, const alps_record *c,
+                                    const alps_tables *t)
+{
+    alps_off off = c->block;
+    int err = t->policy->flush(&h->map, c, sizeof *c);
+    uint64_t most = alps_size_(h) / ALPS_LINE;
+    for (uint64_t i = 0; i < c->units && most-- && !err;) {
+        const alps_record *r = alps_log_line_(h, off, c->value);
+        if (!r)
+            break;
+        err = alps_redo_prepare_(h, r, t);
+        off = r->op == ALPS_OP_NEXT ? r->block : off + ALPS_LINE;
+        i += r->op != ALPS_OP_NEXT;
+    }
+    return err;
+}
+
+/* Carries out what a line says of an object, unless it was. `own`: we commit;
+ * else its process is dead. What is freed is pinned. */
+ALPS_FN_ void alps_commit_object_(const alps_handle *h, const alps_record *r,
+                                  const alps_object *o, int own, uint64_t token)
+{
+    int mine = own && alps_object_mine_(o, token);
+    int publish = (r->op & 15) == ALPS_OP_PUBLISH;
+    int turn = alps_object_live_(o) != publish;
+    if (turn && !publish)
+        alps_object_pin_(o, 1);
+    if (turn)
+        alps_object_turn_(&o->pair->own, &o->pair->far, o->bit, mine);
+    alps_redo_store_(h, r);
+    if (publish && own)
+        alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, mine);
+}
+
+/* The same for a block, whose code is `code`. Under the lock of its shard. */
+ALPS_FN_ void alps_commit_block_(const alps_handle *h, const alps_record *r,
+                                 const alps_block *b, unsigned code)
+{
+    if ((r->op & 15) == ALPS_OP_PUBLISH) {
+        uint64_t entry = alps_held_find_(h, b->shard, r->block);
+        if (code == ALPS_HELD)
+            alps_code_set_(b->zone.codes, b->unit, ALPS_USED);
+        alps_redo_store_(h, r);
+        if (entry != ALPS_HELD_NONE_)
+            alps_held_drop_(h, b->shard, entry);
+        return;
+    }
+    if (code == ALPS_USED) {
+        alps_freed_note_(h, r->block, r->seq);
+        alps_code_set_(b->zone.codes, b->unit, ALPS_HELD);
+    }
+    alps_redo_store_(h, r);
+}
+
+/* Carries out a line while others work. `own`: as above; otherwise the lock of
+ * the region is held. */
+ALPS_CORE_ void alps_commit_line_(alps_handle *h, const alps_record *r, int own,
+                                  uint64_t token, const alps_tables *t)
+{
+    alps_object o;
+    alps_block b;
+    if ((r->op & 15) == ALPS_OP_SET) {
+        alps_redo_store_(h, r);
+    } else if (r->op & ALPS_OP_SMALL) {
+        if (alps_object_at_(h, r->block, &o) == 1)
+            alps_commit_object_(h, r, &o, own, token);
+    } else {
+        int code = alps_block_lock_(h, r->block, &b, !own, t);
+        if (code < 0)
+            return;
+        alps_commit_block_(h, r, &b, (unsigned)code);
+        alps_held_fold_(h, b.shard, t);
+        alps_block_unlock_(&b);
+    }
+}
+
+/* Recovery carries out the live commit record `c`, if it is whole. */
+ALPS_CORE_ int alps_commit_redo_(alps_handle *h, alps_lane *lane,
+                                 const alps_record *c, const alps_tables *t)
+{
+    alps_off off = c->block;
+    int err = ALPS_OK;
+    if (!alps_commit_whole_(h, c))
+        return ALPS_OK;
+    for (uint64_t i = 0; i < c->units && !err; i++, off += ALPS_LINE) {
+        const alps_record *r = alps_log_look_(h, &off, c->value);
+        if ((r->op & 15) != ALPS_OP_SET) {
+            err = alps_redo_(h, lane, r, t);
+        } else if (alps_redo_sane_(h, r)) {
+            alps_redo_store_(h, r);
+            err = alps_redo_word_(h, r, t);
+        }
+    }
+    return err;
+}
+
+/* Carries on with it for a process that died while others go on. What it had
+ * done is not done again. */
+ALPS_CORE_ int alps_commit_go_on_(alps_handle *h, alps_lane *lane,
+                                  const alps_record *c, const alps_tables *t)
+{
+    const alps_record *r;
+    alps_off off = c->block;
+    int err = ALPS_OK;
+    for (uint64_t i = 0; i < c->units && !err; i++, off += ALPS_LINE) {
+        r = alps_log_look_(h, &off, c->value);
+        if (!r)
+            break;
+        if (i + 1 >= alps_load_(&lane->apply)) {
+            alps_commit_line_(h, r, 0, 0, t);
+            ALPS_BARRIER_();
+            alps_store_(&lane->apply, i + 2);
+        }
+        err = alps_redo_settle_(h, r, t);
+    }
+    return err;
+}
+
+/* What is to be done with a commit record of the dead. */
+enum {
+    ALPS_COMMIT_PREPARE_ = 0,
+    ALPS_COMMIT_REDO_ = 1, /* all are dead */
+    ALPS_COMMIT_GO_ON_ = 2 /* others go on */
+};
+
+/* Does that, for whoever asks by the slow path. */
+ALPS_CORE_ int alps_commit_slow_(alps_handle *h, const alps_record *c,
+                                 uint64_t what, const alps_tables *t)
+{
+    uint64_t in = (uint64_t)((uintptr_t)c - (uintptr_t)h->lanes);
+    alps_lane *lane = &h->lanes[in / sizeof(alps_lane)];
+    if (what == ALPS_COMMIT_PREPARE_)
+        return alps_commit_prepare_(h, c, t);
+    return what == ALPS_COMMIT_REDO_ ? alps_commit_redo_(h, lane, c, t)
+                                     : alps_commit_go_on_(h, lane, c, t);
+}
+
+ALPS_CORE_ int alps_commit_ask_(alps_handle *h, const alps_record *c,
+                                uint64_t what, const alps_tables *t)
+{
+    return t->slow(h, ALPS_SLOW_COMMIT, (uint64_t)(uintptr_t)c, what);
+}
+
+/* Completes the action that a lane may have been at under the lock of `s` when
+ * its process died, if that is what it was at: durably, before anybody can go
+ * further. */
+ALPS_CORE_ int alps_commit_complete_(alps_handle *h, alps_lane *lane,
+                                     const alps_record *c, const alps_shard *s,
+                                     const alps_tables *t)
+{
+    alps_block b;
+    alps_off off = c->block;
+    uint64_t at = alps_load_(&lane->apply) - 1;
+    const alps_record *r = NULL;
+    if (at >= c->units)
+        return ALPS_OK;
+    for (uint64_t i = 0; i <= at; i++, off += ALPS_LINE) {
+        r = alps_log_look_(h, &off, c->value);
+        if (!r)
+            return ALPS_OK;
+    }
+    if (r->op & ALPS_OP_SMALL || (r->op & 15) == ALPS_OP_SET)
+        return ALPS_OK;
+    int code = alps_block_at_(h, r->block, &b);
+    if (code < ALPS_USED || b.shard != s)
+        return ALPS_OK;
+    int err = alps_commit_ask_(h, c, ALPS_COMMIT_PREPARE_, t);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    if (err)
+        return err;
+    alps_commit_block_(h, r, &b, (unsigned)code);
+    err = alps_redo_settle_(h, r, t);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    ALPS_BARRIER_();
+    alps_store_(&lane->apply, at + 2);
+    return err;
+}
+
+/* Lets go of a block that was freed: the commit record is retired. */
+ALPS_CORE_ void alps_commit_give_(alps_handle *h, alps_off off, int inner,
+                                  const alps_tables *t)
+{
+    alps_block b;
+    int code = alps_block_lock_(h, off, &b, inner, t);
+    if (code == ALPS_HELD && alps_freed_is_(h, off)) {
+        alps_freed_note_(h, off, 0);
+        alps_give_back_(h, &b);
+    }
+    if (code >= 0)
+        alps_block_unlock_(&b);
+}
+
+/* Lets go of what the lane of a dead process held back. Under the lock. */
+ALPS_CORE_ void alps_commit_reap_(alps_handle *h, alps_lane *lane,
+                                  const alps_tables *t)
+{
+    alps_object o;
+    const alps_record *r;
+    alps_off off = alps_load_(&lane->log);
+    uint64_t number = alps_load_(&lane->freeing);
+    if (number >> ALPS_NUMBER_SHIFT_ > alps_load_(&h->done[lane - h->lanes].tx))
+        number = 0; // it was not committed
+    for (uint64_t i = 0; number; i++, off += ALPS_LINE) {
+        r = alps_log_look_(h, &off, number);
+        if (!r)
+            break;
+        if (i < alps_load_(&lane->given) || (r->op & 15) != ALPS_OP_RELEASE)
+            continue;
+        if (!(r->op & ALPS_OP_SMALL)) {
+            t->slow(h, ALPS_SLOW_GIVE, r->block, 1);
+        } else if (alps_object_at_(h, r->block, &o) == 1 &&
+                   !alps_object_live_(&o)) {
+            alps_object_pin_(&o, 0);
+            if (!alps_slab_tell_(h, o.slab, r->block))
+                t->slow(h, ALPS_SLOW_FOUND, alps_slab_place_(h, r->block), 0);
+        }
+        ALPS_BARRIER_();
+        alps_store_(&lane->given, i + 1);
+    }
+    alps_store_(&lane->freeing, 0);
+}
+
+/* Puts back what was stored by transactions that the lanes of `owner` (0: all)
+ * did not come to commit. Counts them. */
+ALPS_CORE_ int alps_commit_undo_(alps_handle *h, uint64_t owner, uint64_t *n,
+                                 const alps_tables *t)
+{
+    int err = ALPS_OK;
+    for (unsigned i = 0; !err && i < h->at.lane_count; i++) {
+        const alps_lane *lane = &h->lanes[i];
+        if ((owner && alps_load_(&lane->lock) != owner) ||
+            !alps_undo_live_(h, i) || alps_commit_is_(h, i, lane->mark.seq))
+            continue;
+        err = t->slow(h, ALPS_SLOW_RESTORE, lane->mark.block, lane->mark.seq);
+        ++*n;
+    }
+    return err;
 }
 
 /* mend.h -- a lock of a shard that its owner died with
@@ -5938,16 +12080,36 @@ ALPS_CORE_ int alps_marks_flush_(alps_handle *h, const alps_tables *t)
     return err;
 }
 
+/* What a lane was cutting loose, see link.h, is held back for readers and not
+ * for the lane: it was noted before anything else. Under the lock of `s`. */
+ALPS_FN_ void alps_lane_retire_(const alps_handle *h, alps_lane *lane,
+                                alps_shard *s, alps_off off)
+{
+    const alps_chunk *c = alps_limbo_chunk_(h, alps_load_(&lane->limbo));
+    if (!c || !c->count || c->count > ALPS_CHUNK ||
+        c->thing[c->count - 1] != off)
+        return;
+    if (alps_held_slot_(h, s, off) < 0 && !alps_held_full_(s))
+        alps_held_add_(h, s, off, ALPS_HELD_LIMBO_);
+    ALPS_BARRIER_();
+    alps_store_(&lane->held, 0);
+}
+
 /* Completes the record that a lane was carrying out under the lock of `s` when
  * its process died: it is retired before anybody can go further. */
 ALPS_CORE_ int alps_lane_complete_(alps_handle *h, alps_lane *lane,
-                                   const alps_shard *s, const alps_tables *t)
+                                   alps_shard *s, const alps_tables *t)
 {
     unsigned number = (unsigned)(lane - h->lanes);
     int err = ALPS_OK;
     for (unsigned k = 0; !err && k < ALPS_RING; k++) {
         const alps_record *r = &lane->ring[k];
         alps_block b;
+        if ((r->op & 15) == ALPS_OP_COMMIT) {
+            if (alps_record_live_(h, number, r))
+                err = alps_commit_complete_(h, lane, r, s, t);
+            continue;
+        }
         if (r->op & ALPS_OP_SMALL || !alps_record_live_(h, number, r) ||
             alps_block_at_(h, r->block, &b) < 0 || b.shard != s)
             continue;
@@ -5962,6 +12124,8 @@ ALPS_CORE_ int alps_lane_complete_(alps_handle *h, alps_lane *lane,
             err = alps_record_done_(h, lane, r->seq, t);
         if (!err)
             err = t->policy->fence(&h->map, t->backend);
+        if (!err)
+            alps_lane_retire_(h, lane, s, r->block);
         if (!err)
             alps_store_(&lane->apply, 0);
     }
@@ -5987,8 +12151,8 @@ ALPS_FN_ void alps_lane_mend_(const alps_handle *h, alps_lane *lane,
 ALPS_FN_ void alps_held_mend_(const alps_handle *h, alps_shard *s)
 {
     uint64_t *table = alps_held_table_(h, s);
-    uint64_t used = 0;
-    for (uint64_t i = 0; i < 1ull << alps_held_shift_(s); i++) {
+    uint64_t used = 0, mask = (1ull << alps_held_shift_(s)) - 1;
+    for (uint64_t i = 0; i <= mask; i++) {
         alps_block b;
         if (table[i] > ALPS_HELD_GONE_ &&
             alps_block_at_(h, (table[i] >> 16) * ALPS_GRANULE, &b) != ALPS_HELD)
@@ -5996,6 +12160,8 @@ ALPS_FN_ void alps_held_mend_(const alps_handle *h, alps_shard *s)
         used += table[i] != ALPS_HELD_EMPTY_;
     }
     s->held_used = used;
+    for (uint64_t i = 0; i <= mask; i++)
+        alps_held_clear_(s, table, mask, i);
 }
 
 /* The lock of `s`, which we have, comes from the dead `owner` with an index
@@ -6079,11 +12245,14 @@ ALPS_FN_ const alps_record *alps_redo_next_(const alps_handle *h,
     return best;
 }
 
-/* Whether any lane has a live record. */
+/* Whether any lane has a live record, or something to undo. */
 ALPS_FN_ int alps_redo_pending_(const alps_handle *h)
 {
     alps_lane *lane;
     uint64_t order = 0;
+    for (unsigned i = 0; i < h->at.lane_count; i++)
+        if (alps_undo_live_(h, i))
+            return 1;
     return alps_redo_next_(h, 0, &order, &lane) != NULL;
 }
 
@@ -6092,15 +12261,35 @@ ALPS_CORE_ int alps_redo_retire_(alps_handle *h, unsigned i,
                                  const alps_tables *t)
 {
     uint64_t seq = 0;
+    uint64_t tx = alps_undo_live_(h, i) ? h->lanes[i].mark.seq : 0;
     for (unsigned k = 0; k < ALPS_RING; k++) {
         const alps_record *r = &h->lanes[i].ring[k];
-        if (r->seq > seq && alps_record_live_(h, i, r))
-            seq = r->seq;
+        if (!alps_record_live_(h, i, r))
+            continue;
+        if ((r->op & 15) != ALPS_OP_COMMIT)
+            seq = r->seq > seq ? r->seq : seq;
+        else if (r->value > tx)
+            tx = r->value;
     }
     ALPS_BARRIER_();
     if (seq)
         alps_store_(&h->done[i].seq, seq);
-    return t->policy->flush(&h->map, &h->done[i], 8);
+    if (tx)
+        alps_store_(&h->done[i].tx, tx >> ALPS_NUMBER_SHIFT_);
+    return t->policy->flush(&h->map, &h->done[i], 16);
+}
+
+/* Carries out the live record `r`, for the lane of a process that is dead: of
+ * `owner`, while others go on; or all are (0). */
+ALPS_CORE_ int alps_redo_one_(alps_handle *h, alps_lane *lane,
+                              const alps_record *r, uint64_t owner,
+                              const alps_tables *t)
+{
+    if ((r->op & 15) == ALPS_OP_COMMIT)
+        return alps_commit_ask_(
+            h, r, owner ? ALPS_COMMIT_GO_ON_ : ALPS_COMMIT_REDO_, t);
+    return owner && !lane->apply ? alps_redo_settle_(h, r, t)
+                                 : alps_redo_(h, lane, r, t);
 }
 
 /* Redoes the live records of the lanes of `owner` (0: of all). Of a process
@@ -6116,15 +12305,17 @@ ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
     uint64_t order = 0, n = 0;
     int err = ALPS_OK;
     for (; !err && (r = alps_redo_next_(h, owner, &order, &lane)) != NULL; n++)
-        err = alps_redo_prepare_(h, r, t);
-    if (err || !n)
-        return err;
-    err = t->policy->fence(&h->map, t->backend);
+        err = (r->op & 15) == ALPS_OP_COMMIT
+                  ? alps_commit_ask_(h, r, ALPS_COMMIT_PREPARE_, t)
+                  : alps_redo_prepare_(h, r, t);
+    if (!err && n)
+        err = t->policy->fence(&h->map, t->backend);
     order = 0;
     while (!err && (r = alps_redo_next_(h, owner, &order, &lane)) != NULL)
-        err = owner && !lane->apply ? alps_redo_settle_(h, r, t)
-                                    : alps_redo_(h, lane, r, t);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+        err = alps_redo_one_(h, lane, r, owner, t);
+    if (!err)
+        err = alps_commit_undo_(h, owner, &n, t);
+    return err || !n ? err : t->policy->fence(&h->map, t->backend);
 }
 
 /* Whether this process is in the region: if not, why. */
@@ -6245,6 +12436,7 @@ ALPS_CORE_ int alps_lanes_reap_(alps_handle *h, uint64_t owner,
         alps_lane *lane = &h->lanes[i];
         if (alps_load_(&lane->lock) != owner)
             continue;
+        alps_commit_reap_(h, lane, t);
         alps_lane_give_(h, &lane->held, t);
         alps_lane_give_(h, &lane->pending, t);
         alps_limbo_leave_(h, lane, t);
@@ -6263,7 +12455,7 @@ ALPS_CORE_ int alps_reap_(alps_handle *h, uint64_t owner, const alps_tables *t)
     unsigned number = (unsigned)(owner & 0xffff);
     if (number >= h->at.slot_count || alps_slot_owner_(h, number) != owner)
         return ALPS_OK;
-    int err = alps_lanes_reap_(h, owner, t);
+    int err = t->slow(h, ALPS_SLOW_ENDED, owner, 0);
     if (err)
         return err;
     for (alps_shard *s = h->shards; s <= h->top; s++)
@@ -6307,6 +12499,9 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
         alps_lane *lane = &h->lanes[i];
         if (h->done[i].seq > seq)
             seq = h->done[i].seq;
+        if (h->done[i].tx > seq)
+            seq = h->done[i].tx;
+        lane->freeing = 0;
         lane->lock = lane->held = lane->next = lane->apply = 0;
         lane->token = lane->pending = lane->pin = lane->limbo = 0;
     }
@@ -6319,9 +12514,12 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
     for (alps_shard *s = h->shards; s <= h->top; s++)
         alps_shard_reset_(h, s, epoch);
     h->shared->lock = 0;
+    h->shared->naming = h->shared->named = 0;
     h->shared->cursor = 0;
     h->shared->seq = seq;
     h->shared->tokens = 0;
+    h->shared->idle = 0;
+    h->shared->idle_max = (ALPS_IDLE_MAX >> h->at.extent_shift) + 1;
     alps_limbo_reset_(h);
     alps_loose_reset_(h);
 }
@@ -6351,7 +12549,8 @@ ALPS_CORE_ int alps_epoch_begin_(alps_handle *h, const alps_tables *t)
 /* Takes the lock at `off` when it is not free. From a dead owner that of a
  * shard comes with work to do, and then the dead one is reaped; unless another
  * lock is held, which comes after those that reaping takes: then that is left
- * to the next who finds it dead. */
+ * to the next who finds it dead. Names are as they should be when what the dead
+ * one was carrying out is completed. */
 ALPS_CORE_ int alps_lock_slow_(alps_handle *h, alps_off off, uint64_t inner,
                                const alps_tables *t)
 {
@@ -6364,6 +12563,13 @@ ALPS_CORE_ int alps_lock_slow_(alps_handle *h, alps_off off, uint64_t inner,
             alps_loose_reset_(h);
             alps_limbo_mend_(h, t);
             return t->slow(h, ALPS_SLOW_REAP, dead, 0);
+        }
+        if (word == &h->shared->naming) {
+            alps_store_(&h->shared->named, 0);
+            alps_lock_(h, t);
+            int late = t->slow(h, ALPS_SLOW_REAP, dead, 0);
+            alps_unlock_(h);
+            return late;
         }
         alps_shard *s = &h->shards[(off - h->at.shards) / sizeof(alps_shard)];
         int err = t->slow(h, ALPS_SLOW_MEND, (uint64_t)(uintptr_t)s, dead);
@@ -6399,7 +12605,7 @@ ALPS_CORE_ void alps_records_wait_(alps_handle *h, const alps_tables *t)
         uint64_t seq = alps_lane_at_(h, i);
         for (unsigned round = 0; seq && round < 20000; round++) {
             struct timespec nap = {0, 50000};
-            if (alps_load_(&h->done[i].seq) >= seq ||
+            if (alps_lane_at_(h, i) != seq ||
                 alps_load_(&h->lanes[i].lock) != owner ||
                 !alps_owner_lives_(h, owner, t) ||
                 alps_process_look_(alps_load_(&h->slots[number].pid)).stopped)
@@ -6428,7 +12634,7 @@ ALPS_CORE_ int alps_lanes_slow_(alps_handle *h, uint64_t round,
                                 const alps_tables *t)
 {
     if (round % 1024 == 255)
-        return alps_reap_now_(h, t);
+        return t->slow(h, ALPS_SLOW_DEAD, 0, 0);
     ALPS_WAIT_(round < 64 ? 0 : 100 + (unsigned)(round % 800));
     return ALPS_OK;
 }
@@ -6449,8 +12655,16 @@ ALPS_CORE_ int alps_limbo_flush_(alps_handle *h, const alps_tables *t)
     return h->shared->limbo != first;
 }
 
-/* Brings back what the dead hold, or else what this thread and nobody has at
- * hand: before the region is full. ALPS_EFULL: there is nothing. */
+/* What readers are done with, and what this thread and nobody has at hand, is
+ * free. Answers how much came of it. Under the lock. */
+ALPS_CORE_ int alps_at_hand_(alps_handle *h, const alps_tables *t)
+{
+    int some = alps_limbo_flush_(h, t);
+    return some + (alps_thread_trim_(h, t) + alps_loose_trim_(h, t) > 0);
+}
+
+/* Brings back what the dead hold, or else what is at hand: before the region is
+ * full. ALPS_EFULL: there is nothing. */
 ALPS_CORE_ int alps_recover_more_(alps_handle *h, const alps_tables *t)
 {
     alps_lock_(h, t);
@@ -6459,8 +12673,7 @@ ALPS_CORE_ int alps_recover_more_(alps_handle *h, const alps_tables *t)
     uint64_t n = h->shared->reaped - before;
     if (!err && !n) {
         n = h->shared->swept < alps_extents_(h); // sweeping may bring some
-        n += (uint64_t)alps_limbo_flush_(h, t);
-        n += alps_thread_trim_(h, t) + alps_loose_trim_(h, t);
+        n += (uint64_t)t->slow(h, ALPS_SLOW_AT_HAND, 0, 0);
     }
     alps_unlock_(h);
     return err ? err : n ? ALPS_OK : ALPS_EFULL;
@@ -6478,6 +12691,8 @@ ALPS_CORE_ int alps_self_slow_(alps_handle *h, const alps_tables *t)
     uint64_t owner = alps_slot_owner_(h, h->slot);
     alps_store_(&h->shared->lock, owner);
     alps_store_(&h->local->owner, owner);
+    alps_store_(&h->shared->naming, 0);
+    alps_store_(&h->shared->named, 0);
     for (alps_shard *s = h->shards; s <= h->top; s++)
         alps_store_(&s->lock, 0);
     for (alps_shard *s = h->shards; s <= h->top; s++) {
@@ -6487,23 +12702,17 @@ ALPS_CORE_ int alps_self_slow_(alps_handle *h, const alps_tables *t)
     }
     alps_loose_reset_(h);
     alps_limbo_mend_(h, t);
-    int err = alps_lanes_reap_(h, owner, t);
+    int err = t->slow(h, ALPS_SLOW_ENDED, owner, 0);
     alps_unlock_(h);
     return err;
 }
 
-/* region.h -- a region: made, opened, grown, closed
+/* super.h -- the first page: what a region says of itself
  *
- * A new region is marked as in the making before anything else is in it, and
- * as ready after everything else is durable; so a death in between leaves what
- * is recognised as unfinished, and may be made anew. An existing one is
- * examined before it is changed, and refused with its own code if it is
- * foreign, damaged, cut short or of another layout. All of this runs inside
- * the backend's guard, so that any number of processes may create or open one
- * region at the same instant. */
+ * Judged before anything else is believed, and the last thing to become valid
+ * when a region is made. */
 
-#define ALPS_SIZE_DEFAULT (64ull << 20)
-
+/* CRC-32C of all but the state, and what changes by itself. */
 ALPS_FN_ uint32_t alps_super_crc_(const alps_handle *h)
 {
     alps_superblock copy = *h->super;
@@ -6540,6 +12749,230 @@ ALPS_FN_ int alps_super_check_(const alps_handle *h)
     return s->size >> 16 > s->limit ? ALPS_ECORRUPT : ALPS_OK;
 }
 
+/* Who this region is: RFC 4122, version 4. */
+ALPS_FN_ void alps_uuid_(uint8_t uuid[16])
+{
+    uint64_t word[2] = {alps_random_(), alps_random_()};
+    memcpy(uuid, word, 16);
+    uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40);
+    uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
+}
+
+ALPS_CORE_ int alps_super_state_(alps_handle *h, uint64_t state,
+                                 const alps_tables *t)
+{
+    alps_store_(&h->super->state, state);
+    return t->policy->flush(&h->map, h->super, 16);
+}
+
+/* tail.h -- the free extents at the end of the region
+ *
+ * They count towards what a growth is to bring, and are cut off when the last
+ * process closes the region and was asked to: the size first, then the medium,
+ * for that is never to be shorter than the region says. */
+
+/* How many extents at the end of the region are free. Under the lock of all
+ * extents. */
+ALPS_CORE_ uint64_t alps_tail_free_(alps_handle *h)
+{
+    alps_block b;
+    alps_block_large_(h, 0, &b);
+    alps_block_build_(h, &b);
+    return b.zone.end - alps_zone_before_(&b.zone, b.zone.end);
+}
+
+/* Cuts them off, but for the first extent of all. A crash leaves the old size,
+ * or the new one and a medium that is longer. */
+ALPS_CORE_ int alps_tail_cut_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t old = alps_size_(h), extents = alps_extents_(h);
+    uint64_t left = extents - alps_tail_free_(h);
+    uint64_t size = h->at.heap + (left + !left) * h->at.extent;
+    if (size >= old)
+        return ALPS_OK;
+    alps_index_reset_(h->top);
+    ALPS_BARRIER_();
+    alps_store_(&h->super->size, alps_seal_(size));
+    int err = t->policy->flush(&h->map, &h->super->size, 8);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    if (h->map.length < old)
+        h->map.length = old; // another process made it longer
+    return err ? err : t->backend->resize(&h->map, size);
+}
+
+/* Gives back what is empty, and cuts the end off, if nobody else has the
+ * region open for writing: who comes to open it now finds the one size or the
+ * other. */
+ALPS_CORE_ int alps_tail_shrink_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t n;
+    if (h->map.fixed || t->backend->leased(&h->map, ALPS_LEASE_ANY) == 1)
+        return ALPS_OK;
+    alps_lock_(h, t);
+    t->slow(h, ALPS_SLOW_AT_HAND, 0, 0);
+    alps_unlock_(h);
+    int err = t->slow(h, ALPS_SLOW_EMPTY, (uint64_t)(uintptr_t)&n, 0);
+    if (err)
+        return err;
+    alps_shard_lock_(h, h->top, 0, t);
+    err = alps_tail_cut_(h, t);
+    alps_shard_unlock_(h->top);
+    return err;
+}
+
+/* note.h -- what the program says of its region, in words
+ *
+ * Two places in the first page. The newer one that is whole is the note, and
+ * the other one is written next; so a crash leaves the old words or the new
+ * ones. Whoever reads them makes a copy and sums it. */
+
+/* Whether a copy of a note is whole. */
+ALPS_FN_ int alps_note_whole_(const alps_handle *h, const alps_note *n)
+{
+    return n->seq && n->length < sizeof n->text && !n->text[n->length] &&
+           n->crc == alps_crc32c_(h->crc, 0, &n->length,
+                                  sizeof *n - offsetof(alps_note, length));
+}
+
+/* Reads the note; answers which place is to be written next. Without one it is
+ * empty, and has the number 0. */
+ALPS_FN_ unsigned alps_note_read_(const alps_handle *h, alps_note *note)
+{
+    const uint64_t *place = (const uint64_t *)alps_address_(h, ALPS_NOTE);
+    alps_note n;
+    unsigned next = 0;
+    memset(note, 0, sizeof *note);
+    for (unsigned i = 0; i < 2; i++, place += sizeof n / 8) {
+        uint64_t word[sizeof n / 8];
+        for (unsigned k = 0; k < sizeof n / 8; k++)
+            word[k] = alps_load_(&place[k]);
+        memcpy(&n, word, sizeof n);
+        if (!alps_note_whole_(h, &n) || n.seq <= note->seq)
+            continue;
+        *note = n;
+        next = !i;
+    }
+    return next;
+}
+
+/* Writes a note, durably with the next fence. ALPS_EINVAL: it is too long.
+ * Under the lock of the region. */
+ALPS_CORE_ int alps_note_write_(alps_handle *h, const char *text,
+                                const alps_tables *t)
+{
+    alps_note n;
+    uint64_t word[sizeof n / 8];
+    unsigned next = alps_note_read_(h, &n);
+    size_t length = strlen(text);
+    if (length >= sizeof n.text)
+        return ALPS_EINVAL;
+    memset(n.text, 0, sizeof n.text);
+    memcpy(n.text, text, length);
+    n.seq++;
+    n.length = (uint32_t)length;
+    n.crc = alps_crc32c_(h->crc, 0, &n.length,
+                         sizeof n - offsetof(alps_note, length));
+    memcpy(word, &n, sizeof n);
+    uint64_t *place = (uint64_t *)alps_address_(h, ALPS_NOTE + next * sizeof n);
+    for (unsigned k = 0; k < sizeof n / 8; k++)
+        alps_store_(&place[k], word[k]);
+    return t->policy->flush(&h->map, place, sizeof n);
+}
+
+/* See alps_set_description. */
+ALPS_CORE_ int alps_note_change_(alps_handle *h, const char *text,
+                                 const alps_tables *t)
+{
+    alps_lock_(h, t);
+    int err = alps_note_write_(h, text ? text : "", t);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    alps_unlock_(h);
+    return err;
+}
+
+/* environment.h -- options that the program left open
+ *
+ * Who runs a program may say how its regions are made and opened, where the
+ * program has not: docs/options.md has the table. What cannot be read is
+ * refused, so that who mistypes learns of it. */
+
+/* A number that is asked for where `*n` is 0. */
+ALPS_COLD_ int alps_environment_word_(const char *name, unsigned *n)
+{
+    uint64_t value = *n;
+    int err = value ? ALPS_OK : alps_amount_asked_(name, &value);
+    if (!err && value > UINT32_MAX)
+        err = ALPS_EINVAL;
+    if (!err)
+        *n = (unsigned)value;
+    return err;
+}
+
+/* Fills in what the program left 0. ALPS_EINVAL: a variable is no number. */
+ALPS_COLD_ int alps_environment_(alps_options *o)
+{
+    const struct {
+        const char *name;
+        uint64_t *n;
+    } wide[] = {{"ALPS_SIZE", &o->size},     {"ALPS_LIMIT", &o->limit},
+                {"ALPS_EXTENT", &o->extent}, {"ALPS_SMALL", &o->small},
+                {"ALPS_GROW", &o->grow},     {"ALPS_NODES", &o->nodes}};
+    uint64_t strict = 0;
+    int err = alps_amount_asked_("ALPS_STRICT", &strict);
+    if (strict)
+        o->flags |= ALPS_STRICT;
+    for (unsigned i = 0; !err && i < sizeof wide / sizeof *wide; i++)
+        if (!*wide[i].n)
+            err = alps_amount_asked_(wide[i].name, wide[i].n);
+    if (!err)
+        err = alps_environment_word_("ALPS_LANES", &o->lanes);
+    if (!err)
+        err = alps_environment_word_("ALPS_PROCESSES", &o->processes);
+    return err ? err : alps_environment_word_("ALPS_SHARDS", &o->shards);
+}
+
+/* placement.h -- whose memory a region has, on a machine with several nodes
+ *
+ * Pages are taken from the nodes in turn (MPOL_INTERLEAVE), by a system call
+ * and no library. The system does it for memory of the process and for shared
+ * memory; pages of a file it takes as it likes. */
+
+#define ALPS_MPOL_INTERLEAVE_ 3
+
+/* Asks for `o->nodes`. Where there are no such nodes, or the system does not
+ * care, memory is taken as it comes, but for ALPS_STRICT: then it is
+ * ALPS_EUNSUPPORTED. */
+ALPS_COLD_ int alps_placement_(alps_map *m, const alps_options *o)
+{
+    unsigned long nodes = o->nodes;
+    if (!nodes)
+        return ALPS_OK;
+#ifdef SYS_mbind
+    int heeded = m->medium == ALPS_MEDIUM_ANON ||
+                 m->medium == ALPS_MEDIUM_SHMEM || m->sole;
+    if (heeded && !syscall(SYS_mbind, m->base, (unsigned long)m->reserved,
+                           ALPS_MPOL_INTERLEAVE_, &nodes, 65ul, 0u)) {
+        m->nodes = nodes;
+        return ALPS_OK;
+    }
+#endif
+    return o->flags & ALPS_STRICT ? ALPS_EUNSUPPORTED : ALPS_OK;
+}
+
+/* region.h -- a region: made, opened, closed
+ *
+ * A new region is marked as in the making before anything else is in it, and
+ * as ready after everything else is durable; so a death in between leaves what
+ * is recognised as unfinished, and may be made anew. An existing one is
+ * examined before it is changed, and refused with its own code if it is
+ * foreign, damaged, cut short or of another layout. All of this runs inside
+ * the backend's guard, so that any number of processes may create or open one
+ * region at the same instant. */
+
+#define ALPS_SIZE_DEFAULT (64ull << 20)
+
 /* Where everything is in this process, once the region is mapped. */
 ALPS_FN_ void alps_region_place_(alps_handle *h)
 {
@@ -6553,6 +12986,7 @@ ALPS_FN_ void alps_region_place_(alps_handle *h)
     h->top = &h->shards[h->at.shard_count];
     h->codes = (uint64_t *)(void *)(base + h->at.codes);
     h->kinds = (uint64_t *)(void *)(base + h->at.kinds);
+    h->holes = (uint64_t *)(void *)(base + h->at.holes);
     h->slabs = (uint64_t *)(void *)(base + h->at.slabs);
     h->map.always_off = h->at.done;
     h->map.always_n = h->at.lane_count * sizeof(alps_done);
@@ -6580,13 +13014,6 @@ ALPS_CORE_ int alps_region_zero_(alps_handle *h, alps_off off, uint64_t n,
     return t->policy->flush(&h->map, word, n);
 }
 
-ALPS_CORE_ int alps_super_state_(alps_handle *h, uint64_t state,
-                                 const alps_tables *t)
-{
-    alps_store_(&h->super->state, state);
-    return t->policy->flush(&h->map, h->super, 16);
-}
-
 /* How many shards a new region has unless said: one for a few extents, so that
  * none is without. */
 ALPS_FN_ unsigned alps_region_shards_(uint64_t extents)
@@ -6610,7 +13037,9 @@ ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
         (extent && extent < 1ull << ALPS_EXTENT_SHIFT_MIN) ||
         *size > ALPS_SIZE_MAX || o->limit > ALPS_SIZE_MAX ||
         (o->limit && o->limit < *size && !h->map.fixed) ||
-        (o->layout && strlen(o->layout) >= sizeof h->super->name))
+        (o->layout && strlen(o->layout) >= sizeof h->super->name) ||
+        (o->description &&
+         strlen(o->description) >= sizeof(((alps_note *)0)->text)))
         return ALPS_EINVAL;
     if (extent)
         while (1ull << shift < extent)
@@ -6637,15 +13066,6 @@ ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
     if (err)
         return err;
     return alps_geometry_extents_(&h->at, *size) ? ALPS_OK : ALPS_EINVAL;
-}
-
-/* Who this region is: RFC 4122, version 4. */
-ALPS_FN_ void alps_uuid_(uint8_t uuid[16])
-{
-    uint64_t word[2] = {alps_random_(), alps_random_()};
-    memcpy(uuid, word, 16);
-    uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40);
-    uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
 }
 
 /* Fills the mapped medium with an empty region, and marks it ready: durably
@@ -6683,7 +13103,9 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
     alps_store_(&s->size, alps_seal_(size));
     alps_store_(&s->epoch, alps_seal_(0));
     s->crc = alps_super_crc_(h);
-    err = t->policy->flush(&h->map, h->codes, 8);
+    err = o->description ? alps_note_write_(h, o->description, t) : ALPS_OK;
+    if (!err)
+        err = t->policy->flush(&h->map, h->codes, 8);
     if (!err)
         err = t->policy->flush(&h->map, s, sizeof *s);
     if (!err)
@@ -6693,8 +13115,8 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
 
 /* Makes a region on a medium whose contents do not matter. Its first page says
  * so before the medium gets its length. */
-ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
-                                 const alps_tables *t)
+ALPS_CORE_ int alps_region_write_(alps_handle *h, const alps_options *o,
+                                  const alps_tables *t)
 {
     uint64_t size = 0;
     int err = alps_region_plan_(h, o, &size);
@@ -6718,6 +13140,33 @@ ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
     return err ? err : alps_region_fill_(h, o, size, t);
 }
 
+/* The same, and maps it as it is to be used: what is to be this process's alone
+ * is written through a mapping that is not. */
+ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
+                                 const alps_tables *t)
+{
+    unsigned sole = h->map.sole;
+    uint64_t size;
+    if (h->map.base && sole)
+        t->backend->unmap(&h->map);
+    h->map.sole = 0;
+    if (h->map.journal)
+        alps_journal_drop_(h->map.journal);
+    int err = alps_region_write_(h, o, t);
+    h->map.sole = sole;
+    if (err || !sole)
+        return err;
+    size = h->map.size;
+    err = t->policy->fence(&h->map, t->backend);
+    if (!err)
+        err = t->backend->unmap(&h->map);
+    if (!err)
+        err = alps_region_map_(h, size, h->at.limit, h->at.extent, t);
+    if (!err)
+        alps_region_place_(h);
+    return err;
+}
+
 /* Examines the region on the medium: 0, or the code it is refused with. */
 ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
                                     uint64_t *size, const alps_tables *t)
@@ -6732,7 +13181,11 @@ ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
     if (err)
         return err;
     const alps_superblock *s = h->super;
-    *size = alps_size_(h); // once: another process may be growing the region
+    if (h->map.journal ? h->map.journal->lost : s->journal != 0)
+        return ALPS_EJOURNAL;
+    if (alps_load_((const uint64_t *)alps_address_(h, ALPS_LOOSE)))
+        return ALPS_ECORRUPT; // who had the rest was killed
+    *size = alps_size_(h);    // once: another process may be growing the region
     if (*size > h->map.length)
         return ALPS_ETRUNCATED;
     if (o->layout && strncmp(o->layout, s->name, sizeof s->name))
@@ -6756,10 +13209,48 @@ ALPS_CORE_ int alps_region_make_room_(alps_handle *h, const alps_tables *t)
         return err;
     alps_store_(&h->local->owner,
                 alps_owner_((uint64_t)getpid() | ALPS_NO_SLOT_, number));
-    err = alps_reap_now_(h, t);
+    err = t->slow(h, ALPS_SLOW_DEAD, 0, 0);
     alps_store_(&h->local->owner, 0);
     int late = t->backend->unlease(&h->map, number);
     return err || late == ALPS_EUNSUPPORTED ? err : late;
+}
+
+/* A copy has no blocks for what is not stored in it: they are reserved before
+ * anybody stores to it. ALPS_ENOSPC: there is no room, and it stays a copy. */
+ALPS_CORE_ int alps_region_bare_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t *bare = (uint64_t *)alps_address_(h, ALPS_BARE);
+    if (!alps_load_(bare))
+        return ALPS_OK;
+    int err =
+        h->map.fixed ? ALPS_OK : t->backend->resize(&h->map, h->map.length);
+    if (err == ALPS_EUNSUPPORTED)
+        err = ALPS_OK; // a file system that cannot reserve
+    if (!err)
+        err = t->backend->sync(&h->map, 0, ALPS_PAGE);
+    if (err)
+        return err;
+    alps_store_(bare, 0);
+    return t->policy->flush(&h->map, bare, sizeof *bare);
+}
+
+/* Where the backend keeps stores from the file, and the policy does not order
+ * them, the file is whole only when the region is closed: it says so itself.
+ * Called again when a region has grown, and at its end with 0. */
+ALPS_CORE_ int alps_region_loose_(alps_handle *h, uint64_t loose,
+                                  const alps_tables *t)
+{
+    uint64_t *word = (uint64_t *)alps_address_(h, ALPS_LOOSE);
+    int err = ALPS_OK;
+    if (!t->backend->write || t->policy->durable || !h->map.apart ||
+        alps_load_(word) == loose)
+        return ALPS_OK;
+    if (!loose)
+        err = t->backend->write(&h->map, 0, alps_size_(h));
+    if (err)
+        return err;
+    alps_store_(word, loose);
+    return t->backend->write(&h->map, 0, ALPS_PAGE);
 }
 
 /* Enters the region: as the first of an epoch, or beside others. */
@@ -6779,7 +13270,9 @@ ALPS_CORE_ int alps_region_attach_(alps_handle *h, const alps_tables *t)
         1ull << 32;
     if (others && h->shared->policy != policy)
         return ALPS_EBUSY;
-    err = others ? ALPS_OK : alps_epoch_begin_(h, t);
+    err = others ? ALPS_OK : alps_region_bare_(h, t);
+    if (!err && !others)
+        err = alps_epoch_begin_(h, t);
     if (err)
         return err;
     h->shared->policy = policy;
@@ -6790,10 +13283,10 @@ ALPS_CORE_ int alps_region_attach_(alps_handle *h, const alps_tables *t)
         if (!err)
             err = alps_slot_take_(h, t);
     } else if (!err && others) {
-        err = alps_reap_now_(h, t);
+        err = t->slow(h, ALPS_SLOW_DEAD, 0, 0);
     }
     h->attached = !err;
-    return err;
+    return err ? err : alps_region_loose_(h, 1, t);
 }
 
 /* Whether a region that is only read is whole: nothing waits to be redone, or
@@ -6849,6 +13342,8 @@ ALPS_CORE_ int alps_region_try_(alps_handle *h, const char *path,
     memset(h, 0, sizeof *h);
     h->map.fd = -1;
     h->map.flags = o->flags;
+    h->map.sole = t->policy->commit && !(o->flags & ALPS_READ_ONLY);
+    h->grow = o->grow;
     h->crc = alps_crc_kind_();
     int err = t->backend->open(&h->map, path, o);
     if (err)
@@ -6856,10 +13351,14 @@ ALPS_CORE_ int alps_region_try_(alps_handle *h, const char *path,
     *length = h->map.length;
     err = alps_region_enter_(h, o, t);
     if (!err)
+        err = alps_placement_(&h->map, o);
+    if (!err)
         err = alps_local_open_(h);
     if (!err)
         err = o->flags & ALPS_READ_ONLY ? alps_region_settled_(h, t)
                                         : alps_region_attach_(h, t);
+    if (!err && t->policy->begin && h->map.sole)
+        err = t->policy->begin(&h->map, o);
     if (!err)
         err = t->backend->unguard(&h->map);
     if (!err)
@@ -6886,12 +13385,17 @@ ALPS_CORE_ int alps_region_open_(alps_handle *h, const char *path,
     memset(&o, 0, sizeof o);
     if (given)
         o = *given;
-    if (!(o.flags & ~(ALPS_STRICT | ALPS_READ_ONLY)))
+    if (!o.faults)
+        o.faults = t->faults;
+    if (!(o.flags & ~(ALPS_STRICT | ALPS_READ_ONLY | ALPS_SHRINK)))
         o.flags |= o.flags & ALPS_READ_ONLY ? 0 : ALPS_CREATE;
-    if ((o.flags & ALPS_READ_ONLY) &&
-        (o.flags & (ALPS_CREATE | ALPS_TRUNCATE | ALPS_EXCLUSIVE))) {
+    err = alps_environment_(&o);
+    if (!err && (o.flags & ALPS_READ_ONLY) &&
+        (o.flags & (ALPS_CREATE | ALPS_TRUNCATE | ALPS_EXCLUSIVE)))
+        err = ALPS_EINVAL;
+    if (err) {
         memset(h, 0, sizeof *h);
-        return ALPS_EINVAL;
+        return err;
     }
     do {
         before = length;
@@ -6900,20 +13404,38 @@ ALPS_CORE_ int alps_region_open_(alps_handle *h, const char *path,
     return err;
 }
 
-/* Ends this process's part in the region; see alps_close. */
-ALPS_CORE_ int alps_region_close_(alps_handle *h, const alps_tables *t)
+/* Ends this process's part in the region; see alps_close. What is to be
+ * committed is, before anything is given up; with `discard` it is dropped. */
+ALPS_CORE_ int alps_region_close_(alps_handle *h, int discard,
+                                  const alps_tables *t)
 {
     int err = ALPS_OK;
     if (!h->map.base)
         return ALPS_EINVAL;
+    int sole = t->policy->commit && alps_self_(h) && h->map.sole;
+    if (t->policy->commit && sole && !discard)
+        err = t->policy->commit(&h->map, ALPS_COMMIT_ALL);
+    if (err)
+        return err;
     if (alps_self_(h)) {
         alps_threads_leave_(h, t);
         alps_lock_(h, t);
         err = alps_reap_dead_(h, t);
+        if (!err && h->map.flags & ALPS_SHRINK) {
+            alps_unlock_(h);
+            err = alps_tail_shrink_(h, t);
+            alps_lock_(h, t);
+        }
         int own = t->slow(h, ALPS_SLOW_REAP, alps_self_(h), 0);
         err = err ? err : own;
         alps_unlock_(h);
+        if (t->policy->commit && sole && !discard && !err)
+            t->policy->commit(&h->map, ALPS_COMMIT_ALL); // only neat
+        if (t->policy->end && sole)
+            err = t->policy->end(&h->map);
         t->backend->unlease(&h->map, h->slot);
+        own = alps_region_loose_(h, 0, t);
+        err = err ? err : own;
     }
     alps_local_close_(h);
     int last = t->backend->close(&h->map);
@@ -6922,10 +13444,63 @@ ALPS_CORE_ int alps_region_close_(alps_handle *h, const alps_tables *t)
     return err ? err : last;
 }
 
-/* Makes the region `size` bytes long, at most its limit; see alps_grow. The
- * medium first, then the code that starts the new extents, then the size. */
-ALPS_CORE_ int alps_region_grow_(alps_handle *h, uint64_t size,
-                                 const alps_tables *t)
+/* growth.h -- a region gets longer in place
+ *
+ * All addresses up to the limit are held at open, so nothing moves and nobody
+ * has to be told: the size in the superblock is read again wherever it counts.
+ * Growing is a change of extents, under the lock of all extents; so any number
+ * of threads and processes may find the region full at once, and one step is
+ * taken for all of them. */
+
+/* The most extents the region can have here: what its limit lets it have, and
+ * what there are addresses for in this process. */
+ALPS_FN_ uint64_t alps_growth_most_(const alps_handle *h)
+{
+    uint64_t most = alps_geometry_extents_(&h->at, h->map.reserved);
+    return most < h->at.extents_max ? most : h->at.extents_max;
+}
+
+/* Whether an allocation that finds no room may make the region longer. */
+ALPS_FN_ int alps_growth_may_(const alps_handle *h)
+{
+    return h->grow != ALPS_GROW_NEVER && !h->map.fixed &&
+           alps_extents_(h) < alps_growth_most_(h);
+}
+
+/* Makes the region `size` bytes long, more than it is. The medium first, then
+ * the code that starts the new extents, then the size: a crash leaves the old
+ * one or the new one. Under the lock of all extents. */
+ALPS_CORE_ int alps_growth_extend_(alps_handle *h, uint64_t size,
+                                   const alps_tables *t)
+{
+    uint64_t old = alps_extents_(h);
+    uint64_t now = alps_geometry_extents_(&h->at, size);
+    int err = t->backend->resize(&h->map, size);
+    if (!err)
+        err = alps_region_loose_(h, 1, t);
+    if (!err && now > old) {
+        alps_code_clear_(h->codes, old, now);
+        alps_code_set_(h->codes, old, ALPS_FREE);
+        err =
+            t->policy->flush(&h->map, (const unsigned char *)h->codes + old / 4,
+                             now / 4 - old / 4 + 1);
+        if (!err)
+            err = t->policy->fence(&h->map, t->backend);
+    }
+    if (err)
+        return err;
+    ALPS_BARRIER_();
+    alps_store_(&h->super->size, alps_seal_(size));
+    err = t->policy->flush(&h->map, &h->super->size, 8);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    alps_index_reset_(h->top);
+    return err;
+}
+
+/* Makes the region `size` bytes long, at most its limit; see alps_grow. */
+ALPS_CORE_ int alps_growth_to_(alps_handle *h, uint64_t size,
+                               const alps_tables *t)
 {
     int err = alps_ready_(h, t);
     if (err)
@@ -6933,27 +13508,49 @@ ALPS_CORE_ int alps_region_grow_(alps_handle *h, uint64_t size,
     if (size > h->at.limit || size > h->map.reserved)
         return ALPS_ELIMIT;
     alps_shard_lock_(h, h->top, 0, t);
-    uint64_t old = alps_extents_(h);
-    uint64_t now = alps_geometry_extents_(&h->at, size);
-    if (size > alps_size_(h)) {
-        err = h->map.fixed ? ALPS_ELIMIT : t->backend->resize(&h->map, size);
-        if (!err && now > old) {
-            alps_code_clear_(h->codes, old, now);
-            alps_code_set_(h->codes, old, ALPS_FREE);
-            err = t->policy->flush(&h->map,
-                                   (const unsigned char *)h->codes + old / 4,
-                                   now / 4 - old / 4 + 1);
-            if (!err)
-                err = t->policy->fence(&h->map, t->backend);
-        }
-        if (!err) {
-            alps_store_(&h->super->size, alps_seal_(size));
-            err = t->policy->flush(&h->map, &h->super->size, 8);
-            if (!err)
-                err = t->policy->fence(&h->map, t->backend);
-            alps_index_reset_(h->top);
-        }
-    }
+    if (size > alps_size_(h))
+        err = h->map.fixed ? ALPS_ELIMIT : alps_growth_extend_(h, size, t);
+    alps_shard_unlock_(h->top);
+    return err;
+}
+
+/* Makes the region longer by what a run of `extents` lacks at its end, or by a
+ * step if that is more: so n allocations take O(log n) steps. If the medium has
+ * no room for that, by no more than is needed. Under the lock of all
+ * extents. */
+ALPS_CORE_ int alps_growth_step_(alps_handle *h, uint64_t extents,
+                                 const alps_tables *t)
+{
+    uint64_t now = alps_extents_(h);
+    uint64_t most = alps_growth_most_(h);
+    uint64_t tail = alps_tail_free_(h);
+    uint64_t need = extents > tail ? extents - tail : 1;
+    uint64_t step = h->grow ? (h->grow - 1) >> h->at.extent_shift : now / 8;
+    step += h->grow || !step;
+    if (now >= most || need > most - now)
+        return ALPS_EFULL;
+    if (step < need)
+        step = need;
+    if (step > most - now)
+        step = most - now;
+    uint64_t shift = h->at.extent_shift;
+    int err = alps_growth_extend_(h, h->at.heap + ((now + step) << shift), t);
+    if (err == ALPS_ENOSPC && step > need)
+        err = alps_growth_extend_(h, h->at.heap + ((now + need) << shift), t);
+    return err;
+}
+
+/* A region that had `size` bytes has no room for a run of `extents`, whatever
+ * was tried: makes it longer, unless somebody did so meanwhile. ALPS_EFULL: it
+ * may not grow so far. ALPS_ENOSPC: the medium is full. */
+ALPS_CORE_ int alps_growth_demand_(alps_handle *h, uint64_t size,
+                                   uint64_t extents, const alps_tables *t)
+{
+    if (!alps_growth_may_(h))
+        return alps_size_(h) == size ? ALPS_EFULL : ALPS_OK;
+    alps_shard_lock_(h, h->top, 0, t);
+    int err =
+        alps_size_(h) == size ? alps_growth_step_(h, extents, t) : ALPS_OK;
     alps_shard_unlock_(h->top);
     return err;
 }
@@ -6964,7 +13561,9 @@ ALPS_CORE_ int alps_region_grow_(alps_handle *h, uint64_t size,
  * address. ALPS_PTR(T) is the offset from the first byte of the region: 8
  * bytes, typed, copied with `=` or memcpy, null when zeroed. ALPS_REL(T) is the
  * distance from itself: it is followed without a handle, and must not be
- * copied by memcpy. An offset read from a region is input, so it is checked. */
+ * copied by `=` or memcpy, only by ALPS_REL_SET(to, ALPS_REL_GET(from)); what
+ * contains one must not be moved by memcpy or alps_realloc. An offset read from
+ * a region is input, so it is checked. */
 
 /* A typed offset. To C two ALPS_PTR(T) are two types: give it a typedef. */
 #define ALPS_PTR(T) \
@@ -6973,8 +13572,9 @@ ALPS_CORE_ int alps_region_grow_(alps_handle *h, uint64_t size,
     T *type_;       \
   }
 
-/* A typed distance from itself; 0 is null, 1 is itself (no object starts at
- * an odd distance). */
+/* A typed distance from itself; 0 is null, and -2^63, farther than any address
+ * is from another, is itself: so every other distance is what it says, that of
+ * a byte as well. */
 #define ALPS_REL(T) \
   union {           \
     int64_t rel;    \
@@ -6997,17 +13597,24 @@ ALPS_FN_ alps_off alps_ptr_off_(const alps_map *map, const void *p)
     return (alps_off)((uintptr_t)p - (uintptr_t)map->base);
 }
 
+/* Twice the distance is 0 for null and for itself: one comparison for both. The
+ * compiler is not to conclude that what is reached from `rel` is part of what
+ * `rel` is in: the empty instruction tells it nothing of where `p` leads. */
 ALPS_FN_ void *alps_rel_get_(const int64_t *rel)
 {
-    if (!*rel)
+    uintptr_t p = (uintptr_t)rel, distance = (uintptr_t)*rel;
+    if (ALPS_LIKELY_(distance * 2 != 0))
+        p += distance;
+    else if (!distance)
         return NULL;
-    return (void *)((uintptr_t)rel + (uintptr_t)(*rel == 1 ? 0 : *rel));
+    __asm__("" : "+r"(p));
+    return (void *)p;
 }
 
 ALPS_FN_ void alps_rel_set_(int64_t *rel, const void *p)
 {
     int64_t distance = (int64_t)((uintptr_t)p - (uintptr_t)rel);
-    *rel = !p ? 0 : distance == 0 ? 1 : distance;
+    *rel = !p ? 0 : distance ? distance : INT64_MIN;
 }
 
 /* The address that an ALPS_PTR names, of its type; and the other way. */
@@ -7040,6 +13647,7 @@ typedef struct alps_request {
     uint64_t units, align;
     int level;
     unsigned code;     /* of the block: ALPS_USED or ALPS_HELD */
+    int fixed;         /* 1: the region is not to grow for it */
     alps_shard *shard; /* that it was taken from, and that is locked */
 } alps_request;
 
@@ -7050,6 +13658,7 @@ ALPS_FN_ int alps_request_init_(const alps_handle *h, uint64_t align,
         return ALPS_EINVAL;
     r->align = align ? align : 1;
     r->code = code;
+    r->fixed = 0;
     r->units = (n + !n + ALPS_GRANULE - 1) >> ALPS_GRANULE_SHIFT;
     r->level = ALPS_LEVEL_GRANULE;
     uint64_t room =
@@ -7069,7 +13678,10 @@ ALPS_CORE_ int alps_shard_take_(alps_handle *h, const alps_request *r,
                                 alps_off *off, const alps_tables *t)
 {
     for (int spoilt = 0;;) {
-        int err = alps_take_any_(h, r->shard, r->units, r->align, r->code, off);
+        int err =
+            r->shard == h->top
+                ? alps_holes_take_(h, r->units, r->align, r->code, off, t)
+                : alps_take_any_(h, r->shard, r->units, r->align, r->code, off);
         if (err == ALPS_EFULL && r->shard != h->top)
             err = alps_refill_(h, r->shard,
                                r->units + (r->align >> ALPS_GRANULE_SHIFT), t);
@@ -7111,38 +13723,44 @@ ALPS_CORE_ int alps_heap_look_(alps_handle *h, alps_request *r, alps_off *off,
         err = alps_heap_try_(h, r, h->top, off, t);
         if (err != ALPS_EFULL)
             return err;
-        err = alps_extents_empty_(h, &n, t);
+        err = t->slow(h, ALPS_SLOW_EMPTY, (uint64_t)(uintptr_t)&n, 0);
         if (err)
             return err;
     }
     return ALPS_EFULL;
 }
 
-/* The same; before the region is full, all that can comes back. */
+/* The same; all that can comes back then, and at last the region grows. */
 ALPS_CORE_ int alps_heap_search_(alps_handle *h, alps_request *r, alps_off *off,
                                  const alps_tables *t)
 {
+    uint64_t extents = r->level == ALPS_LEVEL_EXTENT ? r->units : 1;
     for (;;) {
+        uint64_t size = alps_size_(h);
         int err = alps_heap_look_(h, r, off, t);
-        if (err == ALPS_EFULL)
-            err = t->slow(h, ALPS_SLOW_MORE, 0, 0);
-        else
+        if (err != ALPS_EFULL)
             return err;
+        err = t->slow(h, ALPS_SLOW_MORE, 0, 0);
+        if (err == ALPS_EFULL && !r->fixed)
+            err = alps_growth_demand_(h, size, extents, t);
         if (err)
             return err;
     }
 }
 
-/* Takes a block for `r`; r->shard is where, and is locked then. */
-ALPS_CORE_ int alps_heap_take_(alps_handle *h, alps_request *r, alps_off *off,
-                               const alps_tables *t)
+/* Takes a block for `r`; r->shard is where, and is locked then. `fast`: nothing
+ * follows, such as a fence, beside which a call would not be seen. */
+ALPS_CORE_ int alps_heap_take_(alps_handle *h, alps_request *r, int fast,
+                               alps_off *off, const alps_tables *t)
 {
-    r->shard = r->level == ALPS_LEVEL_EXTENT ? h->top : alps_shard_home_(h);
-    alps_shard_lock_(h, r->shard, 0, t);
-    if (ALPS_LIKELY_(alps_take_(h, r->shard, r->units, r->align, r->code,
-                                off) == ALPS_OK))
-        return ALPS_OK;
-    alps_shard_unlock_(r->shard);
+    if (ALPS_LIKELY_(r->level == ALPS_LEVEL_GRANULE)) {
+        r->shard = alps_shard_home_(h);
+        alps_shard_lock_(h, r->shard, 0, t);
+        if (ALPS_LIKELY_(alps_take_(h, r->shard, fast, r->units, r->align,
+                                    r->code, off) == ALPS_OK))
+            return ALPS_OK;
+        alps_shard_unlock_(r->shard);
+    }
     return t->slow(h, ALPS_SLOW_REFILL, (uint64_t)(uintptr_t)r,
                    (uint64_t)(uintptr_t)off);
 }
@@ -7234,7 +13852,7 @@ ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
     if (t->policy->durable && r.level == ALPS_LEVEL_EXTENT) {
         err = alps_heap_take_large_(h, &r, &off, t);
     } else {
-        err = alps_heap_take_(h, &r, &off, t);
+        err = alps_heap_take_(h, &r, !t->policy->durable, &off, t);
         if (ALPS_LIKELY_(!err))
             alps_shard_unlock_(r.shard);
     }
@@ -7288,9 +13906,11 @@ ALPS_CORE_ void alps_heap_enter_(alps_handle *h, alps_lane *lane, alps_off off,
     alps_store_(&lane->held, 0);
     ALPS_BARRIER_();
     if (code == ALPS_HELD)
-        alps_give_(h, &b);
+        alps_give_back_(h, &b);
     if (code >= 0)
         alps_block_unlock_(&b);
+    if (alps_idle_over_(h))
+        t->slow(h, ALPS_SLOW_IDLE, 0, 0);
 }
 
 /* Marks the used block ALPS_HELD for `lane`. Under the lock of its shard. */
@@ -7335,6 +13955,24 @@ ALPS_CORE_ int alps_heap_cancel_(alps_handle *h, alps_off off,
     return ALPS_OK;
 }
 
+/* Frees the used block at `off`, where only processes die. */
+ALPS_CORE_ int alps_heap_free_fast_(alps_handle *h, alps_off off,
+                                    const alps_tables *t)
+{
+    alps_block b;
+    int code = alps_block_find_(h, off, &b);
+    code = alps_block_found_(h, off, code, &b, 0, t);
+    if (ALPS_LIKELY_(code == ALPS_USED))
+        alps_give_(h, &b);
+    if (ALPS_LIKELY_(code >= 0))
+        alps_block_unlock_(&b);
+    if (ALPS_UNLIKELY_(code != ALPS_USED))
+        return ALPS_EINVALID_FREE;
+    if (alps_idle_over_(h))
+        t->slow(h, ALPS_SLOW_IDLE, 0, 0);
+    return ALPS_OK;
+}
+
 /* Frees the block at `off`, or gives the reservation back that it is. */
 ALPS_CORE_ int alps_heap_free_(alps_handle *h, alps_off off,
                                const alps_tables *t)
@@ -7343,15 +13981,8 @@ ALPS_CORE_ int alps_heap_free_(alps_handle *h, alps_off off,
     int err = alps_ready_(h, t);
     if (ALPS_UNLIKELY_(err))
         return err;
-    if (t->policy->durable) {
-        err = alps_heap_free_durable_(h, off, t);
-    } else {
-        err = alps_heap_own_(h, off, ALPS_USED, &b, t);
-        if (ALPS_LIKELY_(!err)) {
-            alps_give_(h, &b);
-            alps_block_unlock_(&b);
-        }
-    }
+    err = t->policy->durable ? alps_heap_free_durable_(h, off, t)
+                             : alps_heap_free_fast_(h, off, t);
     if (ALPS_UNLIKELY_(err == ALPS_EINVALID_FREE &&
                        alps_block_at_(h, off, &b) == ALPS_HELD))
         err = alps_heap_cancel_(h, off, t);
@@ -7496,8 +14127,8 @@ ALPS_CORE_ int alps_slab_fit_(alps_handle *h, alps_request *r, alps_shard *s,
         uint64_t unit = alps_zone_unit_(&z, run);
         err = unit < z.first || unit >= z.end
                   ? ALPS_ECORRUPT
-                  : alps_zone_carve_(h, &z, unit, r->units, r->align, ALPS_HELD,
-                                     &unit);
+                  : alps_zone_cut_(h, &z, unit, r->units, r->align, ALPS_HELD,
+                                   &unit);
         *off = alps_zone_off_(&z, unit);
         if (err == ALPS_ECORRUPT)
             alps_index_reset_(s);
@@ -7514,10 +14145,15 @@ ALPS_CORE_ int alps_slab_block_(alps_handle *h, alps_request *r, alps_off *off,
 {
     if (alps_slab_fit_(h, r, alps_shard_home_(h), off, t) == ALPS_OK)
         return ALPS_OK;
+    r->fixed = 1;
     int err = t->slow(h, ALPS_SLOW_REFILL, (uint64_t)(uintptr_t)r,
                       (uint64_t)(uintptr_t)off);
     for (alps_shard *s = h->shards; err == ALPS_EFULL && s < h->top; s++)
         err = alps_slab_fit_(h, r, s, off, t);
+    r->fixed = 0;
+    if (err == ALPS_EFULL && alps_growth_may_(h))
+        err = t->slow(h, ALPS_SLOW_REFILL, (uint64_t)(uintptr_t)r,
+                      (uint64_t)(uintptr_t)off);
     return err;
 }
 
@@ -8014,7 +14650,7 @@ ALPS_CORE_ int alps_publish_take_(alps_handle *h, alps_request *r,
                                   alps_off *off, const alps_tables *t)
 {
     alps_block b;
-    int err = alps_heap_take_(h, r, off, t);
+    int err = alps_heap_take_(h, r, 0, off, t);
     if (err)
         return err;
     if (ALPS_LIKELY_(!alps_held_full_(r->shard))) {
@@ -8042,10 +14678,12 @@ ALPS_CORE_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
     int err = alps_request_init_(h, 1, n, ALPS_HELD, &r);
     if (!err)
         err = alps_ready_(h, t);
-    if (!err)
+    while (!err) {
         err = alps_publish_take_(h, &r, &off, t);
-    while (err == ALPS_EFULL && t->slow(h, ALPS_SLOW_MORE, 0, 0) == ALPS_OK)
-        err = alps_publish_take_(h, &r, &off, t);
+        if (ALPS_LIKELY_(err != ALPS_EFULL))
+            break;
+        err = t->slow(h, ALPS_SLOW_MORE, 0, 0);
+    }
     if (!err)
         return alps_address_(h, off);
     alps_fail_(h, err);
@@ -8127,6 +14765,14 @@ ALPS_CORE_ int alps_record_begin_(alps_handle *h, alps_lane *lane,
     return err;
 }
 
+/* Stores to the word. Who reads without a lock finds what it names as it was
+ * before. */
+ALPS_FN_ void alps_record_store_(const alps_handle *h, const alps_record *r)
+{
+    __atomic_store_n((uint64_t *)alps_address_(h, r->dest), r->value,
+                     __ATOMIC_RELEASE);
+}
+
 /* Carries the publish of an object out. */
 ALPS_FN_ int alps_publish_object_(alps_handle *h, alps_lane *lane,
                                   const alps_subject *s, const alps_record *r)
@@ -8137,7 +14783,7 @@ ALPS_FN_ int alps_publish_object_(alps_handle *h, alps_lane *lane,
     alps_store_(&lane->apply, 1);
     ALPS_BARRIER_();
     alps_object_turn_(&o->pair->own, &o->pair->far, o->bit, s->mine);
-    alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
+    alps_record_store_(h, r);
     alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, s->mine);
     ALPS_BARRIER_();
     alps_store_(&lane->apply, 0);
@@ -8156,7 +14802,7 @@ ALPS_CORE_ int alps_publish_block_(alps_handle *h, alps_lane *lane,
     alps_store_(&lane->apply, 1);
     ALPS_BARRIER_();
     alps_code_set_(b->zone.codes, b->unit, ALPS_USED);
-    alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
+    alps_record_store_(h, r);
     alps_held_drop_(h, b->shard, entry);
     alps_held_fold_(h, b->shard, t);
     ALPS_BARRIER_();
@@ -8249,7 +14895,7 @@ ALPS_FN_ int alps_release_object_(alps_handle *h, alps_lane *lane,
             alps_object_pin_(o, 0);
     }
     if (!err)
-        alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
+        alps_record_store_(h, r);
     ALPS_BARRIER_();
     alps_store_(&lane->apply, 0);
     if (err)
@@ -8267,7 +14913,7 @@ ALPS_FN_ int alps_release_block_(alps_handle *h, alps_lane *lane,
     alps_store_(&lane->apply, 1);
     ALPS_BARRIER_();
     alps_heap_hold_(lane, b);
-    alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
+    alps_record_store_(h, r);
     ALPS_BARRIER_();
     alps_store_(&lane->apply, 0);
     return ALPS_OK;
@@ -8543,6 +15189,1816 @@ ALPS_CORE_ int alps_retire_(alps_handle *h, const void *p, const alps_tables *t)
     return err;
 }
 
+/* link.h -- a link is cut, and what it named is retired, in one step
+ *
+ * As by a release the block is free and the link holds another value, whatever
+ * crashes; as by a retire its memory stays until no reader can have it. The
+ * record is that of a release. What is cut is first noted in the chunk of the
+ * lane, so that whoever completes the record for a dead process finds for whom
+ * it is held back. */
+
+/* A cut, and what there is left to do when the lock of the structure is no
+ * longer held. */
+typedef struct alps_link {
+    alps_record record;
+    alps_subject subject;
+    alps_lane *lane; /* to be let go of; or NULL */
+    uint64_t era;    /* in which it was cut, if it could not be noted; or 0 */
+} alps_link;
+
+/* Carries the cut of an object out: as a retire does, with the link. */
+ALPS_FN_ int alps_link_object_(alps_handle *h, alps_lane *lane,
+                               const alps_subject *s, const alps_record *r)
+{
+    const alps_object *o = &s->object;
+    alps_retire_note_(h, lane, r->block);
+    alps_object_pin_(o, 1);
+    alps_store_(&lane->apply, 1);
+    ALPS_BARRIER_();
+    int err = ALPS_OK;
+    if (s->mine)
+        alps_store_(&o->pair->own, alps_load_(&o->pair->own) ^ o->bit);
+    else
+        err = alps_far_turn_(o); // freed by somebody else meanwhile
+    if (!err)
+        alps_record_store_(h, r);
+    ALPS_BARRIER_();
+    alps_store_(&lane->apply, 0);
+    if (err) {
+        alps_object_pin_(o, 0);
+        alps_retire_forget_(h, lane);
+    }
+    return err;
+}
+
+/* The same for a block. Under the lock of its shard. */
+ALPS_CORE_ int alps_link_block_(alps_handle *h, alps_lane *lane,
+                                const alps_block *b, const alps_record *r,
+                                const alps_tables *t)
+{
+    if (alps_code_(b->zone.codes, b->unit) != ALPS_USED)
+        return ALPS_EINVALID_FREE; // freed by somebody else meanwhile
+    if (!alps_held_room_(b->shard))
+        alps_held_grow_(h, b->shard, t);
+    if (alps_held_full_(b->shard))
+        return ALPS_EFULL;
+    alps_retire_note_(h, lane, r->block);
+    alps_store_(&lane->apply, 1);
+    ALPS_BARRIER_();
+    alps_held_add_(h, b->shard, r->block, ALPS_HELD_LIMBO_);
+    ALPS_BARRIER_();
+    alps_code_set_(b->zone.codes, b->unit, ALPS_HELD);
+    alps_record_store_(h, r);
+    ALPS_BARRIER_();
+    alps_store_(&lane->apply, 0);
+    return ALPS_OK;
+}
+
+ALPS_CORE_ int alps_link_apply_(alps_handle *h, alps_link *k,
+                                const alps_tables *t)
+{
+    alps_block b;
+    if (k->era)
+        return alps_release_apply_(h, k->lane, &k->subject, &k->record, t);
+    if (k->subject.small)
+        return alps_link_object_(h, k->lane, &k->subject, &k->record);
+    if (alps_block_lock_(h, k->record.block, &b, 0, t) < 0)
+        return ALPS_EINVALID_FREE;
+    int err = alps_link_block_(h, k->lane, &b, &k->record, t);
+    alps_block_unlock_(&b);
+    return err;
+}
+
+/* Finds a lane for the cut, and a place to note it. Where there is none, in a
+ * region that is full or for a thread without a lane, readers will be waited
+ * for; unless this thread is one. */
+ALPS_CORE_ int alps_link_begin_(alps_handle *h, alps_link *k,
+                                const alps_tables *t)
+{
+    const alps_cache *c = alps_cache_(h);
+    int err = ALPS_EFULL;
+    if (c) {
+        const alps_chunk *chunk =
+            alps_limbo_chunk_(h, alps_load_(&c->lane->limbo));
+        err = chunk && chunk->count < ALPS_CHUNK
+                  ? ALPS_OK
+                  : alps_retire_room_(h, c->lane, t);
+        if (err && c->reads)
+            return err;
+    }
+    k->lane = alps_lane_take_(h, t);
+    k->era = err ? __atomic_load_n(&h->shared->era, __ATOMIC_SEQ_CST) : 0;
+    return ALPS_OK;
+}
+
+/* Carries out what the record says. */
+ALPS_CORE_ int alps_link_carry_out_(alps_handle *h, alps_link *k,
+                                    const alps_tables *t)
+{
+    alps_record *r = &k->record;
+    int err = alps_link_begin_(h, k, t);
+    if (err)
+        return err;
+    err = alps_subject_find_(h, r, ALPS_USED, &k->subject, t);
+    if (!err) {
+        err = alps_record_begin_(h, k->lane, r, t);
+        if (!err)
+            err = alps_link_apply_(h, k, t);
+        if (err)
+            alps_record_retire_(h, k->lane, r->seq, t);
+        else
+            err = alps_record_end_(h, k->lane, &k->subject, r, t);
+    }
+    if (k->era) // readers may have begun since it was looked at
+        k->era = __atomic_load_n(&h->shared->era, __ATOMIC_SEQ_CST);
+    if (err)
+        k->era = k->subject.n = 0;
+    return err;
+}
+
+/* Stores `value` to the link and frees what it named: durably when this
+ * returns. Two fences. The rest is for alps_link_end_, also where this
+ * fails. The caller has the lock of the structure. */
+ALPS_CORE_ int alps_link_cut_(alps_handle *h, const alps_off *link,
+                              alps_off value, alps_link *k,
+                              const alps_tables *t)
+{
+    memset(k, 0, sizeof *k);
+    k->record.op = ALPS_OP_RELEASE;
+    k->record.dest = alps_offset_(h, link);
+    k->record.block = alps_load_(link);
+    k->record.value = value;
+    return t->slow(h, ALPS_SLOW_CUT, (uint64_t)(uintptr_t)k, 0);
+}
+
+/* Waits until nobody reads who read in `era`. */
+ALPS_CORE_ void alps_link_wait_(alps_handle *h, uint64_t era,
+                                const alps_tables *t)
+{
+    for (unsigned round = 0;; round++) {
+        uint64_t dead = 0;
+        alps_lock_(h, t);
+        (void)alps_era_next_(h, &dead, t);
+        if (dead)
+            t->slow(h, ALPS_SLOW_REAP, dead, 0);
+        int gone = h->shared->era >= era + 2;
+        alps_unlock_(h);
+        if (gone)
+            return;
+        ALPS_WAIT_(round);
+    }
+}
+
+/* See alps_link_end_. */
+ALPS_CORE_ int alps_link_close_(alps_handle *h, alps_link *k,
+                                const alps_tables *t)
+{
+    int err = ALPS_OK;
+    if (k->era) {
+        alps_link_wait_(h, k->era, t);
+        err = alps_release_end_(h, k->lane, &k->subject, k->record.block, t);
+    } else if (k->subject.n > ALPS_RETIRE_LARGE) {
+        t->slow(h, ALPS_SLOW_RETIRED, 0, 0);
+    }
+    alps_lane_leave_(k->lane);
+    return err;
+}
+
+/* What is left to do: the lock of the structure is no longer held, so readers
+ * that want it go on. */
+ALPS_CORE_ int alps_link_end_(alps_handle *h, alps_link *k,
+                              const alps_tables *t)
+{
+    return k->lane ? t->slow(h, ALPS_SLOW_CUT_END, (uint64_t)(uintptr_t)k, 0)
+                   : ALPS_OK;
+}
+
+/* Reserves `n` bytes for what a link is to name. NULL: see h->error. */
+ALPS_CORE_ void *alps_link_reserve_(alps_handle *h, uint64_t n,
+                                    const alps_tables *t)
+{
+    void *p = NULL;
+    return t->slow(h, ALPS_SLOW_RESERVE, n, (uint64_t)(uintptr_t)&p) ? NULL : p;
+}
+
+/* Publishes `p` to the link; what can't be is cancelled. Two fences, or
+ * three. */
+ALPS_CORE_ int alps_link_publish_(alps_handle *h, const alps_off *link,
+                                  const void *p, const alps_tables *t)
+{
+    return t->slow(h, ALPS_SLOW_PUBLISH, alps_offset_(h, link),
+                   alps_offset_(h, p));
+}
+
+/* action.h -- the actions of a transaction, as its own thread commits them
+ *
+ * Looked at once more, prepared (contents and lines on their way to the
+ * medium), carried out, and at last what they freed is let go. In between come
+ * fences, see tx.h: all stores of a step are made before any is written back,
+ * for a store to a line that is being written back stalls. */
+
+/* The block that has the byte at `off` is reserved, not used. */
+ALPS_FN_ int alps_action_inside_(const alps_handle *h, alps_off off)
+{
+    alps_zone z = alps_zone_top_(h);
+    uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
+    if (alps_extent_heap_(h, extent))
+        z = alps_zone_extent_(h, extent);
+    uint64_t at = alps_zone_unit_(&z, off) + 1;
+    while (at > z.first) {
+        uint64_t start = alps_code_near_(z.codes, at);
+        if (start != at)
+            return alps_code_(z.codes, start) == ALPS_HELD;
+        at = (at - 1) / 32 * 32;
+    }
+    return 0;
+}
+
+/* Whether the word at `off` is in what is reserved: nobody but the program
+ * sees it before it is published. */
+ALPS_FN_ int alps_action_private_(const alps_handle *h, alps_off off)
+{
+    alps_object o;
+    if (off < h->at.heap)
+        return 0;
+    if (!alps_slab_is_(h, off))
+        return alps_action_inside_(h, off);
+    const alps_slab *s = alps_slab_head_(h, off);
+    uint32_t kind = __atomic_load_n(&s->kind, __ATOMIC_RELAXED) - 1;
+    if (kind >= ALPS_KINDS)
+        return 0;
+    uint64_t in = off - alps_slab_place_(h, off);
+    in -= in % alps_kind_size_(kind);
+    int is = alps_object_at_(h, alps_slab_place_(h, off) + in, &o);
+    return is == 1 ? !alps_object_live_(&o)
+                   : !is && alps_action_inside_(h, off);
+}
+
+/* Whether what the line is about still is as it was when it was added. */
+ALPS_CORE_ int alps_action_same_(const alps_handle *h, const alps_record *r)
+{
+    alps_object o;
+    alps_block b;
+    int publish = (r->op & 15) == ALPS_OP_PUBLISH;
+    if ((r->op & 15) == ALPS_OP_SET)
+        return ALPS_OK;
+    if (!(r->op & ALPS_OP_SMALL))
+        return alps_block_at_(h, r->block, &b) ==
+                       (publish ? ALPS_HELD : ALPS_USED)
+                   ? ALPS_OK
+                   : ALPS_EINVALID_FREE;
+    if (alps_object_at_(h, r->block, &o) != 1)
+        return ALPS_EINVALID_FREE;
+    if (publish)
+        return alps_object_held_(h, &o, r->block);
+    return alps_object_live_(&o) ? ALPS_OK : ALPS_EINVALID_FREE;
+}
+
+/* The first step of a commit: looks at every action once more, and stores to
+ * words that are contents of what is not published yet. */
+ALPS_CORE_ int alps_action_look_(const alps_handle *h, const alps_draft *o)
+{
+    int err = ALPS_OK;
+    alps_off off = o->log.first;
+    for (uint64_t i = 0; i < o->actions && !err; i++, off += ALPS_LINE)
+        err = alps_action_same_(h, alps_log_at_(h, &off));
+    off = o->log.first;
+    for (uint64_t i = 0; i < o->actions && !err; i++, off += ALPS_LINE) {
+        alps_record *r = alps_log_at_(h, &off);
+        if (!o->publishes || r->op & ALPS_OP_WORDLESS ||
+            !alps_action_private_(h, r->dest))
+            continue;
+        alps_redo_store_(h, r);
+        r->op |= ALPS_OP_WORDLESS;
+    }
+    return err;
+}
+
+/* Contents, with their sums, and lines are on their way to the medium. */
+ALPS_CORE_ int alps_action_prepare_(alps_handle *h, const alps_draft *o,
+                                    const alps_tables *t)
+{
+    int err = ALPS_OK;
+    alps_off off = o->log.first;
+    for (uint64_t i = 0; i < o->actions && !err; i++, off += ALPS_LINE) {
+        alps_record *r = alps_log_at_(h, &off);
+        uint64_t n = t->policy->durable ? alps_redo_contents_(h, r) : 0;
+        const void *p = alps_address_(h, r->block);
+        if (n && !o->early && !o->marked) {
+            r->op |= ALPS_OP_SUMMED;
+            r->crc = alps_crc32c_(h->crc, 0, p, n);
+        }
+        if (n)
+            err = t->policy->flush(&h->map, p, n);
+        if (n && r->op & ALPS_OP_LARGE && !err)
+            err = t->policy->flush(
+                &h->map,
+                &h->kinds[((r->block - h->at.heap) >> h->at.extent_shift) / 64],
+                8);
+        alps_log_seal_(h, r);
+        if (!err)
+            err = t->policy->flush(&h->map, r, sizeof *r);
+    }
+    if (!err && o->marked)
+        err = alps_undo_flush_(h, o, t);
+    if (!err && (o->marked || o->early))
+        err = t->policy->fence(&h->map, t->backend);
+    return err;
+}
+
+/* Lines that were written back just now: a pair that many objects share is so
+ * once. */
+typedef struct alps_recent {
+    const void *line[16];
+} alps_recent;
+
+ALPS_FN_ int alps_action_recent_(alps_recent *recent, const void *p)
+{
+    const void **at = &recent->line[(uintptr_t)p / ALPS_LINE % 16];
+    const void *line = (const void *)((uintptr_t)p / ALPS_LINE * ALPS_LINE);
+    int is = *at == line;
+    *at = line;
+    return is;
+}
+
+/* Writes back what a line has changed. */
+ALPS_CORE_ int alps_action_flush_(alps_handle *h, const alps_record *r,
+                                  alps_recent *recent, const alps_tables *t)
+{
+    alps_object o;
+    alps_block b;
+    int err = ALPS_OK;
+    if (r->op & ALPS_OP_SMALL) {
+        if (alps_object_at_(h, r->block, &o) == 1 &&
+            !alps_action_recent_(recent, o.pair))
+            err = t->policy->flush(&h->map, o.pair, sizeof *o.pair);
+    } else if ((r->op & 15) != ALPS_OP_SET &&
+               alps_block_at_(h, r->block, &b) >= 0) {
+        int publish = (r->op & 15) == ALPS_OP_PUBLISH;
+        err = alps_codes_flush_(h, &b.zone, b.unit, publish ? r->units : 0, t);
+    }
+    if (err || r->op & ALPS_OP_WORDLESS ||
+        alps_action_recent_(recent, alps_address_(h, r->dest)))
+        return err;
+    return t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
+}
+
+/* Carries the actions out. One fence. */
+ALPS_CORE_ int alps_action_apply_(alps_handle *h, const alps_draft *o,
+                                  const alps_tables *t)
+{
+    int err = ALPS_OK;
+    alps_recent recent;
+    const alps_cache *c = alps_cache_(h);
+    alps_off off = o->log.first;
+    memset(&recent, 0, sizeof recent);
+    for (uint64_t i = 0; i < o->actions; i++, off += ALPS_LINE) {
+        alps_commit_line_(h, alps_log_at_(h, &off), 1, c ? c->token : 0, t);
+        ALPS_BARRIER_();
+        alps_store_(&o->lane->apply, i + 2);
+    }
+    off = o->log.first;
+    if (t->policy->durable)
+        for (uint64_t i = 0; i < o->actions && !err; i++, off += ALPS_LINE)
+            err = alps_action_flush_(h, alps_log_at_(h, &off), &recent, t);
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
+
+/* Lets go of what was freed. */
+ALPS_CORE_ int alps_action_give_(alps_handle *h, const alps_draft *o,
+                                 const alps_tables *t)
+{
+    alps_object b;
+    int err = ALPS_OK;
+    const alps_cache *c = alps_cache_(h);
+    alps_off off = o->log.first;
+    for (uint64_t i = 0; i < o->actions; i++, off += ALPS_LINE) {
+        const alps_record *r = alps_log_at_(h, &off);
+        if ((r->op & 15) != ALPS_OP_RELEASE)
+            continue;
+        if (!(r->op & ALPS_OP_SMALL)) {
+            t->slow(h, ALPS_SLOW_GIVE, r->block, 0);
+        } else if (alps_object_at_(h, r->block, &b) == 1) {
+            alps_object_pin_(&b, 0);
+            if (c && alps_object_mine_(&b, c->token)) {
+                int late = alps_object_back_(h, &b, r->block, t);
+                err = err ? err : late;
+            } else {
+                alps_far_tell_(h, &b, r->block, t);
+            }
+        }
+        ALPS_BARRIER_();
+        alps_store_(&o->lane->given, i + 1);
+    }
+    alps_store_(&o->lane->freeing, 0);
+    if (alps_idle_over_(h))
+        t->slow(h, ALPS_SLOW_IDLE, 0, 0);
+    return err;
+}
+
+/* tx.h -- transactions: begun, added to, committed, aborted
+ *
+ * Sets, publishes, releases and frees are written down as they are asked for
+ * and carried out by the commit, all or none, for two fences; ranges are copied
+ * before the program changes them. See docs/transactions.md. A redo log for
+ * what the library does and an undo log for what the program does: as NV-Heaps
+ * and PMDK's libpmemobj have them, with one commit record over both. */
+
+/* A transaction, for the thread that began it. */
+typedef struct alps_tx {
+    alps_handle *handle;
+    uint64_t number;
+    int (*act)(struct alps_tx *t, unsigned op, void *word, const void *p,
+               uint64_t value);
+    int (*keep)(struct alps_tx *t, void *p, size_t n);
+} alps_tx;
+
+/* What the macros below call: any instance's. */
+ALPS_FN_ int alps_tx_act_(alps_tx *t, unsigned op, void *word, const void *p,
+                          uint64_t value)
+{
+    return t->act(t, op, word, p, value);
+}
+
+ALPS_FN_ int alps_tx_hold_(alps_tx *t, void *p, size_t n)
+{
+    return t->keep(t, p, n);
+}
+
+/* alps_tx_set for an integer of 8 bytes, and for an ALPS_PTR, which is to point
+ * to `p`; alps_tx_publish and alps_tx_release for an ALPS_PTR, and
+ * alps_tx_snapshot for any object, of whatever instance. Types are checked. */
+#define ALPS_TX_SET(t, word, number)                            \
+  ((void)sizeof(char[sizeof((word) | 1u) == sizeof(uint64_t) && \
+                             sizeof(word) == sizeof(uint64_t)   \
+                         ? 1                                    \
+                         : -1]),                                \
+   alps_tx_act_((t), ALPS_OP_SET, &(word), NULL, (uint64_t)(number)))
+#define ALPS_TX_POINT(t, ptr, p)     \
+  ((void)sizeof((ptr).type_ == (p)), \
+   alps_tx_act_((t), ALPS_OP_SET, &(ptr).off, (p), 0))
+#define ALPS_TX_PUBLISH(t, ptr, p)   \
+  ((void)sizeof((ptr).type_ == (p)), \
+   alps_tx_act_((t), ALPS_OP_PUBLISH, &(ptr).off, (p), 0))
+#define ALPS_TX_RELEASE(t, ptr) \
+  ((void)sizeof((ptr).type_),   \
+   alps_tx_act_((t), ALPS_OP_RELEASE, &(ptr).off, NULL, 0))
+#define ALPS_TX_SNAPSHOT(t, object) \
+  alps_tx_hold_((t), &(object), sizeof(object))
+
+/* A range of bytes in the region. */
+typedef struct alps_range {
+    void *p;
+    size_t n;
+} alps_range;
+
+/* Makes an object in the `n` bytes at `p`. Not 0: it cannot, and that is
+ * answered. */
+typedef int alps_make(void *context, void *p, size_t n);
+
+/* The open transaction that `x` is, of this thread; or NULL. */
+ALPS_FN_ alps_draft *alps_tx_draft_(const alps_tx *x)
+{
+    const alps_handle *h = x->handle;
+    if (!h || !h->local || !h->drafts)
+        return NULL;
+    alps_draft *o = &h->drafts[x->number & ((1u << ALPS_NUMBER_SHIFT_) - 1)];
+    return alps_draft_is_(o, ALPS_THREAD_()) && o->number == x->number ? o
+                                                                       : NULL;
+}
+
+/* The same, where something is to be added: 0, or why that cannot be. */
+ALPS_CORE_ int alps_tx_ready_(const alps_tx *x, alps_draft **o,
+                              const alps_tables *t)
+{
+    *o = NULL;
+    if (!x->handle || !x->handle->local)
+        return ALPS_EINVAL;
+    int err = alps_ready_(x->handle, t);
+    *o = err ? NULL : alps_tx_draft_(x);
+    return err ? err : !*o ? ALPS_EINVAL : (*o)->aborted ? ALPS_EABORTED : 0;
+}
+
+/* A lane for the transaction of a thread that owns none. One is left for
+ * operations, so that nobody waits for who waits for him. */
+ALPS_CORE_ alps_lane *alps_tx_borrow_(alps_handle *h, const alps_tables *t)
+{
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = alps_lanes_owned_(h); i + 1 < h->at.lane_count; i++) {
+            alps_lane *lane = &h->lanes[i];
+            if (alps_load_(&lane->lock) ||
+                !alps_lock_try_(&lane->lock, alps_self_(h)))
+                continue;
+            __atomic_fetch_add(&h->local->borrowed, 1, __ATOMIC_SEQ_CST);
+            __atomic_store_n(&lane->token, alps_token_new_(h, i),
+                             __ATOMIC_SEQ_CST);
+            return lane;
+        }
+        if (!round)
+            t->slow(h, ALPS_SLOW_DEAD, 0, 0);
+    }
+    return NULL;
+}
+
+/* See alps_begin. */
+ALPS_CORE_ int alps_tx_begin_(alps_handle *h, alps_tx *x, const alps_tables *t)
+{
+    int err = alps_ready_(h, t);
+    if (err)
+        return err;
+    const alps_cache *c = alps_cache_(h);
+    alps_draft *o = alps_lane_borrowed_(h);
+    if (!o) {
+        alps_lane *lane = c ? c->lane : alps_tx_borrow_(h, t);
+        if (!lane)
+            return ALPS_EBUSY;
+        uint64_t i = (uint64_t)(lane - h->lanes);
+        o = &h->drafts[i];
+        o->lane = lane;
+        if (!o->thread)
+            o->number = alps_record_seq_(h, lane) << ALPS_NUMBER_SHIFT_ | i;
+        __atomic_store_n(&o->thread, ALPS_THREAD_(), __ATOMIC_RELAXED);
+    }
+    o->depth++;
+    x->handle = h;
+    x->number = o->number;
+    return ALPS_OK;
+}
+
+/* Whether the word at `off` is the program's, and may be set. */
+ALPS_FN_ int alps_tx_word_(const alps_handle *h, alps_off off)
+{
+    return off >= ALPS_PAGE && alps_dest_valid_(h, off);
+}
+
+/* Fills in what the line is about. The block, if there is one, is what it has
+ * to be. */
+ALPS_CORE_ int alps_tx_line_(alps_handle *h, alps_draft *o, alps_record *r,
+                             const alps_tables *t)
+{
+    alps_subject s;
+    int publish = (r->op & 15) == ALPS_OP_PUBLISH;
+    memset(&s, 0, sizeof s);
+    if (!(r->op & ALPS_OP_WORDLESS) && !alps_tx_word_(h, r->dest))
+        return ALPS_EINVAL;
+    if ((r->op & 15) == ALPS_OP_SET)
+        return ALPS_OK;
+    int err = alps_subject_find_(h, r, publish ? ALPS_HELD : ALPS_USED, &s, t);
+    if (err)
+        return err;
+    if (publish && t->policy->durable &&
+        (s.n > ALPS_SUM_MAX || r->op & ALPS_OP_LARGE))
+        o->early = 1;
+    return ALPS_OK;
+}
+
+/* Adds an action: see alps_tx_set and those beside it. */
+ALPS_CORE_ int alps_tx_add_(alps_tx *x, unsigned op, const void *word,
+                            const void *p, uint64_t value, const alps_tables *t)
+{
+    alps_draft *o;
+    alps_record r;
+    int err = alps_tx_ready_(x, &o, t);
+    if (err)
+        return err;
+    alps_handle *h = x->handle;
+    memset(&r, 0, sizeof r);
+    r.seq = o->number;
+    r.op = op;
+    r.dest = word ? alps_offset_(h, word) : 0;
+    r.value = value;
+    if (p && op == ALPS_OP_SET)
+        r.value = alps_offset_(h, p);
+    else if (p)
+        r.block = alps_offset_(h, p);
+    if ((op & 15) == ALPS_OP_PUBLISH)
+        r.value = r.block;
+    if (op == ALPS_OP_RELEASE) {
+        if (!alps_tx_word_(h, r.dest))
+            return ALPS_EINVAL;
+        r.block = alps_load_((const uint64_t *)alps_address_(h, r.dest));
+        if (!r.block)
+            return ALPS_OK;
+    }
+    err = alps_tx_line_(h, o, &r, t);
+    if (!err)
+        err = alps_log_room_(h, &o->log, sizeof r, o->number, t);
+    if (!err && r.block)
+        err = alps_draft_speak_(o, r.block);
+    if (err)
+        return err;
+    memcpy(alps_address_(h, o->log.at), &r, sizeof r);
+    o->log.at += sizeof r;
+    o->actions++;
+    o->publishes |= (op & 15) == ALPS_OP_PUBLISH;
+    return ALPS_OK;
+}
+
+/* See alps_tx_snapshot_all. */
+ALPS_CORE_ int alps_tx_keep_(alps_tx *x, const alps_range *range, unsigned n,
+                             const alps_tables *t)
+{
+    alps_draft *o;
+    int err = alps_tx_ready_(x, &o, t);
+    if (err)
+        return err;
+    alps_handle *h = x->handle;
+    alps_off last = o->last;
+    for (unsigned i = 0; i < n; i++)
+        if (!alps_undo_covers_(h, alps_offset_(h, range[i].p), range[i].n))
+            return ALPS_EINVAL;
+    for (unsigned i = 0; i < n; i++) {
+        alps_off off = alps_offset_(h, range[i].p);
+        uint64_t left = range[i].n;
+        if (alps_draft_keeps_(o, off, left))
+            continue;
+        for (; left && !err; off += ALPS_UNDO_MOST) {
+            uint64_t part = left < ALPS_UNDO_MOST ? left : ALPS_UNDO_MOST;
+            err = alps_undo_copy_(h, o, off, part, t);
+            left -= part;
+        }
+    }
+    if (err || last == o->last)
+        return err;
+    if (!o->marked)
+        err = alps_undo_mark_(h, o, t);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    if (err)
+        return err;
+    o->marked = 1;
+    for (unsigned i = 0; i < n; i++)
+        alps_draft_keep_(o, alps_offset_(h, range[i].p), range[i].n);
+    return ALPS_OK;
+}
+
+/* The transaction is ended, for any recovery: durably with the next fence. */
+ALPS_CORE_ int alps_tx_done_(alps_handle *h, const alps_draft *o,
+                             const alps_tables *t)
+{
+    alps_done *done = &h->done[o->lane - h->lanes];
+    ALPS_BARRIER_();
+    alps_store_(&done->tx, o->number >> ALPS_NUMBER_SHIFT_);
+    return t->policy->flush(&h->map, &done->tx, sizeof done->tx);
+}
+
+/* The same, durably before another thread can contradict it. */
+ALPS_CORE_ int alps_tx_retire_(alps_handle *h, const alps_draft *o,
+                               const alps_tables *t)
+{
+    int err = alps_tx_done_(h, o, t);
+    return err ? err : t->policy->settle(&h->map);
+}
+
+/* Nothing is left of the transaction: its chunks go back, and a lane that was
+ * borrowed. */
+ALPS_CORE_ void alps_tx_close_(alps_handle *h, alps_draft *o,
+                               const alps_tables *t)
+{
+    alps_lane *lane = o->lane;
+    alps_log_drop_(h, &o->log, t);
+    alps_log_drop_(h, &o->undo, t);
+    alps_draft_end_(o);
+    if (lane - h->lanes < (ptrdiff_t)alps_lanes_owned_(h))
+        return;
+    __atomic_fetch_sub(&h->local->borrowed, 1, __ATOMIC_SEQ_CST);
+    alps_lane_free_(lane);
+}
+
+/* Gives back what was reserved for the transaction alone. */
+ALPS_CORE_ void alps_tx_unmake_(alps_handle *h, const alps_draft *o,
+                                const alps_tables *t)
+{
+    alps_off off = o->log.first;
+    for (uint64_t i = 0; i < o->actions; i++, off += ALPS_LINE) {
+        const alps_record *r = alps_log_at_(h, &off);
+        if (r->op & ALPS_OP_MADE)
+            t->slow(h, ALPS_SLOW_CANCEL, r->block, 0);
+    }
+}
+
+/* Undoes what was stored, and forgets the actions. Under `o` there is nothing
+ * then but its depth. One fence where something was stored. */
+ALPS_CORE_ int alps_tx_undo_(alps_handle *h, alps_draft *o,
+                             const alps_tables *t)
+{
+    int err = ALPS_OK;
+    if (o->marked) {
+        err = t->slow(h, ALPS_SLOW_RESTORE, o->undo.first, o->number);
+        if (!err)
+            err = t->policy->fence(&h->map, t->backend);
+        int late = alps_tx_retire_(h, o, t);
+        err = err ? err : late;
+    }
+    alps_tx_unmake_(h, o, t);
+    alps_log_drop_(h, &o->log, t);
+    alps_log_drop_(h, &o->undo, t);
+    o->marked = 0;
+    o->actions = 0;
+    o->last = 0;
+    return err;
+}
+
+/* Ends the transaction of lane `i`, whoever's it is: nothing of it is to be. */
+ALPS_CORE_ int alps_tx_abandon_(alps_handle *h, uint64_t i,
+                                const alps_tables *t)
+{
+    alps_draft *o = &h->drafts[i];
+    if (!o->thread)
+        return ALPS_OK;
+    int err = alps_tx_undo_(h, o, t);
+    alps_tx_close_(h, o, t);
+    return err;
+}
+
+/* See alps_abort. */
+ALPS_CORE_ int alps_tx_abort_(const alps_tx *x, const alps_tables *t)
+{
+    alps_draft *o;
+    int err = alps_tx_ready_(x, &o, t);
+    if (err && err != ALPS_EABORTED)
+        return err;
+    alps_handle *h = x->handle;
+    if (o->depth == 1)
+        return t->slow(h, ALPS_SLOW_ABORT, (uint64_t)(o->lane - h->lanes), 0);
+    o->depth--;
+    if (err)
+        return ALPS_OK; // it is undone already
+    o->aborted = 1;
+    return alps_tx_undo_(h, o, t);
+}
+
+/* Makes the commit record durable: from here on all of it will happen. Where it
+ * has ranges this is the second fence, else the first. */
+ALPS_CORE_ int alps_tx_record_(alps_handle *h, const alps_draft *o,
+                               const alps_tables *t)
+{
+    alps_record r;
+    alps_lane *lane = o->lane;
+    memset(&r, 0, sizeof r);
+    r.op = ALPS_OP_COMMIT;
+    r.block = o->log.first;
+    r.units = o->actions;
+    r.value = o->number;
+    alps_store_(&lane->log, o->log.first);
+    alps_store_(&lane->given, 0);
+    alps_store_(&lane->freeing, o->number);
+    alps_store_(&lane->apply, 1);
+    ALPS_BARRIER_();
+    return alps_record_begin_(h, lane, &r, t);
+}
+
+/* Carries out what was prepared. A record that the medium refuses must not be
+ * found, should it be there. */
+ALPS_CORE_ int alps_tx_carry_out_(alps_handle *h, alps_draft *o,
+                                  const alps_tables *t)
+{
+    alps_lane *lane = o->lane;
+    int late, err = alps_tx_record_(h, o, t);
+    if (err) {
+        alps_tx_retire_(h, o, t);
+        alps_tx_undo_(h, o, t);
+        alps_store_(&lane->apply, 0);
+        alps_store_(&lane->freeing, 0);
+        return err;
+    }
+    err = alps_action_apply_(h, o, t);
+    late = alps_tx_retire_(h, o, t);
+    err = err ? err : late;
+    ALPS_BARRIER_();
+    alps_store_(&lane->apply, 0);
+    late = alps_action_give_(h, o, t);
+    return err ? err : late;
+}
+
+/* Commits ranges alone: when they are durable, and that there is nothing to
+ * undo. */
+ALPS_CORE_ int alps_tx_commit_ranges_(alps_handle *h, const alps_draft *o,
+                                      const alps_tables *t)
+{
+    int err = alps_undo_flush_(h, o, t);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    if (!err)
+        err = alps_tx_done_(h, o, t);
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
+
+/* The end of the outermost one. */
+ALPS_CORE_ int alps_tx_commit_all_(alps_handle *h, alps_draft *o,
+                                   const alps_tables *t)
+{
+    int err = ALPS_OK;
+    if (o->actions) {
+        err = alps_action_look_(h, o);
+        if (!err)
+            err = alps_action_prepare_(h, o, t);
+        if (!err)
+            err = alps_tx_carry_out_(h, o, t);
+        else
+            alps_tx_undo_(h, o, t);
+    } else if (o->marked) {
+        err = alps_tx_commit_ranges_(h, o, t);
+    }
+    alps_tx_close_(h, o, t);
+    return err;
+}
+
+/* See alps_commit. */
+ALPS_CORE_ int alps_tx_commit_(const alps_tx *x, const alps_tables *t)
+{
+    alps_draft *o;
+    int err = alps_tx_ready_(x, &o, t);
+    if (err && err != ALPS_EABORTED)
+        return err;
+    alps_handle *h = x->handle;
+    if (--o->depth)
+        return err;
+    if (!err)
+        return alps_tx_commit_all_(h, o, t);
+    o->depth++;
+    t->slow(h, ALPS_SLOW_ABORT, (uint64_t)(o->lane - h->lanes), 0);
+    return err;
+}
+
+/* node.h -- the list of names, and where to begin in it
+ *
+ * A split-ordered list (Shalev and Shavit: Split-Ordered Lists, JACM 2006): all
+ * names are in one list, kept by the reversed bits of their hashes, so that the
+ * names of a bucket are together, and stay so when there are twice as many
+ * buckets: no entry ever moves, and a name comes or goes by the store of one
+ * link. A bucket has a node of its own in the list, which is never removed; it
+ * is linked when it is first needed. Those of the upper half of the buckets lie
+ * in one block, by number. See docs/names.md.
+ *
+ * What is read is not trusted: a link leads to where a node can be, and keys
+ * rise, or the region is damaged. So every walk ends. */
+
+/* Entries that a name may have before it in its bucket until there should be
+ * more buckets. */
+#ifndef ALPS_NODE_CROWD
+#  define ALPS_NODE_CROWD 8u
+#endif
+
+/* Buckets that are linked together, for two fences. */
+#ifndef ALPS_NODE_BATCH
+#  define ALPS_NODE_BATCH 16u
+#endif
+
+/* Bit 1 of the key of a bucket's node: it may be begun at. */
+#define ALPS_NODE_READY_ 2ull
+
+/* Nodes in a row with one key; more of them are a damage. */
+#define ALPS_NODE_SAME_ 64u
+
+/* What is looked for, and where it is or should be: behind `before`, which
+ * links to `off`. */
+typedef struct alps_place {
+    uint64_t key;
+    alps_node *before;
+    alps_off off;
+    uint64_t steps; /* nodes passed */
+} alps_place;
+
+/* What the list is kept by. */
+ALPS_FN_ uint64_t alps_node_order_(const alps_node *n)
+{
+    uint64_t key = __atomic_load_n(&n->key, __ATOMIC_RELAXED);
+    return key & 1 ? key : key & ~ALPS_NODE_READY_;
+}
+
+/* The node at `off`, or NULL where none can be. */
+ALPS_FN_ alps_node *alps_node_at_(const alps_handle *h, alps_off off)
+{
+    uint64_t size = alps_size_(h);
+    if (off % 16 || off < h->at.heap || off >= size ||
+        size - off < sizeof(alps_node))
+        return NULL;
+    return (alps_node *)alps_address_(h, off);
+}
+
+/* Where names are found, or NULL: there is none yet, or it cannot be. */
+ALPS_FN_ alps_names *alps_node_names_(const alps_handle *h)
+{
+    alps_off off = __atomic_load_n(&h->super->names, __ATOMIC_ACQUIRE);
+    uint64_t size = alps_size_(h);
+    if (off % 16 || off < h->at.heap || off >= size ||
+        size - off < sizeof(alps_names))
+        return NULL;
+    return (alps_names *)alps_address_(h, off);
+}
+
+/* The node of bucket `b`, or NULL where there is no table for it. */
+ALPS_FN_ alps_node *alps_node_bucket_(const alps_handle *h, alps_names *s,
+                                      uint64_t b)
+{
+    if (b < 1u << ALPS_NAMES_SHIFT)
+        return &s->first[b];
+    unsigned top = alps_high_bit_(b), i = top - ALPS_NAMES_SHIFT;
+    if (i >= ALPS_NAMES_TABLES)
+        return NULL;
+    alps_off off = __atomic_load_n(&s->table[i], __ATOMIC_ACQUIRE);
+    uint64_t size = alps_size_(h), n = sizeof(alps_node) << top;
+    if (off % 16 || off < h->at.heap || off >= size || size - off < n)
+        return NULL;
+    return (alps_node *)alps_address_(h, off) + (b - (1ull << top));
+}
+
+/* Whether the node of bucket `b` is in the list, durably. */
+ALPS_FN_ int alps_node_ready_(const alps_node *n, uint64_t b)
+{
+    return n && __atomic_load_n(&n->key, __ATOMIC_ACQUIRE) ==
+                    (alps_hash_reverse_(b) | ALPS_NODE_READY_);
+}
+
+/* How many buckets are in use, as a power of two. */
+ALPS_FN_ unsigned alps_node_shift_(const alps_names *s)
+{
+    uint64_t shift = alps_load_(&s->shift);
+    return shift < ALPS_NAMES_SHIFT                       ? ALPS_NAMES_SHIFT
+           : shift > ALPS_NAMES_SHIFT + ALPS_NAMES_TABLES ? ALPS_NAMES_SHIFT
+                                                          : (unsigned)shift;
+}
+
+/* The bucket of `key`. */
+ALPS_FN_ uint64_t alps_node_number_(const alps_names *s, uint64_t key)
+{
+    return alps_hash_reverse_(key) & ((1ull << alps_node_shift_(s)) - 1);
+}
+
+/* The node to begin at for bucket `b`: its own, or that of the next smaller
+ * bucket that it was once a part of. NULL: not even the first is there. */
+ALPS_FN_ alps_node *alps_node_begin_(const alps_handle *h, alps_names *s,
+                                     uint64_t b)
+{
+    for (;; b ^= 1ull << alps_high_bit_(b)) {
+        alps_node *n = alps_node_bucket_(h, s, b);
+        if (alps_node_ready_(n, b))
+            return n;
+        if (!b)
+            return NULL;
+    }
+}
+
+/* What a walk asks of each node that has the key: whether it is the one. */
+typedef int alps_node_is(const alps_handle *h, alps_off off, const void *what);
+
+/* Walks from `from` to the node with the key that `is` the one: 1; or to where
+ * it should be: 0; or ALPS_ECORRUPT. */
+ALPS_FN_ int alps_node_seek_(const alps_handle *h, alps_node *from,
+                             alps_place *p, alps_node_is *is, const void *what)
+{
+    uint64_t last = alps_node_order_(from);
+    unsigned same = 0;
+    for (p->before = from;; p->steps++) {
+        p->off = __atomic_load_n(&p->before->next, __ATOMIC_ACQUIRE);
+        if (!p->off)
+            return 0;
+        alps_node *n = alps_node_at_(h, p->off);
+        uint64_t order = n ? alps_node_order_(n) : 0;
+        same = order == last ? same + 1 : 0;
+        if (!n || order < last || same > ALPS_NODE_SAME_)
+            return ALPS_ECORRUPT;
+        if (order > p->key)
+            return 0;
+        if (order == p->key && is(h, p->off, what))
+            return 1;
+        p->before = n;
+        last = order;
+    }
+}
+
+/* The node of a bucket is the one at its place. */
+ALPS_FN_ int alps_node_own_(const alps_handle *h, alps_off off,
+                            const void *what)
+{
+    return alps_address_(h, off) == what;
+}
+
+/* The bucket that comes `i` after `b` in the list, of 2^`shift`; or 0 where the
+ * list ends. */
+ALPS_FN_ uint64_t alps_node_after_(uint64_t b, unsigned shift, unsigned i)
+{
+    uint64_t turn = alps_hash_reverse_(b) >> (64 - shift);
+    if ((turn + i) >> shift)
+        return 0;
+    return alps_hash_reverse_((turn + i) << (64 - shift));
+}
+
+/* Does one step of linking for bucket `b`, of which there may be no node. Step
+ * 0: the node is made. Step 1: it is linked; what it leads to is as it was, for
+ * of several the first in the list comes first. Step 2: it is ready. The first
+ * two are each durable before the next. */
+ALPS_CORE_ int alps_node_step_(alps_handle *h, alps_names *s, uint64_t b,
+                               int step, const alps_tables *t)
+{
+    alps_node *n = alps_node_bucket_(h, s, b), *from;
+    alps_place p;
+    memset(&p, 0, sizeof p);
+    p.key = alps_hash_reverse_(b);
+    if (!n || alps_node_ready_(n, b))
+        return ALPS_OK;
+    if (step == 2) {
+        __atomic_store_n(&n->key, p.key | ALPS_NODE_READY_, __ATOMIC_RELEASE);
+        return ALPS_OK; // should it be lost, this is done again
+    }
+    from = alps_node_begin_(h, s, b);
+    int is =
+        from ? alps_node_seek_(h, from, &p, alps_node_own_, n) : ALPS_ECORRUPT;
+    if (is < 0)
+        return is;
+    if (step == 0) {
+        if (is)
+            return ALPS_OK; // by one who died, and it was durable before
+        alps_store_(&n->key, p.key);
+        alps_store_(&n->next, p.off);
+        return t->policy->flush(&h->map, n, sizeof *n);
+    }
+    if (!is)
+        __atomic_store_n(&p.before->next, alps_offset_(h, n), __ATOMIC_RELEASE);
+    return t->policy->flush(&h->map, &p.before->next, 8);
+}
+
+/* Makes bucket `b` one to begin at, and some that follow it in the list. Two
+ * fences. Under the lock of names. */
+ALPS_CORE_ int alps_node_link_(alps_handle *h, alps_names *s, uint64_t b,
+                               const alps_tables *t)
+{
+    unsigned shift = alps_node_shift_(s);
+    int err = ALPS_OK;
+    for (int step = 0; !err && step < 3; step++) {
+        for (unsigned i = 0; !err && i < ALPS_NODE_BATCH; i++) {
+            uint64_t at = alps_node_after_(b, shift, i);
+            if (at || (!b && !i))
+                err = alps_node_step_(h, s, at, step, t);
+        }
+        if (!err && step < 2)
+            err = t->policy->fence(&h->map, t->backend);
+    }
+    return err;
+}
+
+/* Whether there are more names than buckets, by how far apart they are from
+ * `from` on: hashes are as good as random. */
+ALPS_FN_ int alps_node_crowded_(const alps_handle *h, const alps_node *from,
+                                unsigned shift)
+{
+    uint64_t first = alps_node_order_(from), last = ~0ull, n = 0;
+    for (unsigned steps = 0; n < 64 && steps < 4096; steps++) {
+        from = alps_node_at_(h, __atomic_load_n(&from->next, __ATOMIC_ACQUIRE));
+        if (!from)
+            break;
+        if (alps_node_order_(from) & 1)
+            n++;
+    }
+    if (from)
+        last = alps_node_order_(from);
+    return last > first && n > (last - first) >> (64 - shift);
+}
+
+/* Doubles the buckets. Where there is no room for that, names are found as
+ * before, only slower. Under the lock of names. */
+ALPS_CORE_ void alps_node_grow_(alps_handle *h, alps_names *s,
+                                const alps_tables *t)
+{
+    unsigned shift = alps_node_shift_(s), i = shift - ALPS_NAMES_SHIFT;
+    if (i >= ALPS_NAMES_TABLES)
+        return;
+    if (!s->table[i]) {
+        uint64_t n = sizeof(alps_node) << shift;
+        void *p = alps_link_reserve_(h, n, t);
+        if (!p)
+            return;
+        memset(p, 0, n);
+        if (alps_link_publish_(h, &s->table[i], p, t))
+            return;
+    }
+    alps_store_(&s->shift, shift + 1); // should it be lost, this is done again
+}
+
+/* Makes what names are found by. Under the lock of names. */
+ALPS_CORE_ int alps_node_found_(alps_handle *h, const alps_tables *t)
+{
+    alps_names *s = (alps_names *)alps_link_reserve_(h, sizeof(alps_names), t);
+    if (!s)
+        return h->error;
+    memset(s, 0, sizeof *s);
+    s->shift = ALPS_NAMES_SHIFT;
+    s->first[0].key = ALPS_NODE_READY_;
+    return alps_link_publish_(h, &h->super->names, s, t);
+}
+
+/* name.h -- objects with names
+ *
+ * An entry is one block: its node, what is known of it, the name, the object.
+ * It is reserved, filled, and published to the link that is to name it; so an
+ * object is found when it is whole, or not at all. To destroy it is to cut that
+ * link. Who changes names holds the lock of names; who looks one up takes no
+ * lock, but is a reader. See docs/names.md. */
+
+/* Bytes of a name, and of a description, at most. */
+#define ALPS_NAME_MAX 65536u
+
+/* What an object is called and what it is. All zero but what is meant. */
+typedef struct alps_naming {
+    const void *name;   /* any bytes; NULL: the object is the only one of its
+                           tag, which is not 0 then */
+    size_t length;      /* of the name */
+    uint64_t tag;       /* of the type; 0: not said, and not checked */
+    size_t element;     /* bytes of an element; 0: not said, `count` is bytes */
+    size_t count;       /* of elements; to find: at least so many */
+    const char *text;   /* a description, or NULL */
+    size_t text_length; /* of the description */
+} alps_naming;
+
+/* Called for each named object; anything but 0 ends the walk, and is what the
+ * walk answers. `name` is NULL for the only one of a tag; a zero byte follows
+ * it. It may destroy the object it is called for. */
+typedef int alps_name_visit(void *context, const char *name, size_t length,
+                            void *p, size_t n);
+
+/* A typed description of an object: of type T, which is its tag as well. */
+#define ALPS_NAMING(T, name, count) \
+  alps_name_typed_((name), alps_hash_tag_(#T), sizeof(T), (count))
+
+/* The same for the only object of a type. */
+#define ALPS_UNIQUE(T, count) \
+  alps_name_typed_(NULL, alps_hash_tag_(#T), sizeof(T), (count))
+
+ALPS_FN_ alps_naming alps_name_typed_(const char *name, uint64_t tag,
+                                      size_t element, size_t count)
+{
+    alps_naming n;
+    memset(&n, 0, sizeof n);
+    n.name = name;
+    n.length = name ? strlen(name) : 0;
+    n.tag = tag;
+    n.element = element;
+    n.count = count;
+    return n;
+}
+
+/* A naming as it is looked for. */
+typedef struct alps_name {
+    const alps_naming *as;
+    const void *bytes;
+    uint64_t length, key, total;
+    uint32_t unique, text, place; /* places in the entry */
+} alps_name;
+
+/* What follows from a naming. ALPS_EINVAL where it cannot be meant. */
+ALPS_FN_ int alps_name_init_(const alps_handle *h, const alps_naming *as,
+                             alps_name *n)
+{
+    uint64_t element = as->element ? as->element : 1;
+    n->as = as;
+    n->unique = !as->name;
+    n->bytes = as->name ? as->name : &as->tag;
+    n->length = as->name ? as->length : sizeof as->tag;
+    if ((!as->name && (!as->tag || as->length)) || n->length > ALPS_NAME_MAX ||
+        as->text_length > ALPS_NAME_MAX || (as->text_length && !as->text) ||
+        element > ALPS_SIZE_MAX || as->count > ALPS_SIZE_MAX / element)
+        return ALPS_EINVAL;
+    uint64_t size = element * as->count, head = sizeof(alps_entry);
+    uint64_t align = size >= ALPS_SMALL_MAX ? ALPS_GRANULE : 16;
+    n->key = alps_hash_reverse_(
+                 alps_hash_of_(h->super->uuid, n->bytes, (size_t)n->length)) |
+             1;
+    n->text = (uint32_t)alps_round_up_(head + n->length + 1, 8);
+    head = n->text;
+    if (as->text_length)
+        head += sizeof(alps_text) + as->text_length + 1;
+    n->place = (uint32_t)alps_round_up_(head + sizeof(uint64_t), align);
+    n->total = n->place + size + !size;
+    return ALPS_OK;
+}
+
+/* The checksum of an entry: of what never changes. */
+ALPS_FN_ uint32_t alps_name_crc_(const alps_handle *h, const alps_entry *e)
+{
+    alps_entry copy;
+    memset(&copy, 0, sizeof copy);
+    copy.node.key = e->node.key;
+    copy.tag = e->tag;
+    copy.element = e->element;
+    copy.count = e->count;
+    copy.length = e->length;
+    copy.place = e->place;
+    copy.unique = e->unique;
+    uint32_t crc = alps_crc32c_(h->crc, 0, &copy, sizeof copy);
+    return alps_crc32c_(h->crc, crc, e + 1, e->length);
+}
+
+/* Whether what the entry at `off` says can be. */
+ALPS_FN_ int alps_name_sane_(const alps_handle *h, alps_off off)
+{
+    const alps_entry *e = (const alps_entry *)alps_address_(h, off);
+    uint64_t left = alps_size_(h) - off;
+    return left >= sizeof *e && e->length <= ALPS_NAME_MAX && e->element &&
+           e->place % 16 == 0 &&
+           e->place >= sizeof *e + e->length + 1 + sizeof(uint64_t) &&
+           e->place <= left && e->count <= (left - e->place) / e->element &&
+           e->crc == alps_name_crc_(h, e);
+}
+
+/* Whether the entry at `off` has the name that is looked for. */
+ALPS_FN_ int alps_name_is_(const alps_handle *h, alps_off off, const void *what)
+{
+    const alps_name *n = (const alps_name *)what;
+    const alps_entry *e = (const alps_entry *)alps_address_(h, off);
+    return alps_size_(h) - off >= sizeof *e &&
+           alps_size_(h) - off - sizeof *e >= n->length &&
+           e->length == n->length && e->unique == n->unique &&
+           memcmp(e + 1, n->bytes, (size_t)n->length) == 0;
+}
+
+/* Where the name is, or should be: 1, 0, or a code. */
+ALPS_FN_ int alps_name_seek_(const alps_handle *h, const alps_name *n,
+                             alps_place *p)
+{
+    memset(p, 0, sizeof *p);
+    p->key = n->key;
+    alps_names *s = alps_node_names_(h);
+    if (!s)
+        return alps_load_(&h->super->names) ? ALPS_ECORRUPT : 0;
+    alps_node *from = alps_node_begin_(h, s, alps_node_number_(s, n->key));
+    if (!from)
+        return ALPS_ECORRUPT;
+    int is = alps_node_seek_(h, from, p, alps_name_is_, n);
+    return is == 1 && !alps_name_sane_(h, p->off) ? ALPS_ECORRUPT : is;
+}
+
+/* Looks without being a reader: where only reading is allowed. What is found
+ * beside a writer counts if nothing was freed meanwhile. */
+ALPS_FN_ int alps_name_peek_(const alps_handle *h, const alps_name *n,
+                             alps_place *p)
+{
+    for (unsigned round = 0; round < 1000; round++) {
+        uint64_t before =
+            __atomic_load_n(&h->shared->unnamed, __ATOMIC_ACQUIRE) +
+            __atomic_load_n(&h->shared->reaped, __ATOMIC_ACQUIRE);
+        int is = alps_name_seek_(h, n, p);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (alps_load_(&h->shared->unnamed) + alps_load_(&h->shared->reaped) ==
+            before)
+            return is;
+    }
+    return ALPS_EBUSY;
+}
+
+/* Looks as a reader; a thread that cannot be one takes the lock. */
+ALPS_CORE_ int alps_name_read_(alps_handle *h, const alps_name *n,
+                               alps_place *p, const alps_tables *t)
+{
+    int err = alps_epoch_enter_(h, t);
+    if (err && err != ALPS_EBUSY)
+        return err;
+    if (err)
+        alps_names_lock_(h, t);
+    int is = alps_name_seek_(h, n, p);
+    if (err)
+        alps_names_unlock_(h);
+    else
+        alps_epoch_leave_(h, t);
+    return is;
+}
+
+/* Looks the name up: 1, 0 or a code. */
+ALPS_CORE_ int alps_name_look_(alps_handle *h, const alps_name *n,
+                               alps_place *p, const alps_tables *t)
+{
+    if (!alps_self_(h) && (!h->attached || h->map.medium != ALPS_MEDIUM_ANON))
+        return alps_name_peek_(h, n, p);
+    return alps_name_read_(h, n, p, t);
+}
+
+/* Whether the entry is what is asked for. */
+ALPS_FN_ int alps_name_fits_(const alps_entry *e, const alps_naming *as)
+{
+    uint64_t count = as->element ? e->count : e->count * e->element;
+    if ((as->tag && e->tag != as->tag) ||
+        (as->element && e->element != as->element) || count < as->count)
+        return ALPS_ETYPE;
+    return ALPS_OK;
+}
+
+/* The object of an entry, and its bytes through `n`, which may be NULL. */
+ALPS_FN_ void *alps_name_object_(const alps_entry *e, size_t *n)
+{
+    if (n)
+        *n = (size_t)(e->element * e->count);
+    return (unsigned char *)(uintptr_t)e + e->place;
+}
+
+/* Fills a reserved entry. */
+ALPS_FN_ void alps_name_fill_(const alps_handle *h, const alps_name *n,
+                              alps_off next, alps_entry *e)
+{
+    memset(e, 0, (size_t)n->total);
+    e->node.next = next;
+    e->node.key = n->key;
+    e->tag = n->as->tag;
+    e->element = n->as->element ? n->as->element : 1;
+    e->count = n->as->count;
+    e->length = (uint32_t)n->length;
+    e->place = n->place;
+    e->unique = n->unique;
+    memcpy(e + 1, n->bytes, (size_t)n->length);
+    if (n->as->text_length) {
+        alps_text *x = (alps_text *)(void *)((unsigned char *)e + n->text);
+        x->length = n->as->text_length;
+        memcpy(x + 1, n->as->text, n->as->text_length);
+        e->text = alps_offset_(h, x);
+    }
+    *(uint64_t *)(void *)((unsigned char *)e + e->place - 8) = e->place;
+    e->crc = alps_name_crc_(h, e);
+}
+
+/* Enters the name behind `p->before`. */
+ALPS_CORE_ int alps_name_enter_(alps_handle *h, const alps_name *n,
+                                alps_place *p, const alps_tables *t)
+{
+    alps_entry *e = (alps_entry *)alps_link_reserve_(h, n->total, t);
+    if (!e)
+        return h->error;
+    alps_name_fill_(h, n, p->off, e);
+    int err = alps_link_publish_(h, &p->before->next, e, t);
+    if (err)
+        return err;
+    p->off = alps_offset_(h, e);
+    if (h->shared->named)
+        h->shared->named++;
+    return ALPS_OK;
+}
+
+/* Sees to it that the list has a beginning near the name: where it should be,
+ * found under the lock. 1: it is there. */
+ALPS_CORE_ int alps_name_ready_(alps_handle *h, const alps_name *n,
+                                alps_place *p, const alps_tables *t)
+{
+    int err = alps_load_(&h->super->names) ? ALPS_OK : alps_node_found_(h, t);
+    alps_names *s = alps_node_names_(h);
+    if (err || !s)
+        return err ? err : ALPS_ECORRUPT;
+    uint64_t b = alps_node_number_(s, n->key);
+    alps_node *own = alps_node_bucket_(h, s, b);
+    if (own && !alps_node_ready_(own, b))
+        err = alps_node_link_(h, s, b, t);
+    return err ? err : alps_name_seek_(h, n, p);
+}
+
+/* More buckets, if the name that was entered had many before it. */
+ALPS_CORE_ void alps_name_grow_(alps_handle *h, const alps_name *n,
+                                const alps_place *p, const alps_tables *t)
+{
+    alps_names *s = alps_node_names_(h);
+    if (ALPS_LIKELY_(p->steps <= ALPS_NODE_CROWD) || !s)
+        return;
+    const alps_node *from =
+        alps_node_begin_(h, s, alps_node_number_(s, n->key));
+    if (from && alps_node_crowded_(h, from, alps_node_shift_(s)))
+        alps_node_grow_(h, s, t);
+}
+
+/* The object of the name at `p`, which was there (`is`), or was made. */
+ALPS_FN_ void *alps_name_got_(alps_handle *h, const alps_naming *as,
+                              const alps_place *p, int is, int old)
+{
+    const alps_entry *e = (const alps_entry *)alps_address_(h, p->off);
+    int err = !is ? ALPS_OK : old ? alps_name_fits_(e, as) : ALPS_EEXIST;
+    if (!err)
+        return alps_name_object_(e, NULL);
+    alps_fail_(h, err);
+    return NULL;
+}
+
+/* See alps_construct_as. `old`: what is there already does as well. */
+ALPS_CORE_ void *alps_name_construct_(alps_handle *h, const alps_naming *as,
+                                      int old, const alps_tables *t)
+{
+    alps_name n;
+    alps_place p;
+    void *got = NULL;
+    p.off = 0; // gcc does not see that it is not used before it is set
+    int err = alps_ready_(h, t);
+    int is = err ? err : alps_name_init_(h, as, &n);
+    if (!is && old)
+        is = alps_name_read_(h, &n, &p, t);
+    if (is == 1)
+        return alps_name_got_(h, as, &p, is, old);
+    if (!is) {
+        alps_names_lock_(h, t);
+        is = alps_name_ready_(h, &n, &p, t);
+        err = is ? ALPS_OK : alps_name_enter_(h, &n, &p, t);
+        if (!is && !err)
+            alps_name_grow_(h, &n, &p, t);
+        if (is >= 0 && !err) // later another may have destroyed it
+            got = alps_name_got_(h, as, &p, is, old);
+        alps_names_unlock_(h);
+    }
+    if (is < 0 || err)
+        alps_fail_(h, is < 0 ? is : err);
+    return got;
+}
+
+/* See alps_find_as. */
+ALPS_CORE_ void *alps_name_find_(alps_handle *h, const alps_naming *as,
+                                 size_t *bytes, const alps_tables *t)
+{
+    alps_name n;
+    alps_place p;
+    int is = alps_name_init_(h, as, &n);
+    if (!is)
+        is = alps_name_look_(h, &n, &p, t);
+    if (is == 1) {
+        const alps_entry *e = (const alps_entry *)alps_address_(h, p.off);
+        is = alps_name_fits_(e, as);
+        if (!is)
+            return alps_name_object_(e, bytes);
+    } else if (!is) {
+        is = ALPS_ENOENT;
+    }
+    alps_fail_(h, is);
+    return NULL;
+}
+
+/* named.h -- what is done with objects that have names
+ *
+ * They are destroyed, described, asked for what is known of them, walked and
+ * counted, and checked. See name.h. */
+
+/* The entry of the object at `p`, or NULL where that is none. */
+ALPS_FN_ alps_entry *alps_named_entry_(const alps_handle *h, const void *p)
+{
+    alps_off off = alps_offset_(h, p);
+    alps_object o;
+    alps_block b;
+    if (!p || off % 16 || off < h->at.heap + sizeof(alps_entry) ||
+        off >= alps_size_(h))
+        return NULL;
+    uint64_t place = ((const uint64_t *)p)[-1];
+    if (place % 16 || place < sizeof(alps_entry) || place > off - h->at.heap)
+        return NULL;
+    off -= place;
+    int is = alps_object_at_(h, off, &o);
+    if (is < 0 || (is == 1 && !alps_object_live_(&o)) ||
+        (is == 0 && alps_block_at_(h, off, &b) != ALPS_USED))
+        return NULL;
+    alps_entry *e = (alps_entry *)alps_address_(h, off);
+    return alps_name_sane_(h, off) && e->place == place ? e : NULL;
+}
+
+/* Whether the description at `off` is part of the entry. */
+ALPS_FN_ int alps_named_inside_(const alps_handle *h, const alps_entry *e,
+                                alps_off off)
+{
+    return off - alps_offset_(h, e) < e->place;
+}
+
+/* The description at `off`, or NULL where none can be. */
+ALPS_FN_ alps_text *alps_named_text_(const alps_handle *h, alps_off off)
+{
+    uint64_t size = alps_size_(h);
+    if (off % 8 || off < h->at.heap || off >= size ||
+        size - off <= sizeof(alps_text))
+        return NULL;
+    alps_text *x = (alps_text *)alps_address_(h, off);
+    return x->length < size - off - sizeof *x ? x : NULL;
+}
+
+/* Cuts off what `*link` names: one description, or the next of a row that a
+ * crash has left. Under the lock of names. */
+ALPS_CORE_ int alps_named_cut_(alps_handle *h, const alps_entry *e,
+                               alps_off *link, alps_link *k,
+                               const alps_tables *t)
+{
+    memset(k, 0, sizeof *k);
+    const alps_text *x = alps_named_text_(h, alps_load_(link));
+    if (!x)
+        return ALPS_ECORRUPT;
+    if (!alps_named_inside_(h, e, *link))
+        return alps_link_cut_(h, link, x->before, k, t);
+    alps_store_(link, 0);
+    int err = t->policy->flush(&h->map, link, 8);
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
+
+/* The link to what is to go first: what a description replaced, or that. */
+ALPS_FN_ alps_off *alps_named_last_(const alps_handle *h, alps_entry *e)
+{
+    alps_text *x = alps_named_text_(h, e->text);
+    return x && !alps_named_inside_(h, e, e->text) && x->before ? &x->before
+                                                                : &e->text;
+}
+
+/* Which step it was: nothing more, or another is to follow. */
+enum { ALPS_NAMED_DONE_ = 0, ALPS_NAMED_MORE_ = 1 };
+
+/* One step of destroying a name: a description that is a block, or the entry,
+ * which is told through `entry`. Under the lock of names. */
+ALPS_CORE_ int alps_named_step_(alps_handle *h, const alps_name *n,
+                                alps_link *k, alps_off *entry,
+                                const alps_tables *t)
+{
+    alps_place p;
+    memset(k, 0, sizeof *k);
+    int is = alps_name_seek_(h, n, &p);
+    if (is < 1)
+        return is ? is : ALPS_ENOENT;
+    alps_entry *e = (alps_entry *)alps_address_(h, p.off);
+    int err = alps_name_fits_(e, n->as);
+    if (err)
+        return err;
+    if (e->text && !alps_named_inside_(h, e, e->text)) {
+        err = alps_named_cut_(h, e, alps_named_last_(h, e), k, t);
+        return err ? err : ALPS_NAMED_MORE_;
+    }
+    err = alps_link_cut_(h, &p.before->next, alps_load_(&e->node.next), k, t);
+    *entry = p.off;
+    __atomic_fetch_add(&h->shared->unnamed, 1, __ATOMIC_SEQ_CST);
+    if (!err && h->shared->named)
+        h->shared->named--;
+    return err;
+}
+
+/* See alps_destroy_as. `*entry` is what was destroyed: it is as it was until
+ * readers of now have left. */
+ALPS_CORE_ int alps_named_destroy_(alps_handle *h, const alps_naming *as,
+                                   alps_off *entry, const alps_tables *t)
+{
+    alps_name n;
+    int err = alps_ready_(h, t);
+    if (!err)
+        err = alps_name_init_(h, as, &n);
+    for (int more = !err; more;) {
+        alps_link k;
+        alps_names_lock_(h, t);
+        err = alps_named_step_(h, &n, &k, entry, t);
+        alps_names_unlock_(h);
+        more = err == ALPS_NAMED_MORE_;
+        int late = alps_link_end_(h, &k, t);
+        err = err < 0 ? err : late;
+        more = more && !err;
+    }
+    return err;
+}
+
+/* Makes a description and lets the entry name it; what it replaces is named by
+ * it until it is free. Under the lock of names. */
+ALPS_CORE_ int alps_named_describe_(alps_handle *h, alps_entry *e,
+                                    const char *text, size_t n,
+                                    const alps_tables *t)
+{
+    alps_text *x = (alps_text *)alps_link_reserve_(h, sizeof *x + n + 1, t);
+    if (!x)
+        return h->error;
+    x->before = e->text && !alps_named_inside_(h, e, e->text) ? e->text : 0;
+    x->length = n;
+    memcpy(x + 1, text, n);
+    ((char *)(x + 1))[n] = 0;
+    return alps_link_publish_(h, &e->text, x, t);
+}
+
+/* One step of setting a description: it is made, or what it replaced is cut
+ * off. `made` tells which. */
+ALPS_CORE_ int alps_named_text_step_(alps_handle *h, void *p, const char *text,
+                                     size_t n, int made, alps_link *k,
+                                     const alps_tables *t)
+{
+    memset(k, 0, sizeof *k);
+    alps_entry *e = alps_named_entry_(h, p);
+    if (!e)
+        return ALPS_EINVAL;
+    if (!made && n) {
+        int err = alps_named_describe_(h, e, text, n, t);
+        return err ? err : ALPS_NAMED_MORE_;
+    }
+    alps_off *link = alps_named_last_(h, e);
+    if (!*link || (n && link == &e->text))
+        return ALPS_NAMED_DONE_;
+    int err = alps_named_cut_(h, e, link, k, t);
+    return err ? err : ALPS_NAMED_MORE_;
+}
+
+/* See alps_redescribe. */
+ALPS_CORE_ int alps_named_redescribe_(alps_handle *h, void *p, const char *text,
+                                      size_t n, const alps_tables *t)
+{
+    int err = alps_ready_(h, t);
+    if (!err && (n > ALPS_NAME_MAX || (n && !text)))
+        err = ALPS_EINVAL;
+    int made = 0;
+    for (int more = !err; more; made = 1) {
+        alps_link k;
+        alps_names_lock_(h, t);
+        err = alps_named_text_step_(h, p, text, n, made, &k, t);
+        alps_names_unlock_(h);
+        more = err == ALPS_NAMED_MORE_;
+        int late = alps_link_end_(h, &k, t);
+        err = err < 0 ? err : late;
+        more = more && !err;
+    }
+    return err;
+}
+
+/* What is known of the object at `p`. */
+ALPS_FN_ int alps_named_look_(const alps_handle *h, const void *p,
+                              alps_naming *as)
+{
+    const alps_entry *e = alps_named_entry_(h, p);
+    memset(as, 0, sizeof *as);
+    if (!e)
+        return ALPS_EINVAL;
+    alps_off off = __atomic_load_n(&e->text, __ATOMIC_ACQUIRE);
+    const alps_text *x = off ? alps_named_text_(h, off) : NULL;
+    if (off && !x)
+        return ALPS_ECORRUPT;
+    as->name = e->unique ? NULL : (const void *)(e + 1);
+    as->length = e->unique ? 0 : e->length;
+    as->tag = e->tag;
+    as->element = (size_t)e->element;
+    as->count = (size_t)e->count;
+    as->text = x ? (const char *)(x + 1) : NULL;
+    as->text_length = x ? (size_t)x->length : 0;
+    return ALPS_OK;
+}
+
+/* Walks all names, as a reader or with the lock. */
+ALPS_FN_ int alps_named_walk_(const alps_handle *h, alps_name_visit *visit,
+                              void *context)
+{
+    alps_names *s = alps_node_names_(h);
+    if (!s)
+        return alps_load_(&h->super->names) ? ALPS_ECORRUPT : ALPS_OK;
+    const alps_node *n = &s->first[0];
+    uint64_t last = 0;
+    unsigned same = 0;
+    for (;;) {
+        alps_off off = __atomic_load_n(&n->next, __ATOMIC_ACQUIRE);
+        if (!off)
+            return ALPS_OK;
+        n = alps_node_at_(h, off);
+        uint64_t order = n ? alps_node_order_(n) : 0;
+        same = order == last ? same + 1 : 0;
+        if (!n || order < last || same > ALPS_NODE_SAME_)
+            return ALPS_ECORRUPT;
+        last = order;
+        if (!(order & 1))
+            continue;
+        if (!alps_name_sane_(h, off))
+            return ALPS_ECORRUPT;
+        const alps_entry *e = (const alps_entry *)alps_address_(h, off);
+        size_t bytes;
+        void *p = alps_name_object_(e, &bytes);
+        const char *name = e->unique ? NULL : (const char *)(e + 1);
+        int stop = visit(context, name, name ? e->length : 0, p, bytes);
+        if (stop)
+            return stop;
+    }
+}
+
+/* See alps_each_name. */
+ALPS_CORE_ int alps_named_each_(alps_handle *h, alps_name_visit *visit,
+                                void *context, const alps_tables *t)
+{
+    if (!alps_self_(h) && (!h->attached || h->map.medium != ALPS_MEDIUM_ANON))
+        return alps_named_walk_(h, visit, context);
+    int err = alps_epoch_enter_(h, t);
+    if (err)
+        return err;
+    int stop = alps_named_walk_(h, visit, context);
+    alps_epoch_leave_(h, t);
+    return stop;
+}
+
+ALPS_FN_ int alps_named_one_(void *context, const char *name, size_t length,
+                             void *p, size_t n)
+{
+    (void)name;
+    (void)length;
+    (void)p;
+    (void)n;
+    ++*(uint64_t *)context;
+    return 0;
+}
+
+/* How many names there are: known, or counted. */
+ALPS_CORE_ uint64_t alps_named_count_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t n = 0;
+    if (!alps_self_(h)) {
+        (void)alps_named_walk_(h, alps_named_one_, &n);
+        return n;
+    }
+    alps_names_lock_(h, t);
+    if (h->shared->named)
+        n = h->shared->named - 1;
+    else if (alps_named_walk_(h, alps_named_one_, &n) == ALPS_OK)
+        h->shared->named = n + 1;
+    alps_names_unlock_(h);
+    return n;
+}
+
+/* maker.h -- an object that is begun before it is found
+ *
+ * A type whose zeroes do not make it whole has a maker: it gets the memory of a
+ * named object before anybody can find it, and what it stores there is
+ * published with the name. It runs without a lock, so it may allocate, and name
+ * other objects. */
+
+/* How an object is begun, and ended where it is not needed. */
+typedef struct alps_maker {
+    int (*make)(void *context, void *p, size_t n);    /* 0, or a code: there is
+                                                         to be no object */
+    void (*unmake)(void *context, void *p, size_t n); /* another was quicker,
+                                                         or no name could be
+                                                         given; or NULL */
+    void *context;
+} alps_maker;
+
+/* Gives an entry back that was not entered. */
+ALPS_CORE_ void alps_maker_end_(alps_handle *h, const alps_maker *m,
+                                alps_entry *e, const alps_tables *t)
+{
+    size_t n;
+    void *p = alps_name_object_(e, &n);
+    if (m && m->unmake)
+        m->unmake(m->context, p, n);
+    (void)alps_cancel_(h, alps_offset_(h, e), t);
+}
+
+/* Reserves an entry, and lets the maker begin its object. NULL: see `*err`. */
+ALPS_CORE_ alps_entry *alps_maker_begin_(alps_handle *h, const alps_name *n,
+                                         const alps_maker *m, int *err,
+                                         const alps_tables *t)
+{
+    size_t bytes;
+    alps_entry *e = (alps_entry *)alps_link_reserve_(h, n->total, t);
+    *err = e ? ALPS_OK : h->error;
+    if (!e)
+        return NULL;
+    alps_name_fill_(h, n, 0, e);
+    void *p = alps_name_object_(e, &bytes);
+    *err = m->make(m->context, p, bytes);
+    if (!*err)
+        return e;
+    alps_maker_end_(h, NULL, e, t);
+    return NULL;
+}
+
+/* Enters the begun entry, where the name is not there yet: 0, or a code. Else
+ * 1. `*got` is the object, or NULL; later another may have destroyed it. */
+ALPS_CORE_ int alps_maker_enter_(alps_handle *h, const alps_name *n,
+                                 alps_entry *e, int old, void **got,
+                                 const alps_tables *t)
+{
+    alps_place p;
+    alps_names_lock_(h, t);
+    int is = alps_name_ready_(h, n, &p, t);
+    if (!is) {
+        e->node.next = p.off;
+        is = alps_publish_(h, &p.before->next, e, t);
+        if (!is) {
+            *got = alps_name_object_(e, NULL);
+            if (h->shared->named)
+                h->shared->named++;
+            alps_name_grow_(h, n, &p, t);
+        }
+    } else if (is == 1) {
+        *got = alps_name_got_(h, n->as, &p, is, old);
+    }
+    alps_names_unlock_(h);
+    return is;
+}
+
+/* See alps_construct_with. `old`: what is there already does as well. */
+ALPS_CORE_ void *alps_maker_construct_(alps_handle *h, const alps_naming *as,
+                                       int old, const alps_maker *m,
+                                       const alps_tables *t)
+{
+    alps_name n;
+    alps_place p;
+    alps_entry *e = NULL;
+    void *got = NULL;
+    p.off = 0;
+    int err = alps_ready_(h, t);
+    int is = err ? err : alps_name_init_(h, as, &n);
+    if (!is)
+        is = alps_name_read_(h, &n, &p, t);
+    if (is == 1)
+        return alps_name_got_(h, as, &p, is, old);
+    if (!is)
+        e = alps_maker_begin_(h, &n, m, &err, t);
+    if (e) {
+        is = alps_maker_enter_(h, &n, e, old, &got, t);
+        if (is)
+            alps_maker_end_(h, m, e, t);
+    }
+    if (is < 0 || err)
+        alps_fail_(h, is < 0 ? is : err);
+    return got;
+}
+
 /* resize.h -- realloc
  *
  * In place where the block shrinks, or where the run behind it is free and
@@ -8607,6 +17063,14 @@ ALPS_CORE_ int alps_resize_extend_(alps_handle *h, alps_lane *lane,
         return err;
     next.unit += units;
     err = alps_resize_claim_(h, lane, &next, more);
+    if (!err && next.level == ALPS_LEVEL_EXTENT) {
+        err = alps_holes_fill_(h, next.unit, more, t);
+        if (err) {
+            alps_store_(&lane->held, 0);
+            ALPS_BARRIER_();
+            alps_give_back_(h, &next);
+        }
+    }
     alps_block_unlock_(&next);
     if (!err && t->policy->durable) {
         err = alps_codes_flush_(h, &next.zone, next.unit, more, t);
@@ -8722,11 +17186,27 @@ ALPS_CORE_ int alps_trim_(alps_handle *h, const alps_tables *t)
     if (err)
         return err;
     alps_lock_(h, t);
-    alps_limbo_flush_(h, t);
-    alps_thread_trim_(h, t);
-    alps_loose_trim_(h, t);
+    t->slow(h, ALPS_SLOW_AT_HAND, 0, 0);
     alps_unlock_(h);
-    return alps_extents_empty_(h, &n, t);
+    err = t->slow(h, ALPS_SLOW_EMPTY, (uint64_t)(uintptr_t)&n, 0);
+    return err ? err : alps_holes_make_(h, t);
+}
+
+/* More lies idle than is worth keeping: 64 MiB, and a quarter of the region.
+ * Empty extents that are in some index become memory for any use, and all that
+ * is free goes to the file system. */
+ALPS_CORE_ int alps_idle_end_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t n = 0;
+    int err = ALPS_OK;
+    if (alps_load_(&h->shared->idle) < alps_extents_(h) / 4)
+        return ALPS_OK;
+    for (alps_shard *s = h->shards; !err && s < h->top && !h->map.fixed; s++) {
+        alps_shard_lock_(h, s, 0, t);
+        err = alps_extents_drop_(h, s, &n, t);
+        alps_shard_unlock_(s);
+    }
+    return err && err != ALPS_ECORRUPT ? err : alps_holes_make_(h, t);
 }
 
 ALPS_CORE_ int alps_slow_path_(alps_handle *h, int what, uint64_t a, uint64_t b,
@@ -8742,7 +17222,12 @@ ALPS_CORE_ int alps_slow_path_(alps_handle *h, int what, uint64_t a, uint64_t b,
     case ALPS_SLOW_LANES: return alps_lanes_slow_(h, a, t);
     case ALPS_SLOW_SELF: return alps_self_slow_(h, t);
     case ALPS_SLOW_RACK: return alps_rack_fill_(h, (unsigned)a, t);
-    case ALPS_SLOW_FREED: return alps_rack_freed_(h, a, t);
+    case ALPS_SLOW_IDLE: return alps_idle_end_(h, t);
+    case ALPS_SLOW_FREED: {
+        int err = alps_rack_freed_(h, a, t);
+        return err || !alps_idle_over_(h) ? err
+                                          : t->slow(h, ALPS_SLOW_IDLE, 0, 0);
+    }
     case ALPS_SLOW_TAKE:
         return alps_shard_take_(h, (const alps_request *)(uintptr_t)a,
                                 (alps_off *)(uintptr_t)b, t);
@@ -8755,7 +17240,36 @@ ALPS_CORE_ int alps_slow_path_(alps_handle *h, int what, uint64_t a, uint64_t b,
     case ALPS_SLOW_LOOSEN: alps_slab_loosen_(h, a, t); return ALPS_OK;
     case ALPS_SLOW_FOUND: alps_slab_find_(h, a, t); return ALPS_OK;
     case ALPS_SLOW_LET_GO: alps_limbo_give_block_(h, a, t); return ALPS_OK;
-    case ALPS_SLOW_RETIRED: alps_retire_flush_(h, t); return ALPS_OK;
+    case ALPS_SLOW_RETIRED:
+        alps_retire_flush_(h, t);
+        return alps_idle_over_(h) ? t->slow(h, ALPS_SLOW_IDLE, 0, 0) : ALPS_OK;
+    case ALPS_SLOW_RESERVE: {
+        void *p = alps_publish_reserve_(h, a, t);
+        *(void **)(uintptr_t)b = p;
+        return p ? ALPS_OK : h->error;
+    }
+    case ALPS_SLOW_PUBLISH: {
+        int err = alps_publish_(h, (alps_off *)alps_address_(h, a),
+                                alps_address_(h, b), t);
+        if (err)
+            t->slow(h, ALPS_SLOW_CANCEL, b, 0);
+        return err;
+    }
+    case ALPS_SLOW_CUT:
+        return alps_link_carry_out_(h, (alps_link *)(uintptr_t)a, t);
+    case ALPS_SLOW_CUT_END:
+        return alps_link_close_(h, (alps_link *)(uintptr_t)a, t);
+    case ALPS_SLOW_AT_HAND: return alps_at_hand_(h, t);
+    case ALPS_SLOW_EMPTY:
+        return alps_extents_empty_(h, (uint64_t *)(uintptr_t)a, t);
+    case ALPS_SLOW_CANCEL: return alps_cancel_(h, a, t);
+    case ALPS_SLOW_ABORT: return alps_tx_abandon_(h, a, t);
+    case ALPS_SLOW_COMMIT:
+        return alps_commit_slow_(h, (const alps_record *)(uintptr_t)a, b, t);
+    case ALPS_SLOW_RESTORE: return alps_undo_restore_(h, a, b, t);
+    case ALPS_SLOW_GIVE: alps_commit_give_(h, a, (int)b, t); return ALPS_OK;
+    case ALPS_SLOW_DEAD: return alps_reap_now_(h, t);
+    case ALPS_SLOW_ENDED: return alps_lanes_reap_(h, a, t);
     default: return ALPS_EINVAL;
     }
 }
@@ -8782,12 +17296,14 @@ typedef struct alps_statistics {
     uint64_t spare;                  /* in slabs, for objects of their size */
     uint64_t largest_free;           /* the longest block that would fit now */
     uint64_t blocks;                 /* live ones, a count */
+    uint64_t names;                  /* a count */
     uint64_t runs;                   /* free ones, a count */
     uint64_t extents;                /* all; a count */
     uint64_t heap_extents;           /* that hold small blocks; a count */
     unsigned fragmentation;          /* of free memory: 1 - largest / all,
                                           in thousandths */
     uint64_t by_class[ALPS_CLASSES]; /* live blocks by size; counts */
+    alps_paging paging;              /* of backend paged, since the open */
 } alps_statistics;
 
 /* Walks the live objects of the slab at `place`. */
@@ -9018,6 +17534,8 @@ ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
     uint64_t whole = (1ull << top.shift) - h->at.first * ALPS_GRANULE;
     uint64_t run = 0;
     memset(s, 0, sizeof *s);
+    if (h->map.pager)
+        s->paging = alps_writeback_count_(h->map.pager);
     s->size = alps_size_(h);
     s->extents = top.end;
     for (uint64_t unit = 0, n; unit < top.end; unit += n) {
@@ -9072,6 +17590,7 @@ typedef struct alps_report {
     uint64_t problems;                 /* how many */
     alps_problem first[ALPS_PROBLEMS]; /* the first of them */
     uint64_t blocks, runs, reserved;   /* seen on the way; counts */
+    uint64_t names;                    /* the same */
     uint64_t indexed;                  /* free runs that should be indexed */
 } alps_report;
 
@@ -9276,11 +17795,16 @@ ALPS_FN_ void alps_check_held_(const alps_handle *h, const alps_shard *s,
 ALPS_FN_ void alps_check_lane_(const alps_handle *h, unsigned i, alps_report *r)
 {
     const alps_lane *lane = &h->lanes[i];
-    if (h->done[i].seq > h->shared->seq && h->done[i].seq > lane->seq)
+    uint64_t done = h->done[i].seq;
+    done = h->done[i].tx > done ? h->done[i].tx : done;
+    if (done > h->shared->seq && done > lane->seq)
         alps_check_say_(r, h->at.done + i * sizeof(alps_done),
                         "a lane has retired what never was");
-    if (lane->held)
+    if (lane->held || lane->freeing)
         alps_check_say_(r, alps_offset_(h, lane), "an idle lane holds a block");
+    if (alps_undo_live_(h, i))
+        alps_check_say_(r, alps_offset_(h, &lane->mark),
+                        "an idle lane has something to undo");
     for (unsigned k = 0; k < ALPS_RING; k++)
         if (alps_record_live_(h, i, &lane->ring[k]))
             alps_check_say_(r, alps_offset_(h, &lane->ring[k]),
@@ -9298,18 +17822,128 @@ ALPS_FN_ void alps_check_lanes_(const alps_handle *h, alps_report *r)
     }
 }
 
+/* Whether a live block of `n` bytes or more starts at `off`. */
+ALPS_FN_ int alps_check_live_(const alps_handle *h, alps_off off, uint64_t n)
+{
+    alps_object o;
+    alps_block b;
+    int is = alps_object_at_(h, off, &o);
+    if (is)
+        return is == 1 && alps_object_live_(&o) && alps_kind_size_(o.kind) >= n;
+    return alps_block_at_(h, off, &b) == ALPS_USED && alps_block_size_(&b) >= n;
+}
+
+/* The descriptions of an entry. */
+ALPS_FN_ void alps_check_text_(const alps_handle *h, const alps_entry *e,
+                               alps_report *r)
+{
+    alps_off off = e->text;
+    for (unsigned n = 0; off; n++) {
+        const alps_text *x = alps_named_text_(h, off);
+        if (!x || n == 64 ||
+            (!alps_named_inside_(h, e, off) &&
+             !alps_check_live_(h, off, sizeof *x + x->length + 1))) {
+            alps_check_say_(r, off, "a description is no live block");
+            return;
+        }
+        off = x->before;
+    }
+}
+
+/* An entry: a live block, whose name has the hash that it is kept by. */
+ALPS_FN_ void alps_check_entry_(const alps_handle *h, alps_off off,
+                                alps_report *r)
+{
+    const alps_entry *e = (const alps_entry *)alps_address_(h, off);
+    r->names++;
+    if (!alps_name_sane_(h, off))
+        alps_check_say_(r, off, "a named object is damaged");
+    else if (!alps_check_live_(h, off, e->place + e->element * e->count))
+        alps_check_say_(r, off, "a named object is no live block");
+    else if ((alps_hash_reverse_(
+                  alps_hash_of_(h->super->uuid, e + 1, e->length)) |
+              1) != e->node.key)
+        alps_check_say_(r, off, "a name is kept by another hash");
+    else
+        alps_check_text_(h, e, r);
+}
+
+/* The buckets that may be begun at; those without a table are none. */
+ALPS_FN_ uint64_t alps_check_buckets_(const alps_handle *h, alps_names *s,
+                                      alps_report *r)
+{
+    uint64_t ready = 0;
+    for (unsigned i = 0; i < ALPS_NAMES_TABLES; i++) {
+        uint64_t n = sizeof(alps_node) << (i + ALPS_NAMES_SHIFT);
+        if (s->table[i] && !alps_check_live_(h, s->table[i], n)) {
+            alps_check_say_(r, s->table[i], "a table of names is no block");
+            return ~0ull;
+        }
+    }
+    for (unsigned i = 0; i <= ALPS_NAMES_TABLES; i++) {
+        uint64_t first = i ? 4ull << i : 0, end = 8ull << i;
+        for (uint64_t b = first; b < end; b++) {
+            const alps_node *n = alps_node_bucket_(h, s, b);
+            if (!n)
+                break;
+            ready += (uint64_t)alps_node_ready_(n, b);
+        }
+    }
+    return ready;
+}
+
+/* The list of names. */
+ALPS_FN_ void alps_check_names_(const alps_handle *h, alps_report *r)
+{
+    uint64_t ready = 0;
+    alps_off off = h->super->names;
+    alps_names *s = alps_node_names_(h);
+    if (!off)
+        return;
+    if (!s || !alps_check_live_(h, off, sizeof *s)) {
+        alps_check_say_(r, off, "what names are found by is no block");
+        return;
+    }
+    uint64_t buckets = alps_check_buckets_(h, s, r);
+    uint64_t last = 0;
+    unsigned same = 0;
+    for (const alps_node *n = &s->first[0]; n; n = alps_node_at_(h, off)) {
+        uint64_t order = alps_node_order_(n), b = alps_hash_reverse_(order);
+        same = order == last ? same + 1 : 0;
+        if (order < last || same > ALPS_NODE_SAME_) {
+            alps_check_say_(r, alps_offset_(h, n), "names are not in order");
+            return;
+        }
+        if (order & 1)
+            alps_check_entry_(h, alps_offset_(h, n), r);
+        else if (alps_node_bucket_(h, s, b) != n)
+            alps_check_say_(r, alps_offset_(h, n), "a node is of no bucket");
+        else
+            ready += (uint64_t)alps_node_ready_(n, b);
+        last = order;
+        off = n->next;
+    }
+    if (off)
+        alps_check_say_(r, off, "a name links to where no name can be");
+    else if (ready != buckets && buckets != ~0ull)
+        alps_check_say_(r, h->super->names, "a bucket is not in the list");
+}
+
 /* See alps_check. */
 ALPS_CORE_ int alps_check_all_(alps_handle *h, alps_report *r,
                                const alps_tables *t)
 {
     int live = alps_self_(h) != 0;
     memset(r, 0, sizeof *r);
-    if (live)
+    if (live) {
+        alps_names_lock_(h, t);
         alps_lock_all_(h, t);
+    }
     int err = alps_super_check_(h);
     if (err)
         alps_check_say_(r, 0, "the superblock is damaged");
     alps_check_extents_(h, r);
+    alps_check_names_(h, r);
     if (live) {
         uint64_t n = 0;
         for (alps_shard *s = h->shards; s <= h->top; s++) {
@@ -9325,6 +17959,7 @@ ALPS_CORE_ int alps_check_all_(alps_handle *h, alps_report *r,
                             "the bins hold more or fewer runs");
         alps_check_lanes_(h, r);
         alps_unlock_all_(h);
+        alps_names_unlock_(h);
     }
     return r->problems ? ALPS_ECORRUPT : ALPS_OK;
 }
@@ -9346,8 +17981,32 @@ typedef struct alps_description {
     uint64_t created;             /* nanoseconds since 1970 */
     uint64_t epoch;               /* openings by a first process, counted */
     uint8_t uuid[16];
-    char layout[64]; /* the program's name for what it stores */
+    char layout[64];       /* the program's name for what it stores */
+    unsigned version;      /* of the layout of the bytes: ALPS_LAYOUT */
+    char description[496]; /* what the program says of the region */
+    uint64_t nodes;        /* whose memory it takes in turn; 0: as it comes */
+    const char *engine;    /* backend paged: "kernel" or "rewire"; else "" */
+    const char *why;       /* it is that one */
+    const char *eviction;  /* the policy by which segments go */
+    uint64_t memory;       /* bytes the region may have in memory */
+    uint64_t segment;      /* bytes that come and go at once */
+    unsigned frames;       /* segments that are in memory at most */
 } alps_description;
+
+/* What a backend that pages turned out to do. */
+ALPS_FN_ void alps_describe_paging_(const alps_pager *p, alps_description *d)
+{
+    d->engine = d->why = d->eviction = "";
+    if (!p)
+        return;
+    int rewired = p->engine == ALPS_ENGINE_REWIRE;
+    d->engine = rewired ? "rewire" : "kernel";
+    d->why = p->why;
+    d->memory = p->memory;
+    d->segment = (uint64_t)1 << p->shift;
+    d->eviction = p->eviction->name;
+    d->frames = rewired ? p->pool.n : 0;
+}
 
 /* See alps_describe. */
 ALPS_FN_ void alps_describe_(const alps_handle *h, alps_description *d,
@@ -9362,6 +18021,7 @@ ALPS_FN_ void alps_describe_(const alps_handle *h, alps_description *d,
     d->persist = alps_persist_name_(h->map.persist);
     d->size = alps_size_(h);
     d->limit = h->at.limit;
+    d->nodes = h->map.nodes;
     d->extent = h->at.extent;
     d->lanes = h->at.lane_count;
     d->processes = h->at.slot_count;
@@ -9371,6 +18031,11 @@ ALPS_FN_ void alps_describe_(const alps_handle *h, alps_description *d,
     d->epoch = h->super->epoch >> 16;
     memcpy(d->uuid, h->super->uuid, sizeof d->uuid);
     memcpy(d->layout, h->super->name, sizeof d->layout);
+    d->version = h->super->layout;
+    alps_note note;
+    alps_note_read_(h, &note);
+    memcpy(d->description, note.text, sizeof d->description);
+    alps_describe_paging_(h->map.pager, d);
 }
 
 /* Writes back what a zone's used blocks hold. */
@@ -9384,11 +18049,15 @@ ALPS_CORE_ int alps_sync_extent_(alps_handle *h, uint64_t extent, uint64_t n,
 
 /* See alps_sync. A file is synced whole; lines are written back of the front
  * and of every extent in use. */
-ALPS_CORE_ int alps_sync_(alps_handle *h, const alps_tables *t)
+ALPS_CORE_ int alps_sync_(alps_handle *h, unsigned part, const alps_tables *t)
 {
     int err = alps_ready_(h, t);
     if (err)
         return err;
+    if (t->policy->commit && h->map.sole)
+        return t->policy->commit(&h->map, part);
+    if (part == ALPS_COMMIT_BEGIN)
+        return ALPS_OK;
     if (!t->policy->durable || h->map.persist == ALPS_PERSIST_MSYNC)
         return t->backend->sync(&h->map, 0, alps_size_(h));
     alps_zone top = alps_zone_top_(h);
@@ -9400,6 +18069,1789 @@ ALPS_CORE_ int alps_sync_(alps_handle *h, const alps_tables *t)
     }
     return err ? err : t->policy->fence(&h->map, t->backend);
 }
+
+/* snapshot.h -- the region as it is now, in a file
+ *
+ * A snapshot is a region like any other, with the uuid of the one it shows: it
+ * is that region at another time, and may take its place. It is what a crash
+ * at this moment would have left to a next opener, and is opened in the same
+ * way: an epoch begins, and what is found half done is done. All locks of the
+ * heap are held while it is made, so that blocks are as a whole; small objects
+ * are allocated and freed meanwhile, each of which is in it or is not. */
+
+/* How the medium of a region is to be read. */
+typedef struct alps_source {
+    int fd;          /* a file; -1: there is memory only */
+    unsigned mode;   /* permission bits for a copy */
+    uint64_t length; /* bytes of the region */
+} alps_source;
+
+ALPS_FN_ alps_source alps_source_of_(const alps_handle *h)
+{
+    struct stat st;
+    alps_source s = {-1, 0600, alps_size_(h)};
+    if (h->map.fd >= 0 && !fstat(h->map.fd, &st) && S_ISREG(st.st_mode)) {
+        s.fd = h->map.fd;
+        s.mode = st.st_mode & 0777u;
+    }
+    return s;
+}
+
+/* Writes the region from memory: its front, and the extents in use. Of those
+ * that are free nothing is read. */
+ALPS_FN_ int alps_snapshot_memory_(const alps_handle *h, const alps_copying *c,
+                                   uint64_t length)
+{
+    alps_zone top = alps_zone_top_(h);
+    const unsigned char *base = h->map.base;
+    int err = ftruncate(c->fd, (off_t)length) ? alps_oserror_() : ALPS_OK;
+    if (!err)
+        err = alps_copy_memory_(c->fd, base, 0, h->at.heap);
+    for (uint64_t unit = 0, n; !err && unit < top.end; unit += n) {
+        n = alps_zone_units_(&top, unit);
+        if (alps_code_(top.codes, unit) != ALPS_FREE)
+            err = alps_copy_memory_(c->fd, base, alps_zone_off_(&top, unit),
+                                    n << top.shift);
+    }
+    return err;
+}
+
+/* Makes `to` a copy of the region as of the last commit: what is at home, and
+ * what is in the journal. It names no journal. */
+ALPS_FN_ int alps_snapshot_journal_(const alps_handle *h, const char *to,
+                                    unsigned mode)
+{
+    static const uint64_t none = 0;
+    alps_copying c;
+    const alps_journal *j = h->map.journal;
+    uint64_t size = j->size ? j->size : alps_size_(h); // else all is at home
+    int err = alps_fd_limit_(size);
+    if (!err)
+        err = alps_copy_begin_(&c, to, mode);
+    if (err)
+        return err;
+    err = alps_copy_file_(&c, h->map.fd, size);
+    if (!err && j->size)
+        err = alps_home_copy_(j, c.fd);
+    if (!err)
+        err = alps_fd_write_(c.fd, &none, sizeof none, ALPS_HOME_MARK_);
+    if (!err)
+        err = alps_copy_mark_(&c);
+    return alps_copy_end_(&c, to, err);
+}
+
+/* Makes `to` a copy of the region that `h` has mapped, as it is. */
+ALPS_FN_ int alps_snapshot_medium_(const alps_handle *h, const char *to)
+{
+    alps_copying c;
+    alps_source s = alps_source_of_(h);
+    if (h->map.journal && h->map.journal->fd >= 0)
+        return alps_snapshot_journal_(h, to, s.mode);
+    if (s.fd >= 0)
+        return alps_copy_medium_(s.fd, s.length, to, s.mode);
+    int err = alps_fd_limit_(s.length);
+    if (!err)
+        err = alps_copy_begin_(&c, to, s.mode);
+    if (err)
+        return err;
+    err = alps_snapshot_memory_(h, &c, s.length);
+    if (!err)
+        err = alps_copy_mark_(&c);
+    return alps_copy_end_(&c, to, err);
+}
+
+/* The same where the policy keeps stores from the medium until it commits. */
+ALPS_CORE_ int alps_snapshot_commit_(alps_handle *h, const char *path,
+                                     const alps_tables *t)
+{
+    int err = t->policy->commit(&h->map, ALPS_COMMIT_ALL);
+    if (err)
+        return err;
+    pthread_mutex_lock(&h->map.journal->turn);
+    err = alps_snapshot_medium_(h, path);
+    pthread_mutex_unlock(&h->map.journal->turn);
+    return err;
+}
+
+/* See alps_snapshot. */
+ALPS_CORE_ int alps_snapshot_(alps_handle *h, const char *path,
+                              const alps_tables *t)
+{
+    if (!h->map.base)
+        return ALPS_EINVAL;
+    if (h->map.flags & ALPS_READ_ONLY)
+        return alps_snapshot_medium_(h, path);
+    int err = alps_ready_(h, t);
+    if (err)
+        return err;
+    if (t->policy->commit && h->map.sole)
+        return alps_snapshot_commit_(h, path, t);
+    alps_lock_all_(h, t);
+    if (t->backend->write && h->map.apart) // the file is what is copied
+        err = t->backend->write(&h->map, 0, alps_size_(h));
+    if (!err)
+        err = alps_snapshot_medium_(h, path);
+    alps_unlock_all_(h);
+    return err;
+}
+
+/* closed.h -- regions that are not open, by their names
+ *
+ * Each is opened for reading, inside the guard, so that nobody gets to open it
+ * for writing meanwhile; nothing of it is changed. */
+
+/* Opens the region at `path` to look at it, in the guard: nobody gets to open
+ * it for writing until it is closed. */
+ALPS_CORE_ int alps_closed_open_(alps_handle *h, const char *path,
+                                 const alps_tables *t)
+{
+    alps_options o;
+    uint64_t before, length = 0;
+    int err;
+    memset(&o, 0, sizeof o);
+    o.flags = ALPS_READ_ONLY;
+    do { // what seems cut short may be growing
+        before = length;
+        memset(h, 0, sizeof *h);
+        h->map.fd = -1;
+        h->map.flags = o.flags;
+        h->crc = alps_crc_kind_();
+        err = t->backend->open(&h->map, path, &o);
+        if (err)
+            return err;
+        length = h->map.length;
+        err = alps_region_enter_(h, &o, t);
+        if (err)
+            t->backend->close(&h->map);
+    } while (err == ALPS_ETRUNCATED && length > before);
+    return err;
+}
+
+/* See alps_copy. */
+ALPS_CORE_ int alps_closed_copy_(const char *from, const char *to,
+                                 const alps_tables *t)
+{
+    alps_handle h;
+    char named[ALPS_SHMEM_PATH_];
+    int err = alps_closed_open_(&h, from, t);
+    if (err)
+        return err;
+    if (t->backend->leased(&h.map, ALPS_LEASE_ANY) == 1)
+        err = ALPS_EBUSY;
+    if (!err && h.map.medium == ALPS_MEDIUM_SHMEM) {
+        err = to && *to ? alps_shmem_path_(to, named) : ALPS_EINVAL;
+        to = named;
+    }
+    if (!err)
+        err = alps_snapshot_medium_(&h, to);
+    int late = t->backend->close(&h.map);
+    return err ? err : late;
+}
+
+/* See alps_consistent. */
+ALPS_CORE_ int alps_closed_consistent_(const char *path, const alps_tables *t)
+{
+    alps_handle h;
+    int err = alps_closed_open_(&h, path, t);
+    if (err)
+        return err;
+    err = alps_region_settled_(&h, t);
+    if (!err && h.map.journal && h.map.journal->marked &&
+        t->backend->leased(&h.map, ALPS_LEASE_ANY) != 1)
+        err = ALPS_ERECOVER; // a writer has died, and left its journal
+    t->backend->close(&h.map);
+    return err == ALPS_OK ? 1 : err == ALPS_ERECOVER ? 0 : err;
+}
+
+/* See alps_inspect. */
+ALPS_CORE_ int alps_closed_describe_(const char *path, alps_description *d,
+                                     const alps_tables *t)
+{
+    alps_handle h;
+    int err = alps_closed_open_(&h, path, t);
+    if (err)
+        return err;
+    alps_describe_(&h, d, t);
+    return t->backend->close(&h.map);
+}
+
+/* space.h -- regions that know each other
+ *
+ * A space is an object of the program: the regions that it has open and wants
+ * pointers between. A region has an id, 64 bits of its uuid, which is the same
+ * wherever and by whoever it is opened; a far pointer is an id and an offset.
+ * Id to address is a look into a table without a lock, address to id a search
+ * in a sorted array that is read again where it has changed meanwhile. */
+
+/* A region and a place in it; null where `off` is. */
+typedef struct alps_far {
+    uint64_t region; /* id of the region */
+    alps_off off;
+} alps_far;
+
+/* A typed pointer into any region of a space: 16 bytes. To C two ALPS_FAR(T)
+ * are two types: give it a typedef. */
+#define ALPS_FAR(T) \
+  union {           \
+    alps_far far;   \
+    T *type_;       \
+  }
+
+/* The same in 8 bytes, from a region to at most 128 others. */
+#define ALPS_PACKED(T) \
+  union {              \
+    uint64_t packed;   \
+    T *type_;          \
+  }
+
+/* What a region is asked to do for a space, through its own instance. */
+typedef struct alps_deed {
+    int what;       /* ALPS_DEED_... */
+    uint64_t id;    /* of another region; or an offset */
+    uint64_t value; /* ... */
+    alps_pledge *pledge;
+    alps_pledge as; /* what a pledge is to say */
+} alps_deed;
+typedef int alps_deed_do(alps_handle *h, alps_deed *d);
+
+/* A region of a space. */
+typedef struct alps_member {
+    uint64_t id;           /* 0: nothing was ever here */
+    alps_handle *handle;   /* NULL: it is no longer in the space */
+    unsigned char *base;   /* where it is mapped */
+    uint64_t reserved;     /* and how many addresses it has */
+    alps_deed_do *perform; /* by its instance */
+} alps_member;
+
+/* The table of all of them, behind it 2^shift members. */
+typedef struct alps_members {
+    struct alps_members *before; /* smaller ones, which may still be read */
+    uint64_t bytes;              /* of this one */
+    unsigned shift;
+    uint64_t used; /* members with an id */
+} alps_members;
+
+typedef struct alps_span {
+    uint64_t base, reserved, id;
+} alps_span;
+
+/* The same sorted by address; behind it `room` spans. */
+typedef struct alps_spans {
+    struct alps_spans *before;
+    uint64_t bytes, room;
+} alps_spans;
+
+struct alps_space;
+/* Asked for a region that is not in the space: opens it and adds it, and
+ * answers 0, or a code. */
+typedef int alps_resolver(void *context, struct alps_space *s, uint64_t id);
+
+/* A set of open regions. All zero it is empty; `resolver` and `context` are the
+ * program's to set. It stays where it is while it is used. */
+typedef struct alps_space {
+    alps_resolver *resolver; /* or NULL */
+    void *context;           /* for the resolver */
+    alps_members *members;
+    alps_spans *spans;
+    uint64_t count;     /* of spans */
+    uint64_t seq;       /* odd while spans are changed */
+    uint64_t lock;      /* 1 while members are changed */
+    uint64_t resolving; /* the thread that asks the resolver */
+} alps_space;
+
+/* The id of a region: never 0. */
+ALPS_FN_ uint64_t alps_space_id_(const uint8_t uuid[16])
+{
+    uint64_t half[2];
+    memcpy(half, uuid, sizeof half);
+    return half[0] == half[1] ? 1 : half[0] ^ half[1];
+}
+
+ALPS_FN_ alps_member *alps_member_at_(alps_members *t, uint64_t i)
+{
+    return (alps_member *)(void *)(t + 1) + (i & ((1ull << t->shift) - 1));
+}
+
+/* The place of `id` in the table, or the empty one where it would be. */
+ALPS_FN_ alps_member *alps_member_seek_(alps_members *t, uint64_t id)
+{
+    for (uint64_t i = id >> (64 - t->shift);; i++) {
+        alps_member *m = alps_member_at_(t, i);
+        uint64_t is = __atomic_load_n(&m->id, __ATOMIC_ACQUIRE);
+        if (ALPS_LIKELY_(is == id || !is))
+            return m;
+    }
+}
+
+/* The region with this id, or NULL. No lock; O(1). */
+ALPS_FN_ const alps_member *alps_space_find_(const alps_space *s, uint64_t id)
+{
+    alps_members *t = __atomic_load_n(&s->members, __ATOMIC_ACQUIRE);
+    if (ALPS_UNLIKELY_(!t || !id))
+        return NULL;
+    alps_member *m = alps_member_seek_(t, id);
+    return m->id && __atomic_load_n(&m->handle, __ATOMIC_ACQUIRE) ? m : NULL;
+}
+
+ALPS_FN_ void alps_space_lock_(uint64_t *lock, uint64_t mine)
+{
+    uint64_t none = 0;
+    for (unsigned round = 0; !__atomic_compare_exchange_n(
+             lock, &none, mine, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+         round++) {
+        none = 0;
+        ALPS_WAIT_(round);
+    }
+}
+
+ALPS_FN_ void alps_space_unlock_(uint64_t *lock)
+{
+    __atomic_store_n(lock, 0, __ATOMIC_RELEASE);
+}
+
+/* Zeroed memory of the process; NULL where there is none. */
+ALPS_COLD_ void *alps_space_memory_(uint64_t n)
+{
+    void *p = mmap(NULL, (size_t)n, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* A table with room for one more: the same, or one twice as large. Readers may
+ * be in the old one, which stays until the space ends. */
+ALPS_COLD_ alps_members *alps_members_room_(alps_space *s)
+{
+    alps_members *old = s->members;
+    if (old && old->used < 1ull << old->shift >> 1)
+        return old;
+    unsigned shift = old ? old->shift + 1 : 4;
+    uint64_t bytes = sizeof *old + (sizeof(alps_member) << shift);
+    alps_members *t = (alps_members *)alps_space_memory_(bytes);
+    if (!t)
+        return NULL;
+    t->before = old;
+    t->bytes = bytes;
+    t->shift = shift;
+    for (uint64_t i = 0; old && i < 1ull << old->shift; i++) {
+        const alps_member *m = alps_member_at_(old, i);
+        if (!m->handle)
+            continue;
+        *alps_member_seek_(t, m->id) = *m;
+        t->used++;
+    }
+    __atomic_store_n(&s->members, t, __ATOMIC_RELEASE);
+    return t;
+}
+
+ALPS_COLD_ alps_spans *alps_spans_room_(alps_space *s)
+{
+    alps_spans *old = s->spans;
+    if (old && s->count < old->room)
+        return old;
+    uint64_t room = old ? 2 * old->room : 16;
+    uint64_t bytes = sizeof *old + room * sizeof(alps_span);
+    alps_spans *t = (alps_spans *)alps_space_memory_(bytes);
+    if (!t)
+        return NULL;
+    t->before = old;
+    t->bytes = bytes;
+    t->room = room;
+    if (old)
+        memcpy((void *)(t + 1), (const void *)(old + 1),
+               (size_t)(s->count * sizeof(alps_span)));
+    __atomic_store_n(&s->spans, t, __ATOMIC_RELEASE);
+    return t;
+}
+
+ALPS_FN_ void alps_span_copy_(alps_span *to, const alps_span *from)
+{
+    alps_store_(&to->base, alps_load_(&from->base));
+    alps_store_(&to->reserved, alps_load_(&from->reserved));
+    alps_store_(&to->id, alps_load_(&from->id));
+}
+
+/* The number of spans that begin at `p` or before. */
+ALPS_FN_ uint64_t alps_spans_below_(const alps_span *span, uint64_t n,
+                                    uint64_t p)
+{
+    uint64_t from = 0;
+    while (from < n) {
+        uint64_t middle = from + (n - from) / 2;
+        if (alps_load_(&span[middle].base) <= p)
+            from = middle + 1;
+        else
+            n = middle;
+    }
+    return from;
+}
+
+/* The spans are changed between these two: who reads meanwhile reads again. */
+ALPS_FN_ alps_span *alps_spans_begin_(alps_space *s)
+{
+    __atomic_fetch_add(&s->seq, 1, __ATOMIC_SEQ_CST);
+    return (alps_span *)(void *)(s->spans + 1);
+}
+
+ALPS_FN_ void alps_spans_end_(alps_space *s, uint64_t count)
+{
+    alps_store_(&s->count, count);
+    __atomic_fetch_add(&s->seq, 1, __ATOMIC_SEQ_CST);
+}
+
+/* What `p` is in: 1 and the span, or 0. No lock; O(log regions). */
+ALPS_FN_ int alps_space_seek_(const alps_space *s, const void *p, alps_span *is)
+{
+    for (unsigned round = 0;; round++) {
+        uint64_t seq = __atomic_load_n(&s->seq, __ATOMIC_ACQUIRE);
+        uint64_t n = alps_load_(&s->count), at = (uint64_t)(uintptr_t)p;
+        const alps_spans *t = __atomic_load_n(&s->spans, __ATOMIC_ACQUIRE);
+        int found = 0;
+        if (t && n && n <= t->room) {
+            const alps_span *span = (const alps_span *)(const void *)(t + 1);
+            uint64_t below = alps_spans_below_(span, n, at);
+            if (below)
+                alps_span_copy_(is, &span[below - 1]);
+            found = below && at - is->base < is->reserved;
+        }
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (ALPS_LIKELY_(!(seq & 1) && alps_load_(&s->seq) == seq))
+            return found;
+        ALPS_WAIT_(round);
+    }
+}
+
+/* Enters a region. Under the lock. */
+ALPS_COLD_ int alps_space_enter_(alps_space *s, alps_handle *h,
+                                 alps_deed_do *perform)
+{
+    uint64_t id = alps_space_id_(h->super->uuid);
+    alps_members *t = alps_members_room_(s);
+    if (!t || !alps_spans_room_(s))
+        return ALPS_ENOMEM;
+    alps_member *m = alps_member_seek_(t, id);
+    if (m->id && m->handle)
+        return ALPS_EEXIST;
+    t->used += !m->id;
+    m->base = h->map.base;
+    m->reserved = h->map.reserved;
+    m->perform = perform;
+    __atomic_store_n(&m->handle, h, __ATOMIC_RELEASE);
+    __atomic_store_n(&m->id, id, __ATOMIC_RELEASE);
+    alps_span *span = alps_spans_begin_(s);
+    alps_span own = {(uint64_t)(uintptr_t)h->map.base, h->map.reserved, id};
+    uint64_t i = s->count;
+    for (; i && span[i - 1].base > own.base; i--)
+        alps_span_copy_(&span[i], &span[i - 1]);
+    alps_span_copy_(&span[i], &own);
+    alps_spans_end_(s, s->count + 1);
+    return ALPS_OK;
+}
+
+/* See alps_space_remove. */
+ALPS_COLD_ int alps_space_remove_(alps_space *s, const alps_handle *h)
+{
+    int err = ALPS_ENOENT;
+    alps_space_lock_(&s->lock, 1);
+    for (uint64_t i = 0; s->members && i < 1ull << s->members->shift; i++) {
+        alps_member *m = alps_member_at_(s->members, i);
+        if (!m->handle || m->handle != h)
+            continue;
+        __atomic_store_n(&m->handle, (alps_handle *)NULL, __ATOMIC_RELEASE);
+        alps_span *span = alps_spans_begin_(s);
+        uint64_t k = 0;
+        while (k < s->count && span[k].id != m->id)
+            k++;
+        for (; k + 1 < s->count; k++)
+            alps_span_copy_(&span[k], &span[k + 1]);
+        alps_spans_end_(s, s->count - 1);
+        err = ALPS_OK;
+    }
+    alps_space_unlock_(&s->lock);
+    return err;
+}
+
+/* See alps_space_end. */
+ALPS_COLD_ void alps_space_end_(alps_space *s)
+{
+    for (alps_members *t = s->members, *next; t; t = next) {
+        next = t->before;
+        munmap(t, (size_t)t->bytes);
+    }
+    for (alps_spans *t = s->spans, *next; t; t = next) {
+        next = t->before;
+        munmap(t, (size_t)t->bytes);
+    }
+    memset(s, 0, sizeof *s);
+}
+
+/* The region with this id, for which the resolver is asked where it is not
+ * there: by one thread at a time, which may ask for others meanwhile. */
+ALPS_COLD_ const alps_member *alps_space_demand_(alps_space *s, uint64_t id,
+                                                 int *err)
+{
+    uint64_t self = (uint64_t)ALPS_THREAD_();
+    const alps_member *m = alps_space_find_(s, id);
+    *err = m ? ALPS_OK : ALPS_EMISSING;
+    if (m || !s->resolver || !id)
+        return m;
+    int nested = alps_load_(&s->resolving) == self;
+    if (!nested)
+        alps_space_lock_(&s->resolving, self);
+    m = alps_space_find_(s, id);
+    *err = m ? ALPS_OK : s->resolver(s->context, s, id);
+    if (!nested)
+        alps_space_unlock_(&s->resolving);
+    if (!m && !*err) {
+        m = alps_space_find_(s, id);
+        *err = m ? ALPS_OK : ALPS_EMISSING;
+    }
+    return m;
+}
+
+/* See alps_space_at. */
+ALPS_COLD_ int alps_space_at_(alps_space *s, uint64_t id, alps_off off,
+                              void **p)
+{
+    int err;
+    *p = NULL;
+    if (!off)
+        return ALPS_OK;
+    const alps_member *m = alps_space_demand_(s, id, &err);
+    if (!m)
+        return err;
+    if (off >= alps_size_(m->handle))
+        return ALPS_EINVAL;
+    *p = m->base + off;
+    return ALPS_OK;
+}
+
+/* The address of a far pointer, or NULL: for null, for what cannot be one, for
+ * a region that is missing. */
+ALPS_FN_ void *alps_space_get_(alps_space *s, uint64_t id, alps_off off)
+{
+    const alps_member *m = alps_space_find_(s, id);
+    void *p = NULL;
+    if (ALPS_LIKELY_(m && off - 1 < m->reserved - 1))
+        return m->base + off;
+    (void)alps_space_at_(s, id, off, &p);
+    return p;
+}
+
+/* See alps_space_far. */
+ALPS_FN_ int alps_space_far_(const alps_space *s, const void *p, alps_far *far)
+{
+    alps_span is;
+    far->region = 0;
+    far->off = ALPS_NULL;
+    if (!p)
+        return ALPS_OK;
+    if (!alps_space_seek_(s, p, &is))
+        return ALPS_EMISSING;
+    far->region = is.id;
+    far->off = (uint64_t)(uintptr_t)p - is.base;
+    return far->off ? ALPS_OK : ALPS_EINVAL;
+}
+
+/* The word of a packed pointer that lies in `h`. */
+ALPS_FN_ const uint64_t *alps_space_neighbours_(const alps_handle *h)
+{
+    return (const uint64_t *)alps_address_(h, ALPS_NEIGHBOURS);
+}
+
+/* The id of neighbour `n` of a region; 0: there is none. */
+ALPS_FN_ uint64_t alps_space_neighbour_(const alps_handle *h, uint64_t n)
+{
+    if (!n)
+        return alps_space_id_(h->super->uuid);
+    return n <= ALPS_NEIGHBOUR_MAX
+               ? alps_load_(alps_space_neighbours_(h) + n - 1)
+               : 0;
+}
+
+/* The address of a packed pointer that lies in `h`. */
+ALPS_FN_ void *alps_space_unpack_(alps_space *s, const alps_handle *h,
+                                  uint64_t packed)
+{
+    uint64_t n = packed >> 48, off = packed & ((1ull << 48) - 1);
+    if (!n)
+        return alps_ptr_get_(&h->map, off);
+    return alps_space_get_(s, alps_space_neighbour_(h, n), off);
+}
+
+/* The address that an ALPS_FAR names, of its type. */
+#define ALPS_FAR_GET(space, ptr)                                               \
+  ((__typeof__(1 ? (ptr).type_ : 0))alps_space_get_((space), (ptr).far.region, \
+                                                    (ptr).far.off))
+/* The other way: 0, or ALPS_EMISSING: `p` is in no region of the space. */
+#define ALPS_FAR_SET(space, ptr, p) \
+  ((void)sizeof((ptr).type_ == (p)), alps_space_far_((space), (p), &(ptr).far))
+
+/* The same for an ALPS_PACKED that lies in the region of `h`. */
+#define ALPS_PACKED_GET(space, h, ptr)                                      \
+  ((__typeof__(1 ? (ptr).type_ : 0))alps_space_unpack_((space), &(h)->core, \
+                                                       (ptr).packed))
+
+/* pledge.h -- an object that hangs between two regions
+ *
+ * The link is in one region, the object in another: no store is in both, so the
+ * region of the object notes what is under way. While that stands, and its
+ * maker does not live, the link decides: if it names the object, the object
+ * stays; if not, it is free. So a publish and a release are the same to whoever
+ * settles them. docs/spaces.md has the order of the stores, and why it is
+ * enough. */
+
+enum {
+    ALPS_DEED_ASK = 1,       /* whether this can be done here at all */
+    ALPS_DEED_NEIGHBOUR = 2, /* the number of region `id`: in `value` */
+    ALPS_DEED_STORE = 3,     /* the word at `id` becomes `value`, durably */
+    ALPS_DEED_PLEDGE = 4,    /* a reservation is allocated and pledged */
+    ALPS_DEED_HOLD = 5,      /* an object is pledged */
+    ALPS_DEED_KEEP = 6,      /* the pledge ends, the object stays */
+    ALPS_DEED_FREE = 7,      /* the pledge ends, the object is free */
+    ALPS_DEED_REAP = 8,      /* what the dead were at is completed */
+    ALPS_DEED_FLUSH = 9,     /* the words at `id` become durable as they are */
+    ALPS_DEED_CLAIM = 10     /* a pledge of one who does not live is ours: 1 */
+};
+
+/* The pledges of a region. */
+ALPS_FN_ alps_pledge *alps_pledge_at_(const alps_handle *h, unsigned i)
+{
+    return (alps_pledge *)alps_address_(h, ALPS_PLEDGES) + i;
+}
+
+/* Ends its maker's part in it. */
+ALPS_FN_ void alps_pledge_leave_(alps_pledge *p)
+{
+    __atomic_store_n(&p->owner, 0, __ATOMIC_RELEASE);
+}
+
+/* Makes a word durable. One fence. */
+ALPS_CORE_ int alps_pledge_store_(alps_handle *h, uint64_t *word,
+                                  uint64_t value, const alps_tables *t)
+{
+    __atomic_store_n(word, value, __ATOMIC_RELEASE);
+    int err = t->policy->flush(&h->map, word, sizeof *word);
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
+
+/* Finds an empty pledge, and says in it what is under way. */
+ALPS_CORE_ int alps_pledge_take_(alps_handle *h, alps_deed *d,
+                                 const alps_tables *t)
+{
+    alps_pledge *p = NULL;
+    alps_lock_(h, t);
+    for (unsigned i = 0; !p && i < ALPS_PLEDGE_MAX; i++) {
+        alps_pledge *at = alps_pledge_at_(h, i);
+        uint64_t owner = __atomic_load_n(&at->owner, __ATOMIC_ACQUIRE);
+        if (!alps_load_(&at->block) &&
+            (!owner || !alps_owner_lives_(h, owner, t)))
+            p = at;
+    }
+    if (p)
+        alps_store_(&p->owner, alps_self_(h));
+    alps_unlock_(h);
+    d->pledge = p;
+    if (!p)
+        return ALPS_EBUSY;
+    alps_store_(&p->value, d->as.value);
+    alps_store_(&p->region, d->as.region);
+    alps_store_(&p->dest, d->as.dest);
+    alps_store_(&p->wide, d->as.wide);
+    return t->policy->flush(&h->map, p, sizeof *p);
+}
+
+/* Allocates what is reserved, and pledges it: in one step. Should the record be
+ * durable and the rest of the pledge not, `value` is not that of the object, or
+ * the link does not hold it yet: it is free either way. Two fences, or
+ * three. */
+ALPS_CORE_ int alps_pledge_make_(alps_handle *h, alps_deed *d,
+                                 const alps_tables *t)
+{
+    int err = alps_pledge_take_(h, d, t);
+    if (!err)
+        err = alps_publish_(h, &d->pledge->block, alps_address_(h, d->as.block),
+                            t);
+    if (err && d->pledge)
+        alps_pledge_leave_(d->pledge);
+    return err;
+}
+
+/* Whether a live object begins at `off`. */
+ALPS_FN_ int alps_pledge_live_(const alps_handle *h, alps_off off)
+{
+    alps_object o;
+    alps_block b;
+    int is = alps_object_at_(h, off, &o);
+    return is == 1   ? alps_object_live_(&o)
+           : is == 0 ? alps_block_at_(h, off, &b) == ALPS_USED
+                     : 0;
+}
+
+/* Pledges an object that is linked. What the pledge says is durable before it
+ * is one: else the wrong link would be looked at, and the object be free while
+ * its own link stands. Two fences. */
+ALPS_CORE_ int alps_pledge_hold_(alps_handle *h, alps_deed *d,
+                                 const alps_tables *t)
+{
+    if (!alps_pledge_live_(h, d->as.block))
+        return ALPS_EINVALID_FREE;
+    int err = alps_pledge_take_(h, d, t);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    if (!err)
+        err = alps_pledge_store_(h, &d->pledge->block, d->as.block, t);
+    if (err && d->pledge)
+        alps_pledge_leave_(d->pledge);
+    return err;
+}
+
+/* Ends a pledge: one fence, or two. */
+ALPS_CORE_ int alps_pledge_end_(alps_handle *h, const alps_deed *d,
+                                const alps_tables *t)
+{
+    int err = d->what == ALPS_DEED_KEEP
+                  ? alps_pledge_store_(h, &d->pledge->block, 0, t)
+                  : alps_publish_release_(h, &d->pledge->block, t);
+    alps_pledge_leave_(d->pledge);
+    return err;
+}
+
+/* Takes a pledge over whose maker does not live: 1; or 0. */
+ALPS_CORE_ int alps_pledge_claim_(alps_handle *h, const alps_deed *d,
+                                  const alps_tables *t)
+{
+    alps_lock_(h, t);
+    uint64_t owner = __atomic_load_n(&d->pledge->owner, __ATOMIC_ACQUIRE);
+    int is = alps_load_(&d->pledge->block) != 0 &&
+             (!owner || !alps_owner_lives_(h, owner, t));
+    if (is)
+        alps_store_(&d->pledge->owner, alps_self_(h));
+    alps_unlock_(h);
+    return is;
+}
+
+/* The number of a neighbour, which may be a new one: durably then. */
+ALPS_CORE_ int alps_pledge_neighbour_(alps_handle *h, alps_deed *d,
+                                      const alps_tables *t)
+{
+    uint64_t *word = (uint64_t *)alps_address_(h, ALPS_NEIGHBOURS);
+    uint64_t i = 0;
+    int err = ALPS_OK;
+    while (i < ALPS_NEIGHBOUR_MAX && alps_load_(&word[i]) != d->id)
+        i++;
+    if (i == ALPS_NEIGHBOUR_MAX) {
+        err = alps_ready_(h, t);
+        if (err)
+            return err;
+        alps_lock_(h, t);
+        for (i = 0; i < ALPS_NEIGHBOUR_MAX; i++)
+            if (!alps_load_(&word[i]) || alps_load_(&word[i]) == d->id)
+                break;
+        err = i < ALPS_NEIGHBOUR_MAX ? alps_pledge_store_(h, &word[i], d->id, t)
+                                     : ALPS_EFULL;
+        alps_unlock_(h);
+    }
+    d->value = i + 1;
+    return err;
+}
+
+/* Does what another region asks for. */
+ALPS_CORE_ int alps_pledge_perform_(alps_handle *h, alps_deed *d,
+                                    const alps_tables *t)
+{
+    int err = alps_ready_(h, t);
+    if (d->what == ALPS_DEED_NEIGHBOUR)
+        return alps_pledge_neighbour_(h, d, t);
+    if (err)
+        return err;
+    if (t->policy->commit && h->map.sole)
+        return ALPS_EUNSUPPORTED; // each commits a moment of its own
+    switch (d->what) {
+    case ALPS_DEED_ASK: return ALPS_OK;
+    case ALPS_DEED_STORE:
+        return alps_pledge_store_(h, (uint64_t *)alps_address_(h, d->id),
+                                  d->value, t);
+    case ALPS_DEED_FLUSH:
+        err = t->policy->flush(&h->map, alps_address_(h, d->id), 16);
+        return err ? err : t->policy->fence(&h->map, t->backend);
+    case ALPS_DEED_PLEDGE: return alps_pledge_make_(h, d, t);
+    case ALPS_DEED_HOLD: return alps_pledge_hold_(h, d, t);
+    case ALPS_DEED_KEEP:
+    case ALPS_DEED_FREE: return alps_pledge_end_(h, d, t);
+    case ALPS_DEED_REAP: return t->slow(h, ALPS_SLOW_DEAD, 0, 0);
+    case ALPS_DEED_CLAIM: return alps_pledge_claim_(h, d, t);
+    default: return ALPS_EINVAL;
+    }
+}
+
+/* far.h -- links between regions, made and cut
+ *
+ * A publish and a release whose word is in one region and whose object in
+ * another. Each is one store to the word, between a pledge that is made and one
+ * that ends. See docs/spaces.md. */
+
+/* A link that is to be made or cut. */
+typedef struct alps_tie {
+    const alps_member *from, *to; /* of the link, of the object */
+    alps_deed deed;               /* what is asked of the object's region */
+} alps_tie;
+
+/* The region of the space that `p` is in. */
+ALPS_COLD_ const alps_member *alps_far_region_(const alps_space *s,
+                                               const void *p, alps_off *off)
+{
+    alps_span is;
+    if (!p || !alps_space_seek_(s, p, &is))
+        return NULL;
+    *off = (uint64_t)(uintptr_t)p - is.base;
+    return alps_space_find_(s, is.id);
+}
+
+/* Asks a region to do something; `id` and `value` are what it is about. */
+ALPS_COLD_ int alps_far_ask_(const alps_member *m, int what, uint64_t id,
+                             uint64_t *value)
+{
+    alps_deed d;
+    memset(&d, 0, sizeof d);
+    d.what = what;
+    d.id = id;
+    d.value = value ? *value : 0;
+    int err = m->perform(m->handle, &d);
+    if (value)
+        *value = d.value;
+    return err;
+}
+
+/* Stores to a word of a region, durably. */
+ALPS_COLD_ int alps_far_store_(const alps_member *m, alps_off off,
+                               uint64_t value)
+{
+    return alps_far_ask_(m, ALPS_DEED_STORE, off, &value);
+}
+
+/* What the link will hold. A wide one first gets the id of the region, which is
+ * durable before its place: null until then. */
+ALPS_COLD_ int alps_far_value_(alps_tie *k, const alps_far *wide)
+{
+    uint64_t n = 0;
+    k->deed.as.value = k->deed.as.block;
+    k->deed.as.wide = wide != NULL;
+    if (!wide) {
+        if (k->from == k->to)
+            return ALPS_OK;
+        int err = alps_far_ask_(k->from, ALPS_DEED_NEIGHBOUR, k->to->id, &n);
+        k->deed.as.value |= n << 48;
+        return err;
+    }
+    if (alps_load_(&wide->region) == k->to->id)
+        return ALPS_OK;
+    if (alps_load_(&wide->off))
+        return ALPS_EINVAL;
+    return alps_far_store_(k->from, k->deed.as.dest - sizeof(uint64_t),
+                           k->to->id);
+}
+
+/* The word that is stored to, and where it is. */
+ALPS_COLD_ int alps_far_begin_(alps_space *s, const uint64_t *word, alps_tie *k)
+{
+    memset(k, 0, sizeof *k);
+    k->from = alps_far_region_(s, word, &k->deed.as.dest);
+    if (!k->from)
+        return ALPS_EMISSING;
+    k->deed.as.region = k->from->id;
+    if (!alps_dest_valid_(k->from->handle, k->deed.as.dest) ||
+        k->deed.as.dest < ALPS_PAGE)
+        return ALPS_EINVAL;
+    return alps_far_ask_(k->from, ALPS_DEED_ASK, 0, NULL);
+}
+
+/* Both regions are known: pledges, stores, and ends the pledge. Where the store
+ * fails the pledge stands, for whoever settles it. */
+ALPS_COLD_ int alps_far_carry_out_(alps_tie *k, int what, uint64_t value,
+                                   int then)
+{
+    k->deed.what = what;
+    int err = k->to->perform(k->to->handle, &k->deed);
+    if (!err)
+        err = alps_far_store_(k->from, k->deed.as.dest, value);
+    if (err)
+        return err;
+    k->deed.what = then;
+    return k->to->perform(k->to->handle, &k->deed);
+}
+
+/* See alps_far_publish, alps_packed_publish. */
+ALPS_COLD_ int alps_far_link_(alps_space *s, const uint64_t *word,
+                              const alps_far *wide, const void *p)
+{
+    alps_tie k;
+    int err = alps_far_begin_(s, word, &k);
+    if (err)
+        return err;
+    k.to = alps_far_region_(s, p, &k.deed.as.block);
+    if (!k.to)
+        return ALPS_EMISSING;
+    err = alps_far_ask_(k.to, ALPS_DEED_ASK, 0, NULL);
+    if (!err)
+        err = alps_far_value_(&k, wide);
+    return err ? err
+               : alps_far_carry_out_(&k, ALPS_DEED_PLEDGE, k.deed.as.value,
+                                     ALPS_DEED_KEEP);
+}
+
+/* See alps_far_release, alps_packed_release. */
+ALPS_COLD_ int alps_far_cut_(alps_space *s, const uint64_t *word,
+                             const alps_far *wide)
+{
+    alps_tie k;
+    int err = alps_far_begin_(s, word, &k);
+    if (err)
+        return err;
+    uint64_t value = alps_load_(word);
+    k.deed.as.value = value;
+    k.deed.as.wide = wide != NULL;
+    k.deed.as.block = wide ? value : value & ((1ull << 48) - 1);
+    if (!k.deed.as.block)
+        return ALPS_OK;
+    uint64_t id = wide ? alps_load_(&wide->region)
+                       : alps_space_neighbour_(k.from->handle, value >> 48);
+    k.to = alps_space_demand_(s, id, &err);
+    return err ? err
+               : alps_far_carry_out_(&k, ALPS_DEED_HOLD, 0, ALPS_DEED_FREE);
+}
+
+/* Whether the link of a pledge names its object. */
+ALPS_FN_ int alps_far_linked_(const alps_member *from, uint64_t id,
+                              const alps_pledge *p)
+{
+    const alps_handle *h = from->handle;
+    alps_off mask = p->wide ? ~0ull : (1ull << 48) - 1;
+    if (!alps_dest_valid_(h, p->dest) || p->dest < ALPS_PAGE ||
+        (p->value & mask) != p->block)
+        return 0;
+    const uint64_t *word = (const uint64_t *)alps_address_(h, p->dest);
+    return alps_load_(word) == p->value &&
+           (!p->wide || alps_load_(word - 1) == id);
+}
+
+/* The link is durable as it is: its maker may have died between the store and
+ * the fence. Not so where it can only be read: then nothing is certain. */
+ALPS_COLD_ int alps_far_certain_(const alps_member *from, const alps_pledge *p)
+{
+    alps_off off = p->dest - sizeof(uint64_t);
+    return alps_dest_valid_(from->handle, p->dest) && p->dest > ALPS_PAGE
+               ? alps_far_ask_(from, ALPS_DEED_FLUSH, off, NULL)
+               : ALPS_OK; // no link can be there
+}
+
+/* Settles one pledge of a region, if it is to be settled and can be. With
+ * `lost` the region of that id is taken for one that has no link. */
+ALPS_COLD_ int alps_far_settle_one_(const alps_space *s, const alps_member *to,
+                                    alps_pledge *p, uint64_t lost)
+{
+    alps_deed d;
+    memset(&d, 0, sizeof d);
+    d.pledge = p;
+    d.what = ALPS_DEED_CLAIM;
+    int is = to->perform(to->handle, &d);
+    if (is != 1)
+        return is;
+    const alps_member *from = alps_space_find_(s, p->region);
+    if (from ? alps_far_certain_(from, p) != ALPS_OK : p->region != lost) {
+        alps_pledge_leave_(p);
+        return ALPS_OK;
+    }
+    d.what = from && alps_far_linked_(from, to->id, p) ? ALPS_DEED_KEEP
+                                                       : ALPS_DEED_FREE;
+    return to->perform(to->handle, &d);
+}
+
+/* Settles what can be of the pledges of one region. Who only reads it, or
+ * commits it, has nothing to settle. */
+ALPS_COLD_ int alps_far_settle_in_(const alps_space *s, const alps_member *to,
+                                   uint64_t lost)
+{
+    int err = ALPS_OK;
+    unsigned n = 0;
+    for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++)
+        n += alps_load_(&alps_pledge_at_(to->handle, i)->block) != 0;
+    if (!n)
+        return ALPS_OK;
+    err = alps_far_ask_(to, ALPS_DEED_REAP, 0, NULL);
+    if (err == ALPS_EREADONLY || err == ALPS_EUNSUPPORTED)
+        return ALPS_OK;
+    for (unsigned i = 0; !err && i < ALPS_PLEDGE_MAX; i++)
+        err = alps_far_settle_one_(s, to, alps_pledge_at_(to->handle, i), lost);
+    return err;
+}
+
+/* See alps_space_settle. */
+ALPS_COLD_ int alps_far_settle_(const alps_space *s)
+{
+    alps_members *t = __atomic_load_n(&s->members, __ATOMIC_ACQUIRE);
+    int err = ALPS_OK;
+    for (uint64_t i = 0; t && i < 1ull << t->shift; i++) {
+        const alps_member *m = alps_member_at_(t, i);
+        if (!__atomic_load_n(&m->handle, __ATOMIC_ACQUIRE))
+            continue;
+        int own = alps_far_settle_in_(s, m, 0);
+        err = err ? err : own;
+    }
+    return err;
+}
+
+/* See alps_space_add. */
+ALPS_COLD_ int alps_far_add_(alps_space *s, alps_handle *h,
+                             alps_deed_do *perform)
+{
+    if (!h->map.base)
+        return ALPS_EINVAL;
+    alps_space_lock_(&s->lock, 1);
+    int err = alps_space_enter_(s, h, perform);
+    alps_space_unlock_(&s->lock);
+    if (err)
+        return err;
+    err = alps_far_settle_(s);
+    if (err)
+        (void)alps_space_remove_(s, h);
+    return err;
+}
+
+/* See alps_space_forgo. */
+ALPS_COLD_ int alps_far_forgo_(const alps_space *s, const alps_handle *h,
+                               uint64_t id)
+{
+    const alps_member *m = alps_space_find_(s, alps_space_id_(h->super->uuid));
+    if (!m || m->handle != h)
+        return ALPS_EMISSING;
+    return alps_space_find_(s, id) ? ALPS_EEXIST
+                                   : alps_far_settle_in_(s, m, id);
+}
+
+/* The packed pointer to `p` for one that lies in `h`. */
+ALPS_COLD_ int alps_far_pack_(const alps_space *s, const alps_handle *h,
+                              const void *p, uint64_t *packed)
+{
+    alps_off off = 0;
+    uint64_t n = 0;
+    int err = ALPS_OK;
+    *packed = 0;
+    if (!p)
+        return ALPS_OK;
+    const alps_member *own =
+        alps_space_find_(s, alps_space_id_(h->super->uuid));
+    const alps_member *m = alps_far_region_(s, p, &off);
+    if (!own || !m)
+        return ALPS_EMISSING;
+    if (m != own)
+        err = alps_far_ask_(own, ALPS_DEED_NEIGHBOUR, m->id, &n);
+    if (!err)
+        *packed = off | n << 48;
+    return err;
+}
+
+/* Sets an ALPS_PACKED that lies in the region of `h`: 0, or a code. */
+#define ALPS_PACKED_SET(space, h, ptr, p) \
+  ((void)sizeof((ptr).type_ == (p)),      \
+   alps_far_pack_((space), &(h)->core, (p), &(ptr).packed))
+
+/* cxx.h -- what C++ adds: fancy pointers, an allocator, objects by name
+ *
+ * In C++11 and later only. Nothing here depends on an instance: what does is
+ * reached through the table of a region, or through its door, so that a unit
+ * with several instances has each class once. See docs/cxx.md. */
+
+#ifdef __cplusplus
+#  include <cstddef>
+#  include <exception>
+#  include <iterator>
+#  include <new>
+#  include <type_traits>
+#  include <utility>
+#  if defined(__GXX_RTTI) || defined(__cpp_rtti)
+#    define ALPS_RTTI_
+#    include <typeinfo>
+#  endif
+#  if defined(__cpp_exceptions) || defined(__EXCEPTIONS)
+#    define ALPS_THROW_(what) throw what
+#  else
+#    define ALPS_THROW_(what) __builtin_trap()
+#  endif
+
+extern "C++" {
+namespace alps
+{
+
+/* ---- pointers */
+
+/* A pointer that is the distance from itself, in the bytes of ALPS_REL(T): it
+ * stays right when what it is in and what it names are mapped elsewhere
+ * together. A fancy pointer of the standard (NullablePointer, random access
+ * iterator, std::pointer_traits); null when zeroed; copied by its constructor
+ * and not by memcpy. */
+template <class T>
+class ptr
+{
+    int64_t rel_;
+
+    struct none_; /* stands for what void has no reference to */
+    typedef typename std::conditional<std::is_void<T>::value, none_, T>::type
+        object_;
+
+    /* Whether static_cast leads from U* to T*. */
+    template <class U, class = decltype(static_cast<T *>((U *)0))>
+    static std::true_type casts_(int);
+    template <class U>
+    static std::false_type casts_(...);
+
+    template <class U>
+    struct implicit_ : std::is_convertible<U *, T *> {
+    };
+    template <class U>
+    struct explicit_
+        : std::integral_constant<bool, !implicit_<U>::value &&
+                                           decltype(casts_<U>(0))::value> {
+    };
+
+  public:
+    typedef T element_type;
+    typedef std::ptrdiff_t difference_type;
+    typedef typename std::remove_cv<T>::type value_type;
+    typedef ptr pointer;
+    typedef object_ &reference;
+    typedef std::random_access_iterator_tag iterator_category;
+#  if __cplusplus >= 202002L
+    typedef std::contiguous_iterator_tag iterator_concept;
+#  endif
+
+    ptr() noexcept : rel_(0)
+    {
+    }
+    template <class N,
+              typename std::enable_if<std::is_same<N, std::nullptr_t>::value,
+                                      int>::type = 0>
+    ptr(N) noexcept : rel_(0) // a 0 is of T *, so that it means one thing
+    {
+    }
+    ptr(T *p) noexcept
+    {
+        alps_rel_set_(&rel_, p);
+    }
+    ptr(const ptr &other) noexcept
+    {
+        alps_rel_set_(&rel_, other.get());
+    }
+    template <class U,
+              typename std::enable_if<implicit_<U>::value, int>::type = 0>
+    ptr(const ptr<U> &other) noexcept
+    {
+        alps_rel_set_(&rel_, static_cast<T *>(other.get()));
+    }
+    template <class U,
+              typename std::enable_if<explicit_<U>::value, int>::type = 0>
+    explicit ptr(const ptr<U> &other) noexcept
+    {
+        alps_rel_set_(&rel_, static_cast<T *>(other.get()));
+    }
+    ptr &operator=(const ptr &other) noexcept
+    {
+        alps_rel_set_(&rel_, other.get());
+        return *this;
+    }
+
+    /* The address, which is right as long as the region is open. */
+    T *get() const noexcept
+    {
+        return static_cast<T *>(alps_rel_get_(&rel_));
+    }
+    explicit operator bool() const noexcept
+    {
+        return rel_ != 0;
+    }
+    T *operator->() const noexcept
+    {
+        return get();
+    }
+    reference operator*() const noexcept
+    {
+        return *get();
+    }
+    reference operator[](difference_type n) const noexcept
+    {
+        return get()[n];
+    }
+    static ptr pointer_to(object_ &object) noexcept
+    {
+        return ptr(__builtin_addressof(object));
+    }
+
+    ptr &operator+=(difference_type n) noexcept
+    {
+        alps_rel_set_(&rel_, get() + n);
+        return *this;
+    }
+    ptr &operator-=(difference_type n) noexcept
+    {
+        alps_rel_set_(&rel_, get() - n);
+        return *this;
+    }
+    ptr &operator++() noexcept
+    {
+        return *this += 1;
+    }
+    ptr &operator--() noexcept
+    {
+        return *this -= 1;
+    }
+    ptr operator++(int) noexcept
+    {
+        T *old = get();
+        *this += 1;
+        return ptr(old);
+    }
+    ptr operator--(int) noexcept
+    {
+        T *old = get();
+        *this -= 1;
+        return ptr(old);
+    }
+    ptr operator+(difference_type n) const noexcept
+    {
+        return ptr(get() + n);
+    }
+    ptr operator-(difference_type n) const noexcept
+    {
+        return ptr(get() - n);
+    }
+    friend ptr operator+(difference_type n, const ptr &p) noexcept
+    {
+        return ptr(p.get() + n);
+    }
+    friend difference_type operator-(const ptr &a, const ptr &b) noexcept
+    {
+        return a.get() - b.get();
+    }
+
+    friend bool operator==(const ptr &a, const ptr &b) noexcept
+    {
+        return a.get() == b.get();
+    }
+    friend bool operator!=(const ptr &a, const ptr &b) noexcept
+    {
+        return a.get() != b.get();
+    }
+    friend bool operator<(const ptr &a, const ptr &b) noexcept
+    {
+        return a.get() < b.get();
+    }
+    friend bool operator>(const ptr &a, const ptr &b) noexcept
+    {
+        return b < a;
+    }
+    friend bool operator<=(const ptr &a, const ptr &b) noexcept
+    {
+        return !(b < a);
+    }
+    friend bool operator>=(const ptr &a, const ptr &b) noexcept
+    {
+        return !(a < b);
+    }
+    friend void swap(ptr &a, ptr &b) noexcept
+    {
+        T *p = a.get();
+        a = b;
+        b = ptr(p);
+    }
+};
+
+/* ---- the allocator */
+
+/* What lies in front of the region's first byte, in memory of the process: how
+ * one who has but an address in the region comes to this process's handle. */
+struct door_ {
+    alps_handle *handle;
+    void *(*alloc)(alps_handle *h, size_t align, size_t n);
+    int (*free)(alps_handle *h, void *p);
+};
+
+/* Opens the door: what is in it may be written, and is. */
+ALPS_COLD_ int door_open_(alps_handle *h,
+                          void *(*alloc)(alps_handle *, size_t, size_t),
+                          int (*free)(alps_handle *, void *))
+{
+    uint64_t page = alps_system_page_();
+    if (!h->map.base)
+        return ALPS_EINVAL;
+    if (!h->map.door)
+        return ALPS_EUNSUPPORTED;
+    if (mprotect(h->map.base - page, (size_t)page, PROT_READ | PROT_WRITE))
+        return alps_oserror_();
+    door_ *d = reinterpret_cast<door_ *>(h->map.base) - 1;
+    __atomic_store_n(&d->alloc, alloc, __ATOMIC_RELAXED);
+    __atomic_store_n(&d->free, free, __ATOMIC_RELAXED);
+    __atomic_store_n(&d->handle, h, __ATOMIC_RELEASE);
+    return ALPS_OK;
+}
+
+class region;
+
+/* Allocates in one region, for containers: it is 8 bytes, and may lie in the
+ * region itself as part of a container, whatever process has it open at
+ * whatever address. Two are equal if they are of the same region as this
+ * process has it mapped. */
+template <class T>
+class allocator
+{
+    ptr<unsigned char> base_;
+    template <class U>
+    friend class allocator;
+    friend class region;
+
+    explicit allocator(unsigned char *base) noexcept : base_(base)
+    {
+    }
+    door_ *door() const noexcept
+    {
+        return reinterpret_cast<door_ *>(base_.get()) - 1;
+    }
+
+  public:
+    typedef T value_type;
+    typedef ptr<T> pointer;
+    typedef ptr<const T> const_pointer;
+    typedef ptr<void> void_pointer;
+    typedef ptr<const void> const_void_pointer;
+    typedef std::size_t size_type;
+    typedef std::ptrdiff_t difference_type;
+    typedef std::false_type is_always_equal;
+    template <class U>
+    struct rebind {
+        typedef allocator<U> other;
+    };
+
+    /* Of the region that is open as `h`, an alps_heap of any instance. Of a
+     * backend of the program's own that holds no page in front of the region
+     * (docs/writing-a-backend.md), it is one that has nothing to give. */
+    template <class H, class = decltype(&((H *)0)->core.map)>
+    allocator(H *h) noexcept
+    {
+        if (alps_introduce_(h) == ALPS_OK)
+            base_ = h->core.map.base;
+    }
+    template <class U>
+    allocator(const allocator<U> &other) noexcept : base_(other.base_)
+    {
+    }
+    allocator(const allocator &other) noexcept : base_(other.base_)
+    {
+    }
+    allocator &operator=(const allocator &other) noexcept
+    {
+        base_ = other.base_;
+        return *this;
+    }
+
+    size_type max_size() const noexcept
+    {
+        return static_cast<size_type>(PTRDIFF_MAX) / sizeof(T);
+    }
+
+    /* As alps_alloc_aligned; std::bad_alloc where there is nothing to be had,
+     * and alps_error has the code. Without exceptions: a trap. */
+    pointer allocate(size_type n)
+    {
+        void *p = NULL;
+        if (base_ && n <= max_size())
+            p = door()->alloc(door()->handle, alignof(T), n * sizeof(T));
+        if (!p)
+            ALPS_THROW_(std::bad_alloc());
+        return pointer(static_cast<T *>(p));
+    }
+    void deallocate(const pointer &p, size_type) noexcept
+    {
+        int err = door()->free(door()->handle, p.get());
+        ALPS_ASSERT(!err);
+        (void)err;
+    }
+
+    /* Whether both are of one region. */
+    template <class U>
+    bool shares(const allocator<U> &other) const noexcept
+    {
+        return base_ == other.base_;
+    }
+};
+
+template <class T, class U>
+bool operator==(const allocator<T> &a, const allocator<U> &b) noexcept
+{
+    return a.shares(b);
+}
+template <class T, class U>
+bool operator!=(const allocator<T> &a, const allocator<U> &b) noexcept
+{
+    return !a.shares(b);
+}
+
+} // namespace alps
+}
+#endif
+
+/* made.h -- objects of C++ by their names, and the handle that closes itself
+ *
+ * As alps_construct and its like, with constructors and destructors. A region
+ * is a class of no instance; each instance derives its own, which brings the
+ * table of its functions. See docs/cxx.md. */
+
+#ifdef __cplusplus
+extern "C++" {
+namespace alps
+{
+
+/* The number that is stored with an object to tell its type: of the name that
+ * the compiler has for it, which is the same with gcc and clang, and another
+ * for another standard library's class. ALPS_TAG(struct point), outside of all
+ * namespaces, makes it that of ALPS_NAMING(struct point, ...) in C. */
+template <class T>
+struct tag {
+#  ifdef ALPS_RTTI_
+    static uint64_t of() noexcept
+    {
+        return alps_hash_tag_(typeid(T).name());
+    }
+#  else
+    static uint64_t of() noexcept
+    {
+        static_assert(!sizeof(T *),
+                      "alps.h: without RTTI a type needs ALPS_TAG(type)");
+        return 0;
+    }
+#  endif
+};
+#  define ALPS_TAG(T)               \
+    namespace alps                  \
+    {                               \
+    template <>                     \
+    struct tag<T> {                 \
+      static uint64_t of() noexcept \
+      {                             \
+        return alps_hash_tag_(#T);  \
+      }                             \
+    };                              \
+    }
+
+/* In place of a name: the only object of its type. */
+enum unique_name { unique };
+
+/* What an object is called: a C string, any bytes, or a class that has data()
+ * and size(), which is to outlive this. */
+class name
+{
+    const void *bytes_;
+    std::size_t length_;
+
+  public:
+    name(const char *text) noexcept : bytes_(text), length_(strlen(text))
+    {
+    }
+    name(const void *bytes, std::size_t n) noexcept : bytes_(bytes), length_(n)
+    {
+    }
+    name(unique_name) noexcept : bytes_(NULL), length_(0)
+    {
+    }
+    template <class S, class = decltype(std::declval<const S &>().data()),
+              class = decltype(std::declval<const S &>().size())>
+    name(const S &s) noexcept : bytes_(s.data()), length_(s.size())
+    {
+    }
+
+    template <class T>
+    alps_naming as(std::size_t count) const noexcept
+    {
+        alps_naming n = alps_name_typed_(NULL, tag<T>::of(), sizeof(T), count);
+        n.name = bytes_;
+        n.length = length_;
+        return n;
+    }
+};
+
+/* The functions of an instance, for those who do not know which it is. */
+struct table_ {
+    int (*open)(alps_handle *h, const char *path, const alps_options *o);
+    int (*close)(alps_handle *h);
+    int (*discard)(alps_handle *h);
+    int (*sync)(alps_handle *h);
+    int (*enter)(alps_handle *h);
+    int (*leave)(alps_handle *h);
+    void *(*construct)(alps_handle *h, const alps_naming *as, int old,
+                       const alps_maker *m);
+    void *(*find)(alps_handle *h, const alps_naming *as, size_t *n);
+    int (*destroy)(alps_handle *h, const alps_naming *as, alps_off *entry);
+    int (*introduce)(alps_handle *h);
+};
+
+template <class T>
+void end_all_(T *element, std::size_t n) noexcept
+{
+    while (n--)
+        element[n].~T();
+}
+
+/* Begins the elements of an object, one after the other; if one throws, ends
+ * those that were begun. */
+template <class T, class F>
+class making_
+{
+    F &begin_;
+    std::exception_ptr thrown_;
+
+    static int make_(void *context, void *p, std::size_t n)
+    {
+        making_ *m = static_cast<making_ *>(context);
+        T *element = static_cast<T *>(p);
+        std::size_t i = 0;
+#  if defined(__cpp_exceptions) || defined(__EXCEPTIONS)
+        try {
+            for (; i < n / sizeof(T); i++)
+                m->begin_(element + i);
+            return ALPS_OK;
+        } catch (...) {
+            m->thrown_ = std::current_exception();
+        }
+        end_all_(element, i);
+        return ALPS_EINVAL;
+#  else
+        for (; i < n / sizeof(T); i++)
+            m->begin_(element + i);
+        return ALPS_OK;
+#  endif
+    }
+    static void unmake_(void *, void *p, std::size_t n)
+    {
+        end_all_(static_cast<T *>(p), n / sizeof(T));
+    }
+
+  public:
+    explicit making_(F &begin) : begin_(begin)
+    {
+    }
+    T *construct(const table_ *t, alps_handle *h, const alps_naming &as,
+                 int old)
+    {
+        alps_maker m = {make_, unmake_, this};
+        void *p = t->construct(h, &as, old, &m);
+#  if defined(__cpp_exceptions) || defined(__EXCEPTIONS)
+        if (thrown_)
+            std::rethrow_exception(thrown_);
+#  endif
+        return static_cast<T *>(p);
+    }
+};
+
+/* An object that is to be made, or several. */
+template <class T>
+class construction_
+{
+    const table_ *table_of_;
+    alps_handle *handle_;
+    name name_;
+    int old_;
+
+  public:
+    construction_(const table_ *t, alps_handle *h, const name &n, int old)
+        : table_of_(t), handle_(h), name_(n), old_(old)
+    {
+        static_assert(
+            alignof(T) <= 16 || (alignof(T) <= 64 && sizeof(T) >= 1024),
+            "alps.h: a named object is aligned to 16 bytes, and to 64 from "
+            "1 KiB on");
+    }
+    template <class F>
+    T *with(F begin, std::size_t count) const
+    {
+        making_<T, F> m(begin);
+        return m.construct(table_of_, handle_, name_.as<T>(count), old_);
+    }
+};
+
+/* What `construct<T>(name)[n]` answers: call it with what each constructor is
+ * to have. */
+template <class T>
+class constructions
+{
+    construction_<T> one_;
+    std::size_t count_;
+
+  public:
+    constructions(const construction_<T> &one, std::size_t count)
+        : one_(one), count_(count)
+    {
+    }
+    template <class... Args>
+    T *operator()(const Args &...args) const
+    {
+        return one_.with(
+            [&](T *p) { ::new (static_cast<void *>(p)) T(args...); }, count_);
+    }
+};
+
+/* What `construct<T>(name)` answers: call it with what the constructor is to
+ * have. */
+template <class T>
+class construction
+{
+    construction_<T> one_;
+
+  public:
+    explicit construction(const construction_<T> &one) : one_(one)
+    {
+    }
+    constructions<T> operator[](std::size_t count) const
+    {
+        return constructions<T>(one_, count);
+    }
+    template <class... Args>
+    T *operator()(Args &&...args) const
+    {
+        return one_.with(
+            [&](T *p) {
+                ::new (static_cast<void *>(p)) T(std::forward<Args>(args)...);
+            },
+            1);
+    }
+};
+
+/* A region that is closed when this goes. Each instance has one that can be
+ * made: alps_region, ledger_region. Like the handle that it holds it stays
+ * where it is. */
+class region
+{
+    const table_ *table_of_;
+    alps_handle *handle_;
+
+  protected:
+    region(const table_ *t, alps_handle *h) : table_of_(t), handle_(h)
+    {
+        memset(h, 0, sizeof *h);
+    }
+    /* Closes it as `close` does; where that fails under policy checkpoint, as
+     * `discard`. Who wants to know calls `close` before. */
+    ~region()
+    {
+        if (*this && close())
+            (void)discard();
+    }
+
+  public:
+    region(const region &) = delete;
+    region &operator=(const region &) = delete;
+
+    /* As alps_open. ALPS_EBUSY: it is open already. ALPS_EUNSUPPORTED: a
+     * backend of the program's own that holds no page in front of the
+     * region. */
+    int open(const char *path, const alps_options *o = NULL)
+    {
+        if (*this)
+            return ALPS_EBUSY;
+        int err = table_of_->open(handle_, path, o);
+        if (err)
+            return err;
+        err = table_of_->introduce(handle_);
+        if (err)
+            (void)table_of_->discard(handle_);
+        return err;
+    }
+    int close()
+    {
+        return table_of_->close(handle_);
+    }
+    int discard()
+    {
+        return table_of_->discard(handle_);
+    }
+    int sync()
+    {
+        return table_of_->sync(handle_);
+    }
+    explicit operator bool() const noexcept
+    {
+        return handle_->map.base != NULL;
+    }
+    /* For containers of T in this region. */
+    template <class T>
+    allocator<T> get_allocator() const noexcept
+    {
+        return allocator<T>(handle_->map.base);
+    }
+    /* The code of what last answered NULL, as alps_error. */
+    int error() const noexcept
+    {
+        return __atomic_load_n(&handle_->error, __ATOMIC_RELAXED);
+    }
+
+    /* Makes an object, or several: `construct<T>("name")(1, 2)`,
+     * `construct<T>("name")[10](1, 2)`. They are found when their constructors
+     * have run, or not at all, whatever crashes; what a constructor allocated
+     * besides is lost then. If a constructor throws, there is no object, and
+     * this throws the same. NULL and a code in `error`, as
+     * alps_construct_with. */
+    template <class T>
+    construction<T> construct(const name &n)
+    {
+        return construction<T>(construction_<T>(table_of_, handle_, n, 0));
+    }
+
+    /* The same; but what is there already does as well. Of several who call it
+     * at once each may run the constructor: one object gets the name, the
+     * others are destroyed again. */
+    template <class T>
+    construction<T> find_or_construct(const name &n)
+    {
+        return construction<T>(construction_<T>(table_of_, handle_, n, 1));
+    }
+
+    /* Finds the object, and how many elements it has. NULL and a code in
+     * `error`: ALPS_ENOENT, ALPS_ETYPE, as alps_find_as. */
+    template <class T>
+    T *find(const name &n, std::size_t *count = NULL)
+    {
+        std::size_t bytes = 0;
+        alps_naming as = n.as<T>(0);
+        void *p = table_of_->find(handle_, &as, &bytes);
+        if (count)
+            *count = bytes / sizeof(T);
+        return static_cast<T *>(p);
+    }
+
+    /* Takes the name away and frees the memory in one step, and runs the
+     * destructors between: a crash may lose what they would have freed, and
+     * never leaves a destroyed object under its name. As alps_destroy_as;
+     * ALPS_EBUSY as alps_enter. */
+    template <class T>
+    int destroy(const name &n)
+    {
+        alps_naming as = n.as<T>(0);
+        alps_off off = ALPS_NULL;
+        int err = table_of_->enter(handle_);
+        if (err)
+            return err;
+        err = table_of_->destroy(handle_, &as, &off);
+        if (!err) {
+            std::size_t bytes;
+            void *p = alps_name_object_(
+                static_cast<const alps_entry *>(alps_address_(handle_, off)),
+                &bytes);
+            end_all_(static_cast<T *>(p), bytes / sizeof(T));
+        }
+        int late = table_of_->leave(handle_);
+        return err ? err : late;
+    }
+};
+
+} // namespace alps
+}
+#endif
 
 #endif
 
@@ -9426,7 +19878,7 @@ ALPS_CORE_ int alps_sync_(alps_handle *h, const alps_tables *t)
 #  define ALPS_NATURAL_POLICY_ ALPS_NONE
 #elif ALPS_BACKEND == ALPS_FILE
 #  define ALPS_BACKEND_TABLE_ &alps_backend_file_
-#  define ALPS_NATURAL_POLICY_ ALPS_MSYNC
+#  define ALPS_NATURAL_POLICY_ ALPS_CHECKPOINT
 #elif ALPS_BACKEND == ALPS_PMEM
 #  define ALPS_BACKEND_TABLE_ &alps_backend_pmem_
 #  define ALPS_NATURAL_POLICY_ ALPS_FLUSH
@@ -9438,16 +19890,15 @@ ALPS_CORE_ int alps_sync_(alps_handle *h, const alps_tables *t)
       "alps.h: backend ALPS_USER needs ALPS_USER_BACKEND, the name of your table"
 #  define ALPS_REFUSED_
 #elif ALPS_BACKEND == ALPS_PAGED
-#  error \
-      "alps.h: backend ALPS_PAGED is not in this version: ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER are"
-#  define ALPS_REFUSED_
+#  define ALPS_BACKEND_TABLE_ &alps_backend_paged_
+#  define ALPS_NATURAL_POLICY_ ALPS_MSYNC
 #elif ALPS_BACKEND == ALPS_DSM
 #  error \
-      "alps.h: backend ALPS_DSM is not in this version: ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER are"
+      "alps.h: backend ALPS_DSM is not in this version: ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM, ALPS_PAGED and ALPS_USER are"
 #  define ALPS_REFUSED_
 #else
 #  error \
-      "alps.h: ALPS_BACKEND is none of ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER"
+      "alps.h: ALPS_BACKEND is none of ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM, ALPS_PAGED and ALPS_USER"
 #  define ALPS_REFUSED_
 #endif
 
@@ -9472,13 +19923,11 @@ ALPS_CORE_ int alps_sync_(alps_handle *h, const alps_tables *t)
 #  error \
       "alps.h: policy ALPS_USER needs ALPS_USER_POLICY, the name of your table"
 #  define ALPS_REFUSED_
-#elif ALPS_POLICY != ALPS_CHECKPOINT
+#elif ALPS_POLICY == ALPS_CHECKPOINT
+#  define ALPS_POLICY_TABLE_ &alps_policy_checkpoint_
+#else
 #  error \
-      "alps.h: ALPS_POLICY is none of ALPS_NONE, ALPS_FLUSH, ALPS_FENCE, ALPS_MSYNC and ALPS_USER"
-#  define ALPS_REFUSED_
-#elif ALPS_BACKEND == ALPS_FILE || ALPS_BACKEND == ALPS_USER
-#  error \
-      "alps.h: policy ALPS_CHECKPOINT is not in this version: ALPS_NONE, ALPS_FLUSH, ALPS_FENCE, ALPS_MSYNC and ALPS_USER are"
+      "alps.h: ALPS_POLICY is none of ALPS_NONE, ALPS_FLUSH, ALPS_FENCE, ALPS_MSYNC, ALPS_CHECKPOINT and ALPS_USER"
 #  define ALPS_REFUSED_
 #endif
 
@@ -9497,8 +19946,10 @@ ALPS_CORE_ int alps_sync_(alps_handle *h, const alps_tables *t)
 #    define ALPS_REFUSED_
 #  endif
 #elif ALPS_BACKEND == ALPS_FILE
-#  if ALPS_POLICY != ALPS_NONE && ALPS_POLICY != ALPS_MSYNC
-#    error "alps.h: backend ALPS_FILE goes with policy ALPS_NONE or ALPS_MSYNC"
+#  if ALPS_POLICY != ALPS_NONE && ALPS_POLICY != ALPS_MSYNC && \
+      ALPS_POLICY != ALPS_CHECKPOINT
+#    error \
+        "alps.h: backend ALPS_FILE goes with policy ALPS_NONE, ALPS_MSYNC or ALPS_CHECKPOINT"
 #    define ALPS_REFUSED_
 #  endif
 #elif ALPS_BACKEND == ALPS_PMEM
@@ -9506,6 +19957,11 @@ ALPS_CORE_ int alps_sync_(alps_handle *h, const alps_tables *t)
       ALPS_POLICY != ALPS_FENCE && ALPS_POLICY != ALPS_MSYNC
 #    error \
         "alps.h: backend ALPS_PMEM goes with policy ALPS_NONE, ALPS_FLUSH, ALPS_FENCE or ALPS_MSYNC"
+#    define ALPS_REFUSED_
+#  endif
+#elif ALPS_BACKEND == ALPS_PAGED
+#  if ALPS_POLICY != ALPS_NONE && ALPS_POLICY != ALPS_MSYNC
+#    error "alps.h: backend ALPS_PAGED goes with policy ALPS_NONE or ALPS_MSYNC"
 #    define ALPS_REFUSED_
 #  endif
 #endif
@@ -9518,6 +19974,14 @@ ALPS_CORE_ int alps_sync_(alps_handle *h, const alps_tables *t)
 #elif defined(ALPS_USER_POLICY) && ALPS_POLICY != ALPS_USER
 #  error "alps.h: ALPS_USER_POLICY goes with policy ALPS_USER"
 #  define ALPS_REFUSED_
+#endif
+
+/* The program's handler for faults, which one of its units defines. */
+#ifdef ALPS_FAULTS
+extern alps_faults ALPS_FAULTS;
+#  define ALPS_FAULTS_ &ALPS_FAULTS
+#else
+#  define ALPS_FAULTS_ NULL
 #endif
 
 /* Any table does where the compiler goes on after the refusal: it should find
@@ -9558,14 +20022,13 @@ typedef alps_visit ALPS_(visit);
 
 ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t a, uint64_t b);
 ALPS_COLD_ void ALPS_(ended_)(void *cache);
-static __attribute__((noinline, unused)) void *
-    ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n, int how);
-static __attribute__((noinline, unused)) int ALPS_(far_)(alps_handle *h,
-                                                         uint64_t off);
+ALPS_ONCE_ void *ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n,
+                               int how);
+ALPS_ONCE_ int ALPS_(far_)(alps_handle *h, uint64_t off);
 
 static const alps_tables ALPS_(tables_) __attribute__((unused)) = {
-    ALPS_BACKEND_TABLE_, ALPS_POLICY_TABLE_, ALPS_(slow_),
-    ALPS_(ended_),       ALPS_(other_),      ALPS_(far_),
+    ALPS_BACKEND_TABLE_, ALPS_POLICY_TABLE_, ALPS_(slow_), ALPS_(ended_),
+    ALPS_(other_),       ALPS_(far_),        ALPS_FAULTS_,
 };
 
 /* What seldom happens: a lock that is held by another, perhaps dead; an index
@@ -9576,15 +20039,14 @@ ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t a, uint64_t b)
 }
 
 /* Allocates what this thread does not have at hand. */
-static __attribute__((noinline, unused)) void *
-ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n, int how)
+ALPS_ONCE_ void *ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n,
+                               int how)
 {
     return alps_small_other_(h, align, n, how, &ALPS_(tables_));
 }
 
 /* Frees what is not of a slab of this thread. */
-static __attribute__((noinline, unused)) int ALPS_(far_)(alps_handle *h,
-                                                         uint64_t off)
+ALPS_ONCE_ int ALPS_(far_)(alps_handle *h, uint64_t off)
 {
     return alps_small_slow_(h, off, &ALPS_(tables_));
 }
@@ -9603,7 +20065,8 @@ ALPS_COLD_ void ALPS_(ended_)(void *cache)
  * ALPS_EACCES, ALPS_EFORMAT (foreign), ALPS_EVERSION, ALPS_ECORRUPT,
  * ALPS_EUNFINISHED, ALPS_ETRUNCATED, ALPS_ELAYOUT, ALPS_EBUSY (open with
  * another policy, or ALPS_TRUNCATE while open), ALPS_ENOSPC, ALPS_ENOTPMEM,
- * ALPS_EPROCESSES, ALPS_ERECOVER. One thread per handle at a time. */
+ * ALPS_EPROCESSES, ALPS_ERECOVER, ALPS_EJOURNAL. One thread per handle at a
+ * time. */
 static inline __attribute__((unused)) int
 ALPS_(open)(ALPS_(heap) * h, const char *path, const alps_options *o)
 {
@@ -9612,16 +20075,25 @@ ALPS_(open)(ALPS_(heap) * h, const char *path, const alps_options *o)
 
 /* Closes the region for this process and gives its reservations back. What
  * alloc, free, publish and release did is durable already; so is, under msync,
- * what the program stored. No other thread may use the handle meanwhile, and
- * none that has used it may end. The child of a fork closes its parent's handle
- * without harm to the parent. */
+ * what the program stored. Under checkpoint everything is committed first;
+ * where that fails the code says why and the region stays open: alps_sync or
+ * this once more, or alps_discard. No other thread may use the handle
+ * meanwhile, and none that has used it may end. The child of a fork closes its
+ * parent's handle without harm to the parent. */
 static inline __attribute__((unused)) int ALPS_(close)(ALPS_(heap) * h)
 {
     int err = ALPS_OK;
     if (alps_self_(&h->core) && h->core.map.persist == ALPS_PERSIST_MSYNC)
-        err = alps_sync_(&h->core, &ALPS_(tables_));
-    int last = alps_region_close_(&h->core, &ALPS_(tables_));
+        err = alps_sync_(&h->core, ALPS_COMMIT_ALL, &ALPS_(tables_));
+    int last = alps_region_close_(&h->core, 0, &ALPS_(tables_));
     return err ? err : last;
+}
+
+/* Closes the region and, under checkpoint, drops what was stored since the last
+ * sync. Under other policies it is alps_close without its sync. */
+static inline __attribute__((unused)) int ALPS_(discard)(ALPS_(heap) * h)
+{
+    return alps_region_close_(&h->core, 1, &ALPS_(tables_));
 }
 
 /* Makes the region `size` bytes long, in place; every attached process sees
@@ -9629,16 +20101,69 @@ static inline __attribute__((unused)) int ALPS_(close)(ALPS_(heap) * h)
 static inline __attribute__((unused)) int ALPS_(grow)(ALPS_(heap) * h,
                                                       uint64_t size)
 {
-    return alps_region_grow_(&h->core, size, &ALPS_(tables_));
+    return alps_growth_to_(&h->core, size, &ALPS_(tables_));
 }
 
 /* Makes what lies idle memory for any use: the empty slabs of this thread and
  * those that nobody owns, for a fence each; what was retired and no reader can
- * have; and heap extents without a block. Happens by itself before
- * ALPS_EFULL. O(slabs). */
+ * have; and heap extents without a block. Then gives free extents back to the
+ * file system; it happens by itself when they are much, and all but that before
+ * the region grows or is ALPS_EFULL. O(slabs). */
 static inline __attribute__((unused)) int ALPS_(trim)(ALPS_(heap) * h)
 {
     return alps_trim_(&h->core, &ALPS_(tables_));
+}
+
+/* Makes the file `path` a copy of the region as it is now, or replaces an older
+ * one; whatever the backend, it is opened as a file. It is complete and durable
+ * before it has its name: a crash leaves the old one or the new one, and maybe
+ * a file `path`.new-..., which may be deleted. Blocks are shared where the file
+ * system can, else what is not a hole is copied. It has the uuid of this
+ * region. The program goes on; blocks (not small objects) wait meanwhile. What
+ * other threads and processes store or publish meanwhile may be in it or not:
+ * for a copy of one moment the program holds its writers still. ALPS_EBUSY
+ * (`path` is open), ALPS_EFORMAT (`path` is no region), ALPS_ENOSPC, and what
+ * the system says. O(region), or O(1) where blocks are shared. */
+static inline __attribute__((unused)) int ALPS_(snapshot)(ALPS_(heap) * h,
+                                                          const char *path)
+{
+    return alps_snapshot_(&h->core, path, &ALPS_(tables_));
+}
+
+/* Makes `to` a copy of the region `from`, which nobody has open for writing
+ * (else ALPS_EBUSY) nor gets to while it is copied; both are names as for
+ * alps_open. As for alps_snapshot otherwise. */
+static inline __attribute__((unused)) int ALPS_(copy)(const char *from,
+                                                      const char *to)
+{
+    return alps_closed_copy_(from, to, &ALPS_(tables_));
+}
+
+/* 1: the region at `path` was closed, or was left by a crash with nothing to be
+ * done, or is open and in good hands; 0: the next to open it for writing will
+ * complete what a crash cut short; or the code that alps_open would refuse it
+ * with. Never writes. */
+static inline __attribute__((unused)) int ALPS_(consistent)(const char *path)
+{
+    return alps_closed_consistent_(path, &ALPS_(tables_));
+}
+
+/* Describes the region at `path`, which may be open, or need recovery. Never
+ * writes. */
+static inline __attribute__((unused)) int ALPS_(inspect)(const char *path,
+                                                         alps_description *d)
+{
+    return alps_closed_describe_(path, d, &ALPS_(tables_));
+}
+
+/* Changes what the program says of the region, at most 495 bytes (else
+ * ALPS_EINVAL); NULL: nothing. One fence; a crash leaves the old words or the
+ * new ones. */
+static inline __attribute__((unused)) int
+ALPS_(set_description)(ALPS_(heap) * h, const char *text)
+{
+    int err = alps_ready_(&h->core, &ALPS_(tables_));
+    return err ? err : alps_note_change_(&h->core, text, &ALPS_(tables_));
 }
 
 /* Removes a region. ALPS_EBUSY while any process has it open. */
@@ -9659,11 +20184,33 @@ static inline __attribute__((unused)) void *ALPS_(root)(ALPS_(heap) * h,
     return h->core.map.base + ALPS_PAGE;
 }
 
-/* Makes everything so far durable, the program's own stores included. Not
- * atomic: after a crash in it, some of them are. O(region) under flush. */
+/* Makes everything so far durable, the program's own stores included. Under
+ * checkpoint atomically: the state at one moment in this call, or nothing; a
+ * code (ALPS_ENOSPC, ALPS_EIO ...) means that memory is as it was, the last
+ * state is on the medium, and a retry may work. O(pages stored to), and threads
+ * that call it at once share the work. Under other policies not atomic: after a
+ * crash in it, some of it is there; O(region) under flush. */
 static inline __attribute__((unused)) int ALPS_(sync)(ALPS_(heap) * h)
 {
-    return alps_sync_(&h->core, &ALPS_(tables_));
+    return alps_sync_(&h->core, ALPS_COMMIT_ALL, &ALPS_(tables_));
+}
+
+/* The first half of a sync under checkpoint: the moment whose state is to be
+ * durable has passed when this returns 0. A program whose changes are not each
+ * complete at their last store keeps its writers from storing during this call,
+ * and lets them go on during alps_sync_end, which does what takes long. Nothing
+ * under other policies. */
+static inline __attribute__((unused)) int ALPS_(sync_begin)(ALPS_(heap) * h)
+{
+    return alps_sync_(&h->core, ALPS_COMMIT_BEGIN, &ALPS_(tables_));
+}
+
+/* The second half, in the same thread: what the first one took is durable when
+ * this returns 0. Under other policies it is alps_sync. ALPS_EINVAL: there was
+ * no first half. */
+static inline __attribute__((unused)) int ALPS_(sync_end)(ALPS_(heap) * h)
+{
+    return alps_sync_(&h->core, ALPS_COMMIT_END, &ALPS_(tables_));
 }
 
 /* The address of `off`; NULL for null and for what cannot be one. O(1). */
@@ -9681,13 +20228,14 @@ ALPS_(off_of)(const ALPS_(heap) * h, const void *p)
 }
 
 /* Allocates `n` bytes, 16-byte aligned, contents undefined; `n` == 0 gives a
- * unique object. NULL and a code in alps_error: ALPS_EFULL, ALPS_EINVAL (more
- * than any region holds), ALPS_EREADONLY, ALPS_EFORK. Under a durable policy
- * the block is durably allocated on return (one fence; above half an extent
- * two; now and then two more, for a new slab or a new heap extent): a crash
- * before the program's own link is durable leaks it; see alps_reserve. Up to
- * 1 KiB (less in a small region) it takes a lock only to get a slab. O(1) but
- * for the first touch of an extent. */
+ * unique object. The region grows where it has to. NULL and a code in
+ * alps_error: ALPS_EFULL (at its limit), ALPS_ENOSPC (the disk is),
+ * ALPS_EINVAL (more than any region holds), ALPS_EREADONLY, ALPS_EFORK.
+ * Under a durable policy the block is durably allocated on return (one
+ * fence; above half an extent two; now and then two more, for a new slab or
+ * a new heap extent): a crash before the program's own link is durable leaks
+ * it; see alps_reserve. Up to 1 KiB (less in a small region) it takes a lock
+ * only to get a slab. O(1) but for the first touch of an extent. */
 static inline __attribute__((unused)) void *ALPS_(alloc)(ALPS_(heap) * h,
                                                          size_t n)
 {
@@ -9870,13 +20418,16 @@ static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
 }
 
 /* Adds up what the region holds. Holds all locks meanwhile, which threads with
- * objects at hand do not wait for. O(size of the maps). */
+ * objects at hand do not wait for. O(size of the maps); names are counted one
+ * by one the first time, and when a process died that changed them. */
 static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) * h,
                                                        alps_statistics *s)
 {
+    uint64_t names = alps_named_count_(&h->core, &ALPS_(tables_));
     if (alps_self_(&h->core))
         alps_lock_all_(&h->core, &ALPS_(tables_));
     alps_stats_all_(&h->core, s);
+    s->names = names;
     if (alps_self_(&h->core))
         alps_unlock_all_(&h->core);
     return ALPS_OK;
@@ -9902,9 +20453,580 @@ static inline __attribute__((unused)) const char *ALPS_(strerror)(int code)
     return alps_error_text_(code);
 }
 
-#undef ALPS_
-#undef ALPS_PASTE2_
-#undef ALPS_PASTE_
+/* naming.h -- the public functions of names, under the name of this instance
+ *
+ * As those of instance.h. Those that are no matter of a few instructions are
+ * not inlined. */
+typedef alps_naming ALPS_(naming);
+typedef alps_maker ALPS_(maker);
+typedef alps_name_visit ALPS_(name_visit);
+
+ALPS_ONCE_ void *ALPS_(construct_or_find_)(ALPS_(heap) * h,
+                                           const alps_naming *as, int old)
+{
+    return alps_name_construct_(&h->core, as, old, &ALPS_(tables_));
+}
+
+/* Makes an object of `as->count` elements of `as->element` bytes, all zero,
+ * that is found by its name, tag, element length and description (up to 64 KiB)
+ * being kept with it. It is found when it is whole and durable, or not at all:
+ * whatever crashes, there is no half-made object, and nothing leaks. Aligned as
+ * by alps_alloc. It is freed by alps_destroy alone. NULL and a code in
+ * alps_error: ALPS_EEXIST, ALPS_EINVAL (a name above 64 KiB; none, and no tag),
+ * ALPS_EFULL, ALPS_ECORRUPT (a link to where no name can be), ALPS_EREADONLY,
+ * ALPS_EFORK. Two fences, three above ALPS_SUM_MAX bytes; two more for the
+ * first name in some sixteen buckets, three for each doubling of them. O(1),
+ * but for a doubling, whose table is zeroed. */
+ALPS_ONCE_ void *ALPS_(construct_as)(ALPS_(heap) * h, alps_naming as)
+{
+    return ALPS_(construct_or_find_)(h, &as, 0);
+}
+
+/* The same; but the object is found if it is there, and then it must be of that
+ * tag and element length, where said, and of as many elements: else NULL, and
+ * ALPS_ETYPE. All who call it at once get the same object, which one of them
+ * has made. */
+ALPS_ONCE_ void *ALPS_(find_or_construct_as)(ALPS_(heap) * h, alps_naming as)
+{
+    return ALPS_(construct_or_find_)(h, &as, 1);
+}
+
+/* Finds it, and how many bytes it has (`n` may be NULL). NULL and a code in
+ * alps_error: ALPS_ENOENT, ALPS_ETYPE, ALPS_ECORRUPT; ALPS_EBUSY in a region
+ * that is open for reading, whose writers destroy without end. No lock, no
+ * fence. Who uses what is found, while others may destroy it, does so between
+ * alps_enter and alps_leave. O(1). */
+ALPS_ONCE_ void *ALPS_(find_as)(ALPS_(heap) * h, alps_naming as, size_t *n)
+{
+    return alps_name_find_(&h->core, &as, n, &ALPS_(tables_));
+}
+
+/* Frees the object and takes its name away, in one step. As alps_retire does it
+ * leaves the memory alone while readers are inside. ALPS_ENOENT, ALPS_ETYPE;
+ * ALPS_EFULL for a thread that is inside itself, in a region without 512 bytes
+ * to spare. Two fences; two more for a description that was changed, which is
+ * freed first: a crash between leaves the object without it. O(1). */
+ALPS_ONCE_ int ALPS_(destroy_as)(ALPS_(heap) * h, alps_naming as)
+{
+    alps_off entry;
+    return alps_named_destroy_(&h->core, &as, &entry, &ALPS_(tables_));
+}
+
+/* As alps_construct_as, or, with `old`, as alps_find_or_construct_as; but the
+ * object is begun by `m->make` before anybody can find it. That runs without a
+ * lock; what it stores in the object, all zero before, is durable with the
+ * name; what it allocates besides is lost if a crash comes before that. Its
+ * code, if not 0, is that in alps_error, and there is no object. Where several
+ * begin one of a name, one is entered, and `m->unmake` is called for the
+ * others. */
+ALPS_ONCE_ void *ALPS_(construct_with)(ALPS_(heap) * h, alps_naming as, int old,
+                                       const alps_maker *m)
+{
+    return alps_maker_construct_(&h->core, &as, old, m, &ALPS_(tables_));
+}
+
+/* An object of `n` bytes by a name that is a C string; see alps_construct_as.
+ * Any bytes may be a name, none as well: ALPS_NAMING, alps_naming. */
+static inline __attribute__((unused)) void *
+ALPS_(construct)(ALPS_(heap) * h, const char *name, size_t n)
+{
+    return ALPS_(construct_as)(h, alps_name_typed_(name, 0, 0, n));
+}
+
+/* See alps_find_as. */
+static inline __attribute__((unused)) void *
+ALPS_(find)(ALPS_(heap) * h, const char *name, size_t *n)
+{
+    return ALPS_(find_as)(h, alps_name_typed_(name, 0, 0, 0), n);
+}
+
+/* See alps_find_or_construct_as. What is there has `n` bytes or more. */
+static inline __attribute__((unused)) void *
+ALPS_(find_or_construct)(ALPS_(heap) * h, const char *name, size_t n)
+{
+    return ALPS_(find_or_construct_as)(h, alps_name_typed_(name, 0, 0, n));
+}
+
+/* See alps_destroy_as. */
+static inline __attribute__((unused)) int ALPS_(destroy)(ALPS_(heap) * h,
+                                                         const char *name)
+{
+    return ALPS_(destroy_as)(h, alps_name_typed_(name, 0, 0, 0));
+}
+
+/* What is known of the named object at `p`. Name and description are in the
+ * region, a zero byte behind each; they stay until the object is destroyed or
+ * described anew, and for one who is inside (alps_enter) until that leaves.
+ * ALPS_EINVAL: `p` is no named object. O(1). */
+static inline __attribute__((unused)) int
+ALPS_(named)(const ALPS_(heap) * h, const void *p, alps_naming *as)
+{
+    return alps_named_look_(&h->core, p, as);
+}
+
+/* Describes the named object at `p` by these `n` bytes (up to 64 KiB), in place
+ * of what it had; if `n` is 0, by none. Durable on return; after a crash it has
+ * the one or the other. ALPS_EINVAL, ALPS_EFULL, and as for alps_destroy_as.
+ * Two fences, three above ALPS_SUM_MAX bytes; two more where there was one that
+ * was not given to alps_construct_as. */
+ALPS_ONCE_ int ALPS_(redescribe)(ALPS_(heap) * h, void *p, const char *text,
+                                 size_t n)
+{
+    return alps_named_redescribe_(&h->core, p, text, n, &ALPS_(tables_));
+}
+
+/* Calls `visit` for every named object, in no order that means anything. It may
+ * destroy the object it is called for, and construct others. What others do
+ * meanwhile may be seen or not. The thread is a reader meanwhile: ALPS_EBUSY as
+ * for alps_enter. O(names). */
+static inline __attribute__((unused)) int
+ALPS_(each_name)(ALPS_(heap) * h, alps_name_visit *visit, void *context)
+{
+    return alps_named_each_(&h->core, visit, context, &ALPS_(tables_));
+}
+
+/* spaces.h -- the public functions of spaces, under the name of this instance
+ *
+ * As those of instance.h. A space may have regions of several instances: each
+ * is added by its own. Unless said otherwise every function may be called from
+ * any thread at once. */
+typedef alps_space ALPS_(space);
+typedef alps_far ALPS_(far);
+
+ALPS_ONCE_ int ALPS_(perform_)(alps_handle *h, alps_deed *d)
+{
+    return alps_pledge_perform_(h, d, &ALPS_(tables_));
+}
+
+/* Adds an open region to the space; in it far pointers lead to it. What hung
+ * between it and others of the space when their makers died is settled (see
+ * alps_space_settle). ALPS_EEXIST: a region of the same uuid is there, such as
+ * a copy; ALPS_ENOMEM; what settling met. O(regions). */
+static inline __attribute__((unused)) int ALPS_(space_add)(alps_space *s,
+                                                           ALPS_(heap) * h)
+{
+    return alps_far_add_(s, &h->core, ALPS_(perform_));
+}
+
+/* Opens a region as alps_open does, and adds it; closed again where that
+ * fails. */
+static inline __attribute__((unused)) int
+ALPS_(space_open)(alps_space *s, ALPS_(heap) * h, const char *path,
+                  const alps_options *o)
+{
+    int err = ALPS_(open)(h, path, o);
+    if (err)
+        return err;
+    err = ALPS_(space_add)(s, h);
+    if (err)
+        (void)ALPS_(discard)(h);
+    return err;
+}
+
+/* Takes a region out of the space; before it is closed. ALPS_ENOENT: it is not
+ * there. No other thread may be following pointers into it. O(regions). */
+static inline __attribute__((unused)) int ALPS_(space_remove)(alps_space *s,
+                                                              ALPS_(heap) * h)
+{
+    return alps_space_remove_(s, &h->core);
+}
+
+/* Empties the space and frees what it took; the regions stay open. No other
+ * thread may be using it. */
+static inline __attribute__((unused)) void ALPS_(space_end)(alps_space *s)
+{
+    alps_space_end_(s);
+}
+
+/* The id of an open region, as it is in far pointers. */
+static inline __attribute__((unused)) uint64_t
+ALPS_(space_id)(const ALPS_(heap) * h)
+{
+    return alps_space_id_(h->core.super->uuid);
+}
+
+/* The id of a region by its uuid, as alps_inspect tells it. */
+static inline __attribute__((unused)) uint64_t
+ALPS_(space_id_of)(const uint8_t uuid[16])
+{
+    return alps_space_id_(uuid);
+}
+
+/* The address of a far pointer; NULL for null. ALPS_EMISSING: the region is not
+ * in the space, and no resolver has brought it, or what the resolver answered;
+ * ALPS_EINVAL: nothing can be there. O(1) but for a resolver. */
+static inline __attribute__((unused)) int
+ALPS_(space_at)(alps_space *s, alps_far far, void **p)
+{
+    return alps_space_at_(s, far.region, far.off, p);
+}
+
+/* The far pointer to `p`, which may be NULL. ALPS_EMISSING: it is in no region
+ * of the space. O(log regions). */
+static inline __attribute__((unused)) int
+ALPS_(space_far)(const alps_space *s, const void *p, alps_far *far)
+{
+    return alps_space_far_(s, p, far);
+}
+
+/* In one step, whatever crashes: the reservation `p` is allocated, durable, and
+ * `*dest`, in the same or another region of the space, names it. `*dest` is the
+ * caller's alone, as for alps_publish; it is null, or names an object of the
+ * region of `p` (else ALPS_EINVAL; a packed pointer may name any). A crash is
+ * settled when both regions are in a space again: alps_space_add. Four fences,
+ * one more if the region in `*dest` is another. ALPS_EMISSING: one of the two
+ * is in no region of the space; ALPS_EBUSY: 16 such links of the region of `p`
+ * are under way, or wait for their region; ALPS_EUNSUPPORTED: policy
+ * checkpoint; and as for alps_publish. */
+static inline __attribute__((unused)) int
+ALPS_(far_publish)(alps_space *s, alps_far *dest, void *p)
+{
+    return alps_far_link_(s, &dest->off, dest, p);
+}
+
+/* In one step, whatever crashes: what `*dest` names is freed, and `*dest` is
+ * null. Null already: nothing. Five fences. ALPS_EMISSING: the region of the
+ * object is missing, and nothing is changed; else as for alps_far_publish and
+ * alps_release. */
+static inline __attribute__((unused)) int ALPS_(far_release)(alps_space *s,
+                                                             alps_far *dest)
+{
+    return alps_far_cut_(s, &dest->off, dest);
+}
+
+/* The same for packed pointers. ALPS_EFULL: the region of `*dest` has 128
+ * neighbours already. */
+static inline __attribute__((unused)) int
+ALPS_(packed_publish)(alps_space *s, uint64_t *dest, void *p)
+{
+    return alps_far_link_(s, dest, NULL, p);
+}
+
+static inline __attribute__((unused)) int ALPS_(packed_release)(alps_space *s,
+                                                                uint64_t *dest)
+{
+    return alps_far_cut_(s, dest, NULL);
+}
+
+/* Settles what processes that have died were linking between regions of the
+ * space: the object stays if its link names it, else it is free. Happens when a
+ * region is added; a program that takes over a lock of its own from a dead
+ * process calls it as it would alps_reap. O(regions). */
+static inline __attribute__((unused)) int ALPS_(space_settle)(alps_space *s)
+{
+    return alps_far_settle_(s);
+}
+
+/* Region `id` is lost, or older than it was: what hangs between it and the
+ * region of `h` is settled as if it had no link. ALPS_EEXIST: it is in the
+ * space; ALPS_EMISSING: `h` is not. */
+static inline __attribute__((unused)) int
+ALPS_(space_forgo)(alps_space *s, ALPS_(heap) * h, uint64_t id)
+{
+    return alps_far_forgo_(s, &h->core, id);
+}
+
+/* wrapped.h -- the handle of this instance as a class of C++
+ *
+ * In C++11 and later only. What it does is in made.h; here is the table through
+ * which it is done. Both units that have an instance of this name have one of
+ * their own: what is not static is inlined always. */
+#ifdef __cplusplus
+extern "C++" {
+
+ALPS_ONCE_ void *ALPS_(lend_)(alps_handle *h, size_t align, size_t n)
+{
+    return alps_small_alloc_(h, align, n, 0, &ALPS_(tables_));
+}
+
+ALPS_ONCE_ int ALPS_(back_)(alps_handle *h, void *p)
+{
+    return alps_small_free_(h, p, &ALPS_(tables_));
+}
+
+/* Lets containers that lie in the region find this process's handle: an
+ * allocator that is made of the handle does it. ALPS_EUNSUPPORTED: a backend of
+ * the program's own that holds no page in front of the region. */
+static inline __attribute__((unused)) int alps_introduce_(ALPS_(heap) * h)
+{
+    return alps::door_open_(&h->core, ALPS_(lend_), ALPS_(back_));
+}
+
+ALPS_ONCE_ int ALPS_(open_)(alps_handle *h, const char *path,
+                            const alps_options *o)
+{
+    return ALPS_(open)((ALPS_(heap) *)(void *)h, path, o);
+}
+
+ALPS_ONCE_ int ALPS_(close_)(alps_handle *h)
+{
+    return ALPS_(close)((ALPS_(heap) *)(void *)h);
+}
+
+ALPS_ONCE_ int ALPS_(discard_)(alps_handle *h)
+{
+    return ALPS_(discard)((ALPS_(heap) *)(void *)h);
+}
+
+ALPS_ONCE_ int ALPS_(sync_)(alps_handle *h)
+{
+    return ALPS_(sync)((ALPS_(heap) *)(void *)h);
+}
+
+ALPS_ONCE_ int ALPS_(enter_)(alps_handle *h)
+{
+    return ALPS_(enter)((ALPS_(heap) *)(void *)h);
+}
+
+ALPS_ONCE_ int ALPS_(leave_)(alps_handle *h)
+{
+    return ALPS_(leave)((ALPS_(heap) *)(void *)h);
+}
+
+ALPS_ONCE_ void *ALPS_(make_)(alps_handle *h, const alps_naming *as, int old,
+                              const alps_maker *m)
+{
+    return ALPS_(construct_with)((ALPS_(heap) *)(void *)h, *as, old, m);
+}
+
+ALPS_ONCE_ void *ALPS_(find_)(alps_handle *h, const alps_naming *as, size_t *n)
+{
+    return ALPS_(find_as)((ALPS_(heap) *)(void *)h, *as, n);
+}
+
+ALPS_ONCE_ int ALPS_(destroy_)(alps_handle *h, const alps_naming *as,
+                               alps_off *entry)
+{
+    return alps_named_destroy_(h, as, entry, &ALPS_(tables_));
+}
+
+ALPS_ONCE_ int ALPS_(introduce_)(alps_handle *h)
+{
+    return alps_introduce_((ALPS_(heap) *)(void *)h);
+}
+
+static const alps::table_ ALPS_(table_) __attribute__((unused)) = {
+    ALPS_(open_),    ALPS_(close_),     ALPS_(discard_), ALPS_(sync_),
+    ALPS_(enter_),   ALPS_(leave_),     ALPS_(make_),    ALPS_(find_),
+    ALPS_(destroy_), ALPS_(introduce_),
+};
+
+/* A region that is closed when this goes: see alps::region in made.h. */
+class ALPS_(region) : public alps::region
+{
+    ALPS_(heap) heap_;
+
+  public:
+    __attribute__((always_inline)) inline ALPS_(region)()
+        : alps::region(&ALPS_(table_), &heap_.core)
+    {
+    }
+    /* The handle, for the functions of C. */
+    ALPS_(heap) * heap() noexcept
+    {
+        return &heap_;
+    }
+};
+}
+#endif
+
+/* paging.h -- the public functions of paged memory, under the name of this
+ * instance
+ *
+ * As those of instance.h; with backend paged alone. */
+#if ALPS_BACKEND == ALPS_PAGED
+
+/* Maps the first `size` bytes of the file `path` as plain memory, which may be
+ * larger than the machine's; no heap is in it. The file is made where there is
+ * none, and made longer where it is shorter, its blocks reserved; it is never
+ * cut. Of `o` (NULL: the defaults) memory, segment, engine, eviction, evict,
+ * faults and mode count, and the environment. NULL and errno: EINVAL, ENOSPC,
+ * ENOMEM, EACCES, EBUSY (open elsewhere in a way that excludes this). Any
+ * number of mappings, any threads in each. O(1), but for the blocks. */
+ALPS_ONCE_ void *ALPS_(umalloc_with)(const char *path, size_t size,
+                                     const alps_options *o)
+{
+    return alps_umalloc_(path, size, o, ALPS_FAULTS_);
+}
+
+/* The same with the defaults. */
+static inline __attribute__((unused)) void *ALPS_(umalloc)(const char *path,
+                                                           size_t size)
+{
+    return ALPS_(umalloc_with)(path, size, NULL);
+}
+
+/* What was stored to the mapping at `p` before this call is durable when it
+ * returns 0; else a code, and errno: a retry may work. ALPS_EINVAL: `p` was not
+ * answered by alps_umalloc. O(size in memory). */
+static inline __attribute__((unused)) int ALPS_(usync)(void *p)
+{
+    return alps_umalloc_sync_(p);
+}
+
+/* Syncs the mapping at `p` and ends it, also where the sync fails; the code
+ * says so. NULL is fine. No thread uses it any more. */
+static inline __attribute__((unused)) int ALPS_(ufree)(void *p)
+{
+    return alps_umalloc_free_(p);
+}
+
+/* Bytes [p, p + n) of the region are in memory until alps_unpin: for read(2),
+ * write(2) and their like, which fail with EFAULT where a thread would fault
+ * and go on. `write`: the system call stores to them. Pins nest. Not needed,
+ * and nothing, with engine kernel. ALPS_EFULL: the memory of the region has not
+ * so many segments to spare; do it piece by piece. O(n). */
+static inline __attribute__((unused)) int
+ALPS_(pin)(ALPS_(heap) * h, const void *p, size_t n, int write)
+{
+    int err = alps_ready_(&h->core, &ALPS_(tables_));
+    if (err || !h->core.map.apart || !n)
+        return err;
+    return alps_writeback_pin_(h->core.map.pager, alps_offset_(&h->core, p), n,
+                               write);
+}
+
+/* Ends what alps_pin began for the same bytes. */
+static inline __attribute__((unused)) void ALPS_(unpin)(ALPS_(heap) * h,
+                                                        const void *p, size_t n)
+{
+    if (h->core.map.apart && n && !alps_ready_(&h->core, &ALPS_(tables_)))
+        alps_writeback_unpin_(h->core.map.pager, alps_offset_(&h->core, p), n);
+}
+#endif
+
+/* acting.h -- the public functions of transactions, under the name of this
+ * instance
+ *
+ * As those of instance.h. A transaction is its thread's: what others call with
+ * it, and what comes after its end, is ALPS_EINVAL. docs/transactions.md tells
+ * what it promises. None of them is inlined. */
+typedef alps_tx ALPS_(tx);
+typedef alps_range ALPS_(range);
+typedef alps_make ALPS_(make);
+
+ALPS_ONCE_ int ALPS_(act_)(alps_tx *t, unsigned op, void *word, const void *p,
+                           uint64_t value)
+{
+    return alps_tx_add_(t, op, word, p, value, &ALPS_(tables_));
+}
+
+/* Several ranges as by alps_tx_snapshot, for one fence. */
+ALPS_ONCE_ int ALPS_(tx_snapshot_all)(ALPS_(tx) * t, const alps_range *range,
+                                      unsigned n)
+{
+    return alps_tx_keep_(t, range, n, &ALPS_(tables_));
+}
+
+/* Keeps the `n` bytes at `p`, in the root area or in the heap, as they are: the
+ * program may store to them when this has returned 0, and the commit makes that
+ * durable; an abort and a crash put them back. Aligned or not, of any length;
+ * what is kept already may be so again. One fence, none where the last few
+ * ranges cover it. ALPS_EINVAL, ALPS_EFULL, ALPS_EABORTED. O(n). */
+static inline __attribute__((unused)) int ALPS_(tx_snapshot)(ALPS_(tx) * t,
+                                                             void *p, size_t n)
+{
+    alps_range range;
+    range.p = p;
+    range.n = n;
+    return ALPS_(tx_snapshot_all)(t, &range, 1);
+}
+
+/* Begins a transaction of this thread, which `t` is to be; inside of one that
+ * it has open on this region, joins that. ALPS_EBUSY: the thread has no lane of
+ * its own and finds none to borrow. No fence. */
+ALPS_ONCE_ int ALPS_(begin)(ALPS_(heap) * h, ALPS_(tx) * t)
+{
+    t->act = ALPS_(act_);
+    t->keep = ALPS_(tx_snapshot);
+    return alps_tx_begin_(&h->core, t, &ALPS_(tables_));
+}
+
+/* `*word`, in the region and 8-aligned, is to be `value` when the transaction
+ * commits. ALPS_EINVAL, ALPS_EFULL, ALPS_EABORTED. No fence. O(1). */
+static inline __attribute__((unused)) int
+ALPS_(tx_set)(ALPS_(tx) * t, uint64_t *word, uint64_t value)
+{
+    return ALPS_(act_)(t, ALPS_OP_SET, word, NULL, value);
+}
+
+/* See alps_publish: when the transaction commits, with the contents as of
+ * then. `dest` may be in what is reserved and published as well. Aborted, it
+ * is a reservation still. No fence. O(1). */
+static inline __attribute__((unused)) int
+ALPS_(tx_publish)(ALPS_(tx) * t, alps_off *dest, void *p)
+{
+    return p ? ALPS_(act_)(t, ALPS_OP_PUBLISH, dest, p, 0) : ALPS_EINVAL;
+}
+
+/* See alps_release: what `*dest` names now, when the transaction commits. A
+ * word that another action of it sets keeps that value. No fence. O(1). */
+static inline __attribute__((unused)) int ALPS_(tx_release)(ALPS_(tx) * t,
+                                                            alps_off *dest)
+{
+    return ALPS_(act_)(t, ALPS_OP_RELEASE, dest, NULL, 0);
+}
+
+/* Frees the block at `p` when the transaction commits; NULL: nothing. Twice in
+ * one transaction, or what is not live: ALPS_EINVALID_FREE. No fence. O(1). */
+static inline __attribute__((unused)) int ALPS_(tx_free)(ALPS_(tx) * t, void *p)
+{
+    return p ? ALPS_(act_)(t, ALPS_OP_RELEASE | ALPS_OP_WORDLESS, NULL, p, 0)
+             : ALPS_OK;
+}
+
+/* Ends it: all of it happens, or by a crash nothing. The inner one of two does
+ * nothing. A code: nothing of it has happened, and it is ended; or, from the
+ * medium itself (ALPS_EIO), no promise. ALPS_EABORTED: an inner one has aborted
+ * it. Two fences for any number of actions, one more with snapshots or with
+ * objects above ALPS_SUM_MAX bytes; two for snapshots alone. O(actions). */
+ALPS_ONCE_ int ALPS_(commit)(ALPS_(tx) * t)
+{
+    return alps_tx_commit_(t, &ALPS_(tables_));
+}
+
+/* Ends it: nothing of it happens, what was stored to ranges is put back. Also
+ * of an inner one: all is put back at once, and the outer one can but end. One
+ * fence where there are ranges. O(bytes). */
+ALPS_ONCE_ int ALPS_(abort)(ALPS_(tx) * t)
+{
+    return alps_tx_abort_(t, &ALPS_(tables_));
+}
+
+/* Reserves `n` bytes, has `make` fill them and publishes them to `*dest`. What
+ * `make` answers, if not 0, is answered, and so is the code of what fails; the
+ * memory goes back then. As alps_publish otherwise. */
+ALPS_ONCE_ int ALPS_(publish_new)(ALPS_(heap) * h, alps_off *dest, size_t n,
+                                  alps_make *make, void *context)
+{
+    void *p = ALPS_(reserve)(h, n);
+    int err = p ? make(context, p, n) : ALPS_(error)(h);
+    if (!err)
+        err = ALPS_(publish)(h, dest, p);
+    if (err && p)
+        ALPS_(cancel)(h, p);
+    return err;
+}
+
+/* The same, published by the commit; aborted, the memory goes back. */
+ALPS_ONCE_ int ALPS_(tx_publish_new)(ALPS_(tx) * t, alps_off *dest, size_t n,
+                                     alps_make *make, void *context)
+{
+    void *p = NULL;
+    alps_draft *o;
+    int err = alps_tx_ready_(t, &o, &ALPS_(tables_));
+    if (!err)
+        err = ALPS_(slow_)(t->handle, ALPS_SLOW_RESERVE, n,
+                           (uint64_t)(uintptr_t)&p);
+    if (!err)
+        err = make(context, p, n);
+    if (!err)
+        err = ALPS_(act_)(t, ALPS_OP_PUBLISH | ALPS_OP_MADE, dest, p, 0);
+    if (err && p)
+        ALPS_(slow_)
+    (t->handle, ALPS_SLOW_CANCEL, alps_offset_(t->handle, p), 0);
+    return err;
+}
 
 #endif
 
@@ -9912,11 +21034,16 @@ static inline __attribute__((unused)) const char *ALPS_(strerror)(int code)
  *
  * The end of each include: the next one, in the same unit, starts from
  * nothing and may choose otherwise. */
+#undef ALPS_
+#undef ALPS_PASTE2_
+#undef ALPS_PASTE_
 #undef ALPS_NAME
 #undef ALPS_BACKEND
 #undef ALPS_POLICY
 #undef ALPS_USER_BACKEND
 #undef ALPS_USER_POLICY
+#undef ALPS_FAULTS
+#undef ALPS_FAULTS_
 #undef ALPS_CORE_ONLY
 #undef ALPS_BACKEND_TABLE_
 #undef ALPS_POLICY_TABLE_

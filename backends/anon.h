@@ -50,7 +50,7 @@ ALPS_COLD_ int alps_anon_map_(alps_map *m, uint64_t size, uint64_t reserve,
     if (size == 0 || size > m->length || reserve < size)
         return ALPS_EINVAL;
     for (;;) {
-        m->base = alps_hold_addresses_(reserve, align);
+        m->base = alps_hold_region_(reserve, align);
         if (m->base || reserve == size)
             break;
         reserve = reserve / 2 > size ? reserve / 2 : size;
@@ -58,12 +58,13 @@ ALPS_COLD_ int alps_anon_map_(alps_map *m, uint64_t size, uint64_t reserve,
     if (!m->base)
         return ALPS_ENOMEM;
     m->reserved = reserve;
+    m->door = 1;
     int err = alps_anon_use_(m, 0, size);
     if (!err) {
         m->size = size;
         return ALPS_OK;
     }
-    munmap(m->base, (size_t)reserve);
+    alps_let_addresses_(m->base, reserve, 1);
     m->base = NULL;
     m->reserved = 0;
     return err;
@@ -72,8 +73,10 @@ ALPS_COLD_ int alps_anon_map_(alps_map *m, uint64_t size, uint64_t reserve,
 /* Takes the contents along: there is nothing else that keeps them. */
 ALPS_COLD_ int alps_anon_unmap_(alps_map *m)
 {
-    if (m->base && munmap(m->base, (size_t)m->reserved))
-        return alps_oserror_();
+    int err =
+        m->base ? alps_let_addresses_(m->base, m->reserved, m->door) : ALPS_OK;
+    if (err)
+        return err;
     m->base = NULL;
     m->size = m->reserved = 0;
     return ALPS_OK;
@@ -110,6 +113,15 @@ ALPS_COLD_ int alps_anon_punch_(alps_map *m, uint64_t off, uint64_t n)
     return alps_anon_drop_(m, off, off + n);
 }
 
+/* What reserves nothing has nothing to reserve again. */
+ALPS_COLD_ int alps_anon_reserve_(alps_map *m, uint64_t off, uint64_t n)
+{
+    (void)m;
+    (void)off;
+    (void)n;
+    return ALPS_OK;
+}
+
 /* Nothing has to be done, and no other open of this medium can exist. */
 ALPS_COLD_ int alps_anon_nothing_(alps_map *m)
 {
@@ -137,17 +149,9 @@ ALPS_COLD_ int alps_anon_remove_(const char *path)
 }
 
 static const alps_backend alps_backend_anon_ __attribute__((unused)) = {
-    "anon",
-    alps_anon_open_,
-    alps_anon_nothing_,
-    alps_anon_map_,
-    alps_anon_unmap_,
-    alps_anon_resize_,
-    alps_anon_punch_,
-    alps_anon_sync_,
-    alps_anon_lease_,
-    alps_anon_lease_,
-    alps_anon_lease_,
-    alps_anon_unmap_,
-    alps_anon_remove_,
+    "anon",           alps_anon_open_,    alps_anon_nothing_,
+    alps_anon_map_,   alps_anon_unmap_,   alps_anon_resize_,
+    alps_anon_punch_, alps_anon_reserve_, alps_anon_sync_,
+    alps_anon_lease_, alps_anon_lease_,   alps_anon_lease_,
+    alps_anon_unmap_, alps_anon_remove_,  NULL,
 };

@@ -137,6 +137,14 @@ ALPS_COLD_ int alps_pmem_punch_(alps_map *m, uint64_t off, uint64_t n)
     return m->fixed ? ALPS_EUNSUPPORTED : alps_fd_punch_(m, off, n);
 }
 
+ALPS_COLD_ int alps_pmem_reserve_(alps_map *m, uint64_t off, uint64_t n)
+{
+    if (m->fixed)
+        return ALPS_OK;
+    int err = alps_fd_refill_(m, off, n);
+    return err ? err : alps_fd_sync_length_(m);
+}
+
 /* A device knows no msync: its lines are written back. */
 ALPS_COLD_ int alps_pmem_sync_(alps_map *m, uint64_t off, uint64_t n)
 {
@@ -153,8 +161,9 @@ ALPS_COLD_ int alps_pmem_sync_(alps_map *m, uint64_t off, uint64_t n)
 }
 
 static const alps_backend alps_backend_pmem_ __attribute__((unused)) = {
-    "pmem",          alps_pmem_open_,   alps_unguard_,    alps_pmem_map_,
-    alps_fd_unmap_,  alps_pmem_resize_, alps_pmem_punch_, alps_pmem_sync_,
-    alps_lease_,     alps_unlease_,     alps_leased_,     alps_fd_close_,
-    alps_fd_remove_,
+    "pmem",           alps_pmem_open_,    alps_unguard_,
+    alps_pmem_map_,   alps_fd_unmap_,     alps_pmem_resize_,
+    alps_pmem_punch_, alps_pmem_reserve_, alps_pmem_sync_,
+    alps_lease_,      alps_unlease_,      alps_leased_,
+    alps_fd_close_,   alps_fd_remove_,    NULL,
 };

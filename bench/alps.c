@@ -2,9 +2,13 @@
  *
  * BENCH_BACKEND and BENCH_POLICY are the pair. The media are those of the
  * peers: files on tmpfs for pmem, which is told to trust them, a file on disk
- * for msync. */
+ * for msync and checkpoint. */
 #ifndef BENCH_LINKS
 #  define BENCH_LINKS 256
+#endif
+#ifndef BENCH_PAGES
+#  define BENCH_PAGES \
+    0 // whether sync makes all changes durable, all or nothing
 #endif
 #define ALPS_BACKEND BENCH_BACKEND
 #define ALPS_POLICY BENCH_POLICY
@@ -15,6 +19,10 @@
 #  define PEER_LINKS BENCH_LINKS
 #endif
 #define PEER_REOPENS BENCH_REOPENS
+#define PEER_KEEPS BENCH_REOPENS
+#define PEER_PAGES BENCH_PAGES
+#define PEER_COPIES BENCH_PAGES
+#define PEER_COMMITS BENCH_PAGES
 
 typedef struct peer {
     alps_heap heap;
@@ -91,6 +99,119 @@ static inline void peer_release(peer *p, unsigned i)
 {
     if (alps_release(&p->heap, &p->head[i]))
         bench_die("alps_release failed");
+}
+#endif
+
+#if PEER_KEEPS
+typedef ALPS_PTR(void) peer_ref;
+
+static inline void *peer_get(const peer *p, const peer_ref *r)
+{
+    return ALPS_GET(&p->heap, *r);
+}
+
+static inline void peer_set(const peer *p, peer_ref *r, void *to)
+{
+    ALPS_SET(&p->heap, *r, to);
+}
+
+static inline void *peer_root(peer *p)
+{
+    return p->head;
+}
+
+static void peer_sync(peer *p)
+{
+    int err = alps_sync(&p->heap);
+    if (err)
+        bench_die("alps_sync: %s", alps_strerror(err));
+}
+#endif
+
+#if BENCH_PAGES
+/* Opens a region that has one block of `n` bytes, zeroes when it is new. */
+static void *peer_block(peer *p, const char *dir, size_t n, int fresh)
+{
+    peer_open(p, dir, n + n / 8 + 64 * BENCH_MIB, fresh);
+    if (fresh)
+        p->head[0] =
+            alps_off_of(&p->heap, alps_alloc_aligned(&p->heap, 4096, n));
+    if (p->head[0] == ALPS_NULL)
+        bench_die("a block of %zu bytes: %s", n,
+                  alps_strerror(alps_error(&p->heap)));
+    return alps_at(&p->heap, p->head[0]);
+}
+
+/* All pages are written, as those of other peers are; not all at once, since
+ * that is not what is measured. */
+static unsigned char *peer_pages(peer *p, const char *dir, unsigned n,
+                                 int fresh)
+{
+    unsigned char *base =
+        (unsigned char *)peer_block(p, dir, n * BENCH_PAGE, fresh);
+    unsigned i;
+    for (i = 0; fresh && i < n; i++) {
+        bench_fill_page(base + i * BENCH_PAGE);
+        if (i % 16384 == 16383 || i == n - 1)
+            peer_sync(p);
+    }
+    return base;
+}
+
+static void peer_sync_pages(peer *p, const unsigned *page, unsigned k)
+{
+    (void)page, (void)k;
+    peer_sync(p);
+}
+
+static void peer_pages_close(peer *p)
+{
+    peer_close(p);
+}
+
+static double peer_snapshot(peer *p, const char *dir, const char *to)
+{
+    char path[4200];
+    double begin;
+    int err;
+    (void)dir;
+    snprintf(path, sizeof path, "%s/alps", to);
+    unlink(path);
+    begin = bench_now();
+    err = alps_snapshot(&p->heap, path);
+    if (err)
+        bench_die("alps_snapshot: %s", alps_strerror(err));
+    return bench_now() - begin;
+}
+
+static void peer_table(peer *p, const char *dir, unsigned n, int fresh)
+{
+    void *table = peer_block(p, dir, (size_t)n * BENCH_RECORD, fresh);
+    if (fresh)
+        memset(table, 0, (size_t)n * BENCH_RECORD);
+    peer_sync(p);
+}
+
+static unsigned char *peer_at_record(peer *p, unsigned id)
+{
+    return (unsigned char *)alps_at(&p->heap, p->head[0]) +
+           (size_t)id * BENCH_RECORD;
+}
+
+static void peer_update(peer *p, unsigned id, const void *record)
+{
+    memcpy(peer_at_record(p, id), record, BENCH_RECORD);
+    peer_sync(p);
+}
+
+static void peer_read(peer *p, unsigned id, void *record)
+{
+    memcpy(record, peer_at_record(p, id), BENCH_RECORD);
+}
+
+static void peer_table_close(peer *p)
+{
+    peer_close(p);
 }
 #endif
 

@@ -9,6 +9,11 @@ typedef struct peer {
 } peer;
 
 #define PEER_SHARES 1
+#define PEER_KEEPS 1
+
+typedef struct peer_ref {
+    ipc::offset_ptr<void> to;
+} peer_ref;
 
 #include "harness.h"
 
@@ -47,6 +52,32 @@ static inline void *peer_at(peer *p, uint64_t name)
 {
     return p->file->get_address_from_handle(
         (ipc::managed_mapped_file::handle_t)name);
+}
+
+static inline void *peer_root(peer *p)
+{
+    return p->file->find_or_construct<uint64_t>("root")[32](0);
+}
+
+/* `flush` of the library only tells the system that it may begin (MS_ASYNC). */
+static void peer_sync(peer *p)
+{
+    uintptr_t begin = (uintptr_t)p->file->get_address();
+    size_t before = begin % BENCH_PAGE;
+    if (msync((void *)(begin - before), p->file->get_size() + before, MS_SYNC))
+        bench_die("msync failed: %s", strerror(errno));
+}
+
+static inline void *peer_get(const peer *p, const peer_ref *r)
+{
+    (void)p;
+    return r->to.get();
+}
+
+static inline void peer_set(const peer *p, peer_ref *r, void *to)
+{
+    (void)p;
+    r->to = to;
 }
 
 #include "loads.h"

@@ -20,6 +20,8 @@
 
 #define BENCH_NOT_OFFERED 3 /* exit status: the peer has no such operation */
 #define BENCH_MIB ((size_t)1 << 20)
+#define BENCH_PAGE ((size_t)4096)
+#define BENCH_RECORD 100u /* bytes of a record of commit */
 
 /* How much is done. `quick` is for a smoke test; its figures mean little. */
 typedef struct bench_scale {
@@ -28,10 +30,16 @@ typedef struct bench_scale {
     unsigned churn;        /* operations of churn */
     unsigned open_objects; /* the most live objects of open */
     unsigned opens;        /* openings of each kind, their median is taken */
+    unsigned edges;        /* 16 << edges of them, of 1 << edges vertices */
+    unsigned pages;        /* of the file of sync and snapshot */
+    unsigned records;      /* of the table of commit */
+    unsigned commits;
 } bench_scale;
 
-static const bench_scale bench_full = {0.12, 1000000, 10000000, 10000000, 7};
-static const bench_scale bench_quick = {0.01, 100000, 300000, 100000, 5};
+static const bench_scale bench_full = {0.12, 1000000, 10000000, 10000000, 7,
+                                       20,   262144,  100000,   1000};
+static const bench_scale bench_quick = {0.01, 100000, 300000, 100000, 5,
+                                        14,   4096,   10000,  50};
 
 /* Ends the program with what went wrong. What it made in the directory it was
  * given is removed by run.sh, as after a crash. */
@@ -96,6 +104,31 @@ static inline void *bench_memory(size_t n)
     if (p == MAP_FAILED)
         bench_die("no memory for the harness");
     return p;
+}
+
+/* Fills a page with what no copy leaves out as a hole; its first word is 0. */
+static inline void bench_fill_page(unsigned char *page)
+{
+    memset(page, 0x5a, BENCH_PAGE);
+    memset(page, 0, sizeof(uint64_t));
+}
+
+/* Touches as much memory as a load will: where the system is a guest, fetching
+ * a page from the host takes longer than all that is to be measured. Huge pages
+ * are others than small ones. */
+static inline void bench_warm_up(size_t n)
+{
+    char *p;
+    size_t i;
+    munmap(bench_memory(n), n);
+    p = (char *)mmap(NULL, n, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        bench_die("no memory for the harness");
+    madvise(p, n, MADV_HUGEPAGE);
+    for (i = 0; i < n; i += BENCH_PAGE)
+        p[i] = 1;
+    munmap(p, n);
 }
 
 /* Memory of the harness that a child shares with its parent. */

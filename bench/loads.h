@@ -21,6 +21,33 @@
  *
  * measured with PEER_CLOCK (default: the time the thread had a processor).
  *
+ * PEER_KEEPS says that what is in the heap is found again after a close. Such
+ * a peer has a root of some bytes, zeroes at first, and something to store in
+ * place of addresses
+ *
+ *     void *peer_root(peer *p);
+ *     void  peer_sync(peer *p);    all so far is durable
+ *     typedef ... peer_ref;
+ *     void *peer_get(const peer *p, const peer_ref *r);
+ *     void  peer_set(const peer *p, peer_ref *r, void *to);
+ *
+ * PEER_PAGES, that it has `n` pages of a file in memory, filled, and makes
+ * changes of them durable; PEER_COPIES, that it makes a durable copy of the file
+ * in the directory `to`, and answers how many seconds that took; PEER_COMMITS,
+ * that it has a table of `n` records, zeroes at first, and that an update is
+ * durable.
+ *
+ *     unsigned char *peer_pages(peer *p, const char *dir, unsigned n,
+ *                               int fresh);
+ *     void  peer_sync_pages(peer *p, const unsigned *page, unsigned k);
+ *     double peer_snapshot(peer *p, const char *dir, const char *to);
+ *     void  peer_pages_close(peer *p);
+ *
+ *     void  peer_table(peer *p, const char *dir, unsigned n, int fresh);
+ *     void  peer_update(peer *p, unsigned id, const void *record);
+ *     void  peer_read(peer *p, unsigned id, void *record);
+ *     void  peer_table_close(peer *p);
+ *
  * PEER_REOPENS says that what was allocated is still there after a close and
  * after a crash, PEER_ALLOCATES (the default, 1) that there is an allocator at
  * all. The functions are static, not a table of pointers: a peer is called the
@@ -37,6 +64,18 @@
 #endif
 #ifndef PEER_SHARES
 #  define PEER_SHARES 0
+#endif
+#ifndef PEER_KEEPS
+#  define PEER_KEEPS 0
+#endif
+#ifndef PEER_PAGES
+#  define PEER_PAGES 0
+#endif
+#ifndef PEER_COPIES
+#  define PEER_COPIES 0
+#endif
+#ifndef PEER_COMMITS
+#  define PEER_COMMITS 0
 #endif
 
 #if PEER_ALLOCATES
@@ -56,6 +95,7 @@ static inline void *peer_at(peer *p, uint64_t name)
 #  endif
 
 #  include "calls.h"
+#  include "edges.h"
 #  include "own.h"
 #  include "passed.h"
 #  include "team.h"
@@ -93,6 +133,15 @@ static unsigned bench_run_loads(const char *name, const char *dir,
 #if PEER_REOPENS
 #  include "open.h"
 #endif
+#if PEER_PAGES
+#  include "sync.h"
+#endif
+#if PEER_COPIES
+#  include "snapshot.h"
+#endif
+#if PEER_COMMITS
+#  include "commit.h"
+#endif
 
 /* usage: PROGRAM LOAD DIRECTORY [quick] */
 int main(int argc, char **argv)
@@ -105,6 +154,8 @@ int main(int argc, char **argv)
         return 0;
     if (strcmp(argv[1], "instructions") == 0)
         return bench_load_instructions(argv[2], s), 0;
+    if (strcmp(argv[1], "edges") == 0)
+        return bench_load_edges(argv[2], s), 0;
 #endif
 #ifdef PEER_LINKS
     if (strcmp(argv[1], "link") == 0)
@@ -113,6 +164,18 @@ int main(int argc, char **argv)
 #if PEER_REOPENS
     if (strcmp(argv[1], "open") == 0)
         return bench_load_open(argv[2], s), 0;
+#endif
+#if PEER_PAGES
+    if (strcmp(argv[1], "sync") == 0)
+        return bench_load_sync(argv[2], s), 0;
+#endif
+#if PEER_COPIES
+    if (strcmp(argv[1], "snapshot") == 0)
+        return bench_load_snapshot(argv[2], s), 0;
+#endif
+#if PEER_COMMITS
+    if (strcmp(argv[1], "commit") == 0)
+        return bench_load_commit(argv[2], s), 0;
 #endif
     return BENCH_NOT_OFFERED;
 }

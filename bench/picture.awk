@@ -187,8 +187,9 @@ function draw(name, file,    i, m, y)
         ".usname{font-weight:bold}.value{fill:#555}" \
         ".tick{text-anchor:middle;fill:#888}.grid{stroke:#ddd}" \
         ".us1{fill:#b23c12}.us2{fill:#e0703e}.us3{fill:#f2ab85}" \
-        ".us4{fill:#f8d3bf}.peer1{fill:#54708a}.peer2{fill:#8ba3b8}" \
-        ".peer3{fill:#bccbd8}.peer4{fill:#dde5ec}</style>\n" > file
+        ".us4{fill:#f8d3bf}.us5{fill:#fbe6da}.peer1{fill:#54708a}.peer2{fill:#8ba3b8}" \
+        ".peer3{fill:#bccbd8}.peer4{fill:#dde5ec}" \
+        ".peer5{fill:#edf1f5}</style>\n" > file
     printf "<rect width=\"620\" height=\"%d\" fill=\"#fff\"/>\n", y > file
     printf "%s</svg>\n", body > file
     close(file)

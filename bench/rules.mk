@@ -8,10 +8,11 @@ BENCH = build/bench
 BENCH_FLAGS = -O2 -DNDEBUG $(WARNINGS) -I. -pthread
 
 BENCH_MALLOCS = glibc jemalloc mimalloc tcmalloc
-BENCH_ALPS = alps_none alps_shmem alps_flush alps_msync
+BENCH_ALPS = alps_none alps_shmem alps_flush alps_msync alps_checkpoint
 BENCH_BARE = $(if $(filter x86_64,$(shell uname -m)),bare bare_store)
+BENCH_PAGES = msync write_once write_twice cp
 BENCH_PEERS = $(BENCH_MALLOCS) memkind boost pmemobj pmemobj_msync \
-	$(BENCH_BARE) $(BENCH_ALPS)
+	$(BENCH_BARE) $(BENCH_PAGES) sqlite lmdb $(BENCH_ALPS)
 
 bench_glibc = -DPEER_LIBRARY='"libc.so"'
 bench_jemalloc = -DPEER_LIBRARY='"jemalloc"' -ljemalloc
@@ -23,6 +24,12 @@ bench_pmemobj_msync = -DPEER_FORCE='"0"' -DPEER_LINKS=16 \
 	-DPEER_CLOCK=CLOCK_MONOTONIC -lpmemobj
 bench_bare = -DBARE_STREAM=1
 bench_bare_store = -DBARE_STREAM=0
+bench_msync = -DPAGES_WRITES=0 -DPAGES_COPIES=0
+bench_write_once = -DPAGES_WRITES=1 -DPAGES_COPIES=0
+bench_write_twice = -DPAGES_WRITES=2 -DPAGES_COPIES=0
+bench_cp = -DPAGES_WRITES=1 -DPAGES_COPIES=1
+bench_sqlite = -lsqlite3
+bench_lmdb = -llmdb
 bench_alps_none = -DBENCH_BACKEND=ALPS_ANON -DBENCH_POLICY=ALPS_NONE \
 	-DBENCH_DURABLE=0 -DBENCH_SHMEM=0 -DBENCH_REOPENS=0 -DBENCH_SHARES=0
 bench_alps_shmem = -DBENCH_BACKEND=ALPS_SHMEM -DBENCH_POLICY=ALPS_NONE \
@@ -32,6 +39,10 @@ bench_alps_flush = -DBENCH_BACKEND=ALPS_PMEM -DBENCH_POLICY=ALPS_FLUSH \
 bench_alps_msync = -DBENCH_BACKEND=ALPS_FILE -DBENCH_POLICY=ALPS_MSYNC \
 	-DBENCH_DURABLE=1 -DBENCH_SHMEM=0 -DBENCH_REOPENS=1 -DBENCH_SHARES=1 -DBENCH_LINKS=16 \
 	-DPEER_CLOCK=CLOCK_MONOTONIC
+bench_alps_checkpoint = -DBENCH_BACKEND=ALPS_FILE \
+	-DBENCH_POLICY=ALPS_CHECKPOINT \
+	-DBENCH_DURABLE=0 -DBENCH_SHMEM=0 -DBENCH_REOPENS=1 -DBENCH_SHARES=0 \
+	-DBENCH_PAGES=1
 
 # What a peer needs besides the compiler: a header, and the package with it.
 bench_needs_jemalloc = jemalloc/jemalloc.h libjemalloc-dev
@@ -41,6 +52,8 @@ bench_needs_memkind = memkind.h libmemkind-dev
 bench_needs_boost = boost/interprocess/managed_mapped_file.hpp libboost-dev
 bench_needs_pmemobj = libpmemobj.h libpmemobj-dev
 bench_needs_pmemobj_msync = $(bench_needs_pmemobj)
+bench_needs_sqlite = sqlite3.h libsqlite3-dev
+bench_needs_lmdb = lmdb.h liblmdb-dev
 
 BENCH_LOADS = $(wildcard bench/*.h)
 BENCH_PROGRAMS = $(BENCH_PEERS:%=$(BENCH)/%)
@@ -56,6 +69,9 @@ $(BENCH)/memkind: bench/memkind.c
 $(BENCH)/boost: bench/boost.cpp
 $(BENCH)/pmemobj $(BENCH)/pmemobj_msync: bench/pmemobj.c
 $(BENCH)/bare $(BENCH)/bare_store: bench/bare.c
+$(BENCH_PAGES:%=$(BENCH)/%): bench/pages.c
+$(BENCH)/sqlite: bench/sqlite.c
+$(BENCH)/lmdb: bench/lmdb.c
 $(BENCH_ALPS:%=$(BENCH)/%) $(BENCH)/counts: alps.h
 
 $(BENCH_PROGRAMS): $(BENCH_LOADS) bench/rules.mk
@@ -80,7 +96,14 @@ $(BENCH)/counts: bench/counts.c bench/rules.mk
 	@mkdir -p $(BENCH)
 	$(CC) $(C11) $(BENCH_FLAGS) $< -o $@
 
-.PHONY: bench bench-quick bench-counts
+$(BENCH)/names: bench/names.c alps.h bench/rules.mk
+	@mkdir -p $(BENCH)
+	$(CC) $(C11) $(BENCH_FLAGS) $< -o $@
+
+.PHONY: bench bench-quick bench-counts bench-names
+bench-names: $(BENCH)/names ## what it costs to name an object and to find it
+	@$(BENCH)/names
+
 bench: $(BENCH_ALL) ## measures alps.h beside its peers: a table, pictures
 	@sh bench/run.sh $(BENCH) full $(BENCH_PEERS)
 

@@ -15,8 +15,9 @@ results=$build/results.txt
 status=0
 
 case $scale in
-full) rounds=5 bound=480 quick= counted="$*" ;;
-quick) rounds=1 bound=40 quick=quick counted="glibc alps_none alps_flush" ;;
+full) rounds=5 filed=2 bound=480 quick= counted="$*" ;;
+quick) rounds=1 filed=1 bound=40 quick=quick
+    counted="glibc alps_none alps_flush" ;;
 *) echo "bench: neither full nor quick: $scale" >&2; exit 2 ;;
 esac
 
@@ -32,7 +33,11 @@ measure() {
     peer=$1 load=$2 began=$(date +%s)
     case $slow in *" $peer-$load "*) return ;; esac
     where=$memory force=1
-    case $peer in *_msync) where=$disk force=0 ;; esac
+    case $peer-$load in
+    *_msync-*) where=$disk force=0 ;;
+    *-edges | *-sync | *-commit | *-snapshot) where=$disk ;;
+    alps_checkpoint-*) where=$disk ;;
+    esac
     PMEM_IS_PMEM_FORCE=$force timeout -k 5 "$limit" \
         "$build/$peer" "$load" "$where" $quick >"$build/output.txt"
     answer=$?
@@ -52,16 +57,28 @@ measure() {
     esac
 }
 
-# The loads of a peer. Through msync only link is measured: the others do not
-# wait for the medium, or wait far too often.
+# Whether a peer has a part in a load; what it does not offer it says itself.
+# Through msync only link is measured: the others do not wait for the medium, or
+# wait far too often. Allocation under checkpoint is that of policy none: what
+# is measured is what it does with files. The graph is for volatile heaps, and
+# for those that have a sync of all that was stored.
+takes_part() {
+    case $1-$2 in
+    *_msync-link) ;;
+    alps_checkpoint-edges | alps_checkpoint-sync | alps_checkpoint-commit) ;;
+    alps_checkpoint-snapshot | alps_checkpoint-open) ;;
+    *_msync-* | cp-sync) return 1 ;;
+    alps_checkpoint-* | alps_shmem-edges | alps_flush-edges) return 1 ;;
+    pmemobj-edges) return 1 ;;
+    esac
+}
+
 round() {
     for load in "$@"; do
         for peer in $peers; do
-            case $peer-$load in
-            *_msync-link) measure "$peer" link ;;
-            *_msync-*) ;;
-            *) measure "$peer" "$load" ;;
-            esac
+            if takes_part "$peer" "$load"; then
+                measure "$peer" "$load"
+            fi
         done
     done
 }
@@ -76,6 +93,9 @@ slow=" "
 limit=90
 start=$(date +%s)
 echo "bench: $scale, at most $rounds rounds:$peers"
+echo "bench: edges, sync, snapshot, commit, and all through msync or under" \
+    "checkpoint, are in files on $(df --output=fstype "$disk" | tail -n 1)," \
+    "the rest on tmpfs"
 for round in $(seq "$rounds"); do
     round pairs threadtest larson shbench xfree prodcon rand1m link
     took=$(($(date +%s) - start))
@@ -88,6 +108,11 @@ done
 # The footprint of churn is the same in every run; open repeats itself.
 slow=" "
 round churn open
+# What is on disk. An edge list is long enough to be measured once or twice.
+for round in $(seq "$filed"); do
+    slow=" "
+    round sync snapshot commit edges
+done
 
 awk -v out="$build" -f "$here/report.awk" -f "$here/picture.awk" \
     "$here/metrics.txt" "$results" >"$build/report.txt" || status=1

@@ -212,13 +212,6 @@ static void bench_team_run(bench_team *t)
     }
 }
 
-/* Touches as much memory as a load will: where the system is a guest, fetching
- * a page from the host takes longer than all that is to be measured. */
-static void bench_warm_up(size_t n)
-{
-    munmap(bench_memory(n), n);
-}
-
 /* Measures one load one way: a figure is the mean over the workers. */
 static void bench_team_measure(const bench_load *load, const bench_way *way,
                                const char *dir, const bench_scale *scale)

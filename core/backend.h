@@ -13,6 +13,12 @@
 #define ALPS_TRUNCATE 4u  /* discard what is there and make the region anew */
 #define ALPS_READ_ONLY 8u /* map it PROT_READ and never write to it */
 #define ALPS_STRICT 16u   /* refuse a medium that cannot keep the promise */
+#define ALPS_SHRINK \
+  32u /* the last to close it cuts off what is free at the
+                             end */
+
+/* For alps_options.grow. */
+#define ALPS_GROW_NEVER 1u
 
 /* How a region is opened. All zero asks for the defaults. */
 typedef struct alps_options {
@@ -36,7 +42,44 @@ typedef struct alps_options {
     unsigned shards;    /* parts of the heap, each with a lock, so that threads
                            do not wait for each other over blocks: a power of
                            two up to 64; 0: by size, up to 16 */
+    unsigned dirty; /* policy checkpoint: ALPS_DIRTY_..., how pages that were
+                        stored to are found; 0: the best way there is */
+    uint64_t grow;  /* bytes by which this process lets the region get
+                           longer at least when it is full, up to its limit; 0:
+                           an 8th of its size; ALPS_GROW_NEVER: alps_grow alone
+                           does it */
+    const char *description; /* what else the program says of a new region, in
+                                words; NULL: nothing; at most 495 bytes */
+    uint64_t
+        nodes; /* bit i: pages are taken from node i of the machine, in turn
+                       with others; 0: as they come. See placement.h */
+    /* Backend paged, docs/paged.md. ALPS_MEMORY, ALPS_SEGMENT, ALPS_ENGINE and
+     * ALPS_EVICTION in the environment come first. */
+    uint64_t memory;   /* bytes the region may have in memory; 0: half of the
+                         machine's */
+    uint64_t segment;  /* bytes that come and go at once: a power of two from a
+                         page to 1 GiB; 0: by memory, up to 1 MiB */
+    unsigned engine;   /* ALPS_ENGINE_...; 0: the best one there is */
+    unsigned eviction; /* ALPS_EVICT_..., who goes when memory is full; 0:
+                          `evict`, or segmented FIFO */
+    unsigned direct;   /* 1: past the page cache, which then holds none of it */
+    unsigned write_back; /* milliseconds after which what is dirty is written,
+                            by a thread of the region; 0: when it goes, or is
+                            synced */
+    const struct alps_eviction *evict; /* a policy of the program's own */
+    struct alps_budget *budget; /* memory that it shares with other regions; it
+                                   has `memory` of that at most */
+    struct alps_faults *faults; /* the program's ALPS_HANDLER; NULL: the one of
+                                   the instance, ALPS_FAULTS */
 } alps_options;
+
+/* Ways to find the pages that were stored to: docs/checkpoint.md. */
+enum {
+    ALPS_DIRTY_SCAN = 1,    /* PAGEMAP_SCAN, Linux 6.7 */
+    ALPS_DIRTY_PAGEMAP = 2, /* /proc/self/pagemap, and a look at the contents */
+    ALPS_DIRTY_PROTECT = 3, /* write protection and a thread, Linux 5.14 */
+    ALPS_DIRTY_COMPARE = 4  /* a look at every page: asks the system nothing */
+};
 
 /* What the mapping turned out to be: who survives what depends on it. */
 enum {
@@ -72,10 +115,20 @@ typedef struct alps_map {
     unsigned flags;      /* the flags of the open */
     unsigned medium;     /* ALPS_MEDIUM_... */
     unsigned fixed;      /* 1: the length of the medium cannot be changed */
+    uint64_t nodes;      /* whose memory it takes in turn; 0: as it comes */
+    unsigned door;       /* 1: the page of the system's in front of `base` is
+                            this mapping's too, for what the process needs to
+                            find by an address in the region: see cxx.h */
     unsigned persist;    /* how the policy writes back: see policy.h */
     unsigned stream;     /* 1: a record is faster past the caches */
-    alps_gather gather;  /* of policy msync */
-    void *user;          /* of a backend of the program's own */
+    unsigned sole;       /* 1: stores are to be this process's alone until the
+                            policy commits them; set before `open` */
+    struct alps_journal *journal; /* where it commits them to, or NULL */
+    alps_gather gather;           /* of policy msync */
+    struct alps_pager *pager;     /* of backend paged, or NULL */
+    unsigned apart; /* 1: what is stored is not in the file until the backend's
+                       `write` has put it there */
+    void *user;     /* of a backend of the program's own */
 } alps_map;
 
 /* Asks `leased` for any lease at all. */
@@ -115,6 +168,10 @@ typedef struct alps_backend {
      * pages only. ALPS_EUNSUPPORTED is no failure of the caller's work. */
     int (*punch)(alps_map *m, uint64_t off, uint64_t n);
 
+    /* Their blocks are reserved again, as `resize` does it, and durably so;
+     * what is stored there remains. Whole pages inside of the medium. */
+    int (*reserve)(alps_map *m, uint64_t off, uint64_t n);
+
     /* Bytes [off, off + n) are on the medium when this returns. */
     int (*sync)(alps_map *m, uint64_t off, uint64_t n);
 
@@ -132,4 +189,9 @@ typedef struct alps_backend {
 
     /* Removes the medium; not while any process has it open (ALPS_EBUSY). */
     int (*remove)(const char *path);
+
+    /* Bytes [off, off + n) as they are now are in the file when this returns,
+     * and durable with the next `sync` of anything, of 0 bytes if need be.
+     * Asked only where `apart` is set; else it may be NULL. */
+    int (*write)(alps_map *m, uint64_t off, uint64_t n);
 } alps_backend;

@@ -42,8 +42,16 @@
  * that no call through a table is left in the program. */
 #define ALPS_CORE_ static inline __attribute__((always_inline, unused))
 
-/* A function off the fast path, kept out of it. */
-#define ALPS_COLD_ static __attribute__((noinline, cold, unused))
+/* A function that is compiled once, if it is called at all; and one off the fast
+ * path. Without optimisation nothing is inlined but what has to be, and what is
+ * not called is only dropped where it is declared inline. */
+#ifdef __OPTIMIZE__
+#  define ALPS_ONCE_ static __attribute__((noinline, unused))
+#  define ALPS_COLD_ static __attribute__((noinline, cold, unused))
+#else
+#  define ALPS_ONCE_ static inline __attribute__((unused))
+#  define ALPS_COLD_ static inline __attribute__((unused))
+#endif
 
 /* What must hold of a stored structure. */
 #ifdef __cplusplus

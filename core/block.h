@@ -109,6 +109,30 @@ ALPS_FN_ uint64_t alps_block_size_(const alps_block *b)
     return alps_zone_units_(&b->zone, b->unit) << b->zone.shift;
 }
 
+/* What a block that a transaction freed has at its start, as long as it is held
+ * back: its place, and the number of the transaction. */
+#define ALPS_FREED_ 0x6465657266706c61ull
+
+ALPS_FN_ void alps_freed_note_(const alps_handle *h, alps_off off,
+                               uint64_t number)
+{
+    uint64_t *word = (uint64_t *)alps_address_(h, off);
+    alps_store_(&word[0], number ? off ^ ALPS_FREED_ : 0);
+    alps_store_(&word[1], number);
+    ALPS_BARRIER_();
+}
+
+/* Whether the held block at `off`, which nobody else holds, is held back so. */
+ALPS_FN_ int alps_freed_is_(const alps_handle *h, alps_off off)
+{
+    const uint64_t *word = (const uint64_t *)alps_address_(h, off);
+    uint64_t number = alps_load_(&word[1]);
+    uint64_t lane = number & 0xfff;
+    return alps_load_(&word[0]) == (off ^ ALPS_FREED_) && number &&
+           lane < h->at.lane_count &&
+           alps_load_(&h->lanes[lane].freeing) == number;
+}
+
 /* Whether the ALPS_HELD block at `off`, of shard `s`, has a holder. A table of
  * reservations is in its own shard, or is a run of extents. */
 ALPS_FN_ int alps_held_alive_(const alps_handle *h, const alps_shard *s,
@@ -124,7 +148,7 @@ ALPS_FN_ int alps_held_alive_(const alps_handle *h, const alps_shard *s,
     for (unsigned i = 0; i < h->at.lane_count; i++)
         if (alps_load_(&h->lanes[i].held) == off)
             return 1;
-    return 0;
+    return alps_freed_is_(h, off);
 }
 
 /* Whether what starts at `unit` is free: it says so, or nobody holds it. */
@@ -250,13 +274,13 @@ ALPS_CORE_ int alps_block_join_(alps_handle *h, alps_block *b, alps_off off,
     return code < ALPS_USED ? -1 : 4;
 }
 
-/* Finds the block at `off`, takes the lock of its shard, and sees to it that
- * its zone is in the index. Answers its code; or -1, and there is no lock. */
-ALPS_CORE_ int alps_block_lock_(alps_handle *h, alps_off off, alps_block *b,
-                                int inner, const alps_tables *t)
+/* The block at `off` was found to be `b`, with that code. Takes the lock of its
+ * shard, and sees to it that its zone is in the index. Answers its code; or -1,
+ * and there is no lock. */
+ALPS_CORE_ int alps_block_found_(alps_handle *h, alps_off off, int code,
+                                 alps_block *b, int inner, const alps_tables *t)
 {
     uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
-    int code = alps_block_find_(h, off, b);
     while (ALPS_LIKELY_(code >= 0)) {
         alps_shard_lock_(h, b->shard, inner, t);
         if (ALPS_LIKELY_(b->level == ALPS_LEVEL_GRANULE &&
@@ -270,6 +294,13 @@ ALPS_CORE_ int alps_block_lock_(alps_handle *h, alps_off off, alps_block *b,
         code = alps_block_at_(h, off, b);
     }
     return -1;
+}
+
+/* Finds the block, and does that. */
+ALPS_CORE_ int alps_block_lock_(alps_handle *h, alps_off off, alps_block *b,
+                                int inner, const alps_tables *t)
+{
+    return alps_block_found_(h, off, alps_block_at_(h, off, b), b, inner, t);
 }
 
 ALPS_FN_ void alps_block_unlock_(const alps_block *b)
@@ -343,11 +374,12 @@ ALPS_COLD_ int alps_take_any_(alps_handle *h, alps_shard *s, uint64_t units,
     return alps_take_level_(h, s, level, units, align, code, off);
 }
 
-/* The same; small blocks, which are most, by a path of their own. */
-ALPS_CORE_ int alps_take_(alps_handle *h, alps_shard *s, uint64_t units,
-                          uint64_t align, unsigned code, alps_off *off)
+/* The same; if `fast`, small blocks, which are most, by a path of their own. */
+ALPS_CORE_ int alps_take_(alps_handle *h, alps_shard *s, int fast,
+                          uint64_t units, uint64_t align, unsigned code,
+                          alps_off *off)
 {
-    if (ALPS_UNLIKELY_(s == h->top || align > ALPS_GRANULE))
+    if (ALPS_UNLIKELY_(!fast || align > ALPS_GRANULE))
         return alps_take_any_(h, s, units, align, code, off);
     return alps_take_level_(h, s, ALPS_LEVEL_GRANULE, units, 1, code, off);
 }
@@ -363,6 +395,7 @@ ALPS_COLD_ void alps_give_large_(alps_handle *h, uint64_t extent)
 {
     alps_block b;
     alps_block_large_(h, extent, &b);
+    alps_idle_more_(h, alps_zone_units_(&b.zone, b.unit));
     alps_give_level_(h, &b);
 }
 

@@ -6,7 +6,7 @@
  * finds no cache, and no owner to write into a lock, so it cannot touch what is
  * its parent's. */
 #pragma once
-#include "limbo.h"
+#include "draft.h"
 
 /* An object that a thread may hand out, and the word and the bit that make it
  * live. */
@@ -87,8 +87,9 @@ ALPS_FN_ unsigned alps_lanes_owned_(const alps_handle *h)
     return h->at.lane_count - (n < 1 ? 1 : n > 64 ? 64 : n);
 }
 
-/* The memory that caches are in: a page, the seats, a cache for each lane, and
- * a claim for each slab that there may be. */
+/* The memory that caches are in: a page, the seats, a cache for each lane that
+ * is owned, a claim for each slab that there may be, and a transaction for each
+ * lane. */
 ALPS_FN_ alps_cache *alps_caches_(const alps_handle *h)
 {
     return (alps_cache *)(void *)(h->seats + ALPS_SEATS + ALPS_SEAT_REACH);
@@ -100,6 +101,7 @@ ALPS_FN_ uint64_t alps_local_bytes_(const alps_handle *h)
     n += (ALPS_SEATS + ALPS_SEAT_REACH) * sizeof(alps_seat);
     n += alps_lanes_owned_(h) * sizeof(alps_cache);
     n += ((h->at.slab_end >> h->at.slab_shift) + 1) * sizeof(alps_claim);
+    n += h->at.lane_count * sizeof(alps_draft);
     return alps_round_up_(n, ALPS_PAGE);
 }
 
@@ -116,6 +118,8 @@ ALPS_FN_ int alps_local_open_(alps_handle *h)
     h->local = (alps_local *)p;
     h->seats = (alps_seat *)(void *)((unsigned char *)p + ALPS_PAGE);
     h->claims = (alps_claim *)(void *)(alps_caches_(h) + alps_lanes_owned_(h));
+    h->drafts = (alps_draft *)(void *)(h->claims + 1 +
+                                       (h->at.slab_end >> h->at.slab_shift));
     return ALPS_OK;
 }
 

@@ -4,6 +4,7 @@
  * and lanes against both. Nothing is changed and nothing is trusted: a damaged
  * region gives a longer report, not a crash. O(size of the maps). */
 #pragma once
+#include "named.h"
 #include "visit.h"
 
 #define ALPS_PROBLEMS 8
@@ -20,6 +21,7 @@ typedef struct alps_report {
     uint64_t problems;                 /* how many */
     alps_problem first[ALPS_PROBLEMS]; /* the first of them */
     uint64_t blocks, runs, reserved;   /* seen on the way; counts */
+    uint64_t names;                    /* the same */
     uint64_t indexed;                  /* free runs that should be indexed */
 } alps_report;
 
@@ -224,11 +226,16 @@ ALPS_FN_ void alps_check_held_(const alps_handle *h, const alps_shard *s,
 ALPS_FN_ void alps_check_lane_(const alps_handle *h, unsigned i, alps_report *r)
 {
     const alps_lane *lane = &h->lanes[i];
-    if (h->done[i].seq > h->shared->seq && h->done[i].seq > lane->seq)
+    uint64_t done = h->done[i].seq;
+    done = h->done[i].tx > done ? h->done[i].tx : done;
+    if (done > h->shared->seq && done > lane->seq)
         alps_check_say_(r, h->at.done + i * sizeof(alps_done),
                         "a lane has retired what never was");
-    if (lane->held)
+    if (lane->held || lane->freeing)
         alps_check_say_(r, alps_offset_(h, lane), "an idle lane holds a block");
+    if (alps_undo_live_(h, i))
+        alps_check_say_(r, alps_offset_(h, &lane->mark),
+                        "an idle lane has something to undo");
     for (unsigned k = 0; k < ALPS_RING; k++)
         if (alps_record_live_(h, i, &lane->ring[k]))
             alps_check_say_(r, alps_offset_(h, &lane->ring[k]),
@@ -246,18 +253,128 @@ ALPS_FN_ void alps_check_lanes_(const alps_handle *h, alps_report *r)
     }
 }
 
+/* Whether a live block of `n` bytes or more starts at `off`. */
+ALPS_FN_ int alps_check_live_(const alps_handle *h, alps_off off, uint64_t n)
+{
+    alps_object o;
+    alps_block b;
+    int is = alps_object_at_(h, off, &o);
+    if (is)
+        return is == 1 && alps_object_live_(&o) && alps_kind_size_(o.kind) >= n;
+    return alps_block_at_(h, off, &b) == ALPS_USED && alps_block_size_(&b) >= n;
+}
+
+/* The descriptions of an entry. */
+ALPS_FN_ void alps_check_text_(const alps_handle *h, const alps_entry *e,
+                               alps_report *r)
+{
+    alps_off off = e->text;
+    for (unsigned n = 0; off; n++) {
+        const alps_text *x = alps_named_text_(h, off);
+        if (!x || n == 64 ||
+            (!alps_named_inside_(h, e, off) &&
+             !alps_check_live_(h, off, sizeof *x + x->length + 1))) {
+            alps_check_say_(r, off, "a description is no live block");
+            return;
+        }
+        off = x->before;
+    }
+}
+
+/* An entry: a live block, whose name has the hash that it is kept by. */
+ALPS_FN_ void alps_check_entry_(const alps_handle *h, alps_off off,
+                                alps_report *r)
+{
+    const alps_entry *e = (const alps_entry *)alps_address_(h, off);
+    r->names++;
+    if (!alps_name_sane_(h, off))
+        alps_check_say_(r, off, "a named object is damaged");
+    else if (!alps_check_live_(h, off, e->place + e->element * e->count))
+        alps_check_say_(r, off, "a named object is no live block");
+    else if ((alps_hash_reverse_(
+                  alps_hash_of_(h->super->uuid, e + 1, e->length)) |
+              1) != e->node.key)
+        alps_check_say_(r, off, "a name is kept by another hash");
+    else
+        alps_check_text_(h, e, r);
+}
+
+/* The buckets that may be begun at; those without a table are none. */
+ALPS_FN_ uint64_t alps_check_buckets_(const alps_handle *h, alps_names *s,
+                                      alps_report *r)
+{
+    uint64_t ready = 0;
+    for (unsigned i = 0; i < ALPS_NAMES_TABLES; i++) {
+        uint64_t n = sizeof(alps_node) << (i + ALPS_NAMES_SHIFT);
+        if (s->table[i] && !alps_check_live_(h, s->table[i], n)) {
+            alps_check_say_(r, s->table[i], "a table of names is no block");
+            return ~0ull;
+        }
+    }
+    for (unsigned i = 0; i <= ALPS_NAMES_TABLES; i++) {
+        uint64_t first = i ? 4ull << i : 0, end = 8ull << i;
+        for (uint64_t b = first; b < end; b++) {
+            const alps_node *n = alps_node_bucket_(h, s, b);
+            if (!n)
+                break;
+            ready += (uint64_t)alps_node_ready_(n, b);
+        }
+    }
+    return ready;
+}
+
+/* The list of names. */
+ALPS_FN_ void alps_check_names_(const alps_handle *h, alps_report *r)
+{
+    uint64_t ready = 0;
+    alps_off off = h->super->names;
+    alps_names *s = alps_node_names_(h);
+    if (!off)
+        return;
+    if (!s || !alps_check_live_(h, off, sizeof *s)) {
+        alps_check_say_(r, off, "what names are found by is no block");
+        return;
+    }
+    uint64_t buckets = alps_check_buckets_(h, s, r);
+    uint64_t last = 0;
+    unsigned same = 0;
+    for (const alps_node *n = &s->first[0]; n; n = alps_node_at_(h, off)) {
+        uint64_t order = alps_node_order_(n), b = alps_hash_reverse_(order);
+        same = order == last ? same + 1 : 0;
+        if (order < last || same > ALPS_NODE_SAME_) {
+            alps_check_say_(r, alps_offset_(h, n), "names are not in order");
+            return;
+        }
+        if (order & 1)
+            alps_check_entry_(h, alps_offset_(h, n), r);
+        else if (alps_node_bucket_(h, s, b) != n)
+            alps_check_say_(r, alps_offset_(h, n), "a node is of no bucket");
+        else
+            ready += (uint64_t)alps_node_ready_(n, b);
+        last = order;
+        off = n->next;
+    }
+    if (off)
+        alps_check_say_(r, off, "a name links to where no name can be");
+    else if (ready != buckets && buckets != ~0ull)
+        alps_check_say_(r, h->super->names, "a bucket is not in the list");
+}
+
 /* See alps_check. */
 ALPS_CORE_ int alps_check_all_(alps_handle *h, alps_report *r,
                                const alps_tables *t)
 {
     int live = alps_self_(h) != 0;
     memset(r, 0, sizeof *r);
-    if (live)
+    if (live) {
+        alps_names_lock_(h, t);
         alps_lock_all_(h, t);
+    }
     int err = alps_super_check_(h);
     if (err)
         alps_check_say_(r, 0, "the superblock is damaged");
     alps_check_extents_(h, r);
+    alps_check_names_(h, r);
     if (live) {
         uint64_t n = 0;
         for (alps_shard *s = h->shards; s <= h->top; s++) {
@@ -273,6 +390,7 @@ ALPS_CORE_ int alps_check_all_(alps_handle *h, alps_report *r,
                             "the bins hold more or fewer runs");
         alps_check_lanes_(h, r);
         alps_unlock_all_(h);
+        alps_names_unlock_(h);
     }
     return r->problems ? ALPS_ECORRUPT : ALPS_OK;
 }

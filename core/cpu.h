@@ -13,7 +13,7 @@ ALPS_COLD_ const char *alps_persist_name_(unsigned persist)
 {
     static const char *const name[] = {"none", "clflush", "clflushopt",
                                        "clwb", "cvac",    "cvap",
-                                       "eadr", "msync"};
+                                       "eadr", "msync",   "checkpoint"};
     return persist < sizeof name / sizeof *name ? name[persist] : "unknown";
 }
 

@@ -17,8 +17,32 @@ typedef struct alps_description {
     uint64_t created;             /* nanoseconds since 1970 */
     uint64_t epoch;               /* openings by a first process, counted */
     uint8_t uuid[16];
-    char layout[64]; /* the program's name for what it stores */
+    char layout[64];       /* the program's name for what it stores */
+    unsigned version;      /* of the layout of the bytes: ALPS_LAYOUT */
+    char description[496]; /* what the program says of the region */
+    uint64_t nodes;        /* whose memory it takes in turn; 0: as it comes */
+    const char *engine;    /* backend paged: "kernel" or "rewire"; else "" */
+    const char *why;       /* it is that one */
+    const char *eviction;  /* the policy by which segments go */
+    uint64_t memory;       /* bytes the region may have in memory */
+    uint64_t segment;      /* bytes that come and go at once */
+    unsigned frames;       /* segments that are in memory at most */
 } alps_description;
+
+/* What a backend that pages turned out to do. */
+ALPS_FN_ void alps_describe_paging_(const alps_pager *p, alps_description *d)
+{
+    d->engine = d->why = d->eviction = "";
+    if (!p)
+        return;
+    int rewired = p->engine == ALPS_ENGINE_REWIRE;
+    d->engine = rewired ? "rewire" : "kernel";
+    d->why = p->why;
+    d->memory = p->memory;
+    d->segment = (uint64_t)1 << p->shift;
+    d->eviction = p->eviction->name;
+    d->frames = rewired ? p->pool.n : 0;
+}
 
 /* See alps_describe. */
 ALPS_FN_ void alps_describe_(const alps_handle *h, alps_description *d,
@@ -33,6 +57,7 @@ ALPS_FN_ void alps_describe_(const alps_handle *h, alps_description *d,
     d->persist = alps_persist_name_(h->map.persist);
     d->size = alps_size_(h);
     d->limit = h->at.limit;
+    d->nodes = h->map.nodes;
     d->extent = h->at.extent;
     d->lanes = h->at.lane_count;
     d->processes = h->at.slot_count;
@@ -42,6 +67,11 @@ ALPS_FN_ void alps_describe_(const alps_handle *h, alps_description *d,
     d->epoch = h->super->epoch >> 16;
     memcpy(d->uuid, h->super->uuid, sizeof d->uuid);
     memcpy(d->layout, h->super->name, sizeof d->layout);
+    d->version = h->super->layout;
+    alps_note note;
+    alps_note_read_(h, &note);
+    memcpy(d->description, note.text, sizeof d->description);
+    alps_describe_paging_(h->map.pager, d);
 }
 
 /* Writes back what a zone's used blocks hold. */
@@ -55,11 +85,15 @@ ALPS_CORE_ int alps_sync_extent_(alps_handle *h, uint64_t extent, uint64_t n,
 
 /* See alps_sync. A file is synced whole; lines are written back of the front
  * and of every extent in use. */
-ALPS_CORE_ int alps_sync_(alps_handle *h, const alps_tables *t)
+ALPS_CORE_ int alps_sync_(alps_handle *h, unsigned part, const alps_tables *t)
 {
     int err = alps_ready_(h, t);
     if (err)
         return err;
+    if (t->policy->commit && h->map.sole)
+        return t->policy->commit(&h->map, part);
+    if (part == ALPS_COMMIT_BEGIN)
+        return ALPS_OK;
     if (!t->policy->durable || h->map.persist == ALPS_PERSIST_MSYNC)
         return t->backend->sync(&h->map, 0, alps_size_(h));
     alps_zone top = alps_zone_top_(h);

@@ -14,13 +14,16 @@
 /* The C library tells these to GNU programs only; Linux does not change. */
 #define ALPS_FALLOC_KEEP_SIZE_ 1
 #define ALPS_FALLOC_PUNCH_HOLE_ 2
+#define ALPS_O_PATH_ 010000000
+#define ALPS_SEEK_DATA_ 3
+#define ALPS_SEEK_HOLE_ 4
 
 /* How much is reserved by one call: a signal makes the kernel start one over,
  * so a call must not take long. */
 #define ALPS_FALLOC_STEP_ ((uint64_t)64 << 20)
 
 /* How often a file may vanish under us while we open it. */
-#define ALPS_OPEN_TRIES_ 1000
+#define ALPS_DRAFT_TRIES_ 1000
 
 /* The code for an open that failed: what is no file is not a medium. */
 ALPS_COLD_ int alps_fd_open_error_(void)
@@ -150,14 +153,93 @@ ALPS_COLD_ int alps_fd_open_(alps_map *m, const char *path, unsigned mode,
     if (m->flags & ALPS_READ_ONLY &&
         m->flags & (ALPS_EXCLUSIVE | ALPS_TRUNCATE))
         return ALPS_EINVAL;
-    for (int i = 0; err == ALPS_EBUSY && i < ALPS_OPEN_TRIES_; i++)
+    for (int i = 0; err == ALPS_EBUSY && i < ALPS_DRAFT_TRIES_; i++)
         err = alps_fd_once_(m, path, mode, device);
     return err;
 }
 
+/* Beyond its limit a process would not get an error but be killed. */
+ALPS_COLD_ int alps_fd_limit_(uint64_t size)
+{
+    struct rlimit limit;
+    if (size > (uint64_t)INT64_MAX - ALPS_PAGE)
+        return ALPS_ENOSPC;
+    if (getrlimit(RLIMIT_FSIZE, &limit))
+        return alps_oserror_();
+    return limit.rlim_cur < size ? ALPS_ENOSPC : ALPS_OK;
+}
+
+/* All of `n` bytes at `off` of a file; ALPS_ETRUNCATED: it ends before. */
+ALPS_COLD_ int alps_fd_read_(int fd, void *to, uint64_t n, uint64_t off)
+{
+    unsigned char *at = (unsigned char *)to;
+    while (n) {
+        ssize_t got = pread(fd, at, (size_t)n, (off_t)off);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got ? alps_oserror_() : ALPS_ETRUNCATED;
+        at += got;
+        off += (uint64_t)got;
+        n -= (uint64_t)got;
+    }
+    return ALPS_OK;
+}
+
+ALPS_COLD_ int alps_fd_write_(int fd, const void *from, uint64_t n,
+                              uint64_t off)
+{
+    const unsigned char *at = (const unsigned char *)from;
+    int err = alps_fd_limit_(off + n);
+    while (!err && n) {
+        ssize_t put = pwrite(fd, at, (size_t)n, (off_t)off);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return put ? alps_oserror_() : ALPS_ENOSPC;
+        at += put;
+        off += (uint64_t)put;
+        n -= (uint64_t)put;
+    }
+    return err;
+}
+
+/* The next stretch of a file of `length` bytes that is not a hole, from `off`
+ * on; 1 if there is one. Where the file system does not tell, all is. */
+ALPS_COLD_ int alps_fd_data_(int fd, uint64_t length, uint64_t off,
+                             uint64_t *from, uint64_t *to)
+{
+    if (off >= length)
+        return 0;
+    off_t data = lseek(fd, (off_t)off, ALPS_SEEK_DATA_);
+    if (data < 0 && errno == ENXIO)
+        return 0;
+    off_t hole = data < 0 ? -1 : lseek(fd, data, ALPS_SEEK_HOLE_);
+    *from = data < 0 ? off : (uint64_t)data;
+    *to = hole < 0 || (uint64_t)hole > length ? length : (uint64_t)hole;
+    return *from < *to;
+}
+
+ALPS_COLD_ int alps_fd_sync_data_(int fd)
+{
+    return fdatasync(fd) ? alps_oserror_() : ALPS_OK;
+}
+
+/* Makes the names in directory `dir` durable. A directory that we may not read,
+ * or a file system that has no such operation, is left to do it in its own
+ * time. */
+ALPS_COLD_ int alps_fd_sync_dir_(int dir)
+{
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return ALPS_OK;
+    int err = fsync(fd) && errno != EINVAL ? alps_oserror_() : ALPS_OK;
+    close(fd);
+    return err;
+}
+
 /* Makes the name of a file that was just created as durable as the file will
- * be. A directory that we may not read, or a file system that has no such
- * operation, is left to do it in its own time. */
+ * be. */
 ALPS_COLD_ int alps_fd_sync_name_(const char *path)
 {
     char dir[4096];
@@ -167,10 +249,10 @@ ALPS_COLD_ int alps_fd_sync_name_(const char *path)
         return ALPS_EINVAL;
     memcpy(dir, path, n);
     memcpy(dir + n, ".", 2);
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(dir, O_DIRECTORY | O_CLOEXEC | ALPS_O_PATH_);
     if (fd < 0)
         return ALPS_OK;
-    int err = fsync(fd) && errno != EINVAL ? alps_oserror_() : ALPS_OK;
+    int err = alps_fd_sync_dir_(fd);
     close(fd);
     return err;
 }
@@ -194,17 +276,18 @@ ALPS_COLD_ int alps_fd_map_(alps_map *m, uint64_t size, uint64_t reserve,
         return ALPS_EINVAL;
     for (;;) {
         int err = ALPS_ENOMEM;
-        unsigned char *base = alps_hold_addresses_(reserve, align);
+        unsigned char *base = alps_hold_region_(reserve, align);
         if (base)
             err = alps_fd_map_at_(m, base, reserve, how);
         if (!err) {
             m->base = base;
             m->size = size;
             m->reserved = reserve;
+            m->door = 1;
             return ALPS_OK;
         }
         if (base)
-            munmap(base, (size_t)reserve);
+            alps_let_addresses_(base, reserve, 1);
         if (err != ALPS_ENOMEM || reserve == size)
             return err;
         reserve = reserve / 2 > size ? reserve / 2 : size;
@@ -213,8 +296,10 @@ ALPS_COLD_ int alps_fd_map_(alps_map *m, uint64_t size, uint64_t reserve,
 
 ALPS_COLD_ int alps_fd_unmap_(alps_map *m)
 {
-    if (m->base && munmap(m->base, (size_t)m->reserved))
-        return alps_oserror_();
+    int err =
+        m->base ? alps_let_addresses_(m->base, m->reserved, m->door) : ALPS_OK;
+    if (err)
+        return err;
     m->base = NULL;
     m->size = m->reserved = 0;
     return ALPS_OK;
@@ -263,17 +348,6 @@ ALPS_COLD_ int alps_fd_reserve_(int fd, uint64_t off, uint64_t n)
         n -= k;
     }
     return ALPS_OK;
-}
-
-/* Beyond its limit a process would not get an error but be killed. */
-ALPS_COLD_ int alps_fd_limit_(uint64_t size)
-{
-    struct rlimit limit;
-    if (size > (uint64_t)INT64_MAX - ALPS_PAGE)
-        return ALPS_ENOSPC;
-    if (getrlimit(RLIMIT_FSIZE, &limit))
-        return alps_oserror_();
-    return limit.rlim_cur < size ? ALPS_ENOSPC : ALPS_OK;
 }
 
 ALPS_COLD_ int alps_fd_grow_(int fd, uint64_t from, uint64_t to)
@@ -328,6 +402,14 @@ ALPS_COLD_ int alps_fd_punch_(alps_map *m, uint64_t off, uint64_t n)
                 (off_t)n))
         return alps_oserror_();
     return ALPS_OK;
+}
+
+/* The reserve of the contract, where it need not last. */
+ALPS_COLD_ int alps_fd_refill_(alps_map *m, uint64_t off, uint64_t n)
+{
+    if (m->flags & ALPS_READ_ONLY)
+        return ALPS_EREADONLY;
+    return alps_fd_reserve_(m->fd, off, n);
 }
 
 /* Bytes [off, off + n) of the mapping, and the length of the file with them,

@@ -7,22 +7,22 @@
 
 enum {
     ALPS_OK = 0,
-    ALPS_EINVAL = -1,       /* an argument that cannot be meant */
-    ALPS_ENOMEM = -2,       /* no address space or memory for the process */
-    ALPS_EFULL = -3,        /* no free run in the region is long enough */
-    ALPS_ELIMIT = -4,       /* the region may not grow past its limit */
-    ALPS_ENOSPC = -5,       /* the medium under the region is full */
-    ALPS_EBUSY = -6,        /* open elsewhere in a way that excludes this */
-    ALPS_EEXIST = -7,       /* exists, and ALPS_EXCLUSIVE was asked for */
-    ALPS_ENOENT = -8,       /* does not exist, and ALPS_CREATE was not given */
-    ALPS_EACCES = -9,       /* the system refuses permission */
-    ALPS_EREADONLY = -10,   /* the region was opened read-only */
-    ALPS_EFORMAT = -11,     /* not a region of alps.h */
-    ALPS_EVERSION = -12,    /* a region of a layout this header does not know */
-    ALPS_ECORRUPT = -13,    /* damaged: a checksum or a structure is wrong */
-    ALPS_EUNFINISHED = -14, /* its creation was cut short: may be made anew */
-    ALPS_ETRUNCATED = -15,  /* shorter than the region says it is */
-    ALPS_ELAYOUT = -16,     /* made by a program with another layout name */
+    ALPS_EINVAL = -1,     /* an argument that cannot be meant */
+    ALPS_ENOMEM = -2,     /* no address space or memory for the process */
+    ALPS_EFULL = -3,      /* no free run in the region is long enough */
+    ALPS_ELIMIT = -4,     /* the region may not grow past its limit */
+    ALPS_ENOSPC = -5,     /* the medium under the region is full */
+    ALPS_EBUSY = -6,      /* open elsewhere in a way that excludes this */
+    ALPS_EEXIST = -7,     /* exists: ALPS_EXCLUSIVE; or a name that is there */
+    ALPS_ENOENT = -8,     /* does not exist; there is no such name */
+    ALPS_EACCES = -9,     /* the system refuses permission */
+    ALPS_EREADONLY = -10, /* the region was opened read-only */
+    ALPS_EFORMAT = -11,   /* not a region of alps.h */
+    ALPS_EVERSION = -12,  /* a region of a layout this header does not know */
+    ALPS_ECORRUPT = -13,  /* damaged: a checksum or a structure is wrong */
+    ALPS_EUNFINISHED = -14,   /* its creation was cut short: may be made anew */
+    ALPS_ETRUNCATED = -15,    /* shorter than the region says it is */
+    ALPS_ELAYOUT = -16,       /* made by a program with another layout name */
     ALPS_EINVALID_FREE = -17, /* not a live block: double, wild or interior */
     ALPS_EOWNER = -18,        /* a reservation of another process */
     ALPS_EUNSUPPORTED = -19,  /* the medium or the system cannot do this */
@@ -32,8 +32,14 @@ enum {
     ALPS_EPROCESSES = -22,    /* every process slot of the region is taken */
     ALPS_ERECOVER = -23,      /* needs recovery; open it once for writing */
     ALPS_ESYSTEM = -24,       /* another error of the system: see errno */
-    ALPS_EFORK = -25          /* the child of a fork has to open the region for
+    ALPS_EFORK = -25,         /* the child of a fork has to open the region for
                                  itself */
+    ALPS_ETYPE = -26,    /* a name is there with another type, with elements
+                         of another length, or with fewer */
+    ALPS_EJOURNAL = -27, /* commits of the region are in a journal that is
+                            not beside it */
+    ALPS_EMISSING = -28, /* a region that is not in the space */
+    ALPS_EABORTED = -29  /* the transaction was aborted by one inside of it */
 };
 
 /* The text of a code. Never NULL. Safe in any thread. */
@@ -47,8 +53,8 @@ ALPS_COLD_ const char *alps_error_text_(int code)
         "the region may not grow past its limit",
         "the medium under the region is full",
         "the region is open elsewhere in a way that excludes this",
-        "the region exists already",
-        "the region does not exist",
+        "it exists already",
+        "it does not exist",
         "permission denied by the system",
         "the region is open read-only",
         "not a region of alps.h",
@@ -66,6 +72,10 @@ ALPS_COLD_ const char *alps_error_text_(int code)
         "the region needs recovery: open it once for writing",
         "error of the operating system",
         "the child of a fork has to open the region for itself",
+        "the name is there with another type or length",
+        "commits of the region are in a journal that is not beside it",
+        "the region is not in the space",
+        "the transaction was aborted",
     };
     if (code > 0 || code <= -(int)(sizeof text / sizeof *text))
         return "unknown code";

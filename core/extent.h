@@ -5,7 +5,7 @@
  * that has no room builds extents that this epoch has not touched, then makes
  * one; what is empty goes back when runs of extents are asked for. */
 #pragma once
-#include "block.h"
+#include "holes.h"
 
 /* How many extents one allocation rebuilds before it prefers a fresh one: the
  * first allocation after a crash is bounded by this. */
@@ -54,7 +54,7 @@ ALPS_CORE_ int alps_extent_make_(alps_handle *h, alps_shard *s,
 {
     alps_off off;
     alps_shard_lock_(h, h->top, 1, t);
-    int err = alps_take_any_(h, h->top, 1, 1, ALPS_HELD, &off);
+    int err = alps_holes_take_(h, 1, 1, ALPS_HELD, &off, t);
     if (!err)
         err = alps_extent_fill_(h, s, off, t);
     alps_shard_unlock_(h->top);
@@ -110,6 +110,7 @@ ALPS_CORE_ int alps_extents_drop_(alps_handle *h, alps_shard *s, uint64_t *n,
             alps_index_reset_(s);
             return ALPS_ECORRUPT;
         }
+        alps_idle_less_(h, 1);
         int err = alps_extent_drop_(
             h, (b.zone.origin - h->at.heap) >> h->at.extent_shift, t);
         if (err)

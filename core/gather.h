@@ -19,12 +19,26 @@
  * so the gap is wide, but a region has an end to what it may drag along. */
 #pragma once
 #include "policy.h"
+#include <sys/vfs.h>
 
 /* How far apart, in pages, two ranges may be and still share a sync call. A
  * wider gap means fewer calls, and more of the pages that nobody asked for. */
 #ifndef ALPS_GATHER_GAP
 #  define ALPS_GATHER_GAP 16384u
 #endif
+
+/* Whether the file lies in memory only, so that a sync call promises nothing:
+ * tmpfs, ramfs. */
+ALPS_COLD_ int alps_gather_in_vain_(const alps_map *m)
+{
+    struct statfs fs;
+    if (m->medium == ALPS_MEDIUM_ANON || m->medium == ALPS_MEDIUM_SHMEM)
+        return 1;
+    if (m->medium != ALPS_MEDIUM_CACHE || m->fd < 0 || fstatfs(m->fd, &fs))
+        return 0;
+    unsigned long type = (unsigned long)fs.f_type;
+    return type == 0x01021994ul || type == 0x858458f6ul;
+}
 
 /* The lock word. The ranges belong to whoever has set the first bit, for a few
  * instructions; above the bits is counted how many syncs are done. */
@@ -175,11 +189,27 @@ ALPS_COLD_ void alps_gather_end_(alps_map *m, const alps_gather *left)
     uint64_t done = left->n ? 0 : ALPS_GATHER_DONE_;
     alps_gather_lock_(g, 0, ~0ull);
     for (unsigned i = 0; i < left->n; i++) {
-        if (!(m->flags & ALPS_READ_ONLY))
+        if (!(m->flags & ALPS_READ_ONLY) && !m->apart)
             alps_gather_redirty_(m, left->range[i].from, left->range[i].to);
         alps_gather_add_(g, left->range[i].from, left->range[i].to);
     }
     alps_gather_unlock_(g, done - ALPS_GATHER_SYNCING_);
+}
+
+/* The same where the backend writes, and one sync is for all. */
+ALPS_CORE_ int alps_gather_write_(alps_map *m, const alps_backend *b,
+                                  alps_gather *taken)
+{
+    int err = ALPS_OK;
+    for (unsigned i = 0; !err && i < taken->n; i++) {
+        uint64_t off = taken->range[i].from * ALPS_PAGE;
+        err = b->write(m, off, taken->range[i].to * ALPS_PAGE - off);
+    }
+    if (!err)
+        err = b->sync(m, 0, 0);
+    if (!err)
+        taken->n = 0;
+    return err;
 }
 
 /* All that was gathered before is on the medium when this answers 0. */
@@ -191,6 +221,8 @@ ALPS_CORE_ int alps_gather_fence_(alps_map *m, const alps_backend *b)
     int err = ALPS_OK;
     if (!alps_gather_begin_(m, &taken))
         return ALPS_OK;
+    if (b->write && __atomic_load_n(&m->apart, __ATOMIC_RELAXED))
+        err = alps_gather_write_(m, b, &taken);
     while (!err && (k = alps_gather_next_(&taken, &off, &n)) != 0) {
         err = b->sync(m, off, n);
         if (!err)

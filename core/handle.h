@@ -19,12 +19,15 @@ typedef struct alps_handle {
     alps_shard *top;    /* the latter */
     uint64_t *codes;    /* of extents */
     uint64_t *kinds;    /* of extents: bit 1, a heap extent */
+    uint64_t *holes;    /* of extents: bit 1, the inside may be a hole */
     uint64_t *slabs;    /* bit: a slab starts at this multiple of its size */
     struct alps_local *local;  /* gone in the child of a fork, see thread.h */
     struct alps_seat *seats;   /* where a thread finds its cache */
     struct alps_claim *claims; /* by slab: which of our threads owns it */
+    struct alps_draft *drafts; /* by lane: the transaction that is under way */
     unsigned keyed;            /* 1: `key` tells when a thread ends */
     pthread_key_t key;
+    uint64_t grow; /* bytes of a step by which the region grows, or how */
     unsigned slot; /* this handle's number among the attached */
     unsigned crc;  /* how checksums are computed */
     int attached;  /* 1: this process, or the one it was forked from, is in */
@@ -49,7 +52,21 @@ enum {
     ALPS_SLOW_LOOSEN = 13, /* a slab has no owner any more */
     ALPS_SLOW_FOUND = 14,  /* a slab seems to have none */
     ALPS_SLOW_LET_GO = 15, /* no reader can have a block */
-    ALPS_SLOW_RETIRED = 16 /* this thread has retired enough */
+    ALPS_SLOW_RETIRED = 16, /* this thread has retired enough */
+    ALPS_SLOW_IDLE = 17,    /* much is free that the file system could have */
+    ALPS_SLOW_PUBLISH = 18, /* a publish of the library's own */
+    ALPS_SLOW_CUT = 19,     /* a link is cut */
+    ALPS_SLOW_CUT_END = 20, /* and its lock is no longer held */
+    ALPS_SLOW_RESERVE = 21, /* a reservation of the library's own */
+    ALPS_SLOW_AT_HAND = 22, /* what this thread and nobody has comes back */
+    ALPS_SLOW_EMPTY = 23,   /* empty extents become memory for any use */
+    ALPS_SLOW_ENDED = 24,   /* the lanes of a process are at nothing more */
+    ALPS_SLOW_DEAD = 25,    /* some process may be dead */
+    ALPS_SLOW_CANCEL = 26,  /* a reservation of the library's own goes back */
+    ALPS_SLOW_ABORT = 27,   /* the transaction of a lane is not to be */
+    ALPS_SLOW_GIVE = 28,    /* what it freed is free at last */
+    ALPS_SLOW_COMMIT = 29,  /* a commit record of the dead, see commit.h */
+    ALPS_SLOW_RESTORE = 30  /* bytes are put back as they were */
 };
 typedef struct alps_tables {
     const alps_backend *backend;
@@ -59,12 +76,14 @@ typedef struct alps_tables {
     void *(*other)(alps_handle *h, uint64_t align, uint64_t n, int how);
     int (*far)(alps_handle *h, uint64_t off); /* frees what `other` gave, or
                                                  other threads allocated */
+    struct alps_faults *faults;               /* of the instance, or NULL */
 } alps_tables;
 
 /* What is gone in the child of a fork: its first page. */
 typedef struct alps_local {
-    uint64_t owner; /* what this process writes into lock words; 0: none */
-    uint64_t lock;  /* 1 while a thread works on the seats */
+    uint64_t owner;    /* what this process writes into lock words; 0: none */
+    uint64_t lock;     /* 1 while a thread works on the seats */
+    uint64_t borrowed; /* transactions of threads that own no lane */
 } alps_local;
 
 /* Who this process is in the region: 0 where it only reads, and in the child of
@@ -100,4 +119,24 @@ ALPS_FN_ void *alps_address_(const alps_handle *h, alps_off off)
 ALPS_FN_ alps_off alps_offset_(const alps_handle *h, const void *p)
 {
     return (alps_off)((uintptr_t)p - (uintptr_t)h->map.base);
+}
+
+/* Counts extents without a block that still have all their blocks on the
+ * medium: roughly, for what is done about it may be done too soon or too
+ * late. */
+ALPS_FN_ void alps_idle_more_(const alps_handle *h, uint64_t n)
+{
+    __atomic_fetch_add(&h->shared->idle, n, __ATOMIC_RELAXED);
+}
+
+ALPS_FN_ void alps_idle_less_(const alps_handle *h, uint64_t n)
+{
+    uint64_t idle = alps_load_(&h->shared->idle);
+    alps_store_(&h->shared->idle, idle < n ? 0 : idle - n);
+}
+
+/* Whether it is time to do something about them. */
+ALPS_CORE_ int alps_idle_over_(const alps_handle *h)
+{
+    return alps_load_(&h->shared->idle) > alps_load_(&h->shared->idle_max);
 }

@@ -7,14 +7,15 @@
  * after its fence: so nothing in the index is marked used on the medium, which
  * is what lets recovery tell a publish that was cut short (docs/design.md). */
 #pragma once
+#include "growth.h"
 #include "ptr.h"
-#include "region.h"
 
 /* A request in units of the level that serves it. */
 typedef struct alps_request {
     uint64_t units, align;
     int level;
     unsigned code;     /* of the block: ALPS_USED or ALPS_HELD */
+    int fixed;         /* 1: the region is not to grow for it */
     alps_shard *shard; /* that it was taken from, and that is locked */
 } alps_request;
 
@@ -25,6 +26,7 @@ ALPS_FN_ int alps_request_init_(const alps_handle *h, uint64_t align,
         return ALPS_EINVAL;
     r->align = align ? align : 1;
     r->code = code;
+    r->fixed = 0;
     r->units = (n + !n + ALPS_GRANULE - 1) >> ALPS_GRANULE_SHIFT;
     r->level = ALPS_LEVEL_GRANULE;
     uint64_t room =
@@ -44,7 +46,10 @@ ALPS_CORE_ int alps_shard_take_(alps_handle *h, const alps_request *r,
                                 alps_off *off, const alps_tables *t)
 {
     for (int spoilt = 0;;) {
-        int err = alps_take_any_(h, r->shard, r->units, r->align, r->code, off);
+        int err =
+            r->shard == h->top
+                ? alps_holes_take_(h, r->units, r->align, r->code, off, t)
+                : alps_take_any_(h, r->shard, r->units, r->align, r->code, off);
         if (err == ALPS_EFULL && r->shard != h->top)
             err = alps_refill_(h, r->shard,
                                r->units + (r->align >> ALPS_GRANULE_SHIFT), t);
@@ -86,38 +91,44 @@ ALPS_CORE_ int alps_heap_look_(alps_handle *h, alps_request *r, alps_off *off,
         err = alps_heap_try_(h, r, h->top, off, t);
         if (err != ALPS_EFULL)
             return err;
-        err = alps_extents_empty_(h, &n, t);
+        err = t->slow(h, ALPS_SLOW_EMPTY, (uint64_t)(uintptr_t)&n, 0);
         if (err)
             return err;
     }
     return ALPS_EFULL;
 }
 
-/* The same; before the region is full, all that can comes back. */
+/* The same; all that can comes back then, and at last the region grows. */
 ALPS_CORE_ int alps_heap_search_(alps_handle *h, alps_request *r, alps_off *off,
                                  const alps_tables *t)
 {
+    uint64_t extents = r->level == ALPS_LEVEL_EXTENT ? r->units : 1;
     for (;;) {
+        uint64_t size = alps_size_(h);
         int err = alps_heap_look_(h, r, off, t);
-        if (err == ALPS_EFULL)
-            err = t->slow(h, ALPS_SLOW_MORE, 0, 0);
-        else
+        if (err != ALPS_EFULL)
             return err;
+        err = t->slow(h, ALPS_SLOW_MORE, 0, 0);
+        if (err == ALPS_EFULL && !r->fixed)
+            err = alps_growth_demand_(h, size, extents, t);
         if (err)
             return err;
     }
 }
 
-/* Takes a block for `r`; r->shard is where, and is locked then. */
-ALPS_CORE_ int alps_heap_take_(alps_handle *h, alps_request *r, alps_off *off,
-                               const alps_tables *t)
+/* Takes a block for `r`; r->shard is where, and is locked then. `fast`: nothing
+ * follows, such as a fence, beside which a call would not be seen. */
+ALPS_CORE_ int alps_heap_take_(alps_handle *h, alps_request *r, int fast,
+                               alps_off *off, const alps_tables *t)
 {
-    r->shard = r->level == ALPS_LEVEL_EXTENT ? h->top : alps_shard_home_(h);
-    alps_shard_lock_(h, r->shard, 0, t);
-    if (ALPS_LIKELY_(alps_take_(h, r->shard, r->units, r->align, r->code,
-                                off) == ALPS_OK))
-        return ALPS_OK;
-    alps_shard_unlock_(r->shard);
+    if (ALPS_LIKELY_(r->level == ALPS_LEVEL_GRANULE)) {
+        r->shard = alps_shard_home_(h);
+        alps_shard_lock_(h, r->shard, 0, t);
+        if (ALPS_LIKELY_(alps_take_(h, r->shard, fast, r->units, r->align,
+                                    r->code, off) == ALPS_OK))
+            return ALPS_OK;
+        alps_shard_unlock_(r->shard);
+    }
     return t->slow(h, ALPS_SLOW_REFILL, (uint64_t)(uintptr_t)r,
                    (uint64_t)(uintptr_t)off);
 }
@@ -209,7 +220,7 @@ ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
     if (t->policy->durable && r.level == ALPS_LEVEL_EXTENT) {
         err = alps_heap_take_large_(h, &r, &off, t);
     } else {
-        err = alps_heap_take_(h, &r, &off, t);
+        err = alps_heap_take_(h, &r, !t->policy->durable, &off, t);
         if (ALPS_LIKELY_(!err))
             alps_shard_unlock_(r.shard);
     }
@@ -263,9 +274,11 @@ ALPS_CORE_ void alps_heap_enter_(alps_handle *h, alps_lane *lane, alps_off off,
     alps_store_(&lane->held, 0);
     ALPS_BARRIER_();
     if (code == ALPS_HELD)
-        alps_give_(h, &b);
+        alps_give_back_(h, &b);
     if (code >= 0)
         alps_block_unlock_(&b);
+    if (alps_idle_over_(h))
+        t->slow(h, ALPS_SLOW_IDLE, 0, 0);
 }
 
 /* Marks the used block ALPS_HELD for `lane`. Under the lock of its shard. */
@@ -310,6 +323,24 @@ ALPS_CORE_ int alps_heap_cancel_(alps_handle *h, alps_off off,
     return ALPS_OK;
 }
 
+/* Frees the used block at `off`, where only processes die. */
+ALPS_CORE_ int alps_heap_free_fast_(alps_handle *h, alps_off off,
+                                    const alps_tables *t)
+{
+    alps_block b;
+    int code = alps_block_find_(h, off, &b);
+    code = alps_block_found_(h, off, code, &b, 0, t);
+    if (ALPS_LIKELY_(code == ALPS_USED))
+        alps_give_(h, &b);
+    if (ALPS_LIKELY_(code >= 0))
+        alps_block_unlock_(&b);
+    if (ALPS_UNLIKELY_(code != ALPS_USED))
+        return ALPS_EINVALID_FREE;
+    if (alps_idle_over_(h))
+        t->slow(h, ALPS_SLOW_IDLE, 0, 0);
+    return ALPS_OK;
+}
+
 /* Frees the block at `off`, or gives the reservation back that it is. */
 ALPS_CORE_ int alps_heap_free_(alps_handle *h, alps_off off,
                                const alps_tables *t)
@@ -318,15 +349,8 @@ ALPS_CORE_ int alps_heap_free_(alps_handle *h, alps_off off,
     int err = alps_ready_(h, t);
     if (ALPS_UNLIKELY_(err))
         return err;
-    if (t->policy->durable) {
-        err = alps_heap_free_durable_(h, off, t);
-    } else {
-        err = alps_heap_own_(h, off, ALPS_USED, &b, t);
-        if (ALPS_LIKELY_(!err)) {
-            alps_give_(h, &b);
-            alps_block_unlock_(&b);
-        }
-    }
+    err = t->policy->durable ? alps_heap_free_durable_(h, off, t)
+                             : alps_heap_free_fast_(h, off, t);
     if (ALPS_UNLIKELY_(err == ALPS_EINVALID_FREE &&
                        alps_block_at_(h, off, &b) == ALPS_HELD))
         err = alps_heap_cancel_(h, off, t);

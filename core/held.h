@@ -102,13 +102,10 @@ ALPS_FN_ void alps_held_add_(const alps_handle *h, alps_shard *s, alps_off off,
     table[at] = key | slot;
 }
 
-/* Takes out the entry at `at`, and with it what would lead searches on to
- * nothing. */
-ALPS_FN_ void alps_held_drop_(const alps_handle *h, alps_shard *s, uint64_t at)
+/* Where the place behind `at` is empty, entries that are gone lead nowhere. */
+ALPS_FN_ void alps_held_clear_(alps_shard *s, uint64_t *table, uint64_t mask,
+                               uint64_t at)
 {
-    uint64_t *table = alps_held_table_(h, s);
-    uint64_t mask = (1ull << alps_held_shift_(s)) - 1;
-    table[at] = ALPS_HELD_GONE_;
     if (table[(at + 1) & mask] != ALPS_HELD_EMPTY_)
         return;
     while (table[at] == ALPS_HELD_GONE_) {
@@ -116,6 +113,16 @@ ALPS_FN_ void alps_held_drop_(const alps_handle *h, alps_shard *s, uint64_t at)
         s->held_used--;
         at = (at - 1) & mask;
     }
+}
+
+/* Takes out the entry at `at`, and with it what would lead searches on to
+ * nothing. */
+ALPS_FN_ void alps_held_drop_(const alps_handle *h, alps_shard *s, uint64_t at)
+{
+    uint64_t *table = alps_held_table_(h, s);
+    uint64_t mask = (1ull << alps_held_shift_(s)) - 1;
+    table[at] = ALPS_HELD_GONE_;
+    alps_held_clear_(s, table, mask, at);
 }
 
 /* Starts empty, in the place made for it. */

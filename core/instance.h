@@ -27,14 +27,13 @@ typedef alps_visit ALPS_(visit);
 
 ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t a, uint64_t b);
 ALPS_COLD_ void ALPS_(ended_)(void *cache);
-static __attribute__((noinline, unused)) void *
-    ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n, int how);
-static __attribute__((noinline, unused)) int ALPS_(far_)(alps_handle *h,
-                                                         uint64_t off);
+ALPS_ONCE_ void *ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n,
+                               int how);
+ALPS_ONCE_ int ALPS_(far_)(alps_handle *h, uint64_t off);
 
 static const alps_tables ALPS_(tables_) __attribute__((unused)) = {
-    ALPS_BACKEND_TABLE_, ALPS_POLICY_TABLE_, ALPS_(slow_),
-    ALPS_(ended_),       ALPS_(other_),      ALPS_(far_),
+    ALPS_BACKEND_TABLE_, ALPS_POLICY_TABLE_, ALPS_(slow_), ALPS_(ended_),
+    ALPS_(other_),       ALPS_(far_),        ALPS_FAULTS_,
 };
 
 /* What seldom happens: a lock that is held by another, perhaps dead; an index
@@ -45,15 +44,14 @@ ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t a, uint64_t b)
 }
 
 /* Allocates what this thread does not have at hand. */
-static __attribute__((noinline, unused)) void *
-ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n, int how)
+ALPS_ONCE_ void *ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n,
+                               int how)
 {
     return alps_small_other_(h, align, n, how, &ALPS_(tables_));
 }
 
 /* Frees what is not of a slab of this thread. */
-static __attribute__((noinline, unused)) int ALPS_(far_)(alps_handle *h,
-                                                         uint64_t off)
+ALPS_ONCE_ int ALPS_(far_)(alps_handle *h, uint64_t off)
 {
     return alps_small_slow_(h, off, &ALPS_(tables_));
 }
@@ -72,7 +70,8 @@ ALPS_COLD_ void ALPS_(ended_)(void *cache)
  * ALPS_EACCES, ALPS_EFORMAT (foreign), ALPS_EVERSION, ALPS_ECORRUPT,
  * ALPS_EUNFINISHED, ALPS_ETRUNCATED, ALPS_ELAYOUT, ALPS_EBUSY (open with
  * another policy, or ALPS_TRUNCATE while open), ALPS_ENOSPC, ALPS_ENOTPMEM,
- * ALPS_EPROCESSES, ALPS_ERECOVER. One thread per handle at a time. */
+ * ALPS_EPROCESSES, ALPS_ERECOVER, ALPS_EJOURNAL. One thread per handle at a
+ * time. */
 static inline __attribute__((unused)) int
 ALPS_(open)(ALPS_(heap) * h, const char *path, const alps_options *o)
 {
@@ -81,16 +80,25 @@ ALPS_(open)(ALPS_(heap) * h, const char *path, const alps_options *o)
 
 /* Closes the region for this process and gives its reservations back. What
  * alloc, free, publish and release did is durable already; so is, under msync,
- * what the program stored. No other thread may use the handle meanwhile, and
- * none that has used it may end. The child of a fork closes its parent's handle
- * without harm to the parent. */
+ * what the program stored. Under checkpoint everything is committed first;
+ * where that fails the code says why and the region stays open: alps_sync or
+ * this once more, or alps_discard. No other thread may use the handle
+ * meanwhile, and none that has used it may end. The child of a fork closes its
+ * parent's handle without harm to the parent. */
 static inline __attribute__((unused)) int ALPS_(close)(ALPS_(heap) * h)
 {
     int err = ALPS_OK;
     if (alps_self_(&h->core) && h->core.map.persist == ALPS_PERSIST_MSYNC)
-        err = alps_sync_(&h->core, &ALPS_(tables_));
-    int last = alps_region_close_(&h->core, &ALPS_(tables_));
+        err = alps_sync_(&h->core, ALPS_COMMIT_ALL, &ALPS_(tables_));
+    int last = alps_region_close_(&h->core, 0, &ALPS_(tables_));
     return err ? err : last;
+}
+
+/* Closes the region and, under checkpoint, drops what was stored since the last
+ * sync. Under other policies it is alps_close without its sync. */
+static inline __attribute__((unused)) int ALPS_(discard)(ALPS_(heap) * h)
+{
+    return alps_region_close_(&h->core, 1, &ALPS_(tables_));
 }
 
 /* Makes the region `size` bytes long, in place; every attached process sees
@@ -98,16 +106,69 @@ static inline __attribute__((unused)) int ALPS_(close)(ALPS_(heap) * h)
 static inline __attribute__((unused)) int ALPS_(grow)(ALPS_(heap) * h,
                                                       uint64_t size)
 {
-    return alps_region_grow_(&h->core, size, &ALPS_(tables_));
+    return alps_growth_to_(&h->core, size, &ALPS_(tables_));
 }
 
 /* Makes what lies idle memory for any use: the empty slabs of this thread and
  * those that nobody owns, for a fence each; what was retired and no reader can
- * have; and heap extents without a block. Happens by itself before
- * ALPS_EFULL. O(slabs). */
+ * have; and heap extents without a block. Then gives free extents back to the
+ * file system; it happens by itself when they are much, and all but that before
+ * the region grows or is ALPS_EFULL. O(slabs). */
 static inline __attribute__((unused)) int ALPS_(trim)(ALPS_(heap) * h)
 {
     return alps_trim_(&h->core, &ALPS_(tables_));
+}
+
+/* Makes the file `path` a copy of the region as it is now, or replaces an older
+ * one; whatever the backend, it is opened as a file. It is complete and durable
+ * before it has its name: a crash leaves the old one or the new one, and maybe
+ * a file `path`.new-..., which may be deleted. Blocks are shared where the file
+ * system can, else what is not a hole is copied. It has the uuid of this
+ * region. The program goes on; blocks (not small objects) wait meanwhile. What
+ * other threads and processes store or publish meanwhile may be in it or not:
+ * for a copy of one moment the program holds its writers still. ALPS_EBUSY
+ * (`path` is open), ALPS_EFORMAT (`path` is no region), ALPS_ENOSPC, and what
+ * the system says. O(region), or O(1) where blocks are shared. */
+static inline __attribute__((unused)) int ALPS_(snapshot)(ALPS_(heap) * h,
+                                                          const char *path)
+{
+    return alps_snapshot_(&h->core, path, &ALPS_(tables_));
+}
+
+/* Makes `to` a copy of the region `from`, which nobody has open for writing
+ * (else ALPS_EBUSY) nor gets to while it is copied; both are names as for
+ * alps_open. As for alps_snapshot otherwise. */
+static inline __attribute__((unused)) int ALPS_(copy)(const char *from,
+                                                      const char *to)
+{
+    return alps_closed_copy_(from, to, &ALPS_(tables_));
+}
+
+/* 1: the region at `path` was closed, or was left by a crash with nothing to be
+ * done, or is open and in good hands; 0: the next to open it for writing will
+ * complete what a crash cut short; or the code that alps_open would refuse it
+ * with. Never writes. */
+static inline __attribute__((unused)) int ALPS_(consistent)(const char *path)
+{
+    return alps_closed_consistent_(path, &ALPS_(tables_));
+}
+
+/* Describes the region at `path`, which may be open, or need recovery. Never
+ * writes. */
+static inline __attribute__((unused)) int ALPS_(inspect)(const char *path,
+                                                         alps_description *d)
+{
+    return alps_closed_describe_(path, d, &ALPS_(tables_));
+}
+
+/* Changes what the program says of the region, at most 495 bytes (else
+ * ALPS_EINVAL); NULL: nothing. One fence; a crash leaves the old words or the
+ * new ones. */
+static inline __attribute__((unused)) int
+ALPS_(set_description)(ALPS_(heap) * h, const char *text)
+{
+    int err = alps_ready_(&h->core, &ALPS_(tables_));
+    return err ? err : alps_note_change_(&h->core, text, &ALPS_(tables_));
 }
 
 /* Removes a region. ALPS_EBUSY while any process has it open. */
@@ -128,11 +189,33 @@ static inline __attribute__((unused)) void *ALPS_(root)(ALPS_(heap) * h,
     return h->core.map.base + ALPS_PAGE;
 }
 
-/* Makes everything so far durable, the program's own stores included. Not
- * atomic: after a crash in it, some of them are. O(region) under flush. */
+/* Makes everything so far durable, the program's own stores included. Under
+ * checkpoint atomically: the state at one moment in this call, or nothing; a
+ * code (ALPS_ENOSPC, ALPS_EIO ...) means that memory is as it was, the last
+ * state is on the medium, and a retry may work. O(pages stored to), and threads
+ * that call it at once share the work. Under other policies not atomic: after a
+ * crash in it, some of it is there; O(region) under flush. */
 static inline __attribute__((unused)) int ALPS_(sync)(ALPS_(heap) * h)
 {
-    return alps_sync_(&h->core, &ALPS_(tables_));
+    return alps_sync_(&h->core, ALPS_COMMIT_ALL, &ALPS_(tables_));
+}
+
+/* The first half of a sync under checkpoint: the moment whose state is to be
+ * durable has passed when this returns 0. A program whose changes are not each
+ * complete at their last store keeps its writers from storing during this call,
+ * and lets them go on during alps_sync_end, which does what takes long. Nothing
+ * under other policies. */
+static inline __attribute__((unused)) int ALPS_(sync_begin)(ALPS_(heap) * h)
+{
+    return alps_sync_(&h->core, ALPS_COMMIT_BEGIN, &ALPS_(tables_));
+}
+
+/* The second half, in the same thread: what the first one took is durable when
+ * this returns 0. Under other policies it is alps_sync. ALPS_EINVAL: there was
+ * no first half. */
+static inline __attribute__((unused)) int ALPS_(sync_end)(ALPS_(heap) * h)
+{
+    return alps_sync_(&h->core, ALPS_COMMIT_END, &ALPS_(tables_));
 }
 
 /* The address of `off`; NULL for null and for what cannot be one. O(1). */
@@ -150,13 +233,14 @@ ALPS_(off_of)(const ALPS_(heap) * h, const void *p)
 }
 
 /* Allocates `n` bytes, 16-byte aligned, contents undefined; `n` == 0 gives a
- * unique object. NULL and a code in alps_error: ALPS_EFULL, ALPS_EINVAL (more
- * than any region holds), ALPS_EREADONLY, ALPS_EFORK. Under a durable policy
- * the block is durably allocated on return (one fence; above half an extent
- * two; now and then two more, for a new slab or a new heap extent): a crash
- * before the program's own link is durable leaks it; see alps_reserve. Up to
- * 1 KiB (less in a small region) it takes a lock only to get a slab. O(1) but
- * for the first touch of an extent. */
+ * unique object. The region grows where it has to. NULL and a code in
+ * alps_error: ALPS_EFULL (at its limit), ALPS_ENOSPC (the disk is),
+ * ALPS_EINVAL (more than any region holds), ALPS_EREADONLY, ALPS_EFORK.
+ * Under a durable policy the block is durably allocated on return (one
+ * fence; above half an extent two; now and then two more, for a new slab or
+ * a new heap extent): a crash before the program's own link is durable leaks
+ * it; see alps_reserve. Up to 1 KiB (less in a small region) it takes a lock
+ * only to get a slab. O(1) but for the first touch of an extent. */
 static inline __attribute__((unused)) void *ALPS_(alloc)(ALPS_(heap) * h,
                                                          size_t n)
 {
@@ -339,13 +423,16 @@ static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
 }
 
 /* Adds up what the region holds. Holds all locks meanwhile, which threads with
- * objects at hand do not wait for. O(size of the maps). */
+ * objects at hand do not wait for. O(size of the maps); names are counted one
+ * by one the first time, and when a process died that changed them. */
 static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) * h,
                                                        alps_statistics *s)
 {
+    uint64_t names = alps_named_count_(&h->core, &ALPS_(tables_));
     if (alps_self_(&h->core))
         alps_lock_all_(&h->core, &ALPS_(tables_));
     alps_stats_all_(&h->core, s);
+    s->names = names;
     if (alps_self_(&h->core))
         alps_unlock_all_(&h->core);
     return ALPS_OK;
@@ -370,7 +457,3 @@ static inline __attribute__((unused)) const char *ALPS_(strerror)(int code)
 {
     return alps_error_text_(code);
 }
-
-#undef ALPS_
-#undef ALPS_PASTE2_
-#undef ALPS_PASTE_

@@ -23,8 +23,10 @@ ALPS_FN_ uint64_t alps_record_check_(const alps_handle *h, const alps_record *r)
 ALPS_FN_ int alps_record_live_(const alps_handle *h, unsigned lane,
                                const alps_record *r)
 {
-    return r->seq > h->done[lane].seq &&
-           r->epoch == alps_load_(&h->super->epoch) &&
+    int new_one = (r->op & 15) == ALPS_OP_COMMIT
+                      ? r->value >> ALPS_NUMBER_SHIFT_ > h->done[lane].tx
+                      : r->seq > h->done[lane].seq;
+    return new_one && r->epoch == alps_load_(&h->super->epoch) &&
            r->check == alps_record_check_(h, r);
 }
 
@@ -72,14 +74,30 @@ ALPS_CORE_ int alps_record_retire_(alps_handle *h, alps_lane *lane,
     return err ? err : t->policy->settle(&h->map);
 }
 
-/* Whether the word at `off` may be a destination: in the root area, or in the
- * heap. */
+/* Whether the word at `off` may be a destination: in the root area, in the
+ * heap, or the one that names are found by. */
 ALPS_FN_ int alps_dest_valid_(const alps_handle *h, alps_off off)
 {
+    if (off == offsetof(alps_superblock, names))
+        return 1;
+    if (off - ALPS_PLEDGES < ALPS_LINE * ALPS_PLEDGE_MAX)
+        return off % ALPS_LINE == offsetof(alps_pledge, block);
     return off % sizeof(alps_off) == 0 && off >= ALPS_PAGE &&
            (off + sizeof(alps_off) <= ALPS_PAGE + ALPS_ROOT_SIZE ||
             off >= h->at.heap) &&
            off < alps_size_(h) && alps_size_(h) - off >= sizeof(alps_off);
+}
+
+/* The transaction that this thread has open on a lane that it does not own; or
+ * NULL. */
+ALPS_COLD_ alps_draft *alps_lane_borrowed_(const alps_handle *h)
+{
+    if (!h->local || !alps_load_(&h->local->borrowed))
+        return NULL;
+    for (unsigned i = alps_lanes_owned_(h); i < h->at.lane_count; i++)
+        if (alps_draft_is_(&h->drafts[i], ALPS_THREAD_()))
+            return &h->drafts[i];
+    return NULL;
 }
 
 /* Takes a lane for this operation: the thread's own, or one of those that
@@ -92,7 +110,8 @@ ALPS_CORE_ alps_lane *alps_lane_take_(alps_handle *h, const alps_tables *t)
     unsigned owned = alps_lanes_owned_(h);
     unsigned n = h->at.lane_count - owned;
     uint64_t hash = (uint64_t)ALPS_THREAD_() >> 12;
-    for (unsigned i = 0;; i++) {
+    const alps_draft *o = alps_lane_borrowed_(h);
+    for (unsigned i = 0; !o; i++) {
         alps_lane *lane = &h->lanes[owned + (hash + i) % n];
         if (!alps_load_(&lane->lock) &&
             alps_lock_try_(&lane->lock, alps_self_(h)))
@@ -100,6 +119,7 @@ ALPS_CORE_ alps_lane *alps_lane_take_(alps_handle *h, const alps_tables *t)
         if (i % n == n - 1)
             t->slow(h, ALPS_SLOW_LANES, i / n, 0);
     }
+    return o->lane;
 }
 
 ALPS_FN_ void alps_lane_leave_(alps_lane *lane)
@@ -161,32 +181,53 @@ ALPS_CORE_ int alps_redo_prepare_(alps_handle *h, const alps_record *r,
     return err;
 }
 
+/* Whether the record has no word to store to, or a sane one. */
+ALPS_FN_ int alps_redo_sane_(const alps_handle *h, const alps_record *r)
+{
+    return (r->op & ALPS_OP_WORDLESS) || alps_dest_valid_(h, r->dest);
+}
+
+/* Stores to the word, if there is one; a release does where it still names what
+ * is released. Who reads without a lock finds what it names as it was
+ * before. */
+ALPS_FN_ void alps_redo_store_(const alps_handle *h, const alps_record *r)
+{
+    uint64_t *dest = (uint64_t *)alps_address_(h, r->dest);
+    if (r->op & ALPS_OP_WORDLESS ||
+        ((r->op & 15) == ALPS_OP_RELEASE && alps_load_(dest) != r->block))
+        return;
+    __atomic_store_n(dest, r->value, __ATOMIC_RELEASE);
+}
+
+/* Writes the word back. */
+ALPS_CORE_ int alps_redo_word_(alps_handle *h, const alps_record *r,
+                               const alps_tables *t)
+{
+    return r->op & ALPS_OP_WORDLESS
+               ? ALPS_OK
+               : t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
+}
+
 /* Carries out the live record of an object, again or for the first time. Live
  * already: the first fence had completed. */
 ALPS_CORE_ int alps_redo_small_(alps_handle *h, const alps_record *r,
                                 const alps_tables *t)
 {
     alps_object o;
-    if (!alps_dest_valid_(h, r->dest) || alps_object_at_(h, r->block, &o) != 1)
+    if (!alps_redo_sane_(h, r) || alps_object_at_(h, r->block, &o) != 1)
         return ALPS_OK;
-    uint64_t *dest = (uint64_t *)alps_address_(h, r->dest);
     int live = alps_object_live_(&o);
     if ((r->op & 15) == ALPS_OP_PUBLISH) {
         if (!live && r->op & ALPS_OP_SUMMED &&
             alps_crc32c_(h->crc, 0, alps_address_(h, r->block),
                          alps_kind_size_(o.kind)) != r->crc)
             return ALPS_OK;
-        if (!live)
-            alps_object_turn_(&o.pair->own, &o.pair->far, o.bit, 0);
-        alps_store_(dest, r->value);
-    } else {
-        if (live)
-            alps_object_turn_(&o.pair->own, &o.pair->far, o.bit, 0);
-        if (alps_load_(dest) == r->block)
-            alps_store_(dest, r->value);
     }
+    if (live != ((r->op & 15) == ALPS_OP_PUBLISH))
+        alps_object_turn_(&o.pair->own, &o.pair->far, o.bit, 0);
+    alps_redo_store_(h, r);
     int err = t->policy->flush(&h->map, o.pair, sizeof *o.pair);
-    return err ? err : t->policy->flush(&h->map, dest, sizeof *dest);
+    return err ? err : alps_redo_word_(h, r, t);
 }
 
 /* Settles the live record of a process that died while others went on, outside
@@ -198,20 +239,20 @@ ALPS_CORE_ int alps_redo_settle_(alps_handle *h, const alps_record *r,
 {
     alps_block b;
     alps_object o;
-    int err;
-    if (!alps_dest_valid_(h, r->dest))
+    int err = ALPS_OK;
+    if (!alps_redo_sane_(h, r))
         return ALPS_OK;
     if (r->op & ALPS_OP_SMALL) {
         if (alps_object_at_(h, r->block, &o) != 1)
             return ALPS_OK;
         err = t->policy->flush(&h->map, o.pair, sizeof *o.pair);
-    } else {
+    } else if ((r->op & 15) != ALPS_OP_SET) {
         if (alps_block_at_(h, r->block, &b) < 0 ||
             r->units - 1 >= b.zone.end - b.unit)
             return ALPS_OK;
         err = alps_codes_flush_(h, &b.zone, b.unit, r->units, t);
     }
-    return err ? err : t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
+    return err ? err : alps_redo_word_(h, r, t);
 }
 
 /* Carries out a live record, again or for the first time; what is damaged in
@@ -228,24 +269,21 @@ ALPS_CORE_ int alps_redo_(alps_handle *h, alps_lane *lane, const alps_record *r,
         return ALPS_OK;
     int publish = (r->op & 15) == ALPS_OP_PUBLISH;
     int code = alps_block_at_(h, r->block, &b);
-    if (code < 0 || !alps_dest_valid_(h, r->dest) ||
+    if (code < 0 || !alps_redo_sane_(h, r) ||
         b.level != !!(r->op & ALPS_OP_LARGE) ||
         r->units - 1 >= b.zone.end - b.unit)
         return ALPS_OK;
-    uint64_t *dest = (uint64_t *)alps_address_(h, r->dest);
     if (publish && !alps_redo_whole_(h, r, &b.zone, (unsigned)code))
         return ALPS_OK;
     if (publish) {
         err = alps_redo_mark_(h, &b.zone, b.unit, r->units, t);
-        alps_store_(dest, r->value);
     } else {
         if (code == ALPS_USED) {
             alps_store_(&lane->held, r->block);
             alps_code_set_(b.zone.codes, b.unit, ALPS_HELD);
         }
         err = alps_codes_flush_(h, &b.zone, b.unit, 1, t); // also of a dead one
-        if (alps_load_(dest) == r->block)
-            alps_store_(dest, r->value);
     }
-    return err ? err : t->policy->flush(&h->map, dest, sizeof *dest);
+    alps_redo_store_(h, r);
+    return err ? err : alps_redo_word_(h, r, t);
 }

@@ -6,6 +6,7 @@
  * is flushed; what is *index* is rebuilt and may hold anything after a crash.
  * docs/format.md has the same as a table. */
 #pragma once
+#include "journal.h"
 #include "policy.h"
 
 /* The version of this layout. A header opens regions of its own number only. */
@@ -68,21 +69,72 @@ typedef struct alps_superblock {
     uint64_t size_line_[7]; /* zero */
     uint64_t epoch;         /* how often the region was opened by a first one */
     uint64_t epoch_line_[7];
+    uint64_t journal; /* which journal beside the file has commits that are not
+                         here yet; 0: none. See journal.h */
+    uint64_t journal_line_[7];
+    alps_off names; /* what names are found by, see alps_names; or 0 */
+    uint64_t names_line_[7];
 } alps_superblock;
 ALPS_STATIC_ASSERT_(offsetof(alps_superblock, size) == 192, "line");
-ALPS_STATIC_ASSERT_(sizeof(alps_superblock) == 320, "size");
+ALPS_STATIC_ASSERT_(offsetof(alps_superblock, names) == 384, "line");
+ALPS_STATIC_ASSERT_(sizeof(alps_superblock) == 448, "size");
+ALPS_STATIC_ASSERT_(offsetof(alps_superblock, journal) == ALPS_HOME_MARK_ &&
+                        offsetof(alps_superblock, limit) == ALPS_HOME_LIMIT_ &&
+                        ALPS_MAGIC == ALPS_HOME_MAGIC_,
+                    "home");
 
-/* One lane's retire word: records up to this sequence are done. The words of
+/* Further places in the first page. A word: 1: this is a copy, and blocks of
+ * its medium may be missing. Another: 1: a process has the newest bytes in
+ * memory of its own and will write them when it closes the region; whoever
+ * finds it so, with no such process alive, has half of them. And two notes, of
+ * which the newer one that is whole is the program's description of the
+ * region. */
+#define ALPS_BARE 448u
+#define ALPS_LOOSE 512u
+#define ALPS_NOTE 1024u
+typedef struct alps_note {
+    uint32_t crc;    /* CRC-32C of what follows */
+    uint32_t length; /* of the text */
+    uint64_t seq;    /* notes are counted from 1 */
+    char text[496];  /* zero-padded */
+} alps_note;
+ALPS_STATIC_ASSERT_(sizeof(alps_note) == 512, "size");
+
+/* Words: the ids of the regions that packed pointers of this one lead to. */
+#define ALPS_NEIGHBOURS 2048u
+#define ALPS_NEIGHBOUR_MAX 128u
+
+/* What hangs between two regions: an object of this one, and the link to it in
+ * another that is being made or cut. See pledge.h. */
+#define ALPS_PLEDGES 3072u
+#define ALPS_PLEDGE_MAX 16u
+typedef struct alps_pledge {
+    uint64_t owner;  /* the process that is at it. Index */
+    uint64_t region; /* id of the region that has the link */
+    alps_off dest;   /* the link there: the word that names the object */
+    uint64_t value;  /* what that word holds when it does */
+    uint64_t wide;  /* 1: the word before it holds the id of this region then */
+    alps_off block; /* the object; 0: nothing is pledged */
+    uint64_t line_[2];
+} alps_pledge;
+ALPS_STATIC_ASSERT_(sizeof(alps_pledge) == ALPS_LINE, "line");
+ALPS_STATIC_ASSERT_(ALPS_NEIGHBOURS + 8 * ALPS_NEIGHBOUR_MAX == ALPS_PLEDGES &&
+                        ALPS_PLEDGES + ALPS_LINE * ALPS_PLEDGE_MAX == ALPS_PAGE,
+                    "page");
+
+/* One lane's retire words: records up to this sequence are done. The words of
  * all lanes lie together, so that under msync every sync call takes them. */
 typedef struct alps_done {
     uint64_t seq;
-    uint64_t line_[7];
+    uint64_t tx; /* transactions of this lane up to this count are ended */
+    uint64_t line_[6];
 } alps_done;
 ALPS_STATIC_ASSERT_(sizeof(alps_done) == ALPS_LINE, "line");
 
 /* What a publish or a release is about to do; one line, written by one
  * non-temporal store. Live while `check` is right and `seq` is above the
- * lane's retire word. */
+ * lane's retire word. Lines of the logs of transactions look the same: their
+ * `seq` is the number of the transaction. */
 typedef struct alps_record {
     uint64_t seq;   /* counts in the lane; under msync in the region */
     uint32_t op;    /* ALPS_OP_... */
@@ -100,9 +152,18 @@ ALPS_STATIC_ASSERT_(sizeof(alps_record) == ALPS_LINE, "line");
 enum {
     ALPS_OP_PUBLISH = 1,
     ALPS_OP_RELEASE = 2,
+    ALPS_OP_SET = 3,     /* a line of a log: a word gets a value */
+    ALPS_OP_COMMIT = 4,  /* `units` lines, from the one at `block` on, are to be
+                            carried out; `value` is the transaction's number */
+    ALPS_OP_UNDO = 5,    /* a line: the bytes that were at `dest` follow; or the
+                            mark of a lane: there are such lines */
+    ALPS_OP_NEXT = 6,    /* a line: the log goes on at `block` */
     ALPS_OP_SUMMED = 16, /* `crc` tells whether the contents are there */
     ALPS_OP_LARGE = 32,  /* the block is a run of extents */
-    ALPS_OP_SMALL = 64   /* the block is an object of a slab */
+    ALPS_OP_SMALL = 64,  /* the block is an object of a slab */
+    ALPS_OP_WORDLESS = 128, /* no word is stored to: there is none, or it is
+                               in what is not published yet */
+    ALPS_OP_MADE = 256      /* the transaction itself reserved the block */
 };
 
 /* A lane carries the records of one thread. It belongs to that thread as long
@@ -117,7 +178,8 @@ typedef struct alps_lane {
     uint64_t lock;    /* whose it is: a process, see lock.h */
     alps_off held;    /* a block held back by the operation under way */
     uint64_t next;    /* records written so far */
-    uint64_t apply;   /* 1 while a record is being carried out */
+    uint64_t apply;   /* 1 while a record is being carried out; of a commit:
+                         and how many of its actions have been */
     uint64_t token;   /* of the thread; 0: none */
     alps_off pending; /* a released object, held back until the next fence */
     uint64_t seq;     /* of the last record */
@@ -126,10 +188,14 @@ typedef struct alps_lane {
                          this thread's full slabs */
     uint64_t pin;     /* the era that its thread reads in, see limbo.h; or 0 */
     alps_off limbo;   /* the chunk that takes what its thread retires */
-    uint64_t line_[6];
+    uint64_t freeing; /* the transaction that holds back what it freed; or 0 */
+    alps_off log;     /* the first line of its actions */
+    uint64_t given;   /* so many of them are seen to */
+    uint64_t line_[3];
     alps_record ring[ALPS_RING];
+    alps_record mark; /* the transaction under way has something to undo */
 } alps_lane;
-ALPS_STATIC_ASSERT_(sizeof(alps_lane) == 576, "size");
+ALPS_STATIC_ASSERT_(sizeof(alps_lane) == 640, "size");
 
 /* One attached process. Index: void with the epoch. */
 typedef struct alps_slot {
@@ -159,9 +225,15 @@ typedef struct alps_shared {
     alps_off limbo;      /* the first chunk of what waits for readers */
     alps_off limbo_last; /* and the last */
     alps_off leaving;    /* the chunk that is being emptied, or 0 */
-    uint64_t line3_[3];
+    uint64_t idle;     /* extents that are empty and could be punched: about */
+    uint64_t idle_max; /* beyond so many they are */
+    uint64_t line3_[1];
+    uint64_t naming;  /* the lock of who changes names */
+    uint64_t named;   /* names, and one more; 0: they are to be counted */
+    uint64_t unnamed; /* names that were destroyed */
+    uint64_t line4_[5];
 } alps_shared;
-ALPS_STATIC_ASSERT_(sizeof(alps_shared) == 6 * ALPS_LINE, "size");
+ALPS_STATIC_ASSERT_(sizeof(alps_shared) == 7 * ALPS_LINE, "size");
 
 /* What was retired: held back until no reader can have it. Index. */
 #define ALPS_CHUNK 61u
@@ -251,12 +323,60 @@ typedef struct alps_run {
     uint64_t units;
 } alps_run;
 
+/* Bytes that lie idle before any are punched by themselves. Define more to have
+ * less of it. */
+#ifndef ALPS_IDLE_MAX
+#  define ALPS_IDLE_MAX (64ull << 20)
+#endif
+
+/* Names: one list, kept by the reverse of their hashes. A node is an entry, the
+ * lowest bit of whose key is set, or where a bucket begins; there bit 1 tells
+ * that it is linked, durably. See node.h. Truth. */
+typedef struct alps_node {
+    alps_off next; /* the node with the next higher key, or 0 */
+    uint64_t key;
+} alps_node;
+
+/* How names are found: tables of buckets, each as large as all before it. */
+#define ALPS_NAMES_SHIFT 3u
+#define ALPS_NAMES_TABLES 32u
+typedef struct alps_names {
+    uint64_t shift; /* log2 of the buckets in use; may be behind: index */
+    uint64_t line_[7];
+    alps_off table[ALPS_NAMES_TABLES]; /* of buckets from 2^(i + 3) on, or 0 */
+    alps_node first[1u << ALPS_NAMES_SHIFT];
+} alps_names;
+ALPS_STATIC_ASSERT_(sizeof(alps_names) == 448, "size");
+
+/* A named object, in one block: this, the name and a zero byte, the distance
+ * of the object from here once more in 8 bytes, the object. Truth. */
+typedef struct alps_entry {
+    alps_node node;
+    uint64_t tag;     /* of its type, or 0 */
+    uint64_t element; /* bytes of an element */
+    uint64_t count;   /* of elements */
+    alps_off text;    /* its description, an alps_text, or 0 */
+    uint32_t length;  /* bytes of the name */
+    uint32_t place;   /* of the object, from here on */
+    uint32_t unique;  /* 1: it has no name but its tag */
+    uint32_t crc;     /* CRC-32C of all this but `next`, `text` and `crc`, and
+                         of the name */
+} alps_entry;
+ALPS_STATIC_ASSERT_(sizeof(alps_entry) == ALPS_LINE, "line");
+
+/* A description; its bytes and a zero byte follow. */
+typedef struct alps_text {
+    alps_off before; /* that this one replaces, and that is to be freed; or 0 */
+    uint64_t length;
+} alps_text;
+
 /* Entries of the held table when a region is made. */
 #define ALPS_HELD_SHIFT 8u
 
 /* Where everything is, which follows from the numbers in the superblock. */
 typedef struct alps_geometry {
-    alps_off done, lanes, slots, shared, shards, held, codes, kinds, slabs;
+    alps_off done, lanes, slots, shared, shards, held, codes, kinds, holes,
+        slabs;
     alps_off heap;
     uint64_t limit;
     uint64_t extents_max; /* that fit below the limit */
@@ -339,6 +459,7 @@ ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
     g->held = off += (shards + 1) * sizeof(alps_shard);
     g->codes = off += (shards + 1) * (8ull << ALPS_HELD_SHIFT);
     g->kinds = off += alps_round_up_(extents / 4 + 1, ALPS_LINE);
+    g->holes = off += alps_round_up_(extents / 8 + 1, ALPS_LINE);
     g->slabs = off += alps_round_up_(extents / 8 + 1, ALPS_LINE);
     g->slab_end = limit < ALPS_SLAB_END ? limit : ALPS_SLAB_END;
     off += alps_round_up_((g->slab_end >> g->slab_shift) / 8 + 8, ALPS_LINE);

@@ -139,3 +139,41 @@ ALPS_COLD_ int alps_leased_(alps_map *m, unsigned number)
         return found != F_UNLCK;
     return alps_no_range_locks_() ? ALPS_EUNSUPPORTED : alps_oserror_();
 }
+
+#define ALPS_LOCK_SOLE_ (ALPS_LOCK_GUARD_ + 2)
+#define ALPS_LOCK_HOME_ (ALPS_LOCK_GUARD_ + 3)
+
+/* One who writes: alone, or one of many. For as long as `fd` is open. */
+ALPS_COLD_ int alps_sole_lock_(int fd, int alone)
+{
+    int type = alone ? F_WRLCK : F_RDLCK;
+    if (alps_range_lock_(fd, F_OFD_SETLK, type, ALPS_LOCK_SOLE_, 1) >= 0)
+        return ALPS_OK;
+    if (alps_no_range_locks_())
+        return alone ? ALPS_EUNSUPPORTED : ALPS_OK;
+    return errno == EACCES ? ALPS_EBUSY : alps_oserror_();
+}
+
+/* Readers keep pages from coming home: they have F_RDLCK, who brings them has
+ * F_WRLCK, F_UNLCK ends it. */
+ALPS_COLD_ int alps_home_lock_(int fd, int type, int wait)
+{
+    int command = wait ? F_OFD_SETLKW : F_OFD_SETLK;
+    if (alps_range_lock_(fd, command, type, ALPS_LOCK_HOME_, 1) >= 0)
+        return ALPS_OK;
+    if (alps_no_range_locks_())
+        return ALPS_OK;
+    return errno == EACCES || errno == EAGAIN ? ALPS_EBUSY : alps_oserror_();
+}
+
+/* One who keeps parts of the file in memory of its own, so that the file alone
+ * tells nobody anything, has F_WRLCK; readers have F_RDLCK. */
+#define ALPS_LOCK_APART_ (ALPS_LOCK_GUARD_ + 4)
+ALPS_COLD_ int alps_apart_lock_(int fd, int type)
+{
+    if (alps_range_lock_(fd, F_OFD_SETLK, type, ALPS_LOCK_APART_, 1) >= 0)
+        return ALPS_OK;
+    if (alps_no_range_locks_())
+        return type == F_WRLCK ? ALPS_EUNSUPPORTED : ALPS_OK;
+    return errno == EACCES || errno == EAGAIN ? ALPS_EBUSY : alps_oserror_();
+}

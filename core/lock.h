@@ -80,6 +80,20 @@ ALPS_FN_ void alps_unlock_(alps_handle *h)
     alps_lock_leave_(&h->shared->lock);
 }
 
+/* Takes the lock of names, which comes before that of the region. */
+ALPS_CORE_ void alps_names_lock_(alps_handle *h, const alps_tables *t)
+{
+    alps_lock_word_(h, &h->shared->naming, 0, t);
+}
+
+/* What this thread wrote back is durable before the next one has the lock: on
+ * x86 by the locked instruction. */
+ALPS_FN_ void alps_names_unlock_(alps_handle *h)
+{
+    (void)ALPS_OBSERVE(ALPS_SAW_LOCK, &h->shared->naming, 8);
+    (void)__atomic_exchange_n(&h->shared->naming, 0, __ATOMIC_SEQ_CST);
+}
+
 /* Takes the lock of a shard. Of the shards one is locked at a time, and besides
  * it the last one, after it. */
 ALPS_CORE_ void alps_shard_lock_(alps_handle *h, alps_shard *s, int inner,

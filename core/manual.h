@@ -41,11 +41,18 @@
  *     #define ALPS_BACKEND  where bytes live
  *     #define ALPS_POLICY   when they are durable
  *
- *     backend \ policy  ALPS_NONE   ALPS_FLUSH    ALPS_FENCE   ALPS_MSYNC
- *     ALPS_ANON         nothing *   -             -            -
- *     ALPS_SHMEM        processes * (CXL)         -            -
- *     ALPS_FILE         processes   -             -            power *
- *     ALPS_PMEM         processes   power *       power, eADR  power
+ *     backend \ policy  ALPS_NONE   ALPS_FLUSH  ALPS_FENCE   ALPS_MSYNC
+ *     ALPS_ANON         nothing *   -           -            -
+ *     ALPS_SHMEM        processes * (CXL)       -            -
+ *     ALPS_FILE         processes   -           -            power
+ *     ALPS_PMEM         processes   power *     power, eADR  power
+ *     ALPS_PAGED        a close     -           -            power *
+ *
+ * and ALPS_FILE with ALPS_CHECKPOINT *: power, all at once. Stores, alloc and
+ * free are those of memory; alps_sync makes everything since the last one
+ * durable, and after a crash the region is as it was at the last sync: the one
+ * moment in it that docs/checkpoint.md speaks of. One process writes, readers
+ * see the last sync before they opened.
  *
  * A cell says what the data survives: the death of any process, a power
  * failure; `*` is the default of that backend; `-` is an #error. ALPS_FILE is
@@ -55,6 +62,7 @@
  *     #define ALPS_NAME ledger      ledger_heap, ledger_open ... instead of
  *                                   alps_...; include again for another heap
  *     #define ALPS_CORE_ONLY        the parts without an instance
+ *     #define ALPS_FAULTS pages     backend ALPS_PAGED: the program's handler
  *     #define ALPS_ASSERT(cond)     before the first include: checks of what
  *                                   the caller promised
  *
@@ -68,6 +76,21 @@
  * but a crash between an alloc and your own link leaks. `reserve`, fill,
  * `publish` does not: the block is allocated, filled and linked, or nothing
  * happened. `release` frees and unlinks in the same way.
+ *
+ * Transactions. Between `begin` and `commit` any number of `tx_set` (a word),
+ * `tx_publish`, `tx_release`, `tx_free`, and of stores to what `tx_snapshot`
+ * has kept: all of it happens, whatever crashes, or by an `abort` nothing.
+ * Actions are carried out by the commit, for two fences together. ALPS_TX_SET,
+ * ALPS_TX_POINT, ALPS_TX_PUBLISH, ALPS_TX_RELEASE, ALPS_TX_SNAPSHOT are the
+ * same with types. `publish_new`, `tx_publish_new` have a function fill what
+ * they publish.
+ *
+ * Names. An object may have a name, any bytes: `construct` makes it, zeroed,
+ * `find` finds it in any process and after any crash, `find_or_construct` does
+ * what is needed, `destroy` frees it and takes its name away, `each_name`
+ * visits all. Each is one step whatever crashes. ALPS_NAMING(T, "name", n) says
+ * the type as well, which is checked; ALPS_UNIQUE(T, n) is the one object of a
+ * type: alps_find_or_construct_as(&h, ALPS_NAMING(struct point, "path", 100)).
  *
  * Threads and processes. Any thread of any process frees what any other
  * allocated. What a thread has at hand goes back when it ends, what a process
@@ -83,12 +106,50 @@
  * of a parent that dies. Memory of the process (ALPS_ANON) is copied by fork,
  * and the child goes on with its copy.
  *
+ * Size. A region grows by itself up to its limit, in place, and all processes
+ * see it; `grow` does it at once, `trim` gives what is free back to the file
+ * system, and so does the library when it is much. `snapshot` copies a region
+ * that is open, `copy` one that is closed, into a file that is there as a whole
+ * or not at all. `consistent` and `inspect` look at a closed one.
+ *
+ * Several regions. A *space* (alps_space) is a set of open regions: an
+ * ALPS_FAR(T) in one of them leads into any, an ALPS_PACKED(T) in 8 bytes. A
+ * region that is missing is a code, or opened on demand by your `resolver`.
+ * `far_publish` and `far_release` link and cut between two of them in one step,
+ * whatever crashes: docs/spaces.md.
+ *
+ * C++ (11 and later). alps::ptr<T> and alps::allocator<T> put containers into a
+ * region; class alps_region closes itself, and makes objects with their
+ * constructors: r.construct<T>("name")(1, 2). Not every library's containers
+ * can: docs/cxx.md.
+ *
+ * Larger than memory. With ALPS_PAGED a region has no more of itself in memory
+ * than option `memory` says (half of the machine's, unless said). Beyond that
+ * its pages are brought by the thread that touches them, in a signal handler;
+ * what such a handler starts from is an object of the program, for the library
+ * has none of its own. One unit defines it, all name it before the include:
+ *
+ *     #define ALPS_BACKEND ALPS_PAGED
+ *     #define ALPS_FAULTS  pages
+ *     #include "alps.h"
+ *     ALPS_HANDLER(pages);
+ *
+ * The program's own faults stay its own, and its own handlers keep their turn.
+ * Where there is no ALPS_FAULTS, or the system refuses, the kernel pages as it
+ * likes; alps_describe tells which, and why. read(2) and its like cannot touch
+ * what is not in memory: alps_pin. alps_umalloc maps a file as plain memory,
+ * alps_usync makes it durable, alps_ufree ends it. See docs/paged.md.
+ *
  * The environment: ALPS_PERSIST=clwb|clflushopt|clflush|cvap|cvac|eadr|none
  * overrides how lines are written back, ALPS_PMEM_FORCE=1 takes any medium for
- * persistent memory (tests and benchmarks).
+ * persistent memory (tests and benchmarks); ALPS_SIZE, ALPS_LIMIT and others
+ * stand in for options that are left 0. docs/options.md has them all.
  *
  * The names of internal things end in an underscore; all others are listed,
- * with what they promise, at the end of this file (instance.h), the errors in
- * error.h, the options in backend.h, the report and statistics in check.h and
- * visit.h, pointers in ptr.h. */
+ * with what they promise, at the end of this file (instance.h, naming.h,
+ * acting.h, spaces.h), the errors in error.h, the options in backend.h, the
+ * report and statistics in check.h and visit.h, pointers in ptr.h and space.h,
+ * what a name is in name.h, how an object is made in maker.h, macros of
+ * transactions in tx.h, C++ in cxx.h and made.h.
+ */
 #pragma once

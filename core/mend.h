@@ -5,7 +5,7 @@
  * reservations that may be ahead of the codes or behind them. All of that is
  * put right here, under that lock, and none of it can be of another shard. */
 #pragma once
-#include "lane.h"
+#include "commit.h"
 
 /* Writes back where the region ends, and where its extents and slabs are: what
  * is changed under locks. Not the kinds of extents: who uses one writes that
@@ -24,16 +24,36 @@ ALPS_CORE_ int alps_marks_flush_(alps_handle *h, const alps_tables *t)
     return err;
 }
 
+/* What a lane was cutting loose, see link.h, is held back for readers and not
+ * for the lane: it was noted before anything else. Under the lock of `s`. */
+ALPS_FN_ void alps_lane_retire_(const alps_handle *h, alps_lane *lane,
+                                alps_shard *s, alps_off off)
+{
+    const alps_chunk *c = alps_limbo_chunk_(h, alps_load_(&lane->limbo));
+    if (!c || !c->count || c->count > ALPS_CHUNK ||
+        c->thing[c->count - 1] != off)
+        return;
+    if (alps_held_slot_(h, s, off) < 0 && !alps_held_full_(s))
+        alps_held_add_(h, s, off, ALPS_HELD_LIMBO_);
+    ALPS_BARRIER_();
+    alps_store_(&lane->held, 0);
+}
+
 /* Completes the record that a lane was carrying out under the lock of `s` when
  * its process died: it is retired before anybody can go further. */
 ALPS_CORE_ int alps_lane_complete_(alps_handle *h, alps_lane *lane,
-                                   const alps_shard *s, const alps_tables *t)
+                                   alps_shard *s, const alps_tables *t)
 {
     unsigned number = (unsigned)(lane - h->lanes);
     int err = ALPS_OK;
     for (unsigned k = 0; !err && k < ALPS_RING; k++) {
         const alps_record *r = &lane->ring[k];
         alps_block b;
+        if ((r->op & 15) == ALPS_OP_COMMIT) {
+            if (alps_record_live_(h, number, r))
+                err = alps_commit_complete_(h, lane, r, s, t);
+            continue;
+        }
         if (r->op & ALPS_OP_SMALL || !alps_record_live_(h, number, r) ||
             alps_block_at_(h, r->block, &b) < 0 || b.shard != s)
             continue;
@@ -48,6 +68,8 @@ ALPS_CORE_ int alps_lane_complete_(alps_handle *h, alps_lane *lane,
             err = alps_record_done_(h, lane, r->seq, t);
         if (!err)
             err = t->policy->fence(&h->map, t->backend);
+        if (!err)
+            alps_lane_retire_(h, lane, s, r->block);
         if (!err)
             alps_store_(&lane->apply, 0);
     }
@@ -73,8 +95,8 @@ ALPS_FN_ void alps_lane_mend_(const alps_handle *h, alps_lane *lane,
 ALPS_FN_ void alps_held_mend_(const alps_handle *h, alps_shard *s)
 {
     uint64_t *table = alps_held_table_(h, s);
-    uint64_t used = 0;
-    for (uint64_t i = 0; i < 1ull << alps_held_shift_(s); i++) {
+    uint64_t used = 0, mask = (1ull << alps_held_shift_(s)) - 1;
+    for (uint64_t i = 0; i <= mask; i++) {
         alps_block b;
         if (table[i] > ALPS_HELD_GONE_ &&
             alps_block_at_(h, (table[i] >> 16) * ALPS_GRANULE, &b) != ALPS_HELD)
@@ -82,6 +104,8 @@ ALPS_FN_ void alps_held_mend_(const alps_handle *h, alps_shard *s)
         used += table[i] != ALPS_HELD_EMPTY_;
     }
     s->held_used = used;
+    for (uint64_t i = 0; i <= mask; i++)
+        alps_held_clear_(s, table, mask, i);
 }
 
 /* The lock of `s`, which we have, comes from the dead `owner` with an index

@@ -34,8 +34,13 @@ enum {
     ALPS_PERSIST_CVAC = 4,
     ALPS_PERSIST_CVAP = 5,
     ALPS_PERSIST_EADR = 6, /* caches are inside the persistence domain */
-    ALPS_PERSIST_MSYNC = 7
+    ALPS_PERSIST_MSYNC = 7,
+    ALPS_PERSIST_CHECKPOINT = 8
 };
+
+/* What of a commit is asked for: all; or up to the moment whose state it is,
+ * and then what makes it durable. */
+enum { ALPS_COMMIT_ALL = 0, ALPS_COMMIT_BEGIN = 1, ALPS_COMMIT_END = 2 };
 
 /* The table a policy fills. `flush`, `stream` and `fence` are called from any
  * thread; each answers 0 or a code. */
@@ -65,4 +70,13 @@ typedef struct alps_policy {
      * or process does after it next took a lock of this one. Nothing where a
      * locked instruction does this by itself (x86). */
     int (*settle)(alps_map *m);
+
+    /* Where durable means a commit of everything, else NULL: the medium is then
+     * mapped for this process alone (`sole`), while it is made anew it is not,
+     * and `flush` and `fence` count as for msync. `begin` is called once the
+     * region is open, `end` before it is closed, with the last commit behind
+     * it. */
+    int (*begin)(alps_map *m, const alps_options *o);
+    int (*commit)(alps_map *m, unsigned part);
+    int (*end)(alps_map *m);
 } alps_policy;

@@ -4,7 +4,9 @@
  * address. ALPS_PTR(T) is the offset from the first byte of the region: 8
  * bytes, typed, copied with `=` or memcpy, null when zeroed. ALPS_REL(T) is the
  * distance from itself: it is followed without a handle, and must not be
- * copied by memcpy. An offset read from a region is input, so it is checked. */
+ * copied by `=` or memcpy, only by ALPS_REL_SET(to, ALPS_REL_GET(from)); what
+ * contains one must not be moved by memcpy or alps_realloc. An offset read from
+ * a region is input, so it is checked. */
 #pragma once
 #include "handle.h"
 
@@ -15,8 +17,9 @@
     T *type_;       \
   }
 
-/* A typed distance from itself; 0 is null, 1 is itself (no object starts at
- * an odd distance). */
+/* A typed distance from itself; 0 is null, and -2^63, farther than any address
+ * is from another, is itself: so every other distance is what it says, that of
+ * a byte as well. */
 #define ALPS_REL(T) \
   union {           \
     int64_t rel;    \
@@ -39,17 +42,24 @@ ALPS_FN_ alps_off alps_ptr_off_(const alps_map *map, const void *p)
     return (alps_off)((uintptr_t)p - (uintptr_t)map->base);
 }
 
+/* Twice the distance is 0 for null and for itself: one comparison for both. The
+ * compiler is not to conclude that what is reached from `rel` is part of what
+ * `rel` is in: the empty instruction tells it nothing of where `p` leads. */
 ALPS_FN_ void *alps_rel_get_(const int64_t *rel)
 {
-    if (!*rel)
+    uintptr_t p = (uintptr_t)rel, distance = (uintptr_t)*rel;
+    if (ALPS_LIKELY_(distance * 2 != 0))
+        p += distance;
+    else if (!distance)
         return NULL;
-    return (void *)((uintptr_t)rel + (uintptr_t)(*rel == 1 ? 0 : *rel));
+    __asm__("" : "+r"(p));
+    return (void *)p;
 }
 
 ALPS_FN_ void alps_rel_set_(int64_t *rel, const void *p)
 {
     int64_t distance = (int64_t)((uintptr_t)p - (uintptr_t)rel);
-    *rel = !p ? 0 : distance == 0 ? 1 : distance;
+    *rel = !p ? 0 : distance ? distance : INT64_MIN;
 }
 
 /* The address that an ALPS_PTR names, of its type; and the other way. */

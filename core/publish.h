@@ -52,7 +52,7 @@ ALPS_CORE_ int alps_publish_take_(alps_handle *h, alps_request *r,
                                   alps_off *off, const alps_tables *t)
 {
     alps_block b;
-    int err = alps_heap_take_(h, r, off, t);
+    int err = alps_heap_take_(h, r, 0, off, t);
     if (err)
         return err;
     if (ALPS_LIKELY_(!alps_held_full_(r->shard))) {
@@ -80,10 +80,12 @@ ALPS_CORE_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
     int err = alps_request_init_(h, 1, n, ALPS_HELD, &r);
     if (!err)
         err = alps_ready_(h, t);
-    if (!err)
+    while (!err) {
         err = alps_publish_take_(h, &r, &off, t);
-    while (err == ALPS_EFULL && t->slow(h, ALPS_SLOW_MORE, 0, 0) == ALPS_OK)
-        err = alps_publish_take_(h, &r, &off, t);
+        if (ALPS_LIKELY_(err != ALPS_EFULL))
+            break;
+        err = t->slow(h, ALPS_SLOW_MORE, 0, 0);
+    }
     if (!err)
         return alps_address_(h, off);
     alps_fail_(h, err);
@@ -165,6 +167,14 @@ ALPS_CORE_ int alps_record_begin_(alps_handle *h, alps_lane *lane,
     return err;
 }
 
+/* Stores to the word. Who reads without a lock finds what it names as it was
+ * before. */
+ALPS_FN_ void alps_record_store_(const alps_handle *h, const alps_record *r)
+{
+    __atomic_store_n((uint64_t *)alps_address_(h, r->dest), r->value,
+                     __ATOMIC_RELEASE);
+}
+
 /* Carries the publish of an object out. */
 ALPS_FN_ int alps_publish_object_(alps_handle *h, alps_lane *lane,
                                   const alps_subject *s, const alps_record *r)
@@ -175,7 +185,7 @@ ALPS_FN_ int alps_publish_object_(alps_handle *h, alps_lane *lane,
     alps_store_(&lane->apply, 1);
     ALPS_BARRIER_();
     alps_object_turn_(&o->pair->own, &o->pair->far, o->bit, s->mine);
-    alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
+    alps_record_store_(h, r);
     alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, s->mine);
     ALPS_BARRIER_();
     alps_store_(&lane->apply, 0);
@@ -194,7 +204,7 @@ ALPS_CORE_ int alps_publish_block_(alps_handle *h, alps_lane *lane,
     alps_store_(&lane->apply, 1);
     ALPS_BARRIER_();
     alps_code_set_(b->zone.codes, b->unit, ALPS_USED);
-    alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
+    alps_record_store_(h, r);
     alps_held_drop_(h, b->shard, entry);
     alps_held_fold_(h, b->shard, t);
     ALPS_BARRIER_();
@@ -287,7 +297,7 @@ ALPS_FN_ int alps_release_object_(alps_handle *h, alps_lane *lane,
             alps_object_pin_(o, 0);
     }
     if (!err)
-        alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
+        alps_record_store_(h, r);
     ALPS_BARRIER_();
     alps_store_(&lane->apply, 0);
     if (err)
@@ -305,7 +315,7 @@ ALPS_FN_ int alps_release_block_(alps_handle *h, alps_lane *lane,
     alps_store_(&lane->apply, 1);
     ALPS_BARRIER_();
     alps_heap_hold_(lane, b);
-    alps_store_((uint64_t *)alps_address_(h, r->dest), r->value);
+    alps_record_store_(h, r);
     ALPS_BARRIER_();
     alps_store_(&lane->apply, 0);
     return ALPS_OK;

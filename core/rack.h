@@ -138,8 +138,8 @@ ALPS_CORE_ int alps_slab_fit_(alps_handle *h, alps_request *r, alps_shard *s,
         uint64_t unit = alps_zone_unit_(&z, run);
         err = unit < z.first || unit >= z.end
                   ? ALPS_ECORRUPT
-                  : alps_zone_carve_(h, &z, unit, r->units, r->align, ALPS_HELD,
-                                     &unit);
+                  : alps_zone_cut_(h, &z, unit, r->units, r->align, ALPS_HELD,
+                                   &unit);
         *off = alps_zone_off_(&z, unit);
         if (err == ALPS_ECORRUPT)
             alps_index_reset_(s);
@@ -156,10 +156,15 @@ ALPS_CORE_ int alps_slab_block_(alps_handle *h, alps_request *r, alps_off *off,
 {
     if (alps_slab_fit_(h, r, alps_shard_home_(h), off, t) == ALPS_OK)
         return ALPS_OK;
+    r->fixed = 1;
     int err = t->slow(h, ALPS_SLOW_REFILL, (uint64_t)(uintptr_t)r,
                       (uint64_t)(uintptr_t)off);
     for (alps_shard *s = h->shards; err == ALPS_EFULL && s < h->top; s++)
         err = alps_slab_fit_(h, r, s, off, t);
+    r->fixed = 0;
+    if (err == ALPS_EFULL && alps_growth_may_(h))
+        err = t->slow(h, ALPS_SLOW_REFILL, (uint64_t)(uintptr_t)r,
+                      (uint64_t)(uintptr_t)off);
     return err;
 }
 

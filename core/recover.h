@@ -35,11 +35,14 @@ ALPS_FN_ const alps_record *alps_redo_next_(const alps_handle *h,
     return best;
 }
 
-/* Whether any lane has a live record. */
+/* Whether any lane has a live record, or something to undo. */
 ALPS_FN_ int alps_redo_pending_(const alps_handle *h)
 {
     alps_lane *lane;
     uint64_t order = 0;
+    for (unsigned i = 0; i < h->at.lane_count; i++)
+        if (alps_undo_live_(h, i))
+            return 1;
     return alps_redo_next_(h, 0, &order, &lane) != NULL;
 }
 
@@ -48,15 +51,35 @@ ALPS_CORE_ int alps_redo_retire_(alps_handle *h, unsigned i,
                                  const alps_tables *t)
 {
     uint64_t seq = 0;
+    uint64_t tx = alps_undo_live_(h, i) ? h->lanes[i].mark.seq : 0;
     for (unsigned k = 0; k < ALPS_RING; k++) {
         const alps_record *r = &h->lanes[i].ring[k];
-        if (r->seq > seq && alps_record_live_(h, i, r))
-            seq = r->seq;
+        if (!alps_record_live_(h, i, r))
+            continue;
+        if ((r->op & 15) != ALPS_OP_COMMIT)
+            seq = r->seq > seq ? r->seq : seq;
+        else if (r->value > tx)
+            tx = r->value;
     }
     ALPS_BARRIER_();
     if (seq)
         alps_store_(&h->done[i].seq, seq);
-    return t->policy->flush(&h->map, &h->done[i], 8);
+    if (tx)
+        alps_store_(&h->done[i].tx, tx >> ALPS_NUMBER_SHIFT_);
+    return t->policy->flush(&h->map, &h->done[i], 16);
+}
+
+/* Carries out the live record `r`, for the lane of a process that is dead: of
+ * `owner`, while others go on; or all are (0). */
+ALPS_CORE_ int alps_redo_one_(alps_handle *h, alps_lane *lane,
+                              const alps_record *r, uint64_t owner,
+                              const alps_tables *t)
+{
+    if ((r->op & 15) == ALPS_OP_COMMIT)
+        return alps_commit_ask_(
+            h, r, owner ? ALPS_COMMIT_GO_ON_ : ALPS_COMMIT_REDO_, t);
+    return owner && !lane->apply ? alps_redo_settle_(h, r, t)
+                                 : alps_redo_(h, lane, r, t);
 }
 
 /* Redoes the live records of the lanes of `owner` (0: of all). Of a process
@@ -72,15 +95,17 @@ ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
     uint64_t order = 0, n = 0;
     int err = ALPS_OK;
     for (; !err && (r = alps_redo_next_(h, owner, &order, &lane)) != NULL; n++)
-        err = alps_redo_prepare_(h, r, t);
-    if (err || !n)
-        return err;
-    err = t->policy->fence(&h->map, t->backend);
+        err = (r->op & 15) == ALPS_OP_COMMIT
+                  ? alps_commit_ask_(h, r, ALPS_COMMIT_PREPARE_, t)
+                  : alps_redo_prepare_(h, r, t);
+    if (!err && n)
+        err = t->policy->fence(&h->map, t->backend);
     order = 0;
     while (!err && (r = alps_redo_next_(h, owner, &order, &lane)) != NULL)
-        err = owner && !lane->apply ? alps_redo_settle_(h, r, t)
-                                    : alps_redo_(h, lane, r, t);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+        err = alps_redo_one_(h, lane, r, owner, t);
+    if (!err)
+        err = alps_commit_undo_(h, owner, &n, t);
+    return err || !n ? err : t->policy->fence(&h->map, t->backend);
 }
 
 /* Whether this process is in the region: if not, why. */
@@ -201,6 +226,7 @@ ALPS_CORE_ int alps_lanes_reap_(alps_handle *h, uint64_t owner,
         alps_lane *lane = &h->lanes[i];
         if (alps_load_(&lane->lock) != owner)
             continue;
+        alps_commit_reap_(h, lane, t);
         alps_lane_give_(h, &lane->held, t);
         alps_lane_give_(h, &lane->pending, t);
         alps_limbo_leave_(h, lane, t);
@@ -219,7 +245,7 @@ ALPS_CORE_ int alps_reap_(alps_handle *h, uint64_t owner, const alps_tables *t)
     unsigned number = (unsigned)(owner & 0xffff);
     if (number >= h->at.slot_count || alps_slot_owner_(h, number) != owner)
         return ALPS_OK;
-    int err = alps_lanes_reap_(h, owner, t);
+    int err = t->slow(h, ALPS_SLOW_ENDED, owner, 0);
     if (err)
         return err;
     for (alps_shard *s = h->shards; s <= h->top; s++)
@@ -263,6 +289,9 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
         alps_lane *lane = &h->lanes[i];
         if (h->done[i].seq > seq)
             seq = h->done[i].seq;
+        if (h->done[i].tx > seq)
+            seq = h->done[i].tx;
+        lane->freeing = 0;
         lane->lock = lane->held = lane->next = lane->apply = 0;
         lane->token = lane->pending = lane->pin = lane->limbo = 0;
     }
@@ -275,9 +304,12 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
     for (alps_shard *s = h->shards; s <= h->top; s++)
         alps_shard_reset_(h, s, epoch);
     h->shared->lock = 0;
+    h->shared->naming = h->shared->named = 0;
     h->shared->cursor = 0;
     h->shared->seq = seq;
     h->shared->tokens = 0;
+    h->shared->idle = 0;
+    h->shared->idle_max = (ALPS_IDLE_MAX >> h->at.extent_shift) + 1;
     alps_limbo_reset_(h);
     alps_loose_reset_(h);
 }
@@ -307,7 +339,8 @@ ALPS_CORE_ int alps_epoch_begin_(alps_handle *h, const alps_tables *t)
 /* Takes the lock at `off` when it is not free. From a dead owner that of a
  * shard comes with work to do, and then the dead one is reaped; unless another
  * lock is held, which comes after those that reaping takes: then that is left
- * to the next who finds it dead. */
+ * to the next who finds it dead. Names are as they should be when what the dead
+ * one was carrying out is completed. */
 ALPS_CORE_ int alps_lock_slow_(alps_handle *h, alps_off off, uint64_t inner,
                                const alps_tables *t)
 {
@@ -320,6 +353,13 @@ ALPS_CORE_ int alps_lock_slow_(alps_handle *h, alps_off off, uint64_t inner,
             alps_loose_reset_(h);
             alps_limbo_mend_(h, t);
             return t->slow(h, ALPS_SLOW_REAP, dead, 0);
+        }
+        if (word == &h->shared->naming) {
+            alps_store_(&h->shared->named, 0);
+            alps_lock_(h, t);
+            int late = t->slow(h, ALPS_SLOW_REAP, dead, 0);
+            alps_unlock_(h);
+            return late;
         }
         alps_shard *s = &h->shards[(off - h->at.shards) / sizeof(alps_shard)];
         int err = t->slow(h, ALPS_SLOW_MEND, (uint64_t)(uintptr_t)s, dead);
@@ -355,7 +395,7 @@ ALPS_CORE_ void alps_records_wait_(alps_handle *h, const alps_tables *t)
         uint64_t seq = alps_lane_at_(h, i);
         for (unsigned round = 0; seq && round < 20000; round++) {
             struct timespec nap = {0, 50000};
-            if (alps_load_(&h->done[i].seq) >= seq ||
+            if (alps_lane_at_(h, i) != seq ||
                 alps_load_(&h->lanes[i].lock) != owner ||
                 !alps_owner_lives_(h, owner, t) ||
                 alps_process_look_(alps_load_(&h->slots[number].pid)).stopped)
@@ -384,7 +424,7 @@ ALPS_CORE_ int alps_lanes_slow_(alps_handle *h, uint64_t round,
                                 const alps_tables *t)
 {
     if (round % 1024 == 255)
-        return alps_reap_now_(h, t);
+        return t->slow(h, ALPS_SLOW_DEAD, 0, 0);
     ALPS_WAIT_(round < 64 ? 0 : 100 + (unsigned)(round % 800));
     return ALPS_OK;
 }
@@ -405,8 +445,16 @@ ALPS_CORE_ int alps_limbo_flush_(alps_handle *h, const alps_tables *t)
     return h->shared->limbo != first;
 }
 
-/* Brings back what the dead hold, or else what this thread and nobody has at
- * hand: before the region is full. ALPS_EFULL: there is nothing. */
+/* What readers are done with, and what this thread and nobody has at hand, is
+ * free. Answers how much came of it. Under the lock. */
+ALPS_CORE_ int alps_at_hand_(alps_handle *h, const alps_tables *t)
+{
+    int some = alps_limbo_flush_(h, t);
+    return some + (alps_thread_trim_(h, t) + alps_loose_trim_(h, t) > 0);
+}
+
+/* Brings back what the dead hold, or else what is at hand: before the region is
+ * full. ALPS_EFULL: there is nothing. */
 ALPS_CORE_ int alps_recover_more_(alps_handle *h, const alps_tables *t)
 {
     alps_lock_(h, t);
@@ -415,8 +463,7 @@ ALPS_CORE_ int alps_recover_more_(alps_handle *h, const alps_tables *t)
     uint64_t n = h->shared->reaped - before;
     if (!err && !n) {
         n = h->shared->swept < alps_extents_(h); // sweeping may bring some
-        n += (uint64_t)alps_limbo_flush_(h, t);
-        n += alps_thread_trim_(h, t) + alps_loose_trim_(h, t);
+        n += (uint64_t)t->slow(h, ALPS_SLOW_AT_HAND, 0, 0);
     }
     alps_unlock_(h);
     return err ? err : n ? ALPS_OK : ALPS_EFULL;
@@ -434,6 +481,8 @@ ALPS_CORE_ int alps_self_slow_(alps_handle *h, const alps_tables *t)
     uint64_t owner = alps_slot_owner_(h, h->slot);
     alps_store_(&h->shared->lock, owner);
     alps_store_(&h->local->owner, owner);
+    alps_store_(&h->shared->naming, 0);
+    alps_store_(&h->shared->named, 0);
     for (alps_shard *s = h->shards; s <= h->top; s++)
         alps_store_(&s->lock, 0);
     for (alps_shard *s = h->shards; s <= h->top; s++) {
@@ -443,7 +492,7 @@ ALPS_CORE_ int alps_self_slow_(alps_handle *h, const alps_tables *t)
     }
     alps_loose_reset_(h);
     alps_limbo_mend_(h, t);
-    int err = alps_lanes_reap_(h, owner, t);
+    int err = t->slow(h, ALPS_SLOW_ENDED, owner, 0);
     alps_unlock_(h);
     return err;
 }

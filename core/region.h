@@ -1,4 +1,4 @@
-/* region.h -- a region: made, opened, grown, closed
+/* region.h -- a region: made, opened, closed
  *
  * A new region is marked as in the making before anything else is in it, and
  * as ready after everything else is durable; so a death in between leaves what
@@ -8,45 +8,13 @@
  * the backend's guard, so that any number of processes may create or open one
  * region at the same instant. */
 #pragma once
-#include "recover.h"
+#include "note.h"
+#include "environment.h"
+#include "placement.h"
+#include "tail.h"
+#include "super.h"
 
 #define ALPS_SIZE_DEFAULT (64ull << 20)
-
-ALPS_FN_ uint32_t alps_super_crc_(const alps_handle *h)
-{
-    alps_superblock copy = *h->super;
-    copy.state = 0;
-    copy.crc = 0;
-    return alps_crc32c_(h->crc, 0, &copy, offsetof(alps_superblock, size));
-}
-
-/* Whether the first page of the medium holds nothing at all. */
-ALPS_FN_ int alps_super_blank_(const alps_handle *h)
-{
-    const uint64_t *word = (const uint64_t *)(const void *)h->map.base;
-    for (unsigned i = 0; i < ALPS_PAGE / sizeof *word; i++)
-        if (word[i])
-            return 0;
-    return 1;
-}
-
-/* Judges the first page; 0 if it is a region that this header may open. */
-ALPS_FN_ int alps_super_check_(const alps_handle *h)
-{
-    const alps_superblock *s = h->super;
-    if (s->state == ALPS_STATE_MAKING && (!s->magic || s->magic == ALPS_MAGIC))
-        return ALPS_EUNFINISHED;
-    if (s->magic != ALPS_MAGIC)
-        return h->map.length <= ALPS_PAGE && alps_super_blank_(h)
-                   ? ALPS_EUNFINISHED
-                   : ALPS_EFORMAT;
-    if (s->state == ALPS_STATE_READY && s->layout != ALPS_LAYOUT)
-        return ALPS_EVERSION;
-    if (s->state != ALPS_STATE_READY || alps_super_crc_(h) != s->crc ||
-        !alps_sealed_(s->size) || !alps_sealed_(s->epoch))
-        return ALPS_ECORRUPT;
-    return s->size >> 16 > s->limit ? ALPS_ECORRUPT : ALPS_OK;
-}
 
 /* Where everything is in this process, once the region is mapped. */
 ALPS_FN_ void alps_region_place_(alps_handle *h)
@@ -61,6 +29,7 @@ ALPS_FN_ void alps_region_place_(alps_handle *h)
     h->top = &h->shards[h->at.shard_count];
     h->codes = (uint64_t *)(void *)(base + h->at.codes);
     h->kinds = (uint64_t *)(void *)(base + h->at.kinds);
+    h->holes = (uint64_t *)(void *)(base + h->at.holes);
     h->slabs = (uint64_t *)(void *)(base + h->at.slabs);
     h->map.always_off = h->at.done;
     h->map.always_n = h->at.lane_count * sizeof(alps_done);
@@ -88,13 +57,6 @@ ALPS_CORE_ int alps_region_zero_(alps_handle *h, alps_off off, uint64_t n,
     return t->policy->flush(&h->map, word, n);
 }
 
-ALPS_CORE_ int alps_super_state_(alps_handle *h, uint64_t state,
-                                 const alps_tables *t)
-{
-    alps_store_(&h->super->state, state);
-    return t->policy->flush(&h->map, h->super, 16);
-}
-
 /* How many shards a new region has unless said: one for a few extents, so that
  * none is without. */
 ALPS_FN_ unsigned alps_region_shards_(uint64_t extents)
@@ -118,7 +80,9 @@ ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
         (extent && extent < 1ull << ALPS_EXTENT_SHIFT_MIN) ||
         *size > ALPS_SIZE_MAX || o->limit > ALPS_SIZE_MAX ||
         (o->limit && o->limit < *size && !h->map.fixed) ||
-        (o->layout && strlen(o->layout) >= sizeof h->super->name))
+        (o->layout && strlen(o->layout) >= sizeof h->super->name) ||
+        (o->description &&
+         strlen(o->description) >= sizeof(((alps_note *)0)->text)))
         return ALPS_EINVAL;
     if (extent)
         while (1ull << shift < extent)
@@ -145,15 +109,6 @@ ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
     if (err)
         return err;
     return alps_geometry_extents_(&h->at, *size) ? ALPS_OK : ALPS_EINVAL;
-}
-
-/* Who this region is: RFC 4122, version 4. */
-ALPS_FN_ void alps_uuid_(uint8_t uuid[16])
-{
-    uint64_t word[2] = {alps_random_(), alps_random_()};
-    memcpy(uuid, word, 16);
-    uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40);
-    uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
 }
 
 /* Fills the mapped medium with an empty region, and marks it ready: durably
@@ -191,7 +146,9 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
     alps_store_(&s->size, alps_seal_(size));
     alps_store_(&s->epoch, alps_seal_(0));
     s->crc = alps_super_crc_(h);
-    err = t->policy->flush(&h->map, h->codes, 8);
+    err = o->description ? alps_note_write_(h, o->description, t) : ALPS_OK;
+    if (!err)
+        err = t->policy->flush(&h->map, h->codes, 8);
     if (!err)
         err = t->policy->flush(&h->map, s, sizeof *s);
     if (!err)
@@ -201,8 +158,8 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
 
 /* Makes a region on a medium whose contents do not matter. Its first page says
  * so before the medium gets its length. */
-ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
-                                 const alps_tables *t)
+ALPS_CORE_ int alps_region_write_(alps_handle *h, const alps_options *o,
+                                  const alps_tables *t)
 {
     uint64_t size = 0;
     int err = alps_region_plan_(h, o, &size);
@@ -226,6 +183,33 @@ ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
     return err ? err : alps_region_fill_(h, o, size, t);
 }
 
+/* The same, and maps it as it is to be used: what is to be this process's alone
+ * is written through a mapping that is not. */
+ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
+                                 const alps_tables *t)
+{
+    unsigned sole = h->map.sole;
+    uint64_t size;
+    if (h->map.base && sole)
+        t->backend->unmap(&h->map);
+    h->map.sole = 0;
+    if (h->map.journal)
+        alps_journal_drop_(h->map.journal);
+    int err = alps_region_write_(h, o, t);
+    h->map.sole = sole;
+    if (err || !sole)
+        return err;
+    size = h->map.size;
+    err = t->policy->fence(&h->map, t->backend);
+    if (!err)
+        err = t->backend->unmap(&h->map);
+    if (!err)
+        err = alps_region_map_(h, size, h->at.limit, h->at.extent, t);
+    if (!err)
+        alps_region_place_(h);
+    return err;
+}
+
 /* Examines the region on the medium: 0, or the code it is refused with. */
 ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
                                     uint64_t *size, const alps_tables *t)
@@ -240,7 +224,11 @@ ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
     if (err)
         return err;
     const alps_superblock *s = h->super;
-    *size = alps_size_(h); // once: another process may be growing the region
+    if (h->map.journal ? h->map.journal->lost : s->journal != 0)
+        return ALPS_EJOURNAL;
+    if (alps_load_((const uint64_t *)alps_address_(h, ALPS_LOOSE)))
+        return ALPS_ECORRUPT; // who had the rest was killed
+    *size = alps_size_(h);    // once: another process may be growing the region
     if (*size > h->map.length)
         return ALPS_ETRUNCATED;
     if (o->layout && strncmp(o->layout, s->name, sizeof s->name))
@@ -264,10 +252,48 @@ ALPS_CORE_ int alps_region_make_room_(alps_handle *h, const alps_tables *t)
         return err;
     alps_store_(&h->local->owner,
                 alps_owner_((uint64_t)getpid() | ALPS_NO_SLOT_, number));
-    err = alps_reap_now_(h, t);
+    err = t->slow(h, ALPS_SLOW_DEAD, 0, 0);
     alps_store_(&h->local->owner, 0);
     int late = t->backend->unlease(&h->map, number);
     return err || late == ALPS_EUNSUPPORTED ? err : late;
+}
+
+/* A copy has no blocks for what is not stored in it: they are reserved before
+ * anybody stores to it. ALPS_ENOSPC: there is no room, and it stays a copy. */
+ALPS_CORE_ int alps_region_bare_(alps_handle *h, const alps_tables *t)
+{
+    uint64_t *bare = (uint64_t *)alps_address_(h, ALPS_BARE);
+    if (!alps_load_(bare))
+        return ALPS_OK;
+    int err =
+        h->map.fixed ? ALPS_OK : t->backend->resize(&h->map, h->map.length);
+    if (err == ALPS_EUNSUPPORTED)
+        err = ALPS_OK; // a file system that cannot reserve
+    if (!err)
+        err = t->backend->sync(&h->map, 0, ALPS_PAGE);
+    if (err)
+        return err;
+    alps_store_(bare, 0);
+    return t->policy->flush(&h->map, bare, sizeof *bare);
+}
+
+/* Where the backend keeps stores from the file, and the policy does not order
+ * them, the file is whole only when the region is closed: it says so itself.
+ * Called again when a region has grown, and at its end with 0. */
+ALPS_CORE_ int alps_region_loose_(alps_handle *h, uint64_t loose,
+                                  const alps_tables *t)
+{
+    uint64_t *word = (uint64_t *)alps_address_(h, ALPS_LOOSE);
+    int err = ALPS_OK;
+    if (!t->backend->write || t->policy->durable || !h->map.apart ||
+        alps_load_(word) == loose)
+        return ALPS_OK;
+    if (!loose)
+        err = t->backend->write(&h->map, 0, alps_size_(h));
+    if (err)
+        return err;
+    alps_store_(word, loose);
+    return t->backend->write(&h->map, 0, ALPS_PAGE);
 }
 
 /* Enters the region: as the first of an epoch, or beside others. */
@@ -287,7 +313,9 @@ ALPS_CORE_ int alps_region_attach_(alps_handle *h, const alps_tables *t)
         1ull << 32;
     if (others && h->shared->policy != policy)
         return ALPS_EBUSY;
-    err = others ? ALPS_OK : alps_epoch_begin_(h, t);
+    err = others ? ALPS_OK : alps_region_bare_(h, t);
+    if (!err && !others)
+        err = alps_epoch_begin_(h, t);
     if (err)
         return err;
     h->shared->policy = policy;
@@ -298,10 +326,10 @@ ALPS_CORE_ int alps_region_attach_(alps_handle *h, const alps_tables *t)
         if (!err)
             err = alps_slot_take_(h, t);
     } else if (!err && others) {
-        err = alps_reap_now_(h, t);
+        err = t->slow(h, ALPS_SLOW_DEAD, 0, 0);
     }
     h->attached = !err;
-    return err;
+    return err ? err : alps_region_loose_(h, 1, t);
 }
 
 /* Whether a region that is only read is whole: nothing waits to be redone, or
@@ -357,6 +385,8 @@ ALPS_CORE_ int alps_region_try_(alps_handle *h, const char *path,
     memset(h, 0, sizeof *h);
     h->map.fd = -1;
     h->map.flags = o->flags;
+    h->map.sole = t->policy->commit && !(o->flags & ALPS_READ_ONLY);
+    h->grow = o->grow;
     h->crc = alps_crc_kind_();
     int err = t->backend->open(&h->map, path, o);
     if (err)
@@ -364,10 +394,14 @@ ALPS_CORE_ int alps_region_try_(alps_handle *h, const char *path,
     *length = h->map.length;
     err = alps_region_enter_(h, o, t);
     if (!err)
+        err = alps_placement_(&h->map, o);
+    if (!err)
         err = alps_local_open_(h);
     if (!err)
         err = o->flags & ALPS_READ_ONLY ? alps_region_settled_(h, t)
                                         : alps_region_attach_(h, t);
+    if (!err && t->policy->begin && h->map.sole)
+        err = t->policy->begin(&h->map, o);
     if (!err)
         err = t->backend->unguard(&h->map);
     if (!err)
@@ -394,12 +428,17 @@ ALPS_CORE_ int alps_region_open_(alps_handle *h, const char *path,
     memset(&o, 0, sizeof o);
     if (given)
         o = *given;
-    if (!(o.flags & ~(ALPS_STRICT | ALPS_READ_ONLY)))
+    if (!o.faults)
+        o.faults = t->faults;
+    if (!(o.flags & ~(ALPS_STRICT | ALPS_READ_ONLY | ALPS_SHRINK)))
         o.flags |= o.flags & ALPS_READ_ONLY ? 0 : ALPS_CREATE;
-    if ((o.flags & ALPS_READ_ONLY) &&
-        (o.flags & (ALPS_CREATE | ALPS_TRUNCATE | ALPS_EXCLUSIVE))) {
+    err = alps_environment_(&o);
+    if (!err && (o.flags & ALPS_READ_ONLY) &&
+        (o.flags & (ALPS_CREATE | ALPS_TRUNCATE | ALPS_EXCLUSIVE)))
+        err = ALPS_EINVAL;
+    if (err) {
         memset(h, 0, sizeof *h);
-        return ALPS_EINVAL;
+        return err;
     }
     do {
         before = length;
@@ -408,60 +447,42 @@ ALPS_CORE_ int alps_region_open_(alps_handle *h, const char *path,
     return err;
 }
 
-/* Ends this process's part in the region; see alps_close. */
-ALPS_CORE_ int alps_region_close_(alps_handle *h, const alps_tables *t)
+/* Ends this process's part in the region; see alps_close. What is to be
+ * committed is, before anything is given up; with `discard` it is dropped. */
+ALPS_CORE_ int alps_region_close_(alps_handle *h, int discard,
+                                  const alps_tables *t)
 {
     int err = ALPS_OK;
     if (!h->map.base)
         return ALPS_EINVAL;
+    int sole = t->policy->commit && alps_self_(h) && h->map.sole;
+    if (t->policy->commit && sole && !discard)
+        err = t->policy->commit(&h->map, ALPS_COMMIT_ALL);
+    if (err)
+        return err;
     if (alps_self_(h)) {
         alps_threads_leave_(h, t);
         alps_lock_(h, t);
         err = alps_reap_dead_(h, t);
+        if (!err && h->map.flags & ALPS_SHRINK) {
+            alps_unlock_(h);
+            err = alps_tail_shrink_(h, t);
+            alps_lock_(h, t);
+        }
         int own = t->slow(h, ALPS_SLOW_REAP, alps_self_(h), 0);
         err = err ? err : own;
         alps_unlock_(h);
+        if (t->policy->commit && sole && !discard && !err)
+            t->policy->commit(&h->map, ALPS_COMMIT_ALL); // only neat
+        if (t->policy->end && sole)
+            err = t->policy->end(&h->map);
         t->backend->unlease(&h->map, h->slot);
+        own = alps_region_loose_(h, 0, t);
+        err = err ? err : own;
     }
     alps_local_close_(h);
     int last = t->backend->close(&h->map);
     memset(h, 0, sizeof *h);
     h->map.fd = -1;
     return err ? err : last;
-}
-
-/* Makes the region `size` bytes long, at most its limit; see alps_grow. The
- * medium first, then the code that starts the new extents, then the size. */
-ALPS_CORE_ int alps_region_grow_(alps_handle *h, uint64_t size,
-                                 const alps_tables *t)
-{
-    int err = alps_ready_(h, t);
-    if (err)
-        return err;
-    if (size > h->at.limit || size > h->map.reserved)
-        return ALPS_ELIMIT;
-    alps_shard_lock_(h, h->top, 0, t);
-    uint64_t old = alps_extents_(h);
-    uint64_t now = alps_geometry_extents_(&h->at, size);
-    if (size > alps_size_(h)) {
-        err = h->map.fixed ? ALPS_ELIMIT : t->backend->resize(&h->map, size);
-        if (!err && now > old) {
-            alps_code_clear_(h->codes, old, now);
-            alps_code_set_(h->codes, old, ALPS_FREE);
-            err = t->policy->flush(&h->map,
-                                   (const unsigned char *)h->codes + old / 4,
-                                   now / 4 - old / 4 + 1);
-            if (!err)
-                err = t->policy->fence(&h->map, t->backend);
-        }
-        if (!err) {
-            alps_store_(&h->super->size, alps_seal_(size));
-            err = t->policy->flush(&h->map, &h->super->size, 8);
-            if (!err)
-                err = t->policy->fence(&h->map, t->backend);
-            alps_index_reset_(h->top);
-        }
-    }
-    alps_shard_unlock_(h->top);
-    return err;
 }

@@ -64,6 +64,14 @@ ALPS_CORE_ int alps_resize_extend_(alps_handle *h, alps_lane *lane,
         return err;
     next.unit += units;
     err = alps_resize_claim_(h, lane, &next, more);
+    if (!err && next.level == ALPS_LEVEL_EXTENT) {
+        err = alps_holes_fill_(h, next.unit, more, t);
+        if (err) {
+            alps_store_(&lane->held, 0);
+            ALPS_BARRIER_();
+            alps_give_back_(h, &next);
+        }
+    }
     alps_block_unlock_(&next);
     if (!err && t->policy->durable) {
         err = alps_codes_flush_(h, &next.zone, next.unit, more, t);

@@ -19,7 +19,7 @@
 #  define ALPS_NATURAL_POLICY_ ALPS_NONE
 #elif ALPS_BACKEND == ALPS_FILE
 #  define ALPS_BACKEND_TABLE_ &alps_backend_file_
-#  define ALPS_NATURAL_POLICY_ ALPS_MSYNC
+#  define ALPS_NATURAL_POLICY_ ALPS_CHECKPOINT
 #elif ALPS_BACKEND == ALPS_PMEM
 #  define ALPS_BACKEND_TABLE_ &alps_backend_pmem_
 #  define ALPS_NATURAL_POLICY_ ALPS_FLUSH
@@ -31,16 +31,15 @@
       "alps.h: backend ALPS_USER needs ALPS_USER_BACKEND, the name of your table"
 #  define ALPS_REFUSED_
 #elif ALPS_BACKEND == ALPS_PAGED
-#  error \
-      "alps.h: backend ALPS_PAGED is not in this version: ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER are"
-#  define ALPS_REFUSED_
+#  define ALPS_BACKEND_TABLE_ &alps_backend_paged_
+#  define ALPS_NATURAL_POLICY_ ALPS_MSYNC
 #elif ALPS_BACKEND == ALPS_DSM
 #  error \
-      "alps.h: backend ALPS_DSM is not in this version: ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER are"
+      "alps.h: backend ALPS_DSM is not in this version: ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM, ALPS_PAGED and ALPS_USER are"
 #  define ALPS_REFUSED_
 #else
 #  error \
-      "alps.h: ALPS_BACKEND is none of ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM and ALPS_USER"
+      "alps.h: ALPS_BACKEND is none of ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM, ALPS_PAGED and ALPS_USER"
 #  define ALPS_REFUSED_
 #endif
 
@@ -65,13 +64,11 @@
 #  error \
       "alps.h: policy ALPS_USER needs ALPS_USER_POLICY, the name of your table"
 #  define ALPS_REFUSED_
-#elif ALPS_POLICY != ALPS_CHECKPOINT
+#elif ALPS_POLICY == ALPS_CHECKPOINT
+#  define ALPS_POLICY_TABLE_ &alps_policy_checkpoint_
+#else
 #  error \
-      "alps.h: ALPS_POLICY is none of ALPS_NONE, ALPS_FLUSH, ALPS_FENCE, ALPS_MSYNC and ALPS_USER"
-#  define ALPS_REFUSED_
-#elif ALPS_BACKEND == ALPS_FILE || ALPS_BACKEND == ALPS_USER
-#  error \
-      "alps.h: policy ALPS_CHECKPOINT is not in this version: ALPS_NONE, ALPS_FLUSH, ALPS_FENCE, ALPS_MSYNC and ALPS_USER are"
+      "alps.h: ALPS_POLICY is none of ALPS_NONE, ALPS_FLUSH, ALPS_FENCE, ALPS_MSYNC, ALPS_CHECKPOINT and ALPS_USER"
 #  define ALPS_REFUSED_
 #endif
 
@@ -90,8 +87,10 @@
 #    define ALPS_REFUSED_
 #  endif
 #elif ALPS_BACKEND == ALPS_FILE
-#  if ALPS_POLICY != ALPS_NONE && ALPS_POLICY != ALPS_MSYNC
-#    error "alps.h: backend ALPS_FILE goes with policy ALPS_NONE or ALPS_MSYNC"
+#  if ALPS_POLICY != ALPS_NONE && ALPS_POLICY != ALPS_MSYNC && \
+      ALPS_POLICY != ALPS_CHECKPOINT
+#    error \
+        "alps.h: backend ALPS_FILE goes with policy ALPS_NONE, ALPS_MSYNC or ALPS_CHECKPOINT"
 #    define ALPS_REFUSED_
 #  endif
 #elif ALPS_BACKEND == ALPS_PMEM
@@ -99,6 +98,11 @@
       ALPS_POLICY != ALPS_FENCE && ALPS_POLICY != ALPS_MSYNC
 #    error \
         "alps.h: backend ALPS_PMEM goes with policy ALPS_NONE, ALPS_FLUSH, ALPS_FENCE or ALPS_MSYNC"
+#    define ALPS_REFUSED_
+#  endif
+#elif ALPS_BACKEND == ALPS_PAGED
+#  if ALPS_POLICY != ALPS_NONE && ALPS_POLICY != ALPS_MSYNC
+#    error "alps.h: backend ALPS_PAGED goes with policy ALPS_NONE or ALPS_MSYNC"
 #    define ALPS_REFUSED_
 #  endif
 #endif
@@ -111,6 +115,14 @@
 #elif defined(ALPS_USER_POLICY) && ALPS_POLICY != ALPS_USER
 #  error "alps.h: ALPS_USER_POLICY goes with policy ALPS_USER"
 #  define ALPS_REFUSED_
+#endif
+
+/* The program's handler for faults, which one of its units defines. */
+#ifdef ALPS_FAULTS
+extern alps_faults ALPS_FAULTS;
+#  define ALPS_FAULTS_ &ALPS_FAULTS
+#else
+#  define ALPS_FAULTS_ NULL
 #endif
 
 /* Any table does where the compiler goes on after the refusal: it should find

@@ -28,6 +28,7 @@ ALPS_FN_ void alps_lane_free_(alps_lane *lane)
     alps_store_(&lane->held, 0);
     alps_store_(&lane->pending, 0);
     alps_store_(&lane->apply, 0);
+    alps_store_(&lane->freeing, 0);
     __atomic_store_n(&lane->pin, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&lane->token, 0, __ATOMIC_SEQ_CST);
     alps_lock_leave_(&lane->lock);
@@ -300,7 +301,10 @@ ALPS_CORE_ void alps_thread_leave_(alps_cache *c, const alps_tables *t)
     alps_handle *h = c->handle;
     if (!h || !c->token || !alps_self_(h))
         return; // the child of a fork has found it emptied
+    unsigned number = (unsigned)(c->lane - h->lanes);
     alps_object o;
+    if (h->drafts[number].thread)
+        t->slow(h, ALPS_SLOW_ABORT, number, 0);
     if (c->lane->pending && t->policy->fence(&h->map, t->backend) == ALPS_OK)
         alps_pending_end_(h, c->lane, &o);
     for (unsigned kind = 0; kind < ALPS_KINDS; kind++) {
@@ -331,4 +335,7 @@ ALPS_CORE_ void alps_threads_leave_(alps_handle *h, const alps_tables *t)
     for (unsigned i = 0; i < alps_lanes_owned_(h); i++)
         if (alps_load_(&h->lanes[i].lock) == alps_self_(h))
             alps_thread_leave_(&c[i], t);
+    for (unsigned i = alps_lanes_owned_(h); i < h->at.lane_count; i++)
+        if (alps_load_(&h->local->borrowed) && h->drafts[i].thread)
+            t->slow(h, ALPS_SLOW_ABORT, i, 0);
 }

@@ -260,6 +260,9 @@ ALPS_CORE_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
                          : alps_run_resize_(h, z, unit, at - unit);
     if (err)
         return err;
+    if (ALPS_UNLIKELY_(have == z->end - z->first) &&
+        z->shift == ALPS_GRANULE_SHIFT)
+        alps_idle_less_(h, 1);
     if (at + units < end) {
         alps_code_set_(z->codes, at + units, ALPS_FREE);
         alps_run_insert_(z, at + units, end - at - units);
@@ -267,6 +270,14 @@ ALPS_CORE_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
     alps_code_set_(z->codes, at, code);
     *block = at;
     return ALPS_OK;
+}
+
+/* The same, where it is no matter how fast. */
+ALPS_COLD_ int alps_zone_cut_(const alps_handle *h, const alps_zone *z,
+                              uint64_t unit, uint64_t units, uint64_t align,
+                              unsigned code, uint64_t *block)
+{
+    return alps_zone_carve_(h, z, unit, units, align, code, block);
 }
 
 /* The start of the free run that ends just before `unit`, or `unit`. The codes
@@ -314,6 +325,9 @@ ALPS_CORE_ int alps_zone_give_(const alps_handle *h, const alps_zone *z,
         alps_code_set_(z->codes, unit, ALPS_FREE);
         return err;
     }
+    if (ALPS_UNLIKELY_(unit + units - start == z->end - z->first) &&
+        z->shift == ALPS_GRANULE_SHIFT)
+        alps_idle_more_(h, 1);
     if (next != unit + units)
         alps_code_set_(z->codes, next, ALPS_INSIDE);
     if (start != unit) {

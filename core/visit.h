@@ -23,12 +23,14 @@ typedef struct alps_statistics {
     uint64_t spare;                  /* in slabs, for objects of their size */
     uint64_t largest_free;           /* the longest block that would fit now */
     uint64_t blocks;                 /* live ones, a count */
+    uint64_t names;                  /* a count */
     uint64_t runs;                   /* free ones, a count */
     uint64_t extents;                /* all; a count */
     uint64_t heap_extents;           /* that hold small blocks; a count */
     unsigned fragmentation;          /* of free memory: 1 - largest / all,
                                           in thousandths */
     uint64_t by_class[ALPS_CLASSES]; /* live blocks by size; counts */
+    alps_paging paging;              /* of backend paged, since the open */
 } alps_statistics;
 
 /* Walks the live objects of the slab at `place`. */
@@ -259,6 +261,8 @@ ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
     uint64_t whole = (1ull << top.shift) - h->at.first * ALPS_GRANULE;
     uint64_t run = 0;
     memset(s, 0, sizeof *s);
+    if (h->map.pager)
+        s->paging = alps_writeback_count_(h->map.pager);
     s->size = alps_size_(h);
     s->extents = top.end;
     for (uint64_t unit = 0, n; unit < top.end; unit += n) {

@@ -68,6 +68,7 @@ static int opened(void)
     alps_options o = {.size = size, .limit = limit, .extent = EXTENT};
     o.lanes = 256; // threads beyond them share a lock; each costs half a KiB
     o.processes = 1;
+    o.grow = ALPS_GROW_NEVER; // `grow` does it, by doubling
     int err = alps_open(&heap, NULL, &o);
     if (!err)
         pthread_atfork(NULL, NULL, forked);

@@ -137,17 +137,6 @@ static struct pending *pending_at(struct state *x, uint32_t h, const char *s,
     return &x->pending[i];
 }
 
-/* A reservation of `n` bytes; the region grows where it must. */
-static void *reserve(struct state *x, size_t n)
-{
-    void *p = alps_reserve(&x->heap, n);
-    alps_statistics now;
-    if (p || alps_error(&x->heap) != ALPS_EFULL || alps_stats(&x->heap, &now) ||
-        alps_grow(&x->heap, now.size * 2))
-        return p;
-    return alps_reserve(&x->heap, n);
-}
-
 /* A table for `slots` words takes over from the one there is. Until it is
  * published the old one holds; then the old one is given back. Where a crash
  * comes between the two, `tables` does it. */
@@ -164,7 +153,7 @@ static int enlarge(struct state *x, uint64_t slots)
 {
     struct table *old = x->table;
     size_t n = sizeof *old + slots * sizeof *old->slot;
-    struct table *t = (struct table *)reserve(x, n);
+    struct table *t = (struct table *)alps_reserve(&x->heap, n);
     if (!t)
         return alps_error(&x->heap);
     memset(t, 0, n);
@@ -221,7 +210,7 @@ static int begin(struct state *x)
         if (err)
             return err;
     }
-    x->batch = (struct batch *)reserve(x, sizeof *x->batch);
+    x->batch = (struct batch *)alps_reserve(&x->heap, sizeof *x->batch);
     if (!x->batch)
         return alps_error(&x->heap);
     x->batch->before = x->root->batch;
@@ -286,7 +275,7 @@ static struct text *text_named(struct state *x, const char *name)
         t = ALPS_GET(&x->heap, t->before);
     if (t)
         return commit(x) ? NULL : t;
-    t = (struct text *)reserve(x, sizeof *t + strlen(name) + 1);
+    t = (struct text *)alps_reserve(&x->heap, sizeof *t + strlen(name) + 1);
     if (!t)
         return NULL;
     t->before = x->root->text;

@@ -67,4 +67,7 @@ static const alps_policy alps_policy_fence_ __attribute__((unused)) = {
     alps_persist_stream_,
     alps_persist_fence_,
     alps_persist_settle_,
+    NULL,
+    NULL,
+    NULL,
 };

@@ -4,27 +4,13 @@
  * down pages, a fence has them synced by as few calls as it can: gather.h. */
 #pragma once
 #include "../core/gather.h"
-#include <sys/vfs.h>
-
-/* Whether the file lies in memory only, so that a sync call promises nothing:
- * tmpfs, ramfs. */
-ALPS_COLD_ int alps_msync_in_vain_(const alps_map *m)
-{
-    struct statfs fs;
-    if (m->medium == ALPS_MEDIUM_ANON || m->medium == ALPS_MEDIUM_SHMEM)
-        return 1;
-    if (m->medium != ALPS_MEDIUM_CACHE || m->fd < 0 || fstatfs(m->fd, &fs))
-        return 0;
-    unsigned long type = (unsigned long)fs.f_type;
-    return type == 0x01021994ul || type == 0x858458f6ul;
-}
 
 ALPS_COLD_ int alps_msync_open_(alps_map *m, const alps_backend *b)
 {
     (void)b;
     m->persist = ALPS_PERSIST_MSYNC;
-    return m->flags & ALPS_STRICT && alps_msync_in_vain_(m) ? ALPS_ENOTPMEM
-                                                            : ALPS_OK;
+    return m->flags & ALPS_STRICT && alps_gather_in_vain_(m) ? ALPS_ENOTPMEM
+                                                             : ALPS_OK;
 }
 
 ALPS_FN_ int alps_msync_flush_(alps_map *m, const void *p, size_t n)
@@ -63,4 +49,7 @@ static const alps_policy alps_policy_msync_ __attribute__((unused)) = {
     alps_msync_stream_,
     alps_msync_fence_,
     alps_msync_settle_,
+    NULL,
+    NULL,
+    NULL,
 };

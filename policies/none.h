@@ -53,4 +53,7 @@ static const alps_policy alps_policy_none_ __attribute__((unused)) = {
     alps_none_stream_,
     alps_none_fence_,
     alps_none_settle_,
+    NULL,
+    NULL,
+    NULL,
 };

@@ -109,9 +109,9 @@ static inline int image_remove_(const char *path)
 }
 
 static const alps_backend image_backend = {
-    "image",       image_open_,  image_nothing_, image_map_,   image_unmap_,
-    image_resize_, image_range_, image_range_,   image_lease_, image_lease_,
-    image_leased_, image_unmap_, image_remove_};
+    "image",       image_open_,   image_nothing_, image_map_,    image_unmap_,
+    image_resize_, image_range_,  image_range_,   image_range_,  image_lease_,
+    image_lease_,  image_leased_, image_unmap_,   image_remove_, NULL};
 
 /* A policy that means power failure, so that all that is done for it is done,
  * and that waits for nothing: asking the machine how to is slow in places. */
@@ -141,7 +141,8 @@ static const alps_policy image_policy = {
     "image",        1,
     image_policy_,  image_flush_,
     image_stream_,  image_policy_,
-    image_nothing_,
+    image_nothing_, NULL,
+    NULL,           NULL,
 };
 
 #define ALPS_NAME region

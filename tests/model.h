@@ -5,25 +5,15 @@
  * for nothing; random numbers that are the same in every run; names that
  * belong to this process alone; other processes. */
 #pragma once
+#include "any.h"
 #include "check.h"
 #include <signal.h>
 #include <sys/wait.h>
 
-#define ALPS_CORE_ONLY
-#include "alps.h"
-
-static alps_backend medium; // copies of the tables that were chosen
-static alps_policy manner;
-
-#define ALPS_NAME any
-#define ALPS_BACKEND ALPS_USER
-#define ALPS_USER_BACKEND medium
-#define ALPS_POLICY ALPS_USER
-#define ALPS_USER_POLICY manner
-#include "alps.h"
-
 /* Sanitizers and emulators are slow: they get fewer rounds of everything. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+#ifdef CHECK_EMULATED
+#  define SLOW 10u
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
     defined(__aarch64__)
 #  define SLOW 5u
 #elif defined(__has_feature)
@@ -74,16 +64,9 @@ static inline int quiet_settle_(alps_map *m)
 }
 
 static const alps_policy quiet = {
-    "quiet",       1, quiet_open_, quiet_flush_, quiet_stream_, quiet_fence_,
-    quiet_settle_,
+    "quiet",       1,    quiet_open_, quiet_flush_, quiet_stream_, quiet_fence_,
+    quiet_settle_, NULL, NULL,        NULL,
 };
-
-/* The next opens are of this kind. */
-static inline void choose(const alps_backend *b, const alps_policy *p)
-{
-    medium = *b;
-    manner = *p;
-}
 
 /* Calls a test twice: what it says holds for a policy that means the death of
  * processes, and for one that means power failure. */

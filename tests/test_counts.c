@@ -215,8 +215,142 @@ static void without_durability_nothing_is_asked_of_the_medium(void)
     CHECK_EQ(c.give.lines, 0);
 }
 
+/* What transactions cost: of `n` publishes of `size` bytes, of as many
+ * releases, of 100 words, of snapshots, of both, of nothing. */
+typedef struct deal {
+    unsigned publish, release, set, keep, again, kept, both, abort, none, lines;
+} deal;
+
+#define DEAL(name)                                                 \
+  static deal name##_deal(name##_heap *h, size_t size, unsigned n) \
+  {                                                                \
+    deal d;                                                        \
+    name##_tx t;                                                   \
+    void *p[64];                                                   \
+    alps_off *dest = (alps_off *)name##_root(h, 4096);             \
+    memset(&d, 0, sizeof d);                                       \
+    for (int warm = 0; warm < 2; warm++) {                         \
+      for (unsigned i = 0; i < n; i++)                             \
+        memset(p[i] = name##_reserve(h, size), 1, size);           \
+      CHECK_EQ(name##_begin(h, &t), 0);                            \
+      for (unsigned i = 0; i < n; i++)                             \
+        CHECK_EQ(name##_tx_publish(&t, &dest[i], p[i]), 0);        \
+      nothing_seen();                                              \
+      CHECK_EQ(name##_commit(&t), 0);                              \
+      d.publish = fences;                                          \
+      d.lines = flushed + streamed;                                \
+      nothing_seen();                                              \
+      CHECK_EQ(name##_begin(h, &t), 0);                            \
+      for (unsigned i = 0; i < n; i++)                             \
+        CHECK_EQ(name##_tx_release(&t, &dest[i]), 0);              \
+      CHECK_EQ(name##_commit(&t), 0);                              \
+      d.release = fences;                                          \
+      nothing_seen();                                              \
+      CHECK_EQ(name##_begin(h, &t), 0);                            \
+      for (unsigned i = 0; i < 100; i++)                           \
+        CHECK_EQ(name##_tx_set(&t, &dest[i], i), 0);               \
+      CHECK_EQ(name##_commit(&t), 0);                              \
+      d.set = fences;                                              \
+      CHECK_EQ(name##_begin(h, &t), 0);                            \
+      nothing_seen();                                              \
+      CHECK_EQ(name##_tx_snapshot(&t, dest, 100), 0);              \
+      d.keep = fences;                                             \
+      CHECK_EQ(name##_tx_snapshot(&t, dest + 1, 50), 0);           \
+      d.again = fences - d.keep;                                   \
+      nothing_seen();                                              \
+      CHECK_EQ(name##_commit(&t), 0);                              \
+      d.kept = fences;                                             \
+      CHECK_EQ(name##_begin(h, &t), 0);                            \
+      CHECK_EQ(name##_tx_snapshot(&t, dest, 800), 0);              \
+      memset(dest, 0, 800);                                        \
+      CHECK_EQ(name##_tx_set(&t, dest, 0), 0);                     \
+      nothing_seen();                                              \
+      CHECK_EQ(name##_commit(&t), 0);                              \
+      d.both = fences;                                             \
+      CHECK_EQ(name##_begin(h, &t), 0);                            \
+      CHECK_EQ(name##_tx_snapshot(&t, dest, 8), 0);                \
+      nothing_seen();                                              \
+      CHECK_EQ(name##_abort(&t), 0);                               \
+      d.abort = fences;                                            \
+      nothing_seen();                                              \
+      CHECK_EQ(name##_begin(h, &t), 0);                            \
+      CHECK_EQ(name##_tx_set(&t, dest, 0), 0);                     \
+      CHECK_EQ(name##_abort(&t), 0);                               \
+      CHECK_EQ(name##_begin(h, &t), 0);                            \
+      CHECK_EQ(name##_commit(&t), 0);                              \
+      d.none = fences;                                             \
+    }                                                              \
+    CHECK_EQ(name##_check(h, NULL), 0);                            \
+    return d;                                                      \
+  }
+DEAL(alps)
+DEAL(pages)
+DEAL(plain)
+
+static void expect_deal(deal d, unsigned publish)
+{
+    CHECK_EQ(d.publish, publish);
+    CHECK_EQ(d.release, 2);
+    CHECK_EQ(d.set, 2);
+    CHECK_EQ(d.keep, 1);
+    CHECK_EQ(d.again, 0);
+    CHECK_EQ(d.kept, 2);
+    CHECK_EQ(d.both, 3);
+    CHECK_EQ(d.abort, 1);
+    CHECK_EQ(d.none, 0);
+}
+
+/* Sixteen of them: each object and its line, two pairs and two lines of words
+ * at most three, the record, the retire word. */
+static void a_transaction_costs_two_fences(void)
+{
+    alps_options o;
+    alps_heap h;
+    memset(&o, 0, sizeof o);
+    o.size = 16u << 20;
+    if (!CHECK_EQ(alps_open(&h, NULL, &o), 0))
+        return;
+    expect_deal(alps_deal(&h, 64, 1), 2);
+    deal d = alps_deal(&h, 64, 16);
+    expect_deal(d, 2);
+    CHECK(d.lines <= 16 + 16 + 8);
+    expect_deal(alps_deal(&h, 2048, 64), 2);
+    expect_deal(alps_deal(&h, 3000, 2), 3);
+    CHECK_EQ(alps_close(&h), 0);
+}
+
+static void and_so_it_does_with_pages(void)
+{
+    alps_options o;
+    pages_heap h;
+    char path[64];
+    snprintf(path, sizeof path, "alps-test-counts-%ld", (long)getpid());
+    memset(&o, 0, sizeof o);
+    o.size = 1u << 20;
+    o.flags = ALPS_CREATE | ALPS_EXCLUSIVE;
+    if (!CHECK_EQ(pages_open(&h, path, &o), 0))
+        return;
+    CHECK_EQ(unlink(path), 0);
+    expect_deal(pages_deal(&h, 64, 16), 2);
+    CHECK_EQ(pages_close(&h), 0);
+}
+
+static void and_none_where_only_processes_die(void)
+{
+    plain_heap h;
+    if (!CHECK_EQ(plain_open(&h, NULL, NULL), 0))
+        return;
+    deal d = plain_deal(&h, 3000, 16);
+    CHECK_EQ(d.publish + d.release + d.set + d.keep + d.kept + d.both + d.abort,
+             0);
+    CHECK_EQ(plain_close(&h), 0);
+}
+
 int main(void)
 {
+    RUN(a_transaction_costs_two_fences);
+    RUN(and_so_it_does_with_pages);
+    RUN(and_none_where_only_processes_die);
     RUN(a_small_object_costs_two_fences_to_publish);
     RUN(two_kib_are_still_summed);
     RUN(longer_contents_are_fenced_first);

@@ -49,6 +49,12 @@ static void elsewhere(void *(*body)(void *), void *context)
 static alps_off box[BOXES]; // objects on their way to somebody
 static unsigned rounds, with_cache;
 
+static void count_me(void)
+{
+    if (alps_cache_(&heap.core))
+        __atomic_fetch_add(&with_cache, 1, __ATOMIC_RELAXED);
+}
+
 /* Frees what another left in a box, and puts something new there. */
 static void *work(void *context)
 {
@@ -68,8 +74,7 @@ static void *work(void *context)
         must(!got || token_whole(got));
         must(any_free(&heap, got) == 0);
     }
-    if (alps_cache_(&heap.core))
-        __atomic_fetch_add(&with_cache, 1, __ATOMIC_RELAXED);
+    count_me();
     return NULL;
 }
 
@@ -82,6 +87,7 @@ static void *publish_and_release(void *context)
         must(any_cancel(&heap, p) == ALPS_EINVALID_FREE);
         must(any_release(&heap, word) == 0 && !*word);
     }
+    count_me();
     return NULL;
 }
 

@@ -187,10 +187,29 @@ static void a_relative_pointer_reaches_itself_and_both_ways(void)
     CHECK(ALPS_REL_GET(*self) == NULL);
     ALPS_REL_SET(*self, self); // the distance is 0, and yet it is not null
     CHECK(ALPS_REL_GET(*self) == self);
-    CHECK_EQ(self->rel, 1);
+    CHECK_EQ(self->rel, INT64_MIN);
     ALPS_REL_SET(*self, NULL);
     CHECK(ALPS_REL_GET(*self) == NULL);
     end();
+}
+
+/* Also to a byte of itself, or beside it: none of them is null. */
+static void every_distance_is_what_it_says(void)
+{
+    typedef ALPS_REL(unsigned char) byte_rel;
+    struct {
+        unsigned char before[20];
+        byte_rel p;
+        unsigned char after[20];
+    } s;
+    unsigned char *first = (unsigned char *)&s;
+    for (unsigned char *to = first; to < first + sizeof s; to++) {
+        ALPS_REL_SET(s.p, to);
+        CHECK(s.p.rel != 0 && ALPS_REL_GET(s.p) == to);
+        byte_rel copy; // as it is copied: not by its bytes
+        ALPS_REL_SET(copy, ALPS_REL_GET(s.p));
+        CHECK(ALPS_REL_GET(copy) == to);
+    }
 }
 
 static void copy_assigns_between_types_of_their_own(void)
@@ -235,6 +254,7 @@ int main(void)
     RUN(a_pointer_means_the_same_at_another_address);
     RUN(two_regions_are_kept_apart);
     RUN(a_relative_pointer_reaches_itself_and_both_ways);
+    RUN(every_distance_is_what_it_says);
     RUN(copy_assigns_between_types_of_their_own);
     RUN(what_cannot_be_an_offset_is_null);
     return check_end("ptr");

@@ -7,6 +7,7 @@
 static __thread unsigned events_left; // until this process kills itself
 
 static int observe(void);
+#define ANY_APART
 #define ALPS_OBSERVE(event, p, n) observe()
 #include "worlds.h"
 #include <pthread.h>

@@ -24,6 +24,7 @@ static alps_options with(unsigned flags)
 {
     alps_options o = small(128u << 10, 4096);
     o.flags = flags;
+    o.grow = ALPS_GROW_NEVER; // test_grow.c has what grows by itself
     return o;
 }
 

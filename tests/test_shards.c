@@ -6,6 +6,7 @@
  * a lock of one shard voids that one alone. */
 #include <stdint.h>
 static __thread uintptr_t wanted; // which shard this thread prefers
+#define ANY_APART
 #define ALPS_THREAD_() (alps_thread_pointer_() / 65536 * 65536 + wanted * 4096)
 #include "model.h"
 #include <pthread.h>
@@ -255,6 +256,49 @@ static void a_reap_takes_the_locks_of_the_dead(void)
     end();
 }
 
+/* Its table of reservations has moved; it dies in publishes of all of them:
+ * the blocks are used, and the table says that they are held. */
+static int child_dies_in_publishes(void)
+{
+    any_heap h;
+    alps_options o = options(SHARDS);
+    wanted = 1;
+    if (any_open(&h, name, &o))
+        return 1;
+    uint64_t *off = (uint64_t *)any_root(&h, 4096);
+    for (unsigned i = 0; i < 400; i++)
+        off[i] = any_off_of(&h, any_reserve(&h, 1000));
+    alps_shard *s = alps_shard_home_(&h.core);
+    alps_shard_lock_(&h.core, s, 0, &any_tables_);
+    for (unsigned i = 0; i < 400; i++) {
+        alps_block b;
+        if (alps_block_at_(&h.core, off[i], &b) != ALPS_HELD || b.shard != s)
+            return 3;
+        alps_code_set_(b.zone.codes, b.unit, ALPS_USED);
+    }
+    raise(SIGKILL);
+    return 2;
+}
+
+static void the_table_of_a_dead_one_is_given_up(void)
+{
+    alps_statistics s;
+    begin(SHARDS);
+    CHECK_EQ(end_of(start_child(child_dies_in_publishes)), 1000 + SIGKILL);
+    CHECK(alps_held_place_(&heap.core.shards[2]) !=
+          alps_held_first_(&heap.core, &heap.core.shards[2]));
+    CHECK_EQ(any_reap(&heap), 0);
+    CHECK(sound(&heap));
+    const uint64_t *off = (const uint64_t *)any_root(&heap, 4096);
+    for (unsigned i = 0; i < 400; i++)
+        CHECK_EQ(any_free(&heap, any_at(&heap, off[i])), 0);
+    CHECK_EQ(any_stats(&heap, &s), 0);
+    CHECK_EQ(s.reserved, 0);
+    CHECK_EQ(heap.core.shards[2].held_used, 0);
+    CHECK(sound(&heap));
+    end();
+}
+
 /* ---- many at once */
 
 #define THREADS 4u
@@ -327,6 +371,7 @@ int main(void)
     RUN_BOTH(what_is_retired_goes_back_to_its_shard);
     RUN_BOTH(one_who_dies_voids_one_shard);
     RUN_BOTH(a_reap_takes_the_locks_of_the_dead);
+    RUN_BOTH(the_table_of_a_dead_one_is_given_up);
     RUN_BOTH(threads_share_the_shards);
     return check_end("shards");
 }

@@ -35,6 +35,11 @@ static int my_punch(alps_map *m, uint64_t off, uint64_t n)
     return alps_backend_anon_.punch(m, off, n);
 }
 
+static int my_reserve(alps_map *m, uint64_t off, uint64_t n)
+{
+    return alps_backend_anon_.reserve(m, off, n);
+}
+
 static int my_sync(alps_map *m, uint64_t off, uint64_t n)
 {
     return alps_backend_anon_.sync(m, off, n);
@@ -66,8 +71,9 @@ static int my_remove(const char *path)
 }
 
 static const alps_backend my_backend __attribute__((unused)) = {
-    "mine",   my_open,  my_unguard, my_map,    my_unmap, my_resize, my_punch,
-    my_sync,  my_lease, my_unlease, my_leased, my_close, my_remove,
+    "mine",     my_open,   my_unguard, my_map,    my_unmap,
+    my_resize,  my_punch,  my_reserve, my_sync,   my_lease,
+    my_unlease, my_leased, my_close,   my_remove, NULL,
 };
 
 static int my_policy_open(alps_map *m, const alps_backend *b)
@@ -97,4 +103,5 @@ static int my_settle(alps_map *m)
 
 static const alps_policy my_policy __attribute__((unused)) = {
     "mine", 0, my_policy_open, my_flush, my_stream, my_fence, my_settle,
+    NULL,   NULL, NULL,
 };

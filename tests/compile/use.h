@@ -51,6 +51,42 @@ static int USE(links)(USE(heap) *h)
     return ALPS_GET(h, *first) ? 26 : 0;
 }
 
+static int USE(made_)(void *context, void *p, size_t n)
+{
+    memset(p, 0, n);
+    return context == NULL;
+}
+
+static int USE(acts)(USE(heap) *h)
+{
+    typedef ALPS_PTR(struct use_item) item_ptr;
+    struct use_item {
+        item_ptr next;
+        uint64_t n[3];
+    };
+    struct use_item *root = (struct use_item *)USE(root)(h, sizeof *root);
+    struct use_item *item = (struct use_item *)USE(reserve)(h, sizeof *item);
+    USE(tx) t;
+    int err = USE(begin)(h, &t);
+    err = err ? err : ALPS_TX_PUBLISH(&t, root->next, item);
+    err = err ? err : ALPS_TX_POINT(&t, item->next, item);
+    err = err ? err : ALPS_TX_SET(&t, root->n[0], -1);
+    err = err ? err : ALPS_TX_SNAPSHOT(&t, root->n[1]);
+    if (err || USE(commit)(&t) || root->n[0] != (uint64_t)-1)
+        return 50;
+    err = USE(begin)(h, &t);
+    err = err ? err : ALPS_TX_RELEASE(&t, root->next);
+    err = err ? err : USE(tx_publish_new)(&t, root->n, 10, USE(made_), &t);
+    if (err || USE(abort)(&t) || ALPS_GET(h, root->next) != item)
+        return 51;
+    err = USE(begin)(h, &t);
+    err = err ? err : USE(tx_free)(&t, item);
+    err = err ? err : USE(tx_set)(&t, &root->next.off, 0);
+    if (err || USE(commit)(&t))
+        return 52;
+    return USE(publish_new)(h, root->n, 10, USE(made_), NULL) == 1 ? 0 : 53;
+}
+
 static int USE(stores)(USE(heap) *h)
 {
     void *p = USE(root)(h, 64);
@@ -86,6 +122,7 @@ static int USE(use)(const char *path)
         return 1;
     at = USE(blocks)(&h);
     at = at ? at : USE(links)(&h);
+    at = at ? at : USE(acts)(&h);
     at = at ? at : USE(stores)(&h);
     at = at ? at : USE(looks)(&h);
     if (USE(grow)(&h, 2u << 20))

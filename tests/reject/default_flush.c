@@ -1,3 +1,3 @@
-/* #error "alps.h: backend ALPS_FILE goes with policy ALPS_NONE or ALPS_MSYNC" */
+/* #error "alps.h: backend ALPS_FILE goes with policy ALPS_NONE, ALPS_MSYNC or ALPS_CHECKPOINT" */
 #define ALPS_POLICY ALPS_FLUSH
 #include "alps.h"

@@ -1,4 +1,4 @@
-/* #error "alps.h: ALPS_POLICY is none of ALPS_NONE, ALPS_FLUSH, ALPS_FENCE, ALPS_MSYNC and ALPS_USER" */
+/* #error "alps.h: ALPS_POLICY is none of ALPS_NONE, ALPS_FLUSH, ALPS_FENCE, ALPS_MSYNC, ALPS_CHECKPOINT and ALPS_USER" */
 #define ALPS_BACKEND ALPS_PMEM
 #define ALPS_POLICY ALPS_FLUHS
 #include "alps.h"

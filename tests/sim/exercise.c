@@ -63,6 +63,9 @@ const char *exercise(unsigned h, const struct sim_view *v)
     for (unsigned i = 0; i < v->n; i++)
         if (!take(v->block[i].off, v->block[i].n))
             return "two live blocks overlap";
+    for (unsigned i = 0; i < v->own_n; i++)
+        if (!take(v->own[i].off, v->own[i].n))
+            return "what names are made of is not theirs alone";
     uint64_t held = 0;
     for (unsigned i = 0; sim_survivor && i < sim_oracle.held_n; i++) {
         if (sim_oracle.held[i].id != 1)
@@ -80,6 +83,12 @@ const char *exercise(unsigned h, const struct sim_view *v)
             wrong = "after recovery, free fails";
     if (!wrong && count)
         wrong = publish_and_release(h, n);
+    for (unsigned i = 0; !wrong && v->own_n && i < SIM_NAMES; i++) {
+        int err = v->name[i] ? 1 : unit_construct(h, i, 8);
+        if (err > 0 ? unit_destroy(h, i) && v->name[i]
+                    : err || unit_destroy(h, i))
+            wrong = "after recovery, names cannot be made or destroyed";
+    }
     if (!wrong && unit_check(h))
         wrong = "after recovery and work, alps_check complains";
     return wrong;

@@ -1,6 +1,7 @@
 /* main.c -- runs, mutations, the sum
  *
  *     sim-POLICY MODEL run EFFORT     looks for bad images
+ *     sim-POLICY MODEL transact EFFORT  of transactions alone
  *     sim-POLICY MODEL weave EFFORT   the same, with threads at the same time
  *     sim-POLICY MODEL mutate EFFORT  leaves out each flush, fence and stream,
  *                                     alone and in pairs: all must be noticed
@@ -34,12 +35,17 @@ static void run(unsigned effort)
 {
     static const struct sim_limits whole = {256, 128, 8, 6, 1, 2};
     static const struct sim_limits many = {32, 24, 16, 4, 1, 4};
+    static const struct sim_limits some = {12, 8, 32, 4, 1, 8};
     static const struct sim_limits few = {6, 4, 64, 4, 2, 8};
     sim_seed(1);
     sim_limits = whole;
     programs_life();
     programs_scripts();
     programs_killed();
+    sim_limits = effort ? many : some;
+    programs_named();
+    programs_transactions(effort);
+    sim_limits = whole;
     programs_exhaustive(1);
     sim_limits = effort ? whole : many;
     programs_exhaustive(2);
@@ -48,6 +54,7 @@ static void run(unsigned effort)
         programs_exhaustive(3);
     sim_limits = few;
     programs_crashed(effort ? 4 * effort : 2);
+    programs_grown(effort ? 2 * effort : 1);
     if (effort >= 2)
         programs_exhaustive(4);
     random_runs(1, 4u << 2 * effort, 200);
@@ -64,6 +71,19 @@ static void weave(unsigned effort)
     woven_random(2000ul << 2 * effort);
 }
 
+/* Whether a place that is left out is of transactions, and of nothing else. */
+static int transacts(void)
+{
+    static const char *const words[] = {"alps_tx_", "alps_commit_",
+                                        "alps_undo_"};
+    if (!sim_sites_off[0] || sim_sites_off[0] > sim_site_count())
+        return 0; // or not known yet
+    for (unsigned i = 0; i < 3; i++)
+        if (strstr(sim_site_name(sim_sites_off[0] - 1), words[i]))
+            return 1;
+    return 0;
+}
+
 /* Mutations: the same, ordered so that what is wrong shows soon. */
 static void run_quickly(unsigned effort)
 {
@@ -72,8 +92,13 @@ static void run_quickly(unsigned effort)
     static const struct sim_limits more = {128, 64, 2, 8, 1, 2};
     sim_seed(1);
     sim_limits = few;
+    int first = transacts();
+    if (first)
+        programs_transactions(0);
     programs_scripts();
     programs_killed();
+    programs_named();
+    programs_grown(1);
     sim_limits = some;
     programs_life();
     programs_scripts();
@@ -83,10 +108,13 @@ static void run_quickly(unsigned effort)
     programs_exhaustive(2);
     sim_limits = few;
     programs_crashed(2);
+    if (!first)
+        programs_transactions(0);
     if (!effort)
         return;
     weave(1);
     sim_limits = some;
+    programs_transactions(1);
     programs_crashed(6);
     random_runs(5, 20 * effort, 200);
     sim_limits = more;
@@ -180,12 +208,15 @@ static int elsewhere(const unsigned char *alone, unsigned n, unsigned a)
 }
 
 /* What only matters while one process leaves or dies under a durable policy
- * and another lives on: no program here does that, see docs/simulator.md. */
+ * and another lives on, or to another thread that allocates behind one which
+ * made the region larger: no program here does that, see docs/simulator.md. */
 static int not_simulated(unsigned a)
 {
     const char *name = sim_site_name(a);
     return strstr(name, "fence < alps_lanes_reap_") ||
-           strstr(name, "fence < alps_thread_leave_");
+           strstr(name, "fence < alps_thread_leave_") ||
+           (strstr(name, "fence < alps_growth_extend_") &&
+            strstr(name, "alps_growth_step_"));
 }
 
 /* Sites to leave out, and whether that was noticed. */
@@ -231,18 +262,25 @@ static void try_all(struct mutation *m, unsigned n, unsigned effort)
  * the other does: with effort 2 of one call, with 3 all. */
 static void mutate(unsigned effort)
 {
-    static struct mutation one[SIM_SITES], two[SIM_SITES * SIM_SITES / 2];
+    static struct mutation one[SIM_SITES], hard[SIM_SITES],
+        two[SIM_SITES * SIM_SITES / 2];
     static unsigned char alone[SIM_SITES];
-    unsigned ones = 0, twos = 0, missed = 0;
+    unsigned ones = 0, hards = 0, twos = 0, missed = 0;
     sim_model = SIM_WEAK;
     run_quickly(0);
     unsigned n = sim_site_count();
     for (unsigned a = 0; a < n; a++)
         if (is_act(a) && !not_simulated(a))
             one[ones++] = (struct mutation){a, a, 0, 0};
-    try_all(one, ones, effort);
+    try_all(one, ones, 0);
     for (unsigned i = 0; i < ones; i++)
         alone[one[i].a] = (unsigned char)one[i].noticed;
+    for (unsigned i = 0; i < ones; i++) // what is left is worth more
+        if (!one[i].noticed && !elsewhere(alone, n, one[i].a))
+            hard[hards++] = one[i];
+    try_all(hard, hards, effort);
+    for (unsigned i = 0; i < hards; i++)
+        alone[hard[i].a] = (unsigned char)hard[i].noticed;
     for (unsigned a = 0; a < n; a++) {
         const char *said = alone[a]                 ? "ok"
                            : not_simulated(a)       ? "not simulated"
@@ -299,7 +337,7 @@ int main(int argc, char **argv)
 {
     if (argc != 4 || !choose_model(argv[1])) {
         fprintf(stderr,
-                "usage: %s x86|weak|pages|kill run|weave|mutate EFFORT\n"
+                "usage: %s x86|weak|pages|kill run|transact|weave|mutate EFFORT\n"
                 "       %s x86|weak|pages|kill without SITE\n",
                 argv[0], argv[0]);
         return 2;
@@ -311,6 +349,14 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (!strcmp(argv[2], "mutate")) {
         mutate(effort);
+    } else if (!strcmp(argv[2], "transact")) {
+        static const struct sim_limits some = {12, 8, 32, 4, 1, 8};
+        static const struct sim_limits many = {64, 48, 8, 4, 1, 4};
+        sim_limits = effort ? many : some;
+        programs_transactions(effort);
+        sim_survivor = sim_model == SIM_KILL;
+        if (sim_survivor)
+            programs_transactions(effort);
     } else if (!strcmp(argv[2], "weave")) {
         weave(effort);
     } else if (!strcmp(argv[2], "without")) {

@@ -470,9 +470,237 @@ int op_anew(const struct op *op)
     sim_oracle.n = 0;
     for (unsigned i = 0; i < SIM_ROOTS; i++)
         op_set_root(i, 0);
+    memset(sim_oracle.name, 0, sizeof sim_oracle.name);
     op_returned("return of open");
     sim_thread = 1;
     op_must(unit_open(1, 0), "open");
+    return 1;
+}
+
+/* A name becomes `now`; 1: there is no room for that. */
+static void name_call(const struct op *op, unsigned now)
+{
+    struct sim_block none = {0, 0, 0, 0, 0};
+    begin_call(SIM_NAME, none, op->slot)->most = now;
+}
+
+static void name_is(const struct op *op, int err, const char *what)
+{
+    if (err != 1)
+        op_must(err, what);
+    if (!err)
+        sim_oracle.name[op->slot] = (unsigned)call()->most;
+    op_returned(what);
+}
+
+int op_construct(const struct op *op)
+{
+    if (sim_oracle.name[op->slot])
+        return 0;
+    name_call(op, op->slot == SIM_TOLD ? 5 : 1);
+    name_is(op, unit_construct(op->h, op->slot, op->n), "construct");
+    return 1;
+}
+
+/* As for retire. */
+int op_destroy(const struct op *op)
+{
+    if (!sim_oracle.name[op->slot] || (sim_survivor && op->h))
+        return 0;
+    name_call(op, 0);
+    name_is(op, unit_destroy(op->h, op->slot), "destroy");
+    return 1;
+}
+
+int op_describe(const struct op *op)
+{
+    unsigned now = sim_oracle.name[op->slot];
+    if (!now || (sim_survivor && op->h))
+        return 0;
+    name_call(op, now % 5 + 1);
+    name_is(op, unit_describe(op->h, op->slot, now % 5), "describe");
+    return 1;
+}
+
+/* ---- transactions ---- */
+
+/* The model becomes what the transaction makes of it, or is again what it was
+ * before. */
+static void model_other(void)
+{
+    static struct sim_oracle other;
+    other = sim_oracle;
+    sim_oracle = sim_after;
+    sim_after = other;
+}
+
+/* Reserves what is to be published to `slot`, or into what was published last.
+ * All but its last word is filled. */
+static int tx_publish(const struct op *op, unsigned slot, unsigned n,
+                      struct sim_block *last)
+{
+    uint64_t off = unit_reserve(op->h, n);
+    if (!off)
+        return 0;
+    struct sim_block b = fresh(op->h, off);
+    b.filled = n / 8 * 8 - 8;
+    unit_fill(op->h, off, b.filled + 8, b.id);
+    uint64_t at = last->off + last->filled;
+    int err = slot < SIM_ROOTS ? unit_tx_publish(op->h, slot, off)
+                               : unit_tx_publish_at(op->h, at, off);
+    if (err == 1) { // no room for the log
+        op_must(unit_cancel(op->h, off), "cancel");
+        return 0;
+    }
+    op_must(err, "tx publish");
+    if (slot == SIM_ROOTS) {
+        sim_inner_at = at;
+        sim_inner = off;
+    }
+    model_other();
+    sim_oracle_add(b);
+    if (slot < SIM_ROOTS)
+        op_set_root(slot, off);
+    model_other();
+    *last = b;
+    return 1;
+}
+
+/* Gives back what an aborted transaction was to publish. */
+static void tx_cancel(const struct op *op)
+{
+    for (unsigned i = 0; i < sim_after.n; i++)
+        if (!sim_oracle_find(sim_after.live[i].off))
+            op_must(unit_cancel(op->h, sim_after.live[i].off), "cancel");
+}
+
+/* What the program may free or keep of what there will be. */
+static struct sim_block *tx_nameless(void)
+{
+    model_other();
+    struct sim_block *b = nameless();
+    static struct sim_block found;
+    if (b)
+        found = *b;
+    model_other();
+    return b && sim_oracle_find(found.off) ? &found : NULL;
+}
+
+static int tx_goes(const struct op *op, uint64_t off, unsigned slot)
+{
+    int err = slot < SIM_ROOTS ? unit_tx_release(op->h, slot)
+                               : unit_tx_free(op->h, off);
+    if (err == 1)
+        return 0;
+    op_must(err, "tx release or free");
+    model_other();
+    sim_oracle_drop(off);
+    if (slot < SIM_ROOTS)
+        op_set_root(slot, 0);
+    model_other();
+    return 1;
+}
+
+/* Words that the transaction is to set when it commits: after all stores. */
+static unsigned tx_sets;
+
+/* The word is kept, and then stored to, and so is a block that has no name. */
+static int tx_keep(const struct op *op, unsigned slot, int two)
+{
+    struct sim_block *b = two ? tx_nameless() : NULL;
+    uint64_t value = ++sim_oracle.ids << 32;
+    int err = b && b->filled
+                  ? unit_tx_keep_two(op->h, slot, b->off, b->filled)
+                  : unit_tx_keep(op->h, slot);
+    if (err == 1)
+        return 0;
+    op_must(err, "snapshot");
+    sim_crash("return of snapshot");
+    unit_set(op->h, slot, value);
+    if (b && b->filled)
+        unit_fill(op->h, b->off, b->filled, sim_oracle.ids);
+    model_other();
+    if (!(tx_sets >> slot & 1))
+        op_set_root(slot, value);
+    if (b && b->filled)
+        sim_oracle_find(b->off)->id = sim_after.ids;
+    model_other();
+    return 1;
+}
+
+static int tx_set(const struct op *op, unsigned slot)
+{
+    uint64_t value = ++sim_oracle.ids << 32;
+    int err = unit_tx_set(op->h, slot, value);
+    if (err == 1)
+        return 0;
+    op_must(err, "tx set");
+    tx_sets |= 1u << slot;
+    model_other();
+    op_set_root(slot, value);
+    model_other();
+    return 1;
+}
+
+/* The action of a letter: 0, 1: publish 64 or 200 there; n: 3000 to 0; i: 64
+ * into what was published last; r, q: release 0, 1; f: free; s, t: set a word;
+ * k, l: keep one and store, m: with a block, h: the word 1, to abort. */
+static int tx_action(const struct op *op, char what, struct sim_block *last)
+{
+    const struct sim_block *b = NULL;
+    const uint64_t *root = sim_oracle.root, *then = sim_after.root;
+    unsigned slot = what == '1' || what == 'q';
+    switch (what) {
+    case '0':
+    case '1':
+        return !then[slot] && tx_publish(op, slot, slot ? 200 : 64, last);
+    case 'n': return !then[0] && tx_publish(op, 0, 3000, last);
+    case 'i':
+        return last->off && !sim_inner_at &&
+               tx_publish(op, SIM_ROOTS, 64, last);
+    case 'r':
+    case 'q':
+        return root[slot] && root[slot] == then[slot] &&
+               tx_goes(op, root[slot], slot);
+    case 'f':
+        b = tx_nameless();
+        return b && tx_goes(op, b->off, SIM_ROOTS);
+    case 's': return tx_set(op, 4);
+    case 't': return tx_set(op, 5);
+    case 'h': return !root[1] && tx_keep(op, 1, 0);
+    case 'k': return tx_keep(op, 4, 0);
+    case 'l': return tx_keep(op, 5, 0);
+    case 'm': return tx_keep(op, 5, 1);
+    default: return 0;
+    }
+}
+
+/* A transaction: its actions are the letters behind "tx "; x: it aborts. */
+int op_tx(const struct op *op)
+{
+    struct sim_block last = {0, 0, 0, 0, 0};
+    const char *at = op->name + 3;
+    int err;
+    if (sim_survivor && op->h)
+        return 0;
+    sim_after = sim_oracle;
+    sim_inner_at = tx_sets = 0;
+    op_must(unit_begin(op->h), "begin");
+    for (; *at && *at != ' ' && *at != 'x'; at++)
+        tx_action(op, *at, &last);
+    if (*at == 'x') {
+        op_must(unit_abort(op->h), "abort");
+        tx_cancel(op);
+        op_returned("return of abort");
+        return 1;
+    }
+    sim_after.ids = sim_oracle.ids;
+    sim_commits = 1;
+    err = unit_commit(op->h);
+    sim_commits = 0;
+    op_must(err, "commit");
+    sim_oracle = sim_after;
+    op_returned("return of commit");
     return 1;
 }
 
@@ -526,6 +754,32 @@ static const struct op others[] = {
     {"reap", op_reap, 0, 0, 0, 0},
     {"leave", op_leave, 0, 0, 0, 0},
     {"alloc 64 by B", op_alloc, 1, 0, 64, 0},
+    {"construct a", op_construct, 0, 0, 24, 0},
+    {"construct b", op_construct, 0, 1, 24, 0},
+    {"construct e", op_construct, 0, 4, 24, 0},
+    {"construct f", op_construct, 0, 5, 24, 0},
+    {"construct g", op_construct, 0, 6, 24, 0},
+    {"construct h", op_construct, 0, 7, 24, 0},
+    {"construct i", op_construct, 0, 8, 24, 0},
+    {"construct j", op_construct, 0, 9, 24, 0},
+    {"construct k", op_construct, 0, 10, 24, 0},
+    {"construct l", op_construct, 0, 11, 24, 0},
+    {"construct m", op_construct, 0, 12, 24, 0},
+    {"construct n", op_construct, 0, 13, 24, 0},
+    {"construct o", op_construct, 0, 14, 24, 0},
+    {"construct p", op_construct, 0, 15, 24, 0},
+    {"construct c", op_construct, 0, 2, 300, 0},
+    {"construct d", op_construct, 0, 3, 2500, 0},
+    {"construct a by B", op_construct, 1, 0, 24, 0},
+    {"destroy a", op_destroy, 0, 0, 0, 0},
+    {"destroy a by B", op_destroy, 1, 0, 0, 0},
+    {"destroy b", op_destroy, 0, 1, 0, 0},
+    {"destroy c", op_destroy, 0, 2, 0, 0},
+    {"destroy d", op_destroy, 0, 3, 0, 0},
+    {"describe a", op_describe, 0, 0, 0, 0},
+    {"describe c", op_describe, 0, 2, 0, 0},
+    {"describe e", op_describe, 0, 4, 0, 0},
+    {"construct c by B", op_construct, 1, 2, 300, 0},
 };
 
 /* What a kill of its process leaves of it is known: it makes all of its stores
@@ -568,6 +822,13 @@ static const struct op *among(const struct op *ops, unsigned count,
 /* The operation whose name is the first `n` bytes of `name`. */
 const struct op *op_named(const char *name, size_t n)
 {
+    static char text[24];
+    static struct op tx = {text, op_tx, 0, 0, 0, 0};
+    if (!strncmp(name, "tx ", 3) && n < sizeof text) {
+        snprintf(text, sizeof text, "%.*s", (int)n, name);
+        tx.h = strstr(text, " B") != NULL;
+        return &tx;
+    }
     const struct op *op = among(op_alphabet, op_alphabet_n, name, n);
     if (!op)
         op = among(others, sizeof others / sizeof *others, name, n);

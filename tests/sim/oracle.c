@@ -8,11 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
-struct sim_oracle sim_oracle;
+struct sim_oracle sim_oracle, sim_after;
+int sim_commits;
+uint64_t sim_inner_at, sim_inner;
 
 void sim_oracle_clear(void)
 {
     memset(&sim_oracle, 0, offsetof(struct sim_oracle, live));
+    sim_commits = 0;
 }
 
 /* What a killed process was freeing is found free, but may be live on the
@@ -178,6 +181,8 @@ static void is_resized(struct differences *d, const struct sim_view *v,
     d->of[who].after = after;
 }
 
+/* What is in doubt may also be longer: by what is behind it and free, or in
+ * doubt as well, if what tells where that begins is not there. */
 static void compare(struct differences *d, const struct sim_view *v)
 {
     const struct sim_oracle *o = &sim_oracle;
@@ -193,7 +198,8 @@ static void compare(struct differences *d, const struct sim_view *v)
                 is_extra(d, v, v->block[k]);
             k++;
         } else {
-            if (o->live[i].n != v->block[k].n)
+            if (o->live[i].n != v->block[k].n &&
+                !(doubtful(o->live[i].off) && o->live[i].n < v->block[k].n))
                 is_resized(d, v, o->live[i], v->block[k]);
             i++;
             k++;
@@ -363,16 +369,36 @@ static const char *by_nobody(const struct difference *d)
     return d->resized ? "a live block has another size" : NULL;
 }
 
+/* Of each name is known what was, or what the call under way makes of it; one
+ * that is destroyed may have lost its description first. */
+static const char *names(const struct sim_view *v)
+{
+    const struct sim_call *call = sim_oracle.call;
+    for (unsigned i = 0; i < SIM_NAMES; i++) {
+        int can = v->name[i] == sim_oracle.name[i];
+        for (unsigned k = 0; k < SIM_THREADS; k++)
+            can |= call[k].doing == SIM_NAME && call[k].slot == i &&
+                   (v->name[i] == call[k].most ||
+                    (!call[k].most && v->name[i] == 1));
+        if (!can)
+            return v->name[i] ? "a name is there, or described, as none was"
+                              : "a name is gone";
+    }
+    return NULL;
+}
+
 static int is_empty(const struct sim_view *v)
 {
     uint64_t any = v->n;
+    for (unsigned i = 0; i < SIM_NAMES; i++)
+        any |= v->name[i];
     for (unsigned i = 0; i < SIM_ROOTS; i++)
         any |= v->root[i];
     return !any;
 }
 
-/* Why this cannot be what a crash now leaves; NULL: it can. */
-const char *sim_oracle_differs(const struct sim_view *v)
+/* Why this cannot be what the model says; NULL: it can. */
+static const char *model_differs(const struct sim_view *v)
 {
     struct differences d;
     if (v->err)
@@ -387,7 +413,39 @@ const char *sim_oracle_differs(const struct sim_view *v)
         wrong = by_call(v, &sim_oracle.call[i], &d.of[i]);
     if (!wrong)
         wrong = roots(v);
+    if (!wrong)
+        wrong = names(v);
     return wrong ? wrong : contents(v, &d);
+}
+
+static void exchange(void)
+{
+    static struct sim_oracle other;
+    other = sim_oracle;
+    sim_oracle = sim_after;
+    sim_after = other;
+}
+
+/* The same, for the model with what a transaction has made of it. */
+static const char *after_differs(const struct sim_view *v)
+{
+    exchange();
+    const char *wrong = model_differs(v);
+    exchange();
+    if (wrong || !sim_inner_at)
+        return wrong;
+    uint64_t got;
+    sim_saw_read(sim_here->mem + sim_inner_at, 8);
+    memcpy(&got, sim_here->mem + sim_inner_at, 8);
+    return got == sim_inner ? NULL
+                            : "a word inside of what is published is lost";
+}
+
+/* Why this cannot be what a crash now leaves; NULL: it can. */
+const char *sim_oracle_differs(const struct sim_view *v)
+{
+    const char *wrong = model_differs(v);
+    return wrong && sim_commits && !after_differs(v) ? NULL : wrong;
 }
 
 /* The call that a crash cut short; of a program that runs one at a time. */
@@ -404,6 +462,9 @@ static const struct sim_call *under_way(void)
 void sim_oracle_adopt(const struct sim_view *found)
 {
     struct sim_oracle *o = &sim_oracle;
+    if (sim_commits && model_differs(found))
+        exchange();
+    sim_commits = 0;
     const struct sim_call *c = under_way();
     static struct sim_block now[SIM_BLOCKS];
     if (!sim_was_killed)
@@ -430,6 +491,7 @@ void sim_oracle_adopt(const struct sim_view *found)
     memcpy(o->live, now, o->n * sizeof *now);
     for (unsigned i = 0; i < SIM_ROOTS; i++)
         o->root[i] = o->maybe[i] = found->root[i];
+    memcpy(o->name, found->name, sizeof o->name);
     o->held_n = 0;
     memset(o->call, 0, sizeof o->call);
 }

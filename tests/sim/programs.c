@@ -120,14 +120,37 @@ static const struct op dice[] = {
     {"grow", op_grow, 0, 0, 0, 0},
 };
 
+/* Half of the operations are transactions of up to eight actions. */
+static int dice_tx;
+
+static void roll_tx(void)
+{
+    static const char letters[] = "0011nirrqqfffsstkklmm";
+    char name[24] = "tx ";
+    unsigned n = 3 + 1 + (unsigned)(sim_random() % 8);
+    for (unsigned i = 3; i < n; i++)
+        name[i] = letters[sim_random() % (sizeof letters - 1)];
+    if (sim_random() % 4 == 0)
+        name[n++] = 'x';
+    if (sim_random() % 3 == 0)
+        memcpy(name + n, " B", 2);
+    op_run(op_named(name, strlen(name)));
+}
+
 static void roll(void)
 {
+    if (dice_tx && sim_random() % 2) {
+        roll_tx();
+        return;
+    }
     uint64_t dies = sim_random();
     struct op op = dice[dies % (sizeof dice / sizeof *dice)];
     if ((op.run == op_reopen || op.run == op_grow) && sim_random() % 8)
         return;
     op.h = dies >> 32 & 1;
     op.slot = (unsigned)(sim_random() % (SIM_ROOTS - 2));
+    if (dice_tx) // two are words of transactions
+        op.slot &= 3;
     if (op.run == op_move || op.run == op_move_once)
         op.slot &= 1;
     op.n = 8 + (unsigned)(sim_random() % (sim_random() % 8 ? 400 : 5000));
@@ -282,6 +305,151 @@ void programs_killed(void)
     free(nodes);
 }
 
+/* Names: in a region that has none; among others; where a bucket is linked, and
+ * more are needed; each followed by each. */
+void programs_named(void)
+{
+    static const char *const before[] = {
+        "alloc 64; free", "construct c; construct a; describe a; destroy c",
+        "construct e; construct f; construct g; construct h; construct i; "
+        "construct a; describe c; describe a; describe a"};
+    static const char *const scripts[] = {
+        "construct a; construct b; destroy a; construct c; destroy b; destroy "
+        "c; construct a by B; destroy a; construct d; destroy d",
+        "construct a; describe a; describe a; construct a by B; describe a; "
+        "describe a; describe a; destroy a by B; construct c; describe c; "
+        "destroy c; close, open; construct a; make anew; construct a",
+        "construct e; construct f; construct g; construct h; construct i; "
+        "construct j; construct k; construct l; construct m; construct n; "
+        "construct o; construct p; construct a; construct b; destroy a; "
+        "close, open; construct a; describe e; describe e",
+        "construct c; alloc 1900; alloc 1900; alloc 1900; alloc 200; alloc 200; "
+        "alloc 200; alloc 200; alloc 200; alloc 64; alloc 64; alloc 64; alloc "
+        "64; alloc 64; alloc 64; alloc 64; alloc 64; destroy c; " // it was full
+        "construct c by B; free by B"};
+    static const char *const pair[] = {
+        "construct a", "construct a by B", "construct b", "construct c",
+        "construct d", "destroy a",        "destroy c",   "describe a"};
+    enum { PAIR = sizeof pair / sizeof *pair };
+    static struct op ops[PAIR];
+    static unsigned i, k;
+    unsigned step = sim_model == SIM_KILL ? 37 : 1;
+    struct node *nodes = programs_nodes(2);
+    for (i = 0; i < sizeof scripts / sizeof *scripts; i++) {
+        programs_begin(28 * 1024 + 2 * 4096);
+        programs_open_quietly();
+        op_script(scripts[i]);
+    }
+    for (k = 0; k < PAIR; k++)
+        ops[k] = *op_named(pair[k], strlen(pair[k]));
+    for (i = 0; i < sizeof before / sizeof *before; i++) {
+        sim_happens_killed = sim_model != SIM_KILL && i % 2;
+        programs_begin(28 * 1024 + 2 * 4096);
+        programs_open_quietly();
+        op_script(before[i]);
+        programs_keep(nodes);
+        for (k = 0; k < PAIR; k++) {
+            programs_back_to(nodes);
+            crash_in(nodes, &ops[k], step, ops, PAIR);
+        }
+    }
+    sim_happens_killed = 0;
+    free(nodes);
+}
+
+/* ---- transactions ---- */
+
+static struct op tx_op(const char *name)
+{
+    struct op op = {name, op_tx, 0, 0, 0, 0};
+    op.h = strstr(name, " B") != NULL;
+    return op;
+}
+
+/* All pairs of actions, committed and aborted, from where the node is. */
+static void tx_pairs(const struct node *node)
+{
+    static const char letters[] = "01nirqfskm";
+    for (const char *a = letters; *a; a++)
+        for (const char *b = letters; *b; b++)
+            for (unsigned end = 0; end < 2; end++) {
+                char name[24];
+                snprintf(name, sizeof name, "tx %c%c%s", *a, *b,
+                         end ? "x" : "");
+                struct op op = tx_op(name);
+                programs_back_to(node);
+                op_run(&op);
+            }
+}
+
+/* Small ones exhaustively; longer ones one after the other, by both handles;
+ * those that crash, or whose process is killed, and what comes next. */
+void programs_transactions(unsigned effort)
+{
+    static const char *const before[] = {
+        "alloc 64; free", "publish 64 to 0; publish 200 to 1; alloc 100; alloc "
+                          "200; alloc 64"};
+    static const char *const scripts[] = {
+        "tx 01ist;tx krfs;tx km B;tx 0s;tx kx;tx sq;tx lkx;tx kltmx;tx rf",
+        "tx k;tx kx;tx k;tx 01s;tx rqs;tx kst;tx 0k B;tx rk;tx 0;tx r;tx s",
+        "tx 1ikmst;tx qfffs;tx n;tx rs;tx nk;tx rkx;tx rm;tx 0ffs",
+        "tx kx;tx kx;tx k;tx ks;tx sx;tx s;tx 01;tx rqx;tx rq;tx l;tx l;tx lx",
+        "tx kx;tx k B;tx kx B;tx k;tx lx;tx t B;tx kx B;tx s;tx sk;tx s B",
+        "release 0;tx 0;release 0 by B;tx 0;release 0 by B;release 1;tx 1 B;"
+        "release 1;tx hx;publish 64 to 1 by B;release 1;tx hx;publish 200 to 1",
+    };
+    static const char *const larger[] = { // an extent changes its kind
+        "alloc 100; free; tx n;tx r;zalloc 100;free by B;tx n;tx rx;tx r",
+        "alloc 1900; alloc 1900; alloc 1900; free; free; free; tx n;tx rs",
+        "alloc 100; alloc 3000; free; tx n;tx r; zalloc 100",
+        "alloc 1900; alloc 1900; alloc 200; free; free; tx n;tx r",
+    };
+    static const char *const first[] = {"tx 01s", "tx rqf", "tx kms", "tx 0rkf",
+                                        "tx klx", "tx nf", "tx sk"};
+    static const char *const then[] = {"tx 0s", "tx rkf", "tx k"};
+    static unsigned i, k, m;
+    static struct op ops[3 + 4];
+    struct node *nodes = programs_nodes(2);
+    for (i = 0; i < 3; i++)
+        ops[i] = tx_op(then[i]);
+    ops[3] = *op_named("publish 64 to 0", 15);
+    ops[4] = *op_named("release 1", 9);
+    ops[5] = *op_named("alloc 1900", 10);
+    ops[6] = *op_named("free by B", 9);
+    for (i = 0; i < sizeof scripts / sizeof *scripts; i++) {
+        programs_begin(28 * 1024 + 3 * 4096);
+        programs_open_quietly();
+        op_script(before[1]);
+        op_script(scripts[i]);
+    }
+    for (i = 0; i < sizeof larger / sizeof *larger; i++) {
+        programs_begin(28 * 1024 + 2 * 4096);
+        programs_open_quietly();
+        op_script(larger[i]);
+    }
+    for (i = 0; i < 2; i++) {
+        programs_begin(28 * 1024 + 3 * 4096);
+        programs_open_quietly();
+        op_script(before[i]);
+        programs_keep(nodes);
+        tx_pairs(nodes);
+        for (k = 0; k < 2; k++)
+            for (m = 0; m < sizeof first / sizeof *first; m++) {
+                struct op op = tx_op(first[m]);
+                sim_happens_killed = k && sim_model != SIM_KILL;
+                programs_back_to(nodes);
+                crash_in(nodes, &op, sim_model == SIM_KILL ? 37 : effort ? 1 : 3,
+                         ops, sizeof ops / sizeof *ops);
+            }
+        sim_happens_killed = 0;
+    }
+    dice_tx = 1;
+    for (i = 1; i <= (effort ? 16 : 4); i++)
+        programs_random(i, 60, i % 2 ? 50 : 0);
+    dice_tx = 0;
+    free(nodes);
+}
+
 /* ---- making, opening, growing, closing ---- */
 
 static void live(void)
@@ -351,4 +519,34 @@ void programs_scripts(void)
         programs_open_quietly();
         op_script(scripts[i]);
     }
+}
+
+/* The region grows by itself, in the middle of whatever finds it full: for
+ * small objects, for blocks and for runs of extents, by either process. */
+void programs_grown(unsigned times)
+{
+    static const char *const scripts[] = {
+        "alloc 1900; alloc 1900; alloc 1900; publish 200 to 1; free; alloc 64; "
+        "publish 3000 to 0; release 1; close, open; release 0",
+        "publish 3000 to 0; publish 1280 to 1; release 0; zalloc 3000; "
+        "publish 200 to 0 by B; alloc 5000",
+        "alloc 5000; free; alloc 1900; publish 1280 to 1; alloc 1900; "
+        "realloc to 3000; store, sync; alloc 5000; close, open",
+    };
+    unit_grows = 1;
+    for (unsigned i = 0; i < sizeof scripts / sizeof *scripts; i++) {
+        programs_begin(28 * 1024 + 4096);
+        programs_open_quietly();
+        op_script(scripts[i]);
+    }
+    struct node *nodes = programs_nodes(2);
+    for (; times; times--) {
+        programs_begin(28 * 1024 + 4096);
+        programs_open_quietly();
+        op_script("alloc 1900"); // what comes next finds it full
+        crash_between(nodes, sim_model != SIM_KILL && times % 2);
+    }
+    sim_happens_killed = 0;
+    free(nodes);
+    unit_grows = 0;
 }

@@ -149,11 +149,20 @@ struct sim_block {
     int busy; /* a thread is at work with its contents */
 };
 
+/* Names are the letters from a on. What is known of one: 0, it is not there; 1,
+ * it is; more, so it is described. */
+#define SIM_NAMES 16u
+#define SIM_TOLD 4u /* this one is made with a description of 4 letters */
+#define SIM_OWN 64u
+
 /* What a region holds, as the library tells it. */
 struct sim_view {
     int err;
     const char *what; /* the call that failed */
     uint64_t root[SIM_ROOTS];
+    unsigned name[SIM_NAMES];
+    unsigned own_n; /* blocks that names are made of, which are not below */
+    struct sim_block own[SIM_OWN];
     unsigned n;
     struct sim_block block[SIM_BLOCKS];
 };
@@ -166,7 +175,8 @@ enum sim_doing {
     SIM_RELEASE, /* `block` goes and `root[slot]` is null */
     SIM_ALLOC,   /* one block more, anywhere */
     SIM_FREE,    /* `block` goes */
-    SIM_REALLOC  /* `block` changes its size, or another takes its place */
+    SIM_REALLOC, /* `block` changes its size, or another takes its place */
+    SIM_NAME     /* name `slot` becomes `most` */
 };
 
 struct sim_call {
@@ -174,13 +184,14 @@ struct sim_call {
     int dead; /* its process was killed: it has happened, or never will */
     unsigned slot;
     struct sim_block block;
-    uint64_t most; /* bytes that a realloc may make of it */
+    uint64_t most; /* bytes that a realloc may make of it; or see SIM_NAME */
 };
 
 struct sim_oracle {
     struct sim_call call[SIM_THREADS]; /* of each thread, the one under way */
     uint64_t root[SIM_ROOTS];
     uint64_t maybe[SIM_ROOTS]; /* what the program is about to store there */
+    unsigned name[SIM_NAMES];
     uint64_t ids;              /* patterns given out */
     unsigned doubt_n;
     struct sim_block doubt[8]; /* were being freed or allocated when their
@@ -192,6 +203,13 @@ struct sim_oracle {
     struct sim_block live[SIM_BLOCKS];
 };
 extern struct sim_oracle sim_oracle;
+
+/* What a transaction that is being committed makes of the model, and a word
+ * inside of what it publishes. A crash leaves the one or the other. */
+extern struct sim_oracle sim_after;
+extern int sim_commits; /* it is */
+extern uint64_t sim_inner_at, sim_inner;
+
 void sim_oracle_clear(void);
 void sim_oracle_settle(uint64_t off, uint64_t n);
 void sim_oracle_add(struct sim_block b);
@@ -208,6 +226,7 @@ extern const char sim_unit_name[];
 extern uint64_t unit_size;  /* of a new region */
 extern unsigned unit_lanes; /* the same; one of them is nobody's */
 extern int unit_fixed;      /* the medium is a device: its length stays */
+extern int unit_grows;      /* the next open lets the region grow by itself */
 int unit_open(unsigned h, int anew);
 int unit_close(unsigned h);
 void unit_handle(unsigned h, void **bytes, size_t *n);
@@ -222,6 +241,19 @@ uint64_t unit_realloc(unsigned h, uint64_t off, size_t n);
 int unit_free(unsigned h, uint64_t off);
 int unit_retire(unsigned h, uint64_t off);
 int unit_reap(unsigned h);
+int unit_begin(unsigned h);
+int unit_tx_set(unsigned h, unsigned slot, uint64_t value);
+int unit_tx_publish(unsigned h, unsigned slot, uint64_t off);
+int unit_tx_publish_at(unsigned h, uint64_t dest, uint64_t off);
+int unit_tx_release(unsigned h, unsigned slot);
+int unit_tx_free(unsigned h, uint64_t off);
+int unit_tx_keep(unsigned h, unsigned slot);
+int unit_tx_keep_two(unsigned h, unsigned slot, uint64_t off, uint64_t n);
+int unit_commit(unsigned h);
+int unit_abort(unsigned h);
+int unit_construct(unsigned h, unsigned i, size_t n);
+int unit_destroy(unsigned h, unsigned i);
+int unit_describe(unsigned h, unsigned i, unsigned text);
 int unit_grow(unsigned h, uint64_t size);
 uint64_t unit_usable(unsigned h, uint64_t off);
 void unit_fill(unsigned h, uint64_t off, uint64_t n, uint64_t id);
@@ -240,6 +272,9 @@ void programs_life(void);
 void programs_scripts(void);
 void programs_crashed(unsigned times);
 void programs_killed(void);
+void programs_grown(unsigned times);
+void programs_named(void);
+void programs_transactions(unsigned effort);
 const char *programs_text(void);
 
 /* weave.c: threads at the same time */

@@ -28,12 +28,28 @@
 #define ALPS_SPOTS 64u
 #define ALPS_EMPTY_MAX 1u
 
+/* Logs soon go on in another chunk. */
+#define ALPS_LOG_FIRST 256u
+#define ALPS_UNDO_MOST 128u
+
+/* Names have the same hashes in every run, and soon want more buckets. */
+#include <sys/syscall.h>
+#include <unistd.h>
+#define syscall(...) sim_no_call(__VA_ARGS__)
+static long sim_no_call(long number, ...)
+{
+    return number == SYS_getrandom ? 8 : -1; // what is random is 0
+}
+#define ALPS_NODE_CROWD 1u
+#define ALPS_NODE_BATCH 2u
+
 #define ALPS_CORE_ONLY
 #include "alps.h"
 
 uint64_t unit_size;
 unsigned unit_lanes = 3;
 int unit_fixed;
+int unit_grows;
 
 /* ---- the medium: worlds[depth] ---- */
 
@@ -92,6 +108,14 @@ static int medium_punch(alps_map *m, uint64_t off, uint64_t n)
     return ALPS_EUNSUPPORTED;
 }
 
+static int medium_reserve(alps_map *m, uint64_t off, uint64_t n)
+{
+    (void)m;
+    (void)off;
+    (void)n;
+    return ALPS_OK;
+}
+
 static int medium_sync(alps_map *m, uint64_t off, uint64_t n)
 {
     (void)m;
@@ -139,9 +163,9 @@ static int medium_remove(const char *path)
 }
 
 static const alps_backend sim_medium = {
-    "sim",         medium_open,  medium_unguard, medium_map,   medium_unmap,
-    medium_resize, medium_punch, medium_sync,    medium_lease, medium_unlease,
-    medium_leased, medium_close, medium_remove};
+    "sim",          medium_open,   medium_unguard, medium_map,    medium_unmap,
+    medium_resize,  medium_punch,  medium_reserve, medium_sync,   medium_lease,
+    medium_unlease, medium_leased, medium_close,   medium_remove, NULL};
 
 /* ---- the policy: the real one, told apart by where it is called ---- */
 
@@ -190,7 +214,8 @@ static const alps_policy sim_policy = {
     sim_unit_name, SIM_POLICY != ALPS_NONE,
     REAL_OPEN,     sim_flush,
     sim_stream,    sim_fence,
-    sim_settle,
+    sim_settle,    NULL,
+    NULL,          NULL,
 };
 
 #define ALPS_POLICY ALPS_USER
@@ -213,6 +238,7 @@ int unit_open(unsigned h, int anew)
     o.flags = anew ? ALPS_CREATE | ALPS_TRUNCATE : 0;
     o.size = unit_size;
     o.limit = SIM_BYTES;
+    o.grow = unit_grows ? 0 : ALPS_GROW_NEVER;
     o.extent = 4096;
     o.lanes = unit_lanes;
     o.processes = 3;
@@ -307,6 +333,70 @@ int unit_reap(unsigned h)
     return alps_reap(&heaps[h]);
 }
 
+static alps_tx txs[SIM_HANDLES];
+
+/* 1: there is no room. */
+static int full(int err)
+{
+    return err == ALPS_EFULL ? 1 : err;
+}
+
+int unit_begin(unsigned h)
+{
+    return alps_begin(&heaps[h], &txs[h]);
+}
+
+int unit_tx_set(unsigned h, unsigned slot, uint64_t value)
+{
+    return full(alps_tx_set(&txs[h], root(h, slot), value));
+}
+
+int unit_tx_publish(unsigned h, unsigned slot, uint64_t off)
+{
+    return full(alps_tx_publish(&txs[h], root(h, slot), at(h, off)));
+}
+
+int unit_tx_publish_at(unsigned h, uint64_t dest, uint64_t off)
+{
+    return full(alps_tx_publish(&txs[h], (uint64_t *)at(h, dest), at(h, off)));
+}
+
+int unit_tx_release(unsigned h, unsigned slot)
+{
+    return full(alps_tx_release(&txs[h], root(h, slot)));
+}
+
+int unit_tx_free(unsigned h, uint64_t off)
+{
+    return full(alps_tx_free(&txs[h], at(h, off)));
+}
+
+int unit_tx_keep(unsigned h, unsigned slot)
+{
+    return full(alps_tx_snapshot(&txs[h], root(h, slot), 8));
+}
+
+/* A word and a block, for one fence. */
+int unit_tx_keep_two(unsigned h, unsigned slot, uint64_t off, uint64_t n)
+{
+    alps_range range[2];
+    range[0].p = root(h, slot);
+    range[0].n = 8;
+    range[1].p = at(h, off);
+    range[1].n = n;
+    return full(alps_tx_snapshot_all(&txs[h], range, 2));
+}
+
+int unit_commit(unsigned h)
+{
+    return alps_commit(&txs[h]);
+}
+
+int unit_abort(unsigned h)
+{
+    return alps_abort(&txs[h]);
+}
+
 int unit_grow(unsigned h, uint64_t size)
 {
     return alps_grow(&heaps[h], size);
@@ -386,11 +476,120 @@ uint64_t unit_left(unsigned h)
     return left;
 }
 
+/* What a name may be called, and described by. */
+static alps_naming naming(unsigned i, size_t n)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
+    alps_naming as;
+    memset(&as, 0, sizeof as);
+    as.name = letters + i;
+    as.length = 1;
+    as.count = n;
+    return as;
+}
+
+static int begun(void *context, void *p, size_t n)
+{
+    (void)context;
+    (void)p;
+    (void)n;
+    return 0;
+}
+
+/* 1: there is no room. The first name's object has a maker. */
+int unit_construct(unsigned h, unsigned i, size_t n)
+{
+    alps_maker maker = {begun, NULL, NULL};
+    alps_naming as = naming(i, n);
+    as.text = i == SIM_TOLD ? "told" : NULL;
+    as.text_length = i == SIM_TOLD ? 4 : 0;
+    if (i ? alps_construct_as(&heaps[h], as)
+          : alps_construct_with(&heaps[h], as, 0, &maker))
+        return 0;
+    int err = alps_error(&heaps[h]);
+    return err == ALPS_EFULL ? 1 : err;
+}
+
+int unit_destroy(unsigned h, unsigned i)
+{
+    int err = alps_destroy_as(&heaps[h], naming(i, 0));
+    return err == ALPS_EFULL ? 1 : err;
+}
+
+/* So many letters are the description. */
+int unit_describe(unsigned h, unsigned i, unsigned text)
+{
+    alps_place p;
+    alps_name n;
+    alps_naming as = naming(i, 0);
+    alps_handle *c = &heaps[h].core;
+    int err = alps_name_init_(c, &as, &n);
+    if (err || alps_name_seek_(c, &n, &p) != 1)
+        return err ? err : ALPS_ENOENT;
+    alps_entry *e = (alps_entry *)alps_address_(c, p.off);
+    err = alps_redescribe(&heaps[h], alps_name_object_(e, NULL), "xxxxxxxx",
+                          text);
+    return err == ALPS_EFULL ? 1 : err;
+}
+
+/* A block that names are made of. */
+static int saw_own(struct sim_view *v, alps_handle *c, alps_off off)
+{
+    if (v->own_n == SIM_OWN)
+        return ALPS_ECORRUPT;
+    v->own[v->own_n].off = off;
+    v->own[v->own_n++].n = alps_small_usable_(c, alps_address_(c, off));
+    return ALPS_OK;
+}
+
+/* An entry; its object is zero. */
+static int saw_name(struct sim_view *v, alps_handle *c, alps_off off)
+{
+    const alps_entry *e = (const alps_entry *)alps_address_(c, off);
+    unsigned i = *(const unsigned char *)(e + 1) - 'a' + 0u;
+    const alps_text *x = e->text ? alps_named_text_(c, e->text) : NULL;
+    size_t n;
+    const unsigned char *p = (const unsigned char *)alps_name_object_(e, &n);
+    int err = saw_own(v, c, off);
+    if (i >= SIM_NAMES || e->length != 1 || v->name[i])
+        return ALPS_ECORRUPT;
+    v->name[i] = 1 + (x ? (unsigned)x->length : 0);
+    while (n)
+        if (p[--n])
+            return ALPS_ECORRUPT;
+    alps_off first = alps_named_inside_(c, e, e->text) ? 0 : e->text;
+    for (alps_off at = first; !err && at; at = x->before) {
+        x = alps_named_text_(c, at);
+        if (!x)
+            return ALPS_ECORRUPT;
+        err = saw_own(v, c, at);
+    }
+    return err;
+}
+
+/* All names, and what they are found by; alps_check has nothing to say. */
+static int saw_names(alps_handle *c, struct sim_view *v)
+{
+    alps_names *s = alps_node_names_(c);
+    int err = s ? saw_own(v, c, c->super->names) : ALPS_OK;
+    for (unsigned i = 0; s && !err && i < ALPS_NAMES_TABLES; i++)
+        if (s->table[i])
+            err = saw_own(v, c, s->table[i]);
+    alps_off off = s ? s->first[0].next : 0;
+    for (; off && !err; off = alps_node_at_(c, off)->next)
+        if (alps_node_at_(c, off)->key & 1)
+            err = saw_name(v, c, off);
+    return err;
+}
+
 /* Blocks are kept by place, whatever order they come in. */
 static int saw_block(void *context, void *p, size_t n)
 {
     struct sim_view *v = (struct sim_view *)context;
     uint64_t off = (uint64_t)((unsigned char *)p - sim_here->mem);
+    for (unsigned i = 0; i < v->own_n; i++)
+        if (v->own[i].off == off)
+            return 0;
     if (v->n == SIM_BLOCKS)
         return 1;
     unsigned i = v->n++;
@@ -418,8 +617,10 @@ static int checked(unsigned h, struct sim_view *v)
 /* Recovers what is there, and tells what it holds. */
 void unit_look(unsigned h, struct sim_view *v)
 {
-    v->n = 0;
+    v->n = v->own_n = 0;
+    memset(v->name, 0, sizeof v->name);
     if (failed(v, "alps_open", unit_open(h, 0)) || checked(h, v) ||
+        failed(v, "a look at names", saw_names(&heaps[h].core, v)) ||
         failed(v, "alps_each", alps_each(&heaps[h], saw_block, v)))
         return;
     for (unsigned i = 0; i < SIM_ROOTS; i++)

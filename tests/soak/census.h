@@ -66,6 +66,75 @@ static int meet(void *context, void *p, size_t n)
     return alps_free(c->h, p);
 }
 
+/* Says by whom blocks are held that should not be, and which objects are kept:
+ * the first few of each. */
+static void tell_held(const alps_handle *h)
+{
+    unsigned told = 0;
+    for (const alps_shard *s = h->shards; s <= h->top; s++) {
+        const uint64_t *table = alps_held_table_(h, s);
+        for (uint64_t i = 0; i < 1ull << alps_held_shift_(s); i++) {
+            alps_block b;
+            alps_off off = (table[i] >> 16) * ALPS_GRANULE;
+            if (table[i] <= ALPS_HELD_GONE_ || told++ > 20)
+                continue;
+            int code = alps_block_at_(h, off, &b);
+            fprintf(stderr, "  shard %u: %llx, code %d, %llu bytes, slot %u\n",
+                    (unsigned)(s - h->shards), (unsigned long long)off, code,
+                    code < 0 ? 0 : (unsigned long long)alps_block_size_(&b),
+                    (unsigned)(table[i] & 0xffff));
+        }
+    }
+    for (unsigned i = 0; i < h->at.lane_count; i++) {
+        const alps_lane *l = &h->lanes[i];
+        if (l->lock || l->held || l->pending || l->limbo || l->pin)
+            fprintf(stderr,
+                    "  lane %u: lock %llx, held %llx, pending %llx, limbo "
+                    "%llx, pin %llu\n",
+                    i, (unsigned long long)l->lock, (unsigned long long)l->held,
+                    (unsigned long long)l->pending,
+                    (unsigned long long)l->limbo, (unsigned long long)l->pin);
+    }
+    fprintf(stderr, "  limbo %llx to %llx, leaving %llx, era %llu\n",
+            (unsigned long long)h->shared->limbo,
+            (unsigned long long)h->shared->limbo_last,
+            (unsigned long long)h->shared->leaving,
+            (unsigned long long)h->shared->era);
+}
+
+/* Says which objects of the slab at `place` are kept. */
+static void tell_kept(const alps_handle *h, alps_off place)
+{
+    alps_slab slab = *alps_slab_head_(h, place);
+    alps_slab *head = alps_slab_head_(h, place);
+    if (!alps_slab_derive_(h, &slab))
+        return;
+    for (unsigned g = 0; g < alps_slab_groups_(&slab); g++) {
+        const alps_keep *keep = &alps_slab_keeps_(h, head)[g];
+        uint64_t now = alps_pair_live_(&alps_slab_pairs_(head)[g]);
+        uint64_t kept = alps_stats_keep_(h, head, keep) & ~now;
+        if (kept)
+            fprintf(stderr,
+                    "  slab %llx of %llx, %u bytes, group %u: kept %llx, "
+                    "pinned %llx, own %llx, far %llx\n",
+                    (unsigned long long)place,
+                    (unsigned long long)head->process, (unsigned)slab.size, g,
+                    (unsigned long long)kept, (unsigned long long)keep->pinned,
+                    (unsigned long long)keep->own,
+                    (unsigned long long)keep->far);
+    }
+}
+
+static void tell(const alps_handle *h)
+{
+    fprintf(stderr, "  here is slot %u, owner %llx\n", h->slot,
+            (unsigned long long)alps_self_(h));
+    tell_held(h);
+    for (alps_off at = 0; at < alps_size_(h); at += 1ull << h->at.slab_shift)
+        if (alps_slab_is_(h, at))
+            tell_kept(h, at);
+}
+
 /* All is there, and sound; strays are freed. */
 static void count_all(struct census *c)
 {
@@ -81,6 +150,8 @@ static void count_all(struct census *c)
     board->doubts = 0;
     MUST(alps_trim(c->h)); // nobody reads any more
     MUST(alps_stats(c->h, &s));
+    if (s.blocks != c->names || s.reserved || s.retired)
+        tell(&c->h->core);
     if (s.blocks != c->names || s.reserved || s.retired)
         wrong("census: %llu blocks, not %u; %llu bytes reserved, %llu retired",
               (unsigned long long)s.blocks, c->names,

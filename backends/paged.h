@@ -1,0 +1,166 @@
+/* paged.h -- a file that is larger than the memory it may have
+ *
+ * The file of backend file, and the same bytes. What is in memory is ours to
+ * choose: docs/paged.md. */
+#pragma once
+#include "../core/engine.h"
+#include "../core/filed.h"
+
+ALPS_COLD_ int alps_paged_close_(alps_map *m);
+
+ALPS_COLD_ int alps_paged_open_(alps_map *m, const char *path,
+                                const alps_options *o)
+{
+    m->pager = alps_engine_begin_();
+    if (!m->pager)
+        return ALPS_ENOMEM;
+    int err = alps_engine_ask_(m->pager, o);
+    int rewire = !err && m->pager->asked == ALPS_ENGINE_REWIRE;
+    int reads = (m->flags & ALPS_READ_ONLY) != 0;
+    if (rewire && reads && o && o->engine) // the environment means others
+        err = ALPS_EUNSUPPORTED;
+    else if (rewire && !reads && !m->pager->faults)
+        err = ALPS_EINVAL;
+    if (!err)
+        err = alps_filed_open_(m, path, o);
+    if (err)
+        alps_paged_close_(m);
+    return err;
+}
+
+/* A shared mapping, as of any file; all of it whole segments, so that it can
+ * change over. */
+ALPS_COLD_ int alps_paged_kernel_(alps_map *m, uint64_t size, uint64_t reserve,
+                                  uint64_t align)
+{
+    uint64_t segment = (uint64_t)1 << m->pager->shift;
+    if (m->flags & ALPS_READ_ONLY && m->journal->size)
+        return alps_sole_read_(m, size, reserve, align);
+    if (reserve > ALPS_PAGE)
+        reserve = alps_round_up_(reserve, segment);
+    return alps_fd_map_(m, size, reserve, align, MAP_SHARED);
+}
+
+/* Addresses, and behind each a fault. */
+ALPS_COLD_ int alps_paged_rewire_(alps_map *m, uint64_t size, uint64_t reserve,
+                                  uint64_t align)
+{
+    alps_pager *p = m->pager;
+    unsigned char *base = NULL;
+    uint64_t segment = (uint64_t)1 << p->shift;
+    uint64_t held = alps_round_up_(reserve, segment);
+    uint64_t most = (uint64_t)(ALPS_NO_SEGMENT - 1) << p->shift;
+    if (held > most)
+        held = most;
+    while (!base && held >= size) {
+        base = alps_hold_region_(held, align > segment ? align : segment);
+        if (base || held == alps_round_up_(size, segment))
+            break;
+        held = alps_round_up_(held / 2 > size ? held / 2 : size, segment);
+    }
+    int err = base ? alps_engine_rewire_(p, m, base, held) : ALPS_ENOMEM;
+    if (err && base)
+        alps_let_addresses_(base, held, 1);
+    if (err)
+        return err;
+    m->base = base;
+    m->door = 1;
+    m->size = size;
+    m->reserved = held < reserve ? held : reserve;
+    return ALPS_OK;
+}
+
+/* The first page alone, which the core looks at, needs no engine. */
+ALPS_COLD_ int alps_paged_map_(alps_map *m, uint64_t size, uint64_t reserve,
+                               uint64_t align)
+{
+    alps_pager *p = m->pager;
+    if (size == 0 || size > m->length || reserve < size)
+        return ALPS_EINVAL;
+    if (reserve > ALPS_PAGE &&
+        alps_engine_choose_(p, m, size) == ALPS_ENGINE_REWIRE) {
+        int err = alps_paged_rewire_(m, size, reserve, align);
+        if (!err || p->asked)
+            return err;
+    }
+    return alps_paged_kernel_(m, size, reserve, align);
+}
+
+ALPS_COLD_ int alps_paged_close_(alps_map *m)
+{
+    int err = m->pager && m->base ? alps_engine_unmap_(m) : ALPS_OK;
+    if (m->fd >= 0) {
+        int late = alps_filed_close_(m);
+        err = err ? err : late;
+    }
+    if (m->pager)
+        munmap(m->pager, sizeof *m->pager);
+    m->pager = NULL;
+    return err;
+}
+
+/* The region no longer fits: we page it from now on, if we can. */
+ALPS_COLD_ void alps_paged_outgrow_(alps_map *m)
+{
+    alps_pager *p = m->pager;
+    uint64_t segment = (uint64_t)1 << p->shift;
+    if (alps_engine_choose_(p, m, m->length) != ALPS_ENGINE_REWIRE)
+        return;
+    if (m->reserved % segment)
+        p->why = "its addresses are no whole segments";
+    else
+        alps_engine_rewire_(p, m, m->base, m->reserved);
+}
+
+ALPS_COLD_ int alps_paged_resize_(alps_map *m, uint64_t size)
+{
+    alps_pager *p = m->pager;
+    uint64_t old = m->length;
+    int rewired = m->base && alps_engine_rewired_(m);
+    if (rewired && size < old)
+        alps_writeback_length_(p, size);
+    int err = alps_fd_resize_(m, size);
+    if (rewired)
+        alps_writeback_length_(p, m->length);
+    if (err || size <= old)
+        return err;
+    err = rewired && fsync(m->fd) ? alps_oserror_() : ALPS_OK;
+    if (!rewired)
+        err = alps_fd_sync_length_(m);
+    if (!err && m->base && !rewired && size > ALPS_PAGE)
+        alps_paged_outgrow_(m);
+    return err;
+}
+
+ALPS_COLD_ int alps_paged_punch_(alps_map *m, uint64_t off, uint64_t n)
+{
+    if (m->flags & ALPS_READ_ONLY)
+        return ALPS_EREADONLY;
+    if (m->base && alps_engine_rewired_(m))
+        alps_writeback_forget_(m->pager, off, n);
+    return alps_fd_punch_(m, off, n);
+}
+
+ALPS_COLD_ int alps_paged_reserve_(alps_map *m, uint64_t off, uint64_t n)
+{
+    int err = alps_fd_refill_(m, off, n);
+    return err || !fsync(m->fd) ? err : alps_oserror_();
+}
+
+ALPS_COLD_ int alps_paged_write_(alps_map *m, uint64_t off, uint64_t n)
+{
+    alps_pager *p = m->pager;
+    if (!alps_engine_rewired_(m))
+        return ALPS_OK;
+    if (m->always_n)
+        alps_writeback_listen_(p, m->always_off, m->always_n);
+    return alps_writeback_(p, off, n);
+}
+
+static const alps_backend alps_backend_paged_ __attribute__((unused)) = {
+    "paged",           alps_paged_open_,    alps_unguard_,
+    alps_paged_map_,   alps_engine_unmap_,  alps_paged_resize_,
+    alps_paged_punch_, alps_paged_reserve_, alps_engine_sync_,
+    alps_lease_,       alps_unlease_,       alps_leased_,
+    alps_paged_close_, alps_filed_remove_,  alps_paged_write_,
+};

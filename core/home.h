@@ -1,0 +1,244 @@
+/* home.h -- frames written, pages brought home
+ *
+ * What goes into a journal and what comes out of it; docs/checkpoint.md has the
+ * order, and why it is enough. */
+#pragma once
+#include "journal.h"
+#include "lease.h"
+
+/* A frame that is being written. */
+typedef struct alps_frame {
+    uint64_t at; /* where in the journal */
+    alps_frame_head head;
+    unsigned n; /* pages that wait to be written at once */
+    alps_frame_page table[ALPS_FRAME_CHUNK_];
+} alps_frame;
+
+/* A frame for at most `most` pages of a region of `size` bytes. */
+ALPS_COLD_ void alps_frame_begin_(const alps_journal *j, alps_frame *f,
+                                  uint64_t most, uint64_t size)
+{
+    uint64_t front = sizeof f->head + most * sizeof(alps_frame_page);
+    memset(&f->head, 0, sizeof f->head);
+    f->at = j->tail;
+    f->n = 0;
+    f->head.magic = ALPS_FRAME_MAGIC_;
+    f->head.salt = j->salt;
+    f->head.seq = j->seq;
+    f->head.size = size;
+    f->head.before = j->before;
+    f->head.first = (uint32_t)((front + ALPS_PAGE - 1) / ALPS_PAGE);
+}
+
+/* Writes the pages that wait, and their part of the table. */
+ALPS_COLD_ int alps_frame_flush_(const alps_journal *j, alps_frame *f)
+{
+    uint64_t n = f->n, done = f->head.count;
+    if (!n)
+        return ALPS_OK;
+    int err = alps_fd_write_(j->fd, j->bytes, n * ALPS_PAGE,
+                             f->at + (f->head.first + done) * ALPS_PAGE);
+    if (!err)
+        err = alps_fd_write_(j->fd, f->table, n * sizeof *f->table,
+                             f->at + sizeof f->head + done * sizeof *f->table);
+    if (err)
+        return err;
+    f->head.table =
+        alps_crc32c_(j->crc, f->head.table, f->table, n * sizeof *f->table);
+    f->head.count += n;
+    f->n = 0;
+    return ALPS_OK;
+}
+
+/* Whether the page holds what was last committed, or is at home. */
+ALPS_COLD_ int alps_home_same_(const alps_map *m, uint64_t page,
+                               const unsigned char *bytes)
+{
+    const alps_journal *j = m->journal;
+    unsigned char *old = j->bytes + ALPS_FRAME_CHUNK_ * (uint64_t)ALPS_PAGE;
+    int here = alps_page_in_(j->here, page);
+    uint64_t at = here ? j->place[page] : page;
+    return !alps_fd_read_(here ? j->fd : m->fd, old, ALPS_PAGE,
+                          at * ALPS_PAGE) &&
+           !memcmp(old, bytes, ALPS_PAGE);
+}
+
+/* Whether a page that is due may be as it was. */
+ALPS_FN_ int alps_home_candidate_(const alps_journal *j, uint64_t page)
+{
+    return j->way == ALPS_DIRTY_PAGEMAP || j->way == ALPS_DIRTY_COMPARE ||
+           (j->way == ALPS_DIRTY_PROTECT && page < j->filed);
+}
+
+/* Adds the pages of `set` below `end`; but those that hold zeroes and were
+ * never anything else, and candidates that are as they were. */
+ALPS_COLD_ int alps_frame_add_(const alps_map *m, alps_frame *f,
+                               const uint64_t *set, uint64_t end)
+{
+    alps_journal *j = m->journal;
+    uint64_t page = alps_page_next_(set, 0, end);
+    for (; page < end; page = alps_page_next_(set, page + 1, end)) {
+        unsigned char *to = j->bytes + f->n * (uint64_t)ALPS_PAGE;
+        int zero = alps_page_take_(to, m->base + page * ALPS_PAGE);
+        if (zero && !alps_page_in_(j->known, page))
+            continue;
+        if (alps_home_candidate_(j, page) && alps_home_same_(m, page, to))
+            continue;
+        alps_page_add_(j->known, page);
+        f->table[f->n].page = page;
+        f->table[f->n].crc = alps_crc32c_(j->crc, 0, to, ALPS_PAGE);
+        f->table[f->n].unused = 0;
+        int err =
+            ++f->n == ALPS_FRAME_CHUNK_ ? alps_frame_flush_(j, f) : ALPS_OK;
+        if (err)
+            return err;
+    }
+    return alps_frame_flush_(j, f);
+}
+
+/* Ends the frame; with `last` the commit is complete. */
+ALPS_COLD_ int alps_frame_end_with_(alps_journal *j, alps_frame *f, int last)
+{
+    f->head.last = last != 0;
+    f->head.crc = alps_frame_sum_(j, &f->head);
+    int err = alps_fd_write_(j->fd, &f->head, sizeof f->head, f->at);
+    if (err)
+        return err;
+    j->tail = alps_frame_end_(f->at, &f->head);
+    j->seq++;
+    j->before = f->head.crc;
+    return ALPS_OK;
+}
+
+/* Pages [page, page + answer) lie one after the other in the journal, too. */
+ALPS_FN_ uint64_t alps_home_run_(const alps_journal *j, uint64_t page,
+                                 uint64_t end)
+{
+    uint64_t n = 1;
+    while (n < ALPS_FRAME_CHUNK_ && page + n < end &&
+           alps_page_in_(j->here, page + n) &&
+           j->place[page + n] == j->place[page] + n)
+        n++;
+    return n;
+}
+
+/* Copies the newest version of each page to the file of the region, or to any
+ * other. */
+ALPS_COLD_ int alps_home_copy_(const alps_journal *j, int fd)
+{
+    uint64_t end = j->size / ALPS_PAGE + (j->size % ALPS_PAGE != 0), n;
+    uint64_t page = alps_page_next_(j->here, 0, end);
+    for (; page < end; page = alps_page_next_(j->here, page + n, end)) {
+        n = alps_home_run_(j, page, end);
+        uint64_t off = page * ALPS_PAGE, k = n * ALPS_PAGE;
+        if (off + k > j->size)
+            k = j->size - off; // the region ends inside its last page
+        int err = alps_fd_read_(j->fd, j->bytes, k,
+                                (uint64_t)j->place[page] * ALPS_PAGE);
+        if (!err)
+            err = alps_fd_write_(fd, j->bytes, k, off);
+        if (err)
+            return err;
+    }
+    return ALPS_OK;
+}
+
+/* The file has room for all that the journal says. */
+ALPS_COLD_ int alps_home_room_(const alps_map *m)
+{
+    struct stat st;
+    if (fstat(m->fd, &st))
+        return alps_oserror_();
+    return (uint64_t)st.st_size < m->journal->size
+               ? alps_fd_grow_(m->fd, (uint64_t)st.st_size, m->journal->size)
+               : ALPS_OK;
+}
+
+/* Bytes [off, off + n), whole pages, are not needed any more: not by the
+ * process from now on, and at home when a commit that knows it has come. */
+ALPS_COLD_ int alps_home_give_(const alps_map *m, uint64_t off, uint64_t n)
+{
+    alps_journal *j = m->journal;
+    uint64_t end = (off + n) / ALPS_PAGE;
+    for (uint64_t page = off / ALPS_PAGE; page < end && page < j->pages; page++)
+        __atomic_fetch_or(&j->gone[page / 64], 1ull << (page % 64),
+                          __ATOMIC_RELAXED);
+    if (n && madvise(m->base + off, (size_t)n, MADV_DONTNEED))
+        return alps_oserror_();
+    return ALPS_OK;
+}
+
+/* They are needed again. */
+ALPS_COLD_ void alps_home_keep_(const alps_map *m, uint64_t off, uint64_t n)
+{
+    alps_journal *j = m->journal;
+    uint64_t *const sets[] = {j->gone, j->going, j->hole};
+    uint64_t end = (off + n) / ALPS_PAGE;
+    for (uint64_t page = off / ALPS_PAGE; page < end && page < j->pages; page++)
+        for (unsigned i = 0; i < 3; i++)
+            __atomic_fetch_and(&sets[i][page / 64], ~(1ull << (page % 64)),
+                               __ATOMIC_RELAXED);
+}
+
+/* Punches what durable commits do not need. A file system that cannot keeps the
+ * blocks. */
+ALPS_COLD_ void alps_home_punch_(alps_map *m)
+{
+    const alps_journal *j = m->journal;
+    uint64_t end = m->size / ALPS_PAGE, n;
+    uint64_t page = alps_page_next_(j->hole, 0, end);
+    for (; page < end; page = alps_page_next_(j->hole, page + n, end)) {
+        for (n = 0; page + n < end && alps_page_in_(j->hole, page + n) &&
+                    !alps_page_in_(j->here, page + n);)
+            n++;
+        alps_fd_punch_(m, page * ALPS_PAGE, n * ALPS_PAGE);
+        n += !n;
+    }
+    alps_pages_clear_(j->hole, j->pages);
+}
+
+/* Brings all that was committed home, and empties the journal. ALPS_EBUSY: a
+ * reader is there. */
+ALPS_COLD_ int alps_home_come_(alps_map *m)
+{
+    alps_journal *j = m->journal;
+    if (j->fd < 0 || j->tail == ALPS_PAGE)
+        return ALPS_OK;
+    int err = alps_home_lock_(m->fd, F_WRLCK, 0);
+    if (err)
+        return err;
+    err = alps_home_room_(m);
+    if (!err)
+        err = alps_home_copy_(j, m->fd);
+    if (!err)
+        alps_home_punch_(m);
+    if (!err)
+        err = alps_fd_sync_data_(m->fd);
+    if (!err) {
+        alps_pages_clear_(j->here, j->size / ALPS_PAGE + 1);
+        err = alps_journal_restart_(j, alps_random_());
+    }
+    if (!err)
+        alps_journal_shorten_(j);
+    alps_home_lock_(m->fd, F_UNLCK, 0);
+    return err;
+}
+
+/* What a mapping that nobody else sees has to have on top of the file. */
+ALPS_COLD_ int alps_home_overlay_(const alps_map *m)
+{
+    const alps_journal *j = m->journal;
+    uint64_t end = (m->size + ALPS_PAGE - 1) / ALPS_PAGE, n;
+    if (!j->size)
+        return ALPS_OK;
+    uint64_t page = alps_page_next_(j->here, 0, end);
+    for (; page < end; page = alps_page_next_(j->here, page + n, end)) {
+        n = alps_home_run_(j, page, end);
+        int err =
+            alps_fd_read_(j->fd, m->base + page * ALPS_PAGE, n * ALPS_PAGE,
+                          (uint64_t)j->place[page] * ALPS_PAGE);
+        if (err)
+            return err;
+    }
+    return ALPS_OK;
+}

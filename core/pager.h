@@ -1,0 +1,237 @@
+/* pager.h -- a segment is brought when it is touched, and another one goes
+ *
+ * The thread that touches it does all of it, in its signal handler. Until the
+ * frame holds the whole segment nobody sees any of it, and before a frame is
+ * given away nobody sees it any more: so no thread reads a byte that is not
+ * there yet or not there any more, and none stores where it would be lost. */
+#pragma once
+#include "evict.h"
+#include "budget.h"
+
+/* How often the same fault may need nothing before it is the program's own. A
+ * few are normal: threads that touched one segment at once. */
+#define ALPS_STALE_MAX 10000u
+
+/* A thread may be at an instruction that needs four segments at once. */
+ALPS_FN_ void alps_pager_thread_(alps_pager *p)
+{
+    uintptr_t self = ALPS_THREAD_();
+    uintptr_t *seat = &p->thread[(self * 0x9e3779b97f4a7c15ull) >> 58];
+    if (*seat == self)
+        return;
+    if (!*seat)
+        p->threads++;
+    *seat = self;
+    p->young = p->threads > 2 ? 4 * p->threads : 8;
+}
+
+/* So many of the last to come stay: what instructions need at once, but never
+ * all frames there are. */
+ALPS_FN_ uint32_t alps_pager_young_(const alps_pager *p)
+{
+    uint32_t used = p->pool.used;
+    uint32_t most = used - used / 8 - 1;
+    return p->young < most ? p->young : most;
+}
+
+/* Whether a frame may be taken from its segment: not from the last to come. */
+ALPS_FN_ int alps_pager_may_(const alps_pager *p, uint32_t frame)
+{
+    const alps_page_frame *f = &p->pool.frame[frame];
+    return f->state != ALPS_FRAME_FREE && !f->pins &&
+           p->clock - f->born >= alps_pager_young_(p);
+}
+
+/* Takes the frame from its segment; what the file does not have is written
+ * before, and where that fails the segment stays. */
+ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame)
+{
+    alps_page_frame *f = &p->pool.frame[frame];
+    int shown = f->state != ALPS_FRAME_HIDDEN;
+    int err = alps_segment_hide_(p, frame);
+    if (!err && f->dirty) {
+        err = alps_segment_write_(p, frame, 0, p->pool.segment);
+        if (!err)
+            p->unheld = p->written;
+    }
+    if (!err) {
+        alps_segment_drop_(p, frame);
+        p->count.evictions++;
+    } else if (shown && f->state == ALPS_FRAME_HIDDEN) {
+        alps_segment_tell_(p, ALPS_TOLD_HIDDEN, frame);
+    }
+    return err;
+}
+
+/* Asks the policy until somebody has gone. A wish to hide what came lately is
+ * refused, like a wish to let it go. */
+ALPS_COLD_ int alps_pager_ask_(alps_pager *p)
+{
+    uint32_t after = ALPS_NO_FRAME;
+    int err = ALPS_EFULL;
+    for (uint32_t i = 0; err && i < 4 * p->pool.n + 64; i++) {
+        uint32_t answer = p->eviction->next(p->state, after);
+        uint32_t frame = answer & ~ALPS_VICTIM_HIDE;
+        if (answer == ALPS_NO_FRAME || frame >= p->pool.n)
+            break;
+        after = frame;
+        if (!alps_pager_may_(p, frame))
+            continue;
+        if (frame == answer) {
+            err = alps_pager_evict_(p, frame);
+        } else if (!alps_segment_hide_(p, frame)) {
+            alps_segment_tell_(p, ALPS_TOLD_HIDDEN, frame);
+            after = ALPS_NO_FRAME;
+        }
+    }
+    return err;
+}
+
+/* Somebody goes whom the policy did not name: the longest here; or, if they
+ * cannot be written, any who need not be. */
+ALPS_COLD_ int alps_pager_force_(alps_pager *p)
+{
+    uint32_t best = ALPS_NO_FRAME;
+    for (uint32_t i = 0; i < p->pool.n; i++)
+        if (alps_pager_may_(p, i) &&
+            (best == ALPS_NO_FRAME ||
+             p->pool.frame[i].born < p->pool.frame[best].born))
+            best = i;
+    int err = best == ALPS_NO_FRAME ? ALPS_EFULL : alps_pager_evict_(p, best);
+    for (uint32_t i = 0; err && i < p->pool.n; i++)
+        if (alps_pager_may_(p, i) && !p->pool.frame[i].dirty)
+            err = alps_pager_evict_(p, i);
+    return err;
+}
+
+/* Somebody goes. */
+ALPS_COLD_ int alps_pager_free_(alps_pager *p)
+{
+    int err = alps_pager_ask_(p);
+    return err ? alps_pager_force_(p) : ALPS_OK;
+}
+
+/* Takes a frame's bytes from another region of the budget, if its latch is free
+ * and it has more; answers 1 then. What is left over goes back. */
+ALPS_COLD_ int alps_pager_rob_(alps_pager *p)
+{
+    alps_budget *b = p->budget;
+    uint32_t free = ALPS_LATCH_FREE_;
+    uint64_t need = (uint64_t)1 << p->shift, got = 0;
+    alps_latch_take_(&b->latch);
+    alps_pager *q = alps_budget_rich_(p);
+    if (q && !__atomic_compare_exchange_n(&q->latch, &free, ALPS_LATCH_HELD_, 0,
+                                          __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        q = NULL;
+    while (q && got < need && q->pool.used > ALPS_FRAMES_MIN) {
+        if (q->pool.spare == ALPS_NO_FRAME && alps_pager_free_(q))
+            break;
+        if (!alps_pool_less_(&q->pool))
+            break;
+        got += (uint64_t)1 << q->shift;
+    }
+    if (q)
+        alps_latch_give_(&q->latch);
+    b->used += got >= need ? need : 0;
+    b->used -= got;
+    alps_latch_give_(&b->latch);
+    return got >= need;
+}
+
+/* A free frame: one that has memory, or may have it, or was another region's,
+ * or was another segment's. */
+ALPS_COLD_ int alps_pager_frame_(alps_pager *p, uint32_t *frame)
+{
+    int may = p->pool.fresh < p->pool.n || p->pool.bare != ALPS_NO_FRAME;
+    *frame = alps_pool_take_(&p->pool);
+    if (*frame != ALPS_NO_FRAME)
+        return ALPS_OK;
+    if (may && (alps_budget_take_(p) ||
+                (alps_budget_poor_(p) && alps_pager_rob_(p)))) {
+        *frame = alps_pool_more_(&p->pool);
+        return ALPS_OK;
+    }
+    int err = alps_pager_free_(p);
+    if (!err)
+        *frame = alps_pool_take_(&p->pool);
+    return err;
+}
+
+/* Brings the segment, to be read or to be written. */
+ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write)
+{
+    uint32_t frame;
+    int err = alps_pager_frame_(p, &frame);
+    if (err)
+        return err;
+    alps_page_frame *f = &p->pool.frame[frame];
+    f->segment = segment;
+    err = alps_segment_read_(p, segment, frame);
+    if (!err)
+        err = alps_segment_show_(p, frame, write);
+    if (err) {
+        alps_pool_give_(&p->pool, frame);
+        return err;
+    }
+    alps_segment_set_(p, segment, frame);
+    alps_segment_tell_(p, write ? ALPS_TOLD_WRITE : ALPS_TOLD_READ, frame);
+    p->count.faults++;
+    return ALPS_OK;
+}
+
+/* Shows a hidden one. One that is dirty may be shown to be read, and is dirty
+ * all the same. */
+ALPS_COLD_ int alps_pager_again_(alps_pager *p, uint32_t frame, int write)
+{
+    int was = p->pool.frame[frame].dirty;
+    int err = alps_segment_show_(p, frame, write);
+    if (err)
+        return err;
+    p->count.soft++;
+    alps_segment_tell_(p, ALPS_TOLD_AGAIN, frame);
+    if (write && !was)
+        alps_segment_tell_(p, ALPS_TOLD_DIRTY, frame);
+    return ALPS_OK;
+}
+
+/* The segment is as it is wanted already: another thread was quicker. But not
+ * ten thousand times in a row, with nothing to be done in between. */
+ALPS_COLD_ int alps_pager_stale_(alps_pager *p, uint64_t off)
+{
+    p->stale = p->stale_off == off ? p->stale + 1 : 0;
+    p->stale_off = off;
+    return p->stale > ALPS_STALE_MAX ? ALPS_NOT_OURS : ALPS_OK;
+}
+
+/* Makes the segment fit to be touched in this way. Under the latch. */
+ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how)
+{
+    uint32_t segment = (uint32_t)(off >> p->shift);
+    uint32_t frame = alps_segment_frame_(p, segment);
+    int write = how == ALPS_TOUCH_WRITE;
+    unsigned state = frame == ALPS_NO_FRAME ? (unsigned)ALPS_FRAME_FREE
+                                            : p->pool.frame[frame].state;
+    if (state == ALPS_FRAME_WRITE ||
+        (state == ALPS_FRAME_READ && how == ALPS_TOUCH_READ))
+        return alps_pager_stale_(p, off);
+    p->stale = 0;
+    alps_pager_thread_(p);
+    if (state == ALPS_FRAME_FREE)
+        return alps_pager_bring_(p, segment, write);
+    if (state == ALPS_FRAME_HIDDEN)
+        return alps_pager_again_(p, frame, write);
+    return alps_segment_upgrade_(p, frame);
+}
+
+/* A thread touched what is hidden, or stored to what is not to be written. */
+ALPS_COLD_ int alps_pager_touched_(void *context, uint64_t off, int how)
+{
+    alps_pager *p = (alps_pager *)context;
+    uint64_t length = __atomic_load_n(&p->length, __ATOMIC_ACQUIRE);
+    if (off >= alps_round_up_(length, ALPS_PAGE))
+        return ALPS_NOT_OURS;
+    alps_latch_take_(&p->latch);
+    int err = alps_pager_want_(p, off, how);
+    alps_latch_give_(&p->latch);
+    return err;
+}

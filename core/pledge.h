@@ -1,0 +1,194 @@
+/* pledge.h -- an object that hangs between two regions
+ *
+ * The link is in one region, the object in another: no store is in both, so the
+ * region of the object notes what is under way. While that stands, and its
+ * maker does not live, the link decides: if it names the object, the object
+ * stays; if not, it is free. So a publish and a release are the same to whoever
+ * settles them. docs/spaces.md has the order of the stores, and why it is
+ * enough. */
+#pragma once
+#include "space.h"
+
+enum {
+    ALPS_DEED_ASK = 1,       /* whether this can be done here at all */
+    ALPS_DEED_NEIGHBOUR = 2, /* the number of region `id`: in `value` */
+    ALPS_DEED_STORE = 3,     /* the word at `id` becomes `value`, durably */
+    ALPS_DEED_PLEDGE = 4,    /* a reservation is allocated and pledged */
+    ALPS_DEED_HOLD = 5,      /* an object is pledged */
+    ALPS_DEED_KEEP = 6,      /* the pledge ends, the object stays */
+    ALPS_DEED_FREE = 7,      /* the pledge ends, the object is free */
+    ALPS_DEED_REAP = 8,      /* what the dead were at is completed */
+    ALPS_DEED_FLUSH = 9,     /* the words at `id` become durable as they are */
+    ALPS_DEED_CLAIM = 10     /* a pledge of one who does not live is ours: 1 */
+};
+
+/* The pledges of a region. */
+ALPS_FN_ alps_pledge *alps_pledge_at_(const alps_handle *h, unsigned i)
+{
+    return (alps_pledge *)alps_address_(h, ALPS_PLEDGES) + i;
+}
+
+/* Ends its maker's part in it. */
+ALPS_FN_ void alps_pledge_leave_(alps_pledge *p)
+{
+    __atomic_store_n(&p->owner, 0, __ATOMIC_RELEASE);
+}
+
+/* Makes a word durable. One fence. */
+ALPS_CORE_ int alps_pledge_store_(alps_handle *h, uint64_t *word,
+                                  uint64_t value, const alps_tables *t)
+{
+    __atomic_store_n(word, value, __ATOMIC_RELEASE);
+    int err = t->policy->flush(&h->map, word, sizeof *word);
+    return err ? err : t->policy->fence(&h->map, t->backend);
+}
+
+/* Finds an empty pledge, and says in it what is under way. */
+ALPS_CORE_ int alps_pledge_take_(alps_handle *h, alps_deed *d,
+                                 const alps_tables *t)
+{
+    alps_pledge *p = NULL;
+    alps_lock_(h, t);
+    for (unsigned i = 0; !p && i < ALPS_PLEDGE_MAX; i++) {
+        alps_pledge *at = alps_pledge_at_(h, i);
+        uint64_t owner = __atomic_load_n(&at->owner, __ATOMIC_ACQUIRE);
+        if (!alps_load_(&at->block) &&
+            (!owner || !alps_owner_lives_(h, owner, t)))
+            p = at;
+    }
+    if (p)
+        alps_store_(&p->owner, alps_self_(h));
+    alps_unlock_(h);
+    d->pledge = p;
+    if (!p)
+        return ALPS_EBUSY;
+    alps_store_(&p->value, d->as.value);
+    alps_store_(&p->region, d->as.region);
+    alps_store_(&p->dest, d->as.dest);
+    alps_store_(&p->wide, d->as.wide);
+    return t->policy->flush(&h->map, p, sizeof *p);
+}
+
+/* Allocates what is reserved, and pledges it: in one step. Should the record be
+ * durable and the rest of the pledge not, `value` is not that of the object, or
+ * the link does not hold it yet: it is free either way. Two fences, or
+ * three. */
+ALPS_CORE_ int alps_pledge_make_(alps_handle *h, alps_deed *d,
+                                 const alps_tables *t)
+{
+    int err = alps_pledge_take_(h, d, t);
+    if (!err)
+        err = alps_publish_(h, &d->pledge->block, alps_address_(h, d->as.block),
+                            t);
+    if (err && d->pledge)
+        alps_pledge_leave_(d->pledge);
+    return err;
+}
+
+/* Whether a live object begins at `off`. */
+ALPS_FN_ int alps_pledge_live_(const alps_handle *h, alps_off off)
+{
+    alps_object o;
+    alps_block b;
+    int is = alps_object_at_(h, off, &o);
+    return is == 1   ? alps_object_live_(&o)
+           : is == 0 ? alps_block_at_(h, off, &b) == ALPS_USED
+                     : 0;
+}
+
+/* Pledges an object that is linked. What the pledge says is durable before it
+ * is one: else the wrong link would be looked at, and the object be free while
+ * its own link stands. Two fences. */
+ALPS_CORE_ int alps_pledge_hold_(alps_handle *h, alps_deed *d,
+                                 const alps_tables *t)
+{
+    if (!alps_pledge_live_(h, d->as.block))
+        return ALPS_EINVALID_FREE;
+    int err = alps_pledge_take_(h, d, t);
+    if (!err)
+        err = t->policy->fence(&h->map, t->backend);
+    if (!err)
+        err = alps_pledge_store_(h, &d->pledge->block, d->as.block, t);
+    if (err && d->pledge)
+        alps_pledge_leave_(d->pledge);
+    return err;
+}
+
+/* Ends a pledge: one fence, or two. */
+ALPS_CORE_ int alps_pledge_end_(alps_handle *h, const alps_deed *d,
+                                const alps_tables *t)
+{
+    int err = d->what == ALPS_DEED_KEEP
+                  ? alps_pledge_store_(h, &d->pledge->block, 0, t)
+                  : alps_publish_release_(h, &d->pledge->block, t);
+    alps_pledge_leave_(d->pledge);
+    return err;
+}
+
+/* Takes a pledge over whose maker does not live: 1; or 0. */
+ALPS_CORE_ int alps_pledge_claim_(alps_handle *h, const alps_deed *d,
+                                  const alps_tables *t)
+{
+    alps_lock_(h, t);
+    uint64_t owner = __atomic_load_n(&d->pledge->owner, __ATOMIC_ACQUIRE);
+    int is = alps_load_(&d->pledge->block) != 0 &&
+             (!owner || !alps_owner_lives_(h, owner, t));
+    if (is)
+        alps_store_(&d->pledge->owner, alps_self_(h));
+    alps_unlock_(h);
+    return is;
+}
+
+/* The number of a neighbour, which may be a new one: durably then. */
+ALPS_CORE_ int alps_pledge_neighbour_(alps_handle *h, alps_deed *d,
+                                      const alps_tables *t)
+{
+    uint64_t *word = (uint64_t *)alps_address_(h, ALPS_NEIGHBOURS);
+    uint64_t i = 0;
+    int err = ALPS_OK;
+    while (i < ALPS_NEIGHBOUR_MAX && alps_load_(&word[i]) != d->id)
+        i++;
+    if (i == ALPS_NEIGHBOUR_MAX) {
+        err = alps_ready_(h, t);
+        if (err)
+            return err;
+        alps_lock_(h, t);
+        for (i = 0; i < ALPS_NEIGHBOUR_MAX; i++)
+            if (!alps_load_(&word[i]) || alps_load_(&word[i]) == d->id)
+                break;
+        err = i < ALPS_NEIGHBOUR_MAX ? alps_pledge_store_(h, &word[i], d->id, t)
+                                     : ALPS_EFULL;
+        alps_unlock_(h);
+    }
+    d->value = i + 1;
+    return err;
+}
+
+/* Does what another region asks for. */
+ALPS_CORE_ int alps_pledge_perform_(alps_handle *h, alps_deed *d,
+                                    const alps_tables *t)
+{
+    int err = alps_ready_(h, t);
+    if (d->what == ALPS_DEED_NEIGHBOUR)
+        return alps_pledge_neighbour_(h, d, t);
+    if (err)
+        return err;
+    if (t->policy->commit && h->map.sole)
+        return ALPS_EUNSUPPORTED; // each commits a moment of its own
+    switch (d->what) {
+    case ALPS_DEED_ASK: return ALPS_OK;
+    case ALPS_DEED_STORE:
+        return alps_pledge_store_(h, (uint64_t *)alps_address_(h, d->id),
+                                  d->value, t);
+    case ALPS_DEED_FLUSH:
+        err = t->policy->flush(&h->map, alps_address_(h, d->id), 16);
+        return err ? err : t->policy->fence(&h->map, t->backend);
+    case ALPS_DEED_PLEDGE: return alps_pledge_make_(h, d, t);
+    case ALPS_DEED_HOLD: return alps_pledge_hold_(h, d, t);
+    case ALPS_DEED_KEEP:
+    case ALPS_DEED_FREE: return alps_pledge_end_(h, d, t);
+    case ALPS_DEED_REAP: return t->slow(h, ALPS_SLOW_DEAD, 0, 0);
+    case ALPS_DEED_CLAIM: return alps_pledge_claim_(h, d, t);
+    default: return ALPS_EINVAL;
+    }
+}

@@ -1,0 +1,324 @@
+/* segment.h -- the segments of a region, and how they come and go
+ *
+ * A region is cut into segments, each of which is in a frame or is not; the
+ * table says which. The file has the bytes of those that are not, and of those
+ * that are clean. Here is what is done to one segment: read, written, shown,
+ * hidden. All of it under the pager's latch. */
+#pragma once
+#include "descriptor.h"
+#include "echo.h"
+#include "fault.h"
+#include "victim.h"
+
+/* How the medium is read and written; all there is of it here. A test puts its
+ * own in place. They are called from a signal handler. */
+#ifndef ALPS_PAGED_READ
+#  define ALPS_PAGED_READ(fd, p, n, off) \
+    syscall(SYS_pread64, fd, p, (size_t)(n), (off_t)(off))
+#endif
+#ifndef ALPS_PAGED_WRITE
+#  define ALPS_PAGED_WRITE(fd, p, n, off) \
+    syscall(SYS_pwrite64, fd, p, (size_t)(n), (off_t)(off))
+#endif
+#ifndef ALPS_PAGED_SYNC
+#  define ALPS_PAGED_SYNC(fd) fdatasync(fd)
+#endif
+
+/* The most that one system call is asked for: they end at 2 GiB. */
+#ifndef ALPS_PAGED_STEP
+#  define ALPS_PAGED_STEP ((uint64_t)1 << 30)
+#endif
+
+/* The fewest frames a region is paged with: one instruction may need four
+ * segments at once, and the last eight stay. */
+#define ALPS_FRAMES_MIN 9u
+
+/* What a pager has done since it was opened. */
+typedef struct alps_paging {
+    uint64_t faults;      /* segments read because they were touched */
+    uint64_t soft;        /* hidden ones shown again */
+    uint64_t upgrades;    /* first stores to what was clean */
+    uint64_t evictions;   /* segments that went */
+    uint64_t write_backs; /* calls that wrote */
+    uint64_t bytes_read, bytes_written;
+    uint64_t syncs;  /* of the file */
+    uint64_t failed; /* reads and writes that did not succeed */
+} alps_paging;
+
+/* A region larger than its memory: what one process keeps of it. */
+typedef struct alps_pager {
+    uint32_t latch;
+    unsigned engine;            /* ALPS_ENGINE_... */
+    const char *why;            /* it is that one, in words */
+    unsigned asked;             /* the engine that was asked for, or 0 */
+    uint64_t memory;            /* bytes the region may have in memory */
+    uint64_t wish;              /* bytes of a segment as asked for, or 0 */
+    alps_faults *faults;        /* the program's handler, or NULL */
+    struct alps_budget *budget; /* what it shares with other regions, or NULL */
+    struct alps_pager *sharer;  /* the next one that does */
+    int shares;                 /* 1: it is in the budget's list */
+    const alps_eviction *eviction;
+    void *state;       /* of the policy */
+    uint64_t state_n;  /* its bytes */
+    int fd;            /* the file */
+    int past;          /* the same past the page cache, or -1 */
+    unsigned direct;   /* 1: that was asked for */
+    unsigned interval; /* milliseconds of the cleaner, or 0 */
+    uint32_t ended;    /* 1: it is to end */
+    int cleans;        /* 1: there is one */
+    pthread_t cleaner;
+    pid_t process;          /* who opened it: not the child of a fork */
+    unsigned char *base;    /* of the region */
+    uint64_t length;        /* bytes of the file that are the region */
+    uint64_t reserved;      /* bytes of addresses, whole segments */
+    unsigned shift;         /* log2 of the bytes of a segment */
+    uint32_t *table;        /* by segment: 1 + its frame, or 0 */
+    uint64_t table_n;       /* its bytes */
+    alps_pool pool;         /* the frames */
+    alps_echo echo;         /* of the pages that every fence takes */
+    alps_fault_range range; /* of the addresses, for the handler */
+    uint64_t clock;         /* faults, counted */
+    uint32_t young;         /* so many of the last ones stay */
+    uint32_t threads;       /* threads that were seen to fault, */
+    uintptr_t thread[64];   /* and which, by a hash */
+    uint64_t stale_off;     /* the last fault that needed nothing, */
+    uint32_t stale;         /* and how often it came in a row */
+    uint64_t written;       /* writes to the file, counted, */
+    uint64_t synced;        /* up to here they are durable */
+    uint64_t unheld;        /* the last one of what is not in memory */
+    int lost; /* the code of a sync that failed, and what it should
+                             have made durable is not in memory */
+    alps_paging count;
+} alps_pager;
+
+ALPS_FN_ uint64_t alps_segment_off_(const alps_pager *p, uint32_t segment)
+{
+    return (uint64_t)segment << p->shift;
+}
+
+ALPS_FN_ unsigned char *alps_segment_at_(const alps_pager *p, uint32_t segment)
+{
+    return p->base + alps_segment_off_(p, segment);
+}
+
+/* Bytes of the file that are in it. */
+ALPS_FN_ uint64_t alps_segment_bytes_(const alps_pager *p, uint32_t segment)
+{
+    uint64_t off = alps_segment_off_(p, segment), n = p->pool.segment;
+    if (off >= p->length)
+        return 0;
+    return p->length - off < n ? p->length - off : n;
+}
+
+/* The frame it is in, or ALPS_NO_FRAME. Who asks without the latch, and hears
+ * that there is none, knows that what was stored is with the file. */
+ALPS_FN_ uint32_t alps_segment_frame_(const alps_pager *p, uint32_t segment)
+{
+    return __atomic_load_n(&p->table[segment], __ATOMIC_ACQUIRE) - 1;
+}
+
+ALPS_FN_ void alps_segment_set_(const alps_pager *p, uint32_t segment,
+                                uint32_t frame)
+{
+    __atomic_store_n(&p->table[segment], frame + 1, __ATOMIC_RELEASE);
+}
+
+/* Tells the policy. */
+ALPS_FN_ void alps_segment_tell_(const alps_pager *p, unsigned what,
+                                 uint32_t frame)
+{
+    p->eviction->saw(p->state, what, frame, p->pool.frame[frame].segment);
+}
+
+/* The file by which `*k` bytes at `from` are read or written, and how many at
+ * once: past the page cache whole pages only. */
+ALPS_FN_ int alps_segment_file_(const alps_pager *p, uint64_t from, uint64_t *k)
+{
+    if (*k > ALPS_PAGED_STEP)
+        *k = ALPS_PAGED_STEP;
+    if (p->past < 0 || from % ALPS_PAGE || *k < ALPS_PAGE)
+        return p->fd;
+    *k -= *k % ALPS_PAGE;
+    return p->past;
+}
+
+/* Reads the segment into a frame; what is behind the end is zero. */
+ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
+                                  uint32_t frame)
+{
+    unsigned char *to = alps_pool_at_(&p->pool, frame);
+    uint64_t n = alps_segment_bytes_(p, segment), done = 0;
+    while (done < n) {
+        uint64_t k = n - done;
+        int fd = alps_segment_file_(p, done, &k);
+        long got = (long)ALPS_PAGED_READ(fd, to + done, k,
+                                         alps_segment_off_(p, segment) + done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) { // the end: somebody has cut the file
+            p->count.failed++;
+            return got ? alps_oserror_() : ALPS_ETRUNCATED;
+        }
+        done += (uint64_t)got;
+    }
+    memset(to + n, 0, (size_t)(p->pool.segment - n));
+    p->count.bytes_read += n;
+    return ALPS_OK;
+}
+
+/* Writes `n` bytes of memory to place `off` of the file, `into` a segment. */
+ALPS_COLD_ int alps_segment_put_(alps_pager *p, const unsigned char *at,
+                                 uint64_t n, uint64_t off, uint64_t into)
+{
+    while (n) {
+        uint64_t k = n;
+        int fd = alps_segment_file_(p, into, &k);
+        long put = (long)ALPS_PAGED_WRITE(fd, at, k, off);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0) {
+            p->count.failed++;
+            return put ? alps_oserror_() : ALPS_ENOSPC;
+        }
+        at += put;
+        n -= (uint64_t)put;
+        off += (uint64_t)put;
+        into += (uint64_t)put;
+        p->count.bytes_written += (uint64_t)put;
+        __atomic_store_n(&p->written, p->written + 1, __ATOMIC_RELEASE);
+    }
+    p->count.write_backs++;
+    return ALPS_OK;
+}
+
+/* Writes bytes [from, to) of a frame, whole pages, to their place. */
+ALPS_COLD_ int alps_segment_write_(alps_pager *p, uint32_t frame, uint64_t from,
+                                   uint64_t to)
+{
+    const unsigned char *at = alps_pool_at_(&p->pool, frame);
+    uint32_t segment = p->pool.frame[frame].segment;
+    uint64_t off = alps_segment_off_(p, segment);
+    uint64_t end = alps_segment_bytes_(p, segment);
+    int err = ALPS_OK;
+    if (to > end)
+        to = end;
+    while (!err && from < to) {
+        uint64_t n = to - from;
+        if (!alps_echo_has_(&p->echo, off + from) || n < ALPS_PAGE) {
+            n = alps_echo_before_(&p->echo, off + from, n);
+            err = alps_segment_put_(p, at + from, n, off + from, from);
+        } else {
+            n = ALPS_PAGE;
+            if (!alps_echo_same_(&p->echo, off + from, at + from)) {
+                const unsigned char *copy =
+                    p->echo.bytes + (off + from - p->echo.off);
+                err = alps_segment_put_(p, copy, n, off + from, from);
+                if (!err)
+                    alps_echo_wrote_(&p->echo, off + from);
+            }
+        }
+        from += n;
+    }
+    return err;
+}
+
+/* Shows a frame, to be read or to be written. */
+ALPS_COLD_ int alps_segment_show_(alps_pager *p, uint32_t frame, int write)
+{
+    alps_page_frame *f = &p->pool.frame[frame];
+    int err = alps_pool_show_(&p->pool, frame, alps_segment_at_(p, f->segment),
+                              write);
+    if (err)
+        return err;
+    f->state = write ? ALPS_FRAME_WRITE : ALPS_FRAME_READ;
+    if (write)
+        f->dirty = 1;
+    f->born = ++p->clock;
+    return ALPS_OK;
+}
+
+/* Hides it: from now on nobody stores to it. */
+ALPS_COLD_ int alps_segment_hide_(alps_pager *p, uint32_t frame)
+{
+    alps_page_frame *f = &p->pool.frame[frame];
+    if (f->state <= ALPS_FRAME_HIDDEN)
+        return ALPS_OK;
+    int err = alps_pool_hide_(&p->pool, alps_segment_at_(p, f->segment), 1);
+    if (!err)
+        f->state = ALPS_FRAME_HIDDEN;
+    return err;
+}
+
+/* Changes what may be done with bytes [from, to) of a shown frame. */
+ALPS_COLD_ int alps_segment_protect_(const alps_pager *p, uint32_t frame,
+                                     uint64_t from, uint64_t to, int may)
+{
+    const alps_page_frame *f = &p->pool.frame[frame];
+    long rc = syscall(SYS_mprotect, alps_segment_at_(p, f->segment) + from,
+                      (size_t)(to - from), (long)may);
+    return rc ? alps_oserror_() : ALPS_OK;
+}
+
+/* What was to be read is to be written. */
+ALPS_COLD_ int alps_segment_upgrade_(alps_pager *p, uint32_t frame)
+{
+    alps_page_frame *f = &p->pool.frame[frame];
+    int err = alps_segment_protect_(p, frame, 0, p->pool.segment,
+                                    PROT_READ | PROT_WRITE);
+    if (err)
+        return err;
+    f->state = ALPS_FRAME_WRITE;
+    f->dirty = 1;
+    p->count.upgrades++;
+    alps_segment_tell_(p, ALPS_TOLD_DIRTY, frame);
+    return ALPS_OK;
+}
+
+/* All of a frame is written, while nobody stores to it. It is clean then, and
+ * still in memory; where that fails it is as dirty as before. */
+ALPS_COLD_ int alps_segment_clean_(alps_pager *p, uint32_t frame)
+{
+    alps_page_frame *f = &p->pool.frame[frame];
+    int err = ALPS_OK;
+    if (f->pins) // the system may be storing to it: it stays as it is
+        return alps_segment_write_(p, frame, 0, p->pool.segment);
+    if (f->state == ALPS_FRAME_WRITE) {
+        err = alps_segment_protect_(p, frame, 0, p->pool.segment, PROT_READ);
+        if (!err)
+            f->state = ALPS_FRAME_READ;
+    }
+    if (!err)
+        err = alps_segment_write_(p, frame, 0, p->pool.segment);
+    if (err)
+        return err;
+    f->dirty = 0;
+    alps_segment_tell_(p, ALPS_TOLD_CLEAN, frame);
+    return ALPS_OK;
+}
+
+/* Pages [from, to) of a dirty frame are written, while nobody stores to them;
+ * it stays dirty, for there may be others. */
+ALPS_COLD_ int alps_segment_pages_(alps_pager *p, uint32_t frame, uint64_t from,
+                                   uint64_t to)
+{
+    const alps_page_frame *f = &p->pool.frame[frame];
+    int shown = f->state == ALPS_FRAME_WRITE && !f->pins;
+    int err = ALPS_OK;
+    if (shown)
+        err = alps_segment_protect_(p, frame, from, to, PROT_READ);
+    if (!err)
+        err = alps_segment_write_(p, frame, from, to);
+    if (shown &&
+        alps_segment_protect_(p, frame, from, to, PROT_READ | PROT_WRITE))
+        alps_segment_hide_(p, frame); // the next use of it shows it again
+    return err;
+}
+
+/* The segment is forgotten, and the frame free. It is hidden. */
+ALPS_COLD_ void alps_segment_drop_(alps_pager *p, uint32_t frame)
+{
+    uint32_t segment = p->pool.frame[frame].segment;
+    alps_segment_tell_(p, ALPS_TOLD_GONE, frame);
+    alps_segment_set_(p, segment, ALPS_NO_FRAME);
+    alps_pool_give_(&p->pool, frame);
+}

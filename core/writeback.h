@@ -1,0 +1,211 @@
+/* writeback.h -- what is dirty comes to the file, and becomes durable there
+ *
+ * Writing is one thing and being durable another: evictions write all the time
+ * and sync never. Every write is counted; a fence syncs the file if any was
+ * made since the last sync, whoever made it, and is free if none was. */
+#pragma once
+#include "pager.h"
+
+/* Bytes [from, to) of a frame that may be dirty. All of a segment leaves it
+ * clean; pages of it are just written. */
+ALPS_COLD_ int alps_writeback_frame_(alps_pager *p, uint32_t frame,
+                                     uint64_t from, uint64_t to)
+{
+    const alps_page_frame *f = &p->pool.frame[frame];
+    if (!f->dirty)
+        return ALPS_OK;
+    if (from == 0 && to >= alps_segment_bytes_(p, f->segment))
+        return alps_segment_clean_(p, frame);
+    from -= from % ALPS_PAGE;
+    to = alps_round_up_(to, ALPS_PAGE);
+    return alps_segment_pages_(p, frame, from, to);
+}
+
+/* Bytes [off, off + n) of the region are in the file when this returns 0, as
+ * far as they were stored before it was called. The latch is held for one
+ * segment at a time. Goes on after an error, and answers the first. */
+ALPS_COLD_ int alps_writeback_(alps_pager *p, uint64_t off, uint64_t n)
+{
+    uint64_t end = off + n;
+    int first = ALPS_OK;
+    if (end > p->length)
+        end = p->length;
+    while (off < end) {
+        uint32_t segment = (uint32_t)(off >> p->shift);
+        uint64_t start = alps_segment_off_(p, segment);
+        uint64_t stop = start + p->pool.segment;
+        uint64_t to = end < stop ? end : stop;
+        if (alps_segment_frame_(p, segment) != ALPS_NO_FRAME) {
+            sigset_t old;
+            int err = ALPS_OK;
+            alps_latch_enter_(&p->latch, &old);
+            uint32_t frame = alps_segment_frame_(p, segment);
+            if (frame != ALPS_NO_FRAME)
+                err = alps_writeback_frame_(p, frame, off - start, to - start);
+            alps_latch_leave_(&p->latch, &old);
+            first = first ? first : err;
+        }
+        off = stop;
+    }
+    return first;
+}
+
+/* What every fence takes along is listened to from now on, where that is not
+ * much of the memory there is. */
+ALPS_COLD_ void alps_writeback_listen_(alps_pager *p, uint64_t off, uint64_t n)
+{
+    sigset_t old;
+    if (n + 2 * ALPS_PAGE > p->memory / 64)
+        return;
+    alps_latch_enter_(&p->latch, &old);
+    if (!p->echo.bytes)
+        alps_echo_open_(&p->echo, off, n);
+    alps_latch_leave_(&p->latch, &old);
+}
+
+/* A sync has failed: the system takes pages for clean that are not on the
+ * medium. What is in memory is due once more; what is not is lost. */
+ALPS_COLD_ void alps_writeback_failed_(alps_pager *p, int err)
+{
+    sigset_t old;
+    alps_latch_enter_(&p->latch, &old);
+    p->count.failed++;
+    if (p->unheld > p->synced)
+        p->lost = err;
+    alps_echo_forget_(&p->echo);
+    for (uint32_t i = 0; i < p->pool.n; i++)
+        if (p->pool.frame[i].state != ALPS_FRAME_FREE)
+            p->pool.frame[i].dirty = 1;
+    alps_latch_leave_(&p->latch, &old);
+}
+
+/* What was written to the file before is durable when this returns 0. */
+ALPS_COLD_ int alps_writeback_fence_(alps_pager *p)
+{
+    sigset_t old;
+    uint64_t now = __atomic_load_n(&p->written, __ATOMIC_ACQUIRE);
+    uint64_t done = __atomic_load_n(&p->synced, __ATOMIC_ACQUIRE);
+    int lost = __atomic_load_n(&p->lost, __ATOMIC_ACQUIRE);
+    if (lost || now <= done)
+        return lost;
+    if (ALPS_PAGED_SYNC(p->fd)) {
+        int err = alps_oserror_();
+        alps_writeback_failed_(p, err);
+        return err;
+    }
+    alps_latch_enter_(&p->latch, &old);
+    p->count.syncs++;
+    alps_latch_leave_(&p->latch, &old);
+    while (done < now &&
+           !__atomic_compare_exchange_n(&p->synced, &done, now, 0,
+                                        __ATOMIC_RELEASE, __ATOMIC_ACQUIRE))
+        continue;
+    return ALPS_OK;
+}
+
+/* Bytes [off, off + n), of which the file keeps nothing from now on, are
+ * forgotten: whole segments, and what shares one with others is zero. */
+ALPS_COLD_ void alps_writeback_forget_(alps_pager *p, uint64_t off, uint64_t n)
+{
+    uint64_t size = p->pool.segment, end = off + n;
+    while (off < end) {
+        sigset_t old;
+        uint32_t segment = (uint32_t)(off >> p->shift);
+        uint64_t start = alps_segment_off_(p, segment), stop = start + size;
+        uint64_t to = end < stop ? end : stop;
+        if (alps_segment_frame_(p, segment) != ALPS_NO_FRAME) {
+            alps_latch_enter_(&p->latch, &old);
+            uint32_t frame = alps_segment_frame_(p, segment);
+            int whole = off == start && to == stop;
+            if (frame != ALPS_NO_FRAME && whole && !p->pool.frame[frame].pins &&
+                !alps_segment_hide_(p, frame))
+                alps_segment_drop_(p, frame);
+            else if (frame != ALPS_NO_FRAME)
+                memset(alps_pool_at_(&p->pool, frame) + (off - start), 0,
+                       (size_t)(to - off));
+            alps_latch_leave_(&p->latch, &old);
+        }
+        off = stop;
+    }
+}
+
+/* The region ends at `length` now. What was behind it is zero if it comes
+ * back. */
+ALPS_COLD_ void alps_writeback_length_(alps_pager *p, uint64_t length)
+{
+    sigset_t old;
+    if (length < p->length)
+        alps_writeback_forget_(p, length, p->reserved - length);
+    alps_latch_enter_(&p->latch, &old);
+    alps_echo_forget_(&p->echo);
+    __atomic_store_n(&p->length, length, __ATOMIC_RELEASE);
+    alps_latch_leave_(&p->latch, &old);
+}
+
+/* Lets go of what `alps_writeback_pin_` held. */
+ALPS_COLD_ void alps_writeback_unpin_(alps_pager *p, uint64_t off, uint64_t n)
+{
+    sigset_t old;
+    uint64_t end = off + n;
+    alps_latch_enter_(&p->latch, &old);
+    for (off -= off % p->pool.segment; off < end; off += p->pool.segment) {
+        uint32_t frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
+        if (frame != ALPS_NO_FRAME && p->pool.frame[frame].pins)
+            p->pool.frame[frame].pins--;
+    }
+    alps_latch_leave_(&p->latch, &old);
+}
+
+/* One segment is in memory, to be read or to be written, and stays. Under the
+ * latch. */
+ALPS_COLD_ int alps_writeback_hold_(alps_pager *p, uint64_t off, int write)
+{
+    uint32_t frame, kept = 0;
+    int err = ALPS_OK;
+    for (uint32_t i = 0; i < p->pool.n; i++)
+        kept += p->pool.frame[i].pins != 0;
+    frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
+    if (kept + p->young + 1 >= p->pool.n &&
+        (frame == ALPS_NO_FRAME || !p->pool.frame[frame].pins))
+        return ALPS_EFULL;
+    if (frame == ALPS_NO_FRAME ||
+        p->pool.frame[frame].state <
+            (write ? ALPS_FRAME_WRITE : ALPS_FRAME_READ))
+        err = alps_pager_want_(p, off,
+                               write ? ALPS_TOUCH_WRITE : ALPS_TOUCH_READ);
+    frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
+    if (!err && p->pool.frame[frame].pins == UINT16_MAX)
+        err = ALPS_EFULL;
+    if (!err)
+        p->pool.frame[frame].pins++;
+    return err;
+}
+
+/* Bytes [off, off + n) are in memory and stay there: for system calls, which do
+ * not fault as threads do. ALPS_EFULL: so many cannot. */
+ALPS_COLD_ int alps_writeback_pin_(alps_pager *p, uint64_t off, uint64_t n,
+                                   int write)
+{
+    uint64_t start = off - off % p->pool.segment, at = start, end = off + n;
+    int err = ALPS_OK;
+    while (!err && at < end) {
+        sigset_t old;
+        alps_latch_enter_(&p->latch, &old);
+        err = alps_writeback_hold_(p, at, write);
+        alps_latch_leave_(&p->latch, &old);
+        at += err ? 0 : p->pool.segment;
+    }
+    if (err && at > start)
+        alps_writeback_unpin_(p, start, at - start);
+    return err;
+}
+
+/* What it has done so far. */
+ALPS_COLD_ alps_paging alps_writeback_count_(alps_pager *p)
+{
+    sigset_t old;
+    alps_latch_enter_(&p->latch, &old);
+    alps_paging count = p->count;
+    alps_latch_leave_(&p->latch, &old);
+    return count;
+}

@@ -1,0 +1,181 @@
+/* pages.h -- what tests of paged memory share
+ *
+ * A medium that can be made to fail, and that writes down what it was asked to
+ * do; the handler of this program; a place for files. */
+#pragma once
+#include "check.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* What the medium answers to the next calls: an errno, or 0. */
+static volatile int bad_read, bad_write, bad_sync, short_calls;
+static volatile unsigned long writes, syncs;
+
+static void medium_wrote(const void *p, size_t n, off_t off);
+static void medium_synced(void);
+
+static inline long medium_read(int fd, void *p, size_t n, off_t off)
+{
+    if (bad_read) {
+        errno = bad_read;
+        return -1;
+    }
+    return syscall(SYS_pread64, fd, p, short_calls && n > 1000 ? 1000 : n, off);
+}
+
+static inline long medium_write(int fd, const void *p, size_t n, off_t off)
+{
+    __atomic_fetch_add(&writes, 1, __ATOMIC_RELAXED);
+    if (bad_write) {
+        errno = bad_write;
+        return -1;
+    }
+    n = short_calls && n > 1000 ? 1000 : n;
+    medium_wrote(p, n, off);
+    return syscall(SYS_pwrite64, fd, p, n, off);
+}
+
+/* No test pulls a plug, so a sync may be only counted. */
+static inline int medium_sync(void)
+{
+    __atomic_fetch_add(&syncs, 1, __ATOMIC_RELAXED);
+    if (bad_sync) {
+        errno = bad_sync;
+        return -1;
+    }
+    medium_synced();
+    return 0;
+}
+
+#define ALPS_PAGED_READ(fd, p, n, off) medium_read(fd, p, n, (off_t)(off))
+#define ALPS_PAGED_WRITE(fd, p, n, off) medium_write(fd, p, n, (off_t)(off))
+#define ALPS_PAGED_SYNC(fd) medium_sync()
+#define ALPS_PAGED_STEP 20000
+#define ALPS_BACKEND ALPS_PAGED
+#define ALPS_POLICY ALPS_MSYNC
+#define ALPS_FAULTS faults
+#include "../alps.h"
+
+ALPS_HANDLER(faults);
+
+#define KIB ((uint64_t)1 << 10)
+#define MIB ((uint64_t)1 << 20)
+
+static char folder[64], the_path[100];
+
+static inline void folder_make(void)
+{
+    snprintf(folder, sizeof folder, "%s/alps-test-XXXXXX",
+             access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+    if (!mkdtemp(folder))
+        exit(2);
+}
+
+static inline void folder_remove(void)
+{
+    CHECK_EQ(rmdir(folder), 0); // empty: the tests have cleaned up
+}
+
+/* Sets `the_path` to that of `name`; nothing is there. */
+static inline void path_to(const char *name)
+{
+    snprintf(the_path, sizeof the_path, "%s/%s", folder, name);
+    unlink(the_path);
+    bad_read = bad_write = bad_sync = short_calls = 0;
+}
+
+/* Memory of 1 MiB, segments of 64 KiB, rewired, unless changed. */
+static inline alps_options paged(unsigned eviction)
+{
+    alps_options o;
+    memset(&o, 0, sizeof o);
+    o.memory = MIB;
+    o.segment = 64 * KIB;
+    o.engine = ALPS_ENGINE_REWIRE;
+    o.eviction = eviction;
+    return o;
+}
+
+static inline alps_pager *pager_of(void *p)
+{
+    return alps_umalloc_of_(p)->map.pager;
+}
+
+static inline uint64_t rnd(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    return *state ^= *state << 17;
+}
+
+static inline uint64_t file_size(void)
+{
+    struct stat st;
+    return stat(the_path, &st) ? 0 : (uint64_t)st.st_size;
+}
+
+/* Whether the file has exactly these bytes from `off` on. */
+static inline int file_has(const unsigned char *bytes, uint64_t off, uint64_t n)
+{
+    unsigned char *got = (unsigned char *)malloc((size_t)n + 1);
+    int fd = open(the_path, O_RDONLY);
+    int same = fd >= 0 && pread(fd, got, (size_t)n, (off_t)off) == (ssize_t)n &&
+               !memcmp(got, bytes, (size_t)n);
+    close(fd);
+    free(got);
+    return same;
+}
+
+/* Makes the file with these bytes. */
+static inline void file_make(const unsigned char *bytes, uint64_t n)
+{
+    int fd = open(the_path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    CHECK(fd >= 0 && write(fd, bytes, (size_t)n) == (ssize_t)n);
+    close(fd);
+}
+
+/* In place of all tests. */
+static inline void an_emulator_maps_in_another_way(void)
+{
+    SKIP("an emulator shows its own faults and mappings");
+}
+
+static inline int mappings(void)
+{
+    char line[512];
+    int n = 0;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (maps && fgets(line, sizeof line, maps))
+        n++;
+    if (maps)
+        fclose(maps);
+    return n;
+}
+
+static inline int descriptors(void)
+{
+    int n = 0;
+    for (int fd = 0; fd < 256; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+/* Runs `body` in a process of its own; answers how it ended. */
+static inline int in_child(int (*body)(void))
+{
+    int status = 0;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(20);
+        _exit(body());
+    }
+    waitpid(pid, &status, 0);
+    return status;
+}
