@@ -42,9 +42,9 @@
  * that no call through a table is left in the program. */
 #define ALPS_CORE_ static inline __attribute__((always_inline, unused))
 
-/* A function that is compiled once, if it is called at all; and one off the fast
- * path. Without optimisation nothing is inlined but what has to be, and what is
- * not called is only dropped where it is declared inline. */
+/* A function that is compiled once, if it is called at all; and one off the
+ * fast path. Without optimisation nothing is inlined but what has to be, and
+ * what is not called is only dropped where it is declared inline. */
 #ifdef __OPTIMIZE__
 #  define ALPS_ONCE_ static __attribute__((noinline, unused))
 #  define ALPS_COLD_ static __attribute__((noinline, cold, unused))
