@@ -227,9 +227,13 @@
 /* An ordinary function of a part: dropped where it is not called. */
 #define ALPS_FN_ static inline __attribute__((unused))
 
-/* A function that takes the constant tables of an instance: inlined always, so
- * that no call through a table is left in the program. */
-#define ALPS_CORE_ static inline __attribute__((always_inline, unused))
+/* A function that takes the constant tables of an instance. Where they are the
+ * same in all its calls an optimising compiler puts them in, so that no call
+ * through a table is left in the program. */
+#define ALPS_CORE_ static inline __attribute__((unused))
+
+/* A function of the fast path: a copy in each place that calls it. */
+#define ALPS_FAST_ static inline __attribute__((always_inline, unused))
 
 /* A function that is compiled once, if it is called at all; and one off the
  * fast path. Without optimisation nothing is inlined but what has to be, and
@@ -6540,7 +6544,7 @@ ALPS_COLD_ void alps_gather_end_(alps_map *m, const alps_gather *left)
 }
 
 /* The same where the backend writes, and one sync is for all. */
-ALPS_CORE_ int alps_gather_write_(alps_map *m, const alps_backend *b,
+ALPS_FAST_ int alps_gather_write_(alps_map *m, const alps_backend *b,
                                   alps_gather *taken)
 {
     int err = ALPS_OK;
@@ -6556,7 +6560,7 @@ ALPS_CORE_ int alps_gather_write_(alps_map *m, const alps_backend *b,
 }
 
 /* All that was gathered before is on the medium when this answers 0. */
-ALPS_CORE_ int alps_gather_fence_(alps_map *m, const alps_backend *b)
+ALPS_FAST_ int alps_gather_fence_(alps_map *m, const alps_backend *b)
 {
     alps_gather taken;
     uint64_t off = 0, n = 0;
@@ -6610,7 +6614,7 @@ ALPS_FN_ int alps_persist_stream_(alps_map *m, void *to, const void *from)
 
 /* Also where the caches persist the machine is told to wait: for the program's
  * own non-temporal stores on x86, and for its order of stores elsewhere. */
-ALPS_CORE_ int alps_persist_fence_(alps_map *m, const alps_backend *b)
+ALPS_FAST_ int alps_persist_fence_(alps_map *m, const alps_backend *b)
 {
     if (ALPS_OBSERVE(ALPS_SAW_FENCE, NULL, 0))
         return ALPS_OK;
@@ -6835,7 +6839,7 @@ ALPS_FN_ int alps_msync_stream_(alps_map *m, void *to, const void *from)
     return alps_msync_flush_(m, to, ALPS_LINE);
 }
 
-ALPS_CORE_ int alps_msync_fence_(alps_map *m, const alps_backend *b)
+ALPS_FAST_ int alps_msync_fence_(alps_map *m, const alps_backend *b)
 {
     if (ALPS_OBSERVE(ALPS_SAW_FENCE, NULL, 0))
         return ALPS_OK;
@@ -6900,7 +6904,7 @@ ALPS_FN_ int alps_checkpoint_stream_(alps_map *m, void *to, const void *from)
     return alps_checkpoint_flush_(m, to, ALPS_LINE);
 }
 
-ALPS_CORE_ int alps_checkpoint_fence_(alps_map *m, const alps_backend *b)
+ALPS_FAST_ int alps_checkpoint_fence_(alps_map *m, const alps_backend *b)
 {
     ALPS_BARRIER_();
     return ALPS_LIKELY_(m->sole) ? ALPS_OK : alps_gather_fence_(m, b);
@@ -7968,6 +7972,7 @@ typedef struct alps_tables {
     const alps_backend *backend;
     const alps_policy *policy;
     int (*slow)(alps_handle *h, int what, uint64_t a, uint64_t b);
+    int (*fence)(alps_map *m);  /* of the policy, with the backend */
     void (*ended)(void *cache); /* a thread ends */
     void *(*other)(alps_handle *h, uint64_t align, uint64_t n, int how);
     int (*far)(alps_handle *h, uint64_t off); /* frees what `other` gave, or
@@ -7984,7 +7989,7 @@ typedef struct alps_local {
 
 /* Who this process is in the region: 0 where it only reads, and in the child of
  * a fork. */
-ALPS_CORE_ uint64_t alps_self_(const alps_handle *h)
+ALPS_FAST_ uint64_t alps_self_(const alps_handle *h)
 {
     return ALPS_LIKELY_(h->local != NULL) ? alps_load_(&h->local->owner) : 0;
 }
@@ -8032,7 +8037,7 @@ ALPS_FN_ void alps_idle_less_(const alps_handle *h, uint64_t n)
 }
 
 /* Whether it is time to do something about them. */
-ALPS_CORE_ int alps_idle_over_(const alps_handle *h)
+ALPS_FAST_ int alps_idle_over_(const alps_handle *h)
 {
     return alps_load_(&h->shared->idle) > alps_load_(&h->shared->idle_max);
 }
@@ -8239,7 +8244,7 @@ ALPS_FN_ int alps_lock_alone_(const alps_handle *h)
 
 /* Takes the lock at `word`. `inner`: another one is held, so that a dead owner
  * is not reaped at once, see recover.h. */
-ALPS_CORE_ void alps_lock_word_(alps_handle *h, uint64_t *word, int inner,
+ALPS_FAST_ void alps_lock_word_(alps_handle *h, uint64_t *word, int inner,
                                 const alps_tables *t)
 {
     if (alps_lock_alone_(h) && !alps_load_(word))
@@ -8249,7 +8254,7 @@ ALPS_CORE_ void alps_lock_word_(alps_handle *h, uint64_t *word, int inner,
 }
 
 /* Takes the lock of the region, which comes before those of shards. */
-ALPS_CORE_ void alps_lock_(alps_handle *h, const alps_tables *t)
+ALPS_FAST_ void alps_lock_(alps_handle *h, const alps_tables *t)
 {
     alps_lock_word_(h, &h->shared->lock, 0, t);
 }
@@ -8260,7 +8265,7 @@ ALPS_FN_ void alps_unlock_(alps_handle *h)
 }
 
 /* Takes the lock of names, which comes before that of the region. */
-ALPS_CORE_ void alps_names_lock_(alps_handle *h, const alps_tables *t)
+ALPS_FAST_ void alps_names_lock_(alps_handle *h, const alps_tables *t)
 {
     alps_lock_word_(h, &h->shared->naming, 0, t);
 }
@@ -8275,7 +8280,7 @@ ALPS_FN_ void alps_names_unlock_(alps_handle *h)
 
 /* Takes the lock of a shard. Of the shards one is locked at a time, and besides
  * it the last one, after it. */
-ALPS_CORE_ void alps_shard_lock_(alps_handle *h, alps_shard *s, int inner,
+ALPS_FAST_ void alps_shard_lock_(alps_handle *h, alps_shard *s, int inner,
                                  const alps_tables *t)
 {
     alps_lock_word_(h, &s->lock, inner, t);
@@ -8354,12 +8359,12 @@ ALPS_CORE_ int alps_bin_same_(uint64_t a, uint64_t b)
 
 #define ALPS_STARTS_ 0x5555555555555555ull
 
-ALPS_CORE_ unsigned alps_code_(const uint64_t *codes, uint64_t unit)
+ALPS_FAST_ unsigned alps_code_(const uint64_t *codes, uint64_t unit)
 {
     return (unsigned)(alps_load_(&codes[unit / 32]) >> (unit % 32 * 2)) & 3u;
 }
 
-ALPS_CORE_ void alps_code_set_(uint64_t *codes, uint64_t unit, unsigned code)
+ALPS_FAST_ void alps_code_set_(uint64_t *codes, uint64_t unit, unsigned code)
 {
     uint64_t *word = &codes[unit / 32];
     unsigned shift = (unsigned)(unit % 32 * 2);
@@ -8368,14 +8373,14 @@ ALPS_CORE_ void alps_code_set_(uint64_t *codes, uint64_t unit, unsigned code)
 }
 
 /* One bit for each start in the word that holds `unit`. */
-ALPS_CORE_ uint64_t alps_code_starts_(const uint64_t *codes, uint64_t unit)
+ALPS_FAST_ uint64_t alps_code_starts_(const uint64_t *codes, uint64_t unit)
 {
     uint64_t word = alps_load_(&codes[unit / 32]);
     return (word | word >> 1) & ALPS_STARTS_;
 }
 
 /* The first start in [unit, end), or `end`. */
-ALPS_CORE_ uint64_t alps_code_next_(const uint64_t *codes, uint64_t unit,
+ALPS_FAST_ uint64_t alps_code_next_(const uint64_t *codes, uint64_t unit,
                                     uint64_t end)
 {
     if (unit >= end)
@@ -8394,7 +8399,7 @@ ALPS_CORE_ uint64_t alps_code_next_(const uint64_t *codes, uint64_t unit,
 
 /* The last start before `unit`, looked for in one word, that of the unit
  * before; or `unit` where there is none so near. */
-ALPS_CORE_ uint64_t alps_code_near_(const uint64_t *codes, uint64_t unit)
+ALPS_FAST_ uint64_t alps_code_near_(const uint64_t *codes, uint64_t unit)
 {
     uint64_t last = unit - 1;
     uint64_t below = ~0ull >> (62 - last % 32 * 2);
@@ -8403,14 +8408,14 @@ ALPS_CORE_ uint64_t alps_code_near_(const uint64_t *codes, uint64_t unit)
 }
 
 /* Whether no unit of [from, to) is a start. */
-ALPS_CORE_ int alps_code_inside_(const uint64_t *codes, uint64_t from,
+ALPS_FAST_ int alps_code_inside_(const uint64_t *codes, uint64_t from,
                                  uint64_t to)
 {
     return alps_code_next_(codes, from, to) == to;
 }
 
 /* Makes all of [from, to) the inside of what starts before it. */
-ALPS_CORE_ void alps_code_clear_(uint64_t *codes, uint64_t from, uint64_t to)
+ALPS_FAST_ void alps_code_clear_(uint64_t *codes, uint64_t from, uint64_t to)
 {
     for (from = alps_code_next_(codes, from, to); from < to;
          from = alps_code_next_(codes, from, to))
@@ -8450,14 +8455,14 @@ ALPS_FN_ alps_extent *alps_extent_(const alps_handle *h, uint64_t extent)
 }
 
 /* The shard that heap extent `extent` names; see alps_shard_has_. */
-ALPS_CORE_ alps_shard *alps_shard_named_(const alps_handle *h, uint64_t extent)
+ALPS_FAST_ alps_shard *alps_shard_named_(const alps_handle *h, uint64_t extent)
 {
     uint64_t built = alps_load_(&alps_extent_(h, extent)->built);
     return &h->shards[built & (h->at.shard_count - 1)];
 }
 
 /* The zone of heap extent `extent`. */
-ALPS_CORE_ alps_zone alps_zone_extent_(const alps_handle *h, uint64_t extent)
+ALPS_FAST_ alps_zone alps_zone_extent_(const alps_handle *h, uint64_t extent)
 {
     alps_zone z;
     z.base = h->map.base;
@@ -8471,7 +8476,7 @@ ALPS_CORE_ alps_zone alps_zone_extent_(const alps_handle *h, uint64_t extent)
 }
 
 /* The zone of all extents. */
-ALPS_CORE_ alps_zone alps_zone_top_(const alps_handle *h)
+ALPS_FAST_ alps_zone alps_zone_top_(const alps_handle *h)
 {
     alps_zone z;
     z.base = h->map.base;
@@ -8484,30 +8489,30 @@ ALPS_CORE_ alps_zone alps_zone_top_(const alps_handle *h)
     return z;
 }
 
-ALPS_CORE_ alps_off alps_zone_off_(const alps_zone *z, uint64_t unit)
+ALPS_FAST_ alps_off alps_zone_off_(const alps_zone *z, uint64_t unit)
 {
     return z->origin + (unit << z->shift);
 }
 
-ALPS_CORE_ uint64_t alps_zone_unit_(const alps_zone *z, alps_off off)
+ALPS_FAST_ uint64_t alps_zone_unit_(const alps_zone *z, alps_off off)
 {
     return (off - z->origin) >> z->shift;
 }
 
 /* Units of the block or run that starts at `unit`. */
-ALPS_CORE_ uint64_t alps_zone_units_(const alps_zone *z, uint64_t unit)
+ALPS_FAST_ uint64_t alps_zone_units_(const alps_zone *z, uint64_t unit)
 {
     return alps_code_next_(z->codes, unit + 1, z->end) - unit;
 }
 
 /* The head of the free run at `unit`. */
-ALPS_CORE_ alps_run *alps_run_(const alps_zone *z, uint64_t unit)
+ALPS_FAST_ alps_run *alps_run_(const alps_zone *z, uint64_t unit)
 {
     return (alps_run *)(void *)(z->base + alps_zone_off_(z, unit));
 }
 
 /* The word in a run's last bytes that names its head. */
-ALPS_CORE_ alps_off *alps_run_foot_(const alps_zone *z, uint64_t end)
+ALPS_FAST_ alps_off *alps_run_foot_(const alps_zone *z, uint64_t end)
 {
     return (alps_off *)(void *)(z->base + alps_zone_off_(z, end)) - 1;
 }
@@ -8521,7 +8526,7 @@ alps_run_peek_(const alps_off *foot)
 }
 
 /* Writes how long the free run at `unit` is. */
-ALPS_CORE_ void alps_run_size_(const alps_zone *z, uint64_t unit,
+ALPS_FAST_ void alps_run_size_(const alps_zone *z, uint64_t unit,
                                uint64_t units)
 {
     alps_run_(z, unit)->units = units;
@@ -8530,7 +8535,7 @@ ALPS_CORE_ void alps_run_size_(const alps_zone *z, uint64_t unit,
 
 /* Whether a free run of so many units starts at `unit`, as far as both ends
  * tell. */
-ALPS_CORE_ int alps_run_valid_(const alps_zone *z, uint64_t unit,
+ALPS_FAST_ int alps_run_valid_(const alps_zone *z, uint64_t unit,
                                uint64_t units)
 {
     return unit >= z->first && unit < z->end && units &&
@@ -8541,7 +8546,7 @@ ALPS_CORE_ int alps_run_valid_(const alps_zone *z, uint64_t unit,
 }
 
 /* Whether `off` can be the head of a run in the region: 0, or a unit. */
-ALPS_CORE_ int alps_run_place_(const alps_handle *h, const alps_zone *z,
+ALPS_FAST_ int alps_run_place_(const alps_handle *h, const alps_zone *z,
                                alps_off off)
 {
     return off == 0 || (off >= h->at.heap && off < alps_size_(h) &&
@@ -8549,7 +8554,7 @@ ALPS_CORE_ int alps_run_place_(const alps_handle *h, const alps_zone *z,
 }
 
 /* Puts the free run at `unit` into its bin. */
-ALPS_CORE_ void alps_run_insert_(const alps_zone *z, uint64_t unit,
+ALPS_FAST_ void alps_run_insert_(const alps_zone *z, uint64_t unit,
                                  uint64_t units)
 {
     alps_index *x = z->index;
@@ -8568,7 +8573,7 @@ ALPS_CORE_ void alps_run_insert_(const alps_zone *z, uint64_t unit,
 }
 
 /* Takes the free run at `unit` out of its bin. */
-ALPS_CORE_ int alps_run_unlink_(const alps_handle *h, const alps_zone *z,
+ALPS_FAST_ int alps_run_unlink_(const alps_handle *h, const alps_zone *z,
                                 uint64_t unit)
 {
     alps_index *x = z->index;
@@ -8601,7 +8606,7 @@ ALPS_CORE_ int alps_run_unlink_(const alps_handle *h, const alps_zone *z,
 
 /* Gives the indexed run at `unit` another length, `to` units; it may start
  * elsewhere in the bins after it. */
-ALPS_CORE_ int alps_run_resize_(const alps_handle *h, const alps_zone *z,
+ALPS_FAST_ int alps_run_resize_(const alps_handle *h, const alps_zone *z,
                                 uint64_t unit, uint64_t to)
 {
     uint64_t units = alps_run_(z, unit)->units;
@@ -8618,7 +8623,7 @@ ALPS_CORE_ int alps_run_resize_(const alps_handle *h, const alps_zone *z,
 /* The head of a run of at least `units`, or 0. Two bit searches; where they
  * find nothing, the bin in which longer and shorter runs are mixed is looked
  * through for a while, so that the last long run is not overlooked. */
-ALPS_CORE_ alps_off alps_index_find_(const alps_handle *h, const alps_index *x,
+ALPS_FAST_ alps_off alps_index_find_(const alps_handle *h, const alps_index *x,
                                      uint64_t units, unsigned shift)
 {
     alps_bin bin = alps_bin_of_(alps_bin_ceiling_(units));
@@ -8651,7 +8656,7 @@ ALPS_CORE_ alps_off alps_index_find_(const alps_handle *h, const alps_index *x,
 /* Carves `units` out of the free run at `unit`, as near to its end as `align`
  * (bytes, a power of two) lets them lie, and gives them `code`. Answers the
  * block's first unit through `block`. */
-ALPS_CORE_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
+ALPS_FAST_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
                                 uint64_t unit, uint64_t units, uint64_t align,
                                 unsigned code, uint64_t *block)
 {
@@ -8698,7 +8703,7 @@ ALPS_COLD_ int alps_zone_cut_(const alps_handle *h, const alps_zone *z,
 /* The start of the free run that ends just before `unit`, or `unit`. The codes
  * tell when the start is near; else the last word of a free run does, believed
  * only when the run it names is free and ends here. */
-ALPS_CORE_ uint64_t alps_zone_before_(const alps_zone *z, uint64_t unit)
+ALPS_FAST_ uint64_t alps_zone_before_(const alps_zone *z, uint64_t unit)
 {
     if (unit == z->first)
         return unit;
@@ -8719,7 +8724,7 @@ ALPS_CORE_ uint64_t alps_zone_before_(const alps_zone *z, uint64_t unit)
 /* Makes the `units` at `unit`, whose code is not ALPS_FREE, a free run or part
  * of one: it merges with the runs beside it. On ALPS_ECORRUPT the codes are
  * right all the same. */
-ALPS_CORE_ int alps_zone_give_(const alps_handle *h, const alps_zone *z,
+ALPS_FAST_ int alps_zone_give_(const alps_handle *h, const alps_zone *z,
                                uint64_t unit, uint64_t units)
 {
     uint64_t next = unit + units;
@@ -8932,7 +8937,7 @@ ALPS_FN_ void alps_held_move_(const alps_handle *h, alps_shard *s, alps_off off,
 #define ALPS_KINDS 20u
 
 /* Bytes of an object of class `kind`: steps of 16, then four to a doubling. */
-ALPS_CORE_ unsigned alps_kind_size_(unsigned kind)
+ALPS_FAST_ unsigned alps_kind_size_(unsigned kind)
 {
     static const uint16_t size[ALPS_KINDS] = {16,  32,  48,  64,  80,  96,  112,
                                               128, 160, 192, 224, 256, 320, 384,
@@ -8941,7 +8946,7 @@ ALPS_CORE_ unsigned alps_kind_size_(unsigned kind)
 }
 
 /* The class that serves `n` bytes, at most ALPS_SMALL_MAX. */
-ALPS_CORE_ unsigned alps_kind_of_(uint64_t n)
+ALPS_FAST_ unsigned alps_kind_of_(uint64_t n)
 {
     static const uint8_t kind[ALPS_SMALL_MAX / 16 + 1] = {
         0,  0,  1,  2,  3,  4,  5,  6,  7,  8,  8,  9,  9,  10, 10, 11, 11,
@@ -8967,7 +8972,7 @@ enum {
 };
 
 /* Whether a slab starts at the multiple of its size at or below `off`. */
-ALPS_CORE_ int alps_slab_is_(const alps_handle *h, alps_off off)
+ALPS_FAST_ int alps_slab_is_(const alps_handle *h, alps_off off)
 {
     uint64_t unit = off >> h->at.slab_shift;
     return off < h->at.slab_end &&
@@ -8987,56 +8992,56 @@ ALPS_FN_ void alps_slab_mark_(const alps_handle *h, alps_off off, int slab)
 }
 
 /* Where a slab would start whose objects `off` can be one of. */
-ALPS_CORE_ alps_off alps_slab_place_(const alps_handle *h, alps_off off)
+ALPS_FAST_ alps_off alps_slab_place_(const alps_handle *h, alps_off off)
 {
     return off >> h->at.slab_shift << h->at.slab_shift;
 }
 
 /* The head of the slab at or below `off`. */
-ALPS_CORE_ alps_slab *alps_slab_head_(const alps_handle *h, alps_off off)
+ALPS_FAST_ alps_slab *alps_slab_head_(const alps_handle *h, alps_off off)
 {
     uint64_t in = off & h->at.extent_mask;
     return (alps_slab *)alps_address_(
         h, off - in + h->at.heads + (in >> h->at.slab_shift) * h->at.head);
 }
 
-ALPS_CORE_ alps_pair *alps_slab_pairs_(alps_slab *s)
+ALPS_FAST_ alps_pair *alps_slab_pairs_(alps_slab *s)
 {
     return (alps_pair *)(void *)(s + 1);
 }
 
-ALPS_CORE_ alps_keep *alps_slab_keeps_(const alps_handle *h, alps_slab *s)
+ALPS_FAST_ alps_keep *alps_slab_keeps_(const alps_handle *h, alps_slab *s)
 {
     return (alps_keep *)(void *)((unsigned char *)s + h->at.keeps);
 }
 
-ALPS_CORE_ unsigned alps_slab_groups_(const alps_slab *s)
+ALPS_FAST_ unsigned alps_slab_groups_(const alps_slab *s)
 {
     return (s->count + 63) / 64;
 }
 
 /* One bit for each object that group `g` has: the last may have fewer. */
-ALPS_CORE_ uint64_t alps_slab_whole_(const alps_slab *s, unsigned g)
+ALPS_FAST_ uint64_t alps_slab_whole_(const alps_slab *s, unsigned g)
 {
     unsigned left = s->count - 64 * g;
     return left < 64 ? (1ull << left) - 1 : ~0ull;
 }
 
-ALPS_CORE_ uint64_t alps_pair_live_(const alps_pair *p)
+ALPS_FAST_ uint64_t alps_pair_live_(const alps_pair *p)
 {
     uint64_t far = __atomic_load_n(&p->far, __ATOMIC_ACQUIRE);
     return alps_load_(&p->own) ^ far;
 }
 
 /* Objects of a group that are reserved, or held back. */
-ALPS_CORE_ uint64_t alps_keep_any_(const alps_keep *k)
+ALPS_FAST_ uint64_t alps_keep_any_(const alps_keep *k)
 {
     return (alps_load_(&k->own) ^ alps_load_(&k->far)) |
            __atomic_load_n(&k->pinned, __ATOMIC_ACQUIRE);
 }
 
 /* The objects of group `g` that may be handed out. */
-ALPS_CORE_ uint64_t alps_slab_free_(const alps_handle *h, alps_slab *s,
+ALPS_FAST_ uint64_t alps_slab_free_(const alps_handle *h, alps_slab *s,
                                     unsigned g)
 {
     uint64_t taken = alps_pair_live_(&alps_slab_pairs_(s)[g]);
@@ -9078,7 +9083,7 @@ ALPS_FN_ int alps_slab_live_beside_(alps_slab *s, uint64_t in)
 }
 
 /* Objects of a slab of class `kind`. */
-ALPS_CORE_ uint32_t alps_kind_count_(const alps_handle *h, unsigned kind)
+ALPS_FAST_ uint32_t alps_kind_count_(const alps_handle *h, unsigned kind)
 {
     uint32_t count = (1u << h->at.slab_shift) / alps_kind_size_(kind);
     return count < 64 * h->at.groups ? count : 64 * h->at.groups;
@@ -9228,7 +9233,7 @@ ALPS_FN_ int alps_shard_has_(const alps_handle *h, const alps_shard *s,
 
 /* The shard that this thread prefers. Stacks lie an odd number of pages apart,
  * so threads made one after the other have different ones. */
-ALPS_CORE_ alps_shard *alps_shard_home_(const alps_handle *h)
+ALPS_FAST_ alps_shard *alps_shard_home_(const alps_handle *h)
 {
     uint64_t number = (uint64_t)ALPS_THREAD_() / ALPS_PAGE + h->slot;
     return &h->shards[number & (h->at.shard_count - 1)];
@@ -9244,7 +9249,7 @@ typedef struct alps_block {
 
 /* The block that starts at `off`, as far as one can start there, with its
  * code; or -1. Needs no lock; what is not for sure then is its shard. */
-ALPS_CORE_ int alps_block_find_(const alps_handle *h, alps_off off,
+ALPS_FAST_ int alps_block_find_(const alps_handle *h, alps_off off,
                                 alps_block *b)
 {
     uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
@@ -9380,7 +9385,7 @@ ALPS_COLD_ void alps_index_reset_(alps_shard *s)
 }
 
 /* Where it is said for which build of the index a block's zone is built. */
-ALPS_CORE_ uint64_t *alps_block_built_(const alps_handle *h,
+ALPS_FAST_ uint64_t *alps_block_built_(const alps_handle *h,
                                        const alps_block *b)
 {
     return b->level == ALPS_LEVEL_GRANULE
@@ -9458,7 +9463,7 @@ ALPS_CORE_ int alps_block_join_(alps_handle *h, alps_block *b, alps_off off,
 /* The block at `off` was found to be `b`, with that code. Takes the lock of its
  * shard, and sees to it that its zone is in the index. Answers its code; or -1,
  * and there is no lock. */
-ALPS_CORE_ int alps_block_found_(alps_handle *h, alps_off off, int code,
+ALPS_FAST_ int alps_block_found_(alps_handle *h, alps_off off, int code,
                                  alps_block *b, int inner, const alps_tables *t)
 {
     uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
@@ -9478,7 +9483,7 @@ ALPS_CORE_ int alps_block_found_(alps_handle *h, alps_off off, int code,
 }
 
 /* Finds the block, and does that. */
-ALPS_CORE_ int alps_block_lock_(alps_handle *h, alps_off off, alps_block *b,
+ALPS_FAST_ int alps_block_lock_(alps_handle *h, alps_off off, alps_block *b,
                                 int inner, const alps_tables *t)
 {
     return alps_block_found_(h, off, alps_block_at_(h, off, b), b, inner, t);
@@ -9505,7 +9510,7 @@ ALPS_FN_ void alps_extents_code_(const alps_handle *h, uint64_t extent,
 /* Looks for a run of `units` in the index of `s`, carves it, and gives it
  * `code`; `off` is where it is. ALPS_EFULL: the index has none. ALPS_ECORRUPT:
  * the index was wrong, and is reset; try again. Under the lock of `s`. */
-ALPS_CORE_ int alps_take_level_(alps_handle *h, alps_shard *s, int level,
+ALPS_FAST_ int alps_take_level_(alps_handle *h, alps_shard *s, int level,
                                 uint64_t units, uint64_t align, unsigned code,
                                 alps_off *off)
 {
@@ -9556,7 +9561,7 @@ ALPS_COLD_ int alps_take_any_(alps_handle *h, alps_shard *s, uint64_t units,
 }
 
 /* The same; if `fast`, small blocks, which are most, by a path of their own. */
-ALPS_CORE_ int alps_take_(alps_handle *h, alps_shard *s, int fast,
+ALPS_FAST_ int alps_take_(alps_handle *h, alps_shard *s, int fast,
                           uint64_t units, uint64_t align, unsigned code,
                           alps_off *off)
 {
@@ -9565,7 +9570,7 @@ ALPS_CORE_ int alps_take_(alps_handle *h, alps_shard *s, int fast,
     return alps_take_level_(h, s, ALPS_LEVEL_GRANULE, units, 1, code, off);
 }
 
-ALPS_CORE_ void alps_give_level_(alps_handle *h, const alps_block *b)
+ALPS_FAST_ void alps_give_level_(alps_handle *h, const alps_block *b)
 {
     uint64_t units = alps_zone_units_(&b->zone, b->unit);
     if (ALPS_UNLIKELY_(alps_zone_give_(h, &b->zone, b->unit, units)))
@@ -9582,7 +9587,7 @@ ALPS_COLD_ void alps_give_large_(alps_handle *h, uint64_t extent)
 
 /* Gives a block, whose code is not ALPS_FREE, back to the index, which its zone
  * is in. Under the lock of its shard. */
-ALPS_CORE_ void alps_give_(alps_handle *h, const alps_block *b)
+ALPS_FAST_ void alps_give_(alps_handle *h, const alps_block *b)
 {
     if (ALPS_UNLIKELY_(b->level != ALPS_LEVEL_GRANULE)) {
         alps_give_large_(h, b->unit);
@@ -9602,7 +9607,7 @@ ALPS_COLD_ void alps_give_back_(alps_handle *h, const alps_block *b)
 
 /* Writes back the codes from the one of `unit` to the one that ends its
  * `units`: also those that somebody else changed and did not write back. */
-ALPS_CORE_ int alps_codes_flush_(alps_handle *h, const alps_zone *z,
+ALPS_FAST_ int alps_codes_flush_(alps_handle *h, const alps_zone *z,
                                  uint64_t unit, uint64_t units,
                                  const alps_tables *t)
 {
@@ -9705,7 +9710,7 @@ ALPS_CORE_ int alps_holes_punch_(alps_handle *h, uint64_t extent, uint64_t n,
     int err = t->policy->flush(&h->map, &h->holes[first],
                                (size_t)(last - first + 1) * 8);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     for (; !err && fresh; fresh &= fresh - 1) {
         alps_off off;
         uint64_t bytes = alps_hole_at_(h, extent + alps_low_bit_(fresh), &off);
@@ -9793,13 +9798,13 @@ ALPS_CORE_ int alps_extent_fill_(alps_handle *h, alps_shard *s, alps_off off,
     if (!err)
         err = t->policy->flush(&h->map, &h->kinds[extent / 64], 8);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (!err) {
         alps_code_set_(h->codes, extent, ALPS_USED);
         err = alps_codes_flush_(h, &top, extent, 1, t);
     }
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (err)
         alps_give_large_(h, extent);
     return err;
@@ -9839,7 +9844,7 @@ ALPS_CORE_ int alps_extent_drop_(alps_handle *h, uint64_t extent,
     alps_code_set_(b.zone.codes, extent, ALPS_HELD);
     int err = alps_codes_flush_(h, &b.zone, extent, 1, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     alps_give_large_(h, extent);
     alps_shard_unlock_(h->top);
     return err;
@@ -10121,7 +10126,7 @@ ALPS_CORE_ int alps_slab_drop_(alps_handle *h, alps_off place,
         alps_slab_mark_(h, place, 0);
         err = t->policy->flush(&h->map, &h->slabs[unit / 64], 8);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         if (err)
             alps_slab_mark_(h, place, 1);
         else
@@ -10214,7 +10219,7 @@ ALPS_CORE_ void alps_slab_find_(alps_handle *h, alps_off place,
         return;
     int err = t->policy->flush(&h->map, s, (size_t)h->at.keeps);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (err)
         return;
     alps_slab_forget_(h, s);
@@ -10827,13 +10832,13 @@ ALPS_FN_ void alps_local_close_(alps_handle *h)
 
 /* The first seat that thread `self` may have. Stacks lie an odd number of
  * pages apart, with their guard, and the thread pointer is in them. */
-ALPS_CORE_ alps_seat *alps_seat_(const alps_handle *h, uintptr_t self)
+ALPS_FAST_ alps_seat *alps_seat_(const alps_handle *h, uintptr_t self)
 {
     return &h->seats[self / ALPS_PAGE % ALPS_SEATS];
 }
 
 /* Whether it is that of thread `self`: others may be taking or leaving it. */
-ALPS_CORE_ int alps_seat_is_(const alps_seat *seat, uintptr_t self)
+ALPS_FAST_ int alps_seat_is_(const alps_seat *seat, uintptr_t self)
 {
     return __atomic_load_n(&seat->thread, __ATOMIC_RELAXED) == self;
 }
@@ -10958,7 +10963,7 @@ ALPS_COLD_ alps_cache *alps_cache_search_(alps_handle *h, uintptr_t self)
 }
 
 /* The same, found at once where it is where it should be. */
-ALPS_CORE_ alps_cache *alps_cache_(alps_handle *h)
+ALPS_FAST_ alps_cache *alps_cache_(alps_handle *h)
 {
     uintptr_t self = ALPS_THREAD_();
     if (ALPS_UNLIKELY_(!h->seats))
@@ -11032,7 +11037,7 @@ ALPS_FN_ void alps_list_drop_(const alps_handle *h, alps_off *list,
 }
 
 /* Puts an object at hand; there is room. */
-ALPS_CORE_ void alps_spot_push_(alps_rack *rack, void *object, uint64_t *own,
+ALPS_FAST_ void alps_spot_push_(alps_rack *rack, void *object, uint64_t *own,
                                 uint64_t bit)
 {
     alps_spot *spot = ++rack->top;
@@ -11054,7 +11059,7 @@ ALPS_FN_ void alps_rack_use_(const alps_handle *h, alps_rack *rack, unsigned g,
 
 /* Takes an object off those at hand; one without an object where there is
  * none. */
-ALPS_CORE_ alps_spot alps_rack_take_(alps_rack *rack)
+ALPS_FAST_ alps_spot alps_rack_take_(alps_rack *rack)
 {
     alps_spot spot = *rack->top;
     if (spot.object) {
@@ -11182,7 +11187,7 @@ ALPS_CORE_ void alps_thread_leave_(alps_cache *c, const alps_tables *t)
     alps_object o;
     if (h->drafts[number].thread)
         t->slow(h, ALPS_SLOW_ABORT, number, 0);
-    if (c->lane->pending && t->policy->fence(&h->map, t->backend) == ALPS_OK)
+    if (c->lane->pending && t->fence(&h->map) == ALPS_OK)
         alps_pending_end_(h, c->lane, &o);
     for (unsigned kind = 0; kind < ALPS_KINDS; kind++) {
         alps_rack *rack = &c->rack[kind];
@@ -11261,19 +11266,19 @@ ALPS_FN_ uint64_t alps_record_seq_(alps_handle *h, alps_lane *lane)
 }
 
 /* Makes the record durable. One fence. */
-ALPS_CORE_ int alps_record_write_(alps_handle *h, alps_lane *lane,
+ALPS_FAST_ int alps_record_write_(alps_handle *h, alps_lane *lane,
                                   alps_record *r, const alps_tables *t)
 {
     r->epoch = alps_load_(&h->super->epoch);
     r->check = alps_record_check_(h, r);
     alps_record *to = &lane->ring[lane->next++ % ALPS_RING];
     int err = t->policy->stream(&h->map, to, r);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return err ? err : t->fence(&h->map);
 }
 
 /* The lane's records up to `seq` have been carried out: durably with the next
  * fence. */
-ALPS_CORE_ int alps_record_done_(alps_handle *h, alps_lane *lane, uint64_t seq,
+ALPS_FAST_ int alps_record_done_(alps_handle *h, alps_lane *lane, uint64_t seq,
                                  const alps_tables *t)
 {
     alps_done *done = &h->done[lane - h->lanes];
@@ -11284,7 +11289,7 @@ ALPS_CORE_ int alps_record_done_(alps_handle *h, alps_lane *lane, uint64_t seq,
 
 /* The same, durably before another thread can contradict it. Not fenced: until
  * it is durable, doing them again does no harm. */
-ALPS_CORE_ int alps_record_retire_(alps_handle *h, alps_lane *lane,
+ALPS_FAST_ int alps_record_retire_(alps_handle *h, alps_lane *lane,
                                    uint64_t seq, const alps_tables *t)
 {
     int err = alps_record_done_(h, lane, seq, t);
@@ -11319,7 +11324,7 @@ ALPS_COLD_ alps_draft *alps_lane_borrowed_(const alps_handle *h)
 
 /* Takes a lane for this operation: the thread's own, or one of those that
  * nobody owns. */
-ALPS_CORE_ alps_lane *alps_lane_take_(alps_handle *h, const alps_tables *t)
+ALPS_FAST_ alps_lane *alps_lane_take_(alps_handle *h, const alps_tables *t)
 {
     const alps_cache *c = alps_cache_(h);
     if (ALPS_LIKELY_(c != NULL))
@@ -11983,13 +11988,13 @@ ALPS_CORE_ int alps_commit_complete_(alps_handle *h, alps_lane *lane,
         return ALPS_OK;
     int err = alps_commit_ask_(h, c, ALPS_COMMIT_PREPARE_, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (err)
         return err;
     alps_commit_block_(h, r, &b, (unsigned)code);
     err = alps_redo_settle_(h, r, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     ALPS_BARRIER_();
     alps_store_(&lane->apply, at + 2);
     return err;
@@ -12115,15 +12120,15 @@ ALPS_CORE_ int alps_lane_complete_(alps_handle *h, alps_lane *lane,
             continue;
         err = alps_redo_prepare_(h, r, t);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         if (!err)
             err = alps_redo_(h, lane, r, t);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         if (!err)
             err = alps_record_done_(h, lane, r->seq, t);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         if (!err)
             alps_lane_retire_(h, lane, s, r->block);
         if (!err)
@@ -12173,7 +12178,7 @@ ALPS_CORE_ int alps_shard_mend_(alps_handle *h, alps_shard *s, uint64_t owner,
     alps_index_reset_(s);
     int err = alps_marks_flush_(h, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     for (unsigned i = 0; i < h->at.lane_count; i++) {
         alps_lane *lane = &h->lanes[i];
         if (alps_load_(&lane->lock) != owner)
@@ -12309,13 +12314,13 @@ ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
                   ? alps_commit_ask_(h, r, ALPS_COMMIT_PREPARE_, t)
                   : alps_redo_prepare_(h, r, t);
     if (!err && n)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     order = 0;
     while (!err && (r = alps_redo_next_(h, owner, &order, &lane)) != NULL)
         err = alps_redo_one_(h, lane, r, owner, t);
     if (!err)
         err = alps_commit_undo_(h, owner, &n, t);
-    return err || !n ? err : t->policy->fence(&h->map, t->backend);
+    return err || !n ? err : t->fence(&h->map);
 }
 
 /* Whether this process is in the region: if not, why. */
@@ -12336,6 +12341,7 @@ ALPS_CORE_ void alps_lane_give_(alps_handle *h, uint64_t *word,
     alps_off off = alps_load_(word);
     if (!off)
         return;
+    memset(&o, 0, sizeof o);
     if (alps_object_at_(h, off, &o) == 1) {
         alps_object_pin_(&o, 0);
     } else {
@@ -12429,7 +12435,7 @@ ALPS_CORE_ int alps_lanes_reap_(alps_handle *h, uint64_t owner,
     if (!err)
         err = alps_lanes_settle_(h, owner, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (err)
         return err;
     for (unsigned i = 0; i < h->at.lane_count; i++) {
@@ -12540,7 +12546,7 @@ ALPS_CORE_ int alps_epoch_begin_(alps_handle *h, const alps_tables *t)
     if (!err)
         err = t->policy->flush(&h->map, &h->super->epoch, 8);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (!err)
         alps_shared_reset_(h, epoch);
     return err;
@@ -12795,7 +12801,7 @@ ALPS_CORE_ int alps_tail_cut_(alps_handle *h, const alps_tables *t)
     alps_store_(&h->super->size, alps_seal_(size));
     int err = t->policy->flush(&h->map, &h->super->size, 8);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (h->map.length < old)
         h->map.length = old; // another process made it longer
     return err ? err : t->backend->resize(&h->map, size);
@@ -12887,7 +12893,7 @@ ALPS_CORE_ int alps_note_change_(alps_handle *h, const char *text,
     alps_lock_(h, t);
     int err = alps_note_write_(h, text ? text : "", t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     alps_unlock_(h);
     return err;
 }
@@ -13109,7 +13115,7 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
     if (!err)
         err = t->policy->flush(&h->map, s, sizeof *s);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     return err ? err : alps_super_state_(h, ALPS_STATE_READY, t);
 }
 
@@ -13128,7 +13134,7 @@ ALPS_CORE_ int alps_region_write_(alps_handle *h, const alps_options *o,
         return err;
     err = alps_super_state_(h, ALPS_STATE_MAKING, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (!err)
         err = t->backend->unmap(&h->map);
     if (!err && !h->map.fixed)
@@ -13157,7 +13163,7 @@ ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
     if (err || !sole)
         return err;
     size = h->map.size;
-    err = t->policy->fence(&h->map, t->backend);
+    err = t->fence(&h->map);
     if (!err)
         err = t->backend->unmap(&h->map);
     if (!err)
@@ -13485,7 +13491,7 @@ ALPS_CORE_ int alps_growth_extend_(alps_handle *h, uint64_t size,
             t->policy->flush(&h->map, (const unsigned char *)h->codes + old / 4,
                              now / 4 - old / 4 + 1);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
     }
     if (err)
         return err;
@@ -13493,7 +13499,7 @@ ALPS_CORE_ int alps_growth_extend_(alps_handle *h, uint64_t size,
     alps_store_(&h->super->size, alps_seal_(size));
     err = t->policy->flush(&h->map, &h->super->size, 8);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     alps_index_reset_(h->top);
     return err;
 }
@@ -13750,7 +13756,7 @@ ALPS_CORE_ int alps_heap_search_(alps_handle *h, alps_request *r, alps_off *off,
 
 /* Takes a block for `r`; r->shard is where, and is locked then. `fast`: nothing
  * follows, such as a fence, beside which a call would not be seen. */
-ALPS_CORE_ int alps_heap_take_(alps_handle *h, alps_request *r, int fast,
+ALPS_FAST_ int alps_heap_take_(alps_handle *h, alps_request *r, int fast,
                                alps_off *off, const alps_tables *t)
 {
     if (ALPS_LIKELY_(r->level == ALPS_LEVEL_GRANULE)) {
@@ -13789,7 +13795,7 @@ enum {
 
 /* Makes the used block at `off` durable, with the zeroes in it if so asked.
  * One fence. */
-ALPS_CORE_ int alps_heap_settle_(alps_handle *h, alps_off off,
+ALPS_FAST_ int alps_heap_settle_(alps_handle *h, alps_off off,
                                  const alps_request *r, int how,
                                  const alps_tables *t)
 {
@@ -13803,7 +13809,7 @@ ALPS_CORE_ int alps_heap_settle_(alps_handle *h, alps_off off,
         err = alps_codes_flush_(h, &b.zone, b.unit, r->units, t);
     if (err || how & ALPS_ALLOC_LATER)
         return err;
-    return t->policy->fence(&h->map, t->backend);
+    return t->fence(&h->map);
 }
 
 /* Takes a run of extents, durably known to be no heap extent before its code
@@ -13822,7 +13828,7 @@ ALPS_CORE_ int alps_heap_take_large_(alps_handle *h, alps_request *r,
         alps_heap_block_(h, *off, r->level, &b);
         err = t->policy->flush(&h->map, &h->kinds[b.unit / 64], 8);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         alps_shard_lock_(h, b.shard, 0, t);
         alps_block_build_(h, &b);
         if (err)
@@ -13837,7 +13843,7 @@ ALPS_CORE_ int alps_heap_take_large_(alps_handle *h, alps_request *r,
 }
 
 /* Takes a block of `n` bytes; `how` is of ALPS_ALLOC_... */
-ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
+ALPS_FAST_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
                                   int how, const alps_tables *t)
 {
     alps_request r;
@@ -13933,7 +13939,7 @@ ALPS_CORE_ int alps_heap_free_durable_(alps_handle *h, alps_off off,
         alps_block_unlock_(&b);
         err = alps_codes_flush_(h, &b.zone, b.unit, 0, t);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         alps_heap_enter_(h, lane, off, t);
     }
     alps_lane_leave_(lane);
@@ -13956,7 +13962,7 @@ ALPS_CORE_ int alps_heap_cancel_(alps_handle *h, alps_off off,
 }
 
 /* Frees the used block at `off`, where only processes die. */
-ALPS_CORE_ int alps_heap_free_fast_(alps_handle *h, alps_off off,
+ALPS_FAST_ int alps_heap_free_fast_(alps_handle *h, alps_off off,
                                     const alps_tables *t)
 {
     alps_block b;
@@ -13974,7 +13980,7 @@ ALPS_CORE_ int alps_heap_free_fast_(alps_handle *h, alps_off off,
 }
 
 /* Frees the block at `off`, or gives the reservation back that it is. */
-ALPS_CORE_ int alps_heap_free_(alps_handle *h, alps_off off,
+ALPS_FAST_ int alps_heap_free_(alps_handle *h, alps_off off,
                                const alps_tables *t)
 {
     alps_block b;
@@ -14185,14 +14191,14 @@ ALPS_CORE_ int alps_slab_make_(alps_handle *h, alps_cache *c, unsigned kind,
     if (!err)
         err = alps_codes_flush_(h, &b.zone, b.unit, r.units, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (!err) {
         alps_slab_mark_(h, *place, 1);
         err = t->policy->flush(&h->map,
                                &h->slabs[(*place >> h->at.slab_shift) / 64], 8);
     }
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (err) {
         alps_slab_mark_(h, *place, 0);
         alps_give_back_(h, &b);
@@ -14318,7 +14324,7 @@ ALPS_CORE_ int alps_rack_freed_(alps_handle *h, alps_off off,
 
 /* The bytes to ask a class for, or 0 where none serves: a multiple of the
  * alignment, so that all objects of its slabs have it. */
-ALPS_CORE_ uint64_t alps_small_size_(const alps_handle *h, uint64_t align,
+ALPS_FAST_ uint64_t alps_small_size_(const alps_handle *h, uint64_t align,
                                      uint64_t n)
 {
     if (n > ALPS_SMALL_MAX)
@@ -14378,7 +14384,7 @@ ALPS_CORE_ int alps_far_free_(alps_handle *h, const alps_object *o,
         if (!err) {
             err = t->policy->flush(&h->map, o->pair, sizeof *o->pair);
             if (!err)
-                err = t->policy->fence(&h->map, t->backend);
+                err = t->fence(&h->map);
         }
         alps_object_pin_(o, 0);
         ALPS_BARRIER_();
@@ -14403,7 +14409,7 @@ ALPS_FN_ int alps_object_held_(const alps_handle *h, const alps_object *o,
 
 /* An object of this thread's slab is free to be handed out: it is put at hand,
  * or found again by its pair. `live` are the live ones of its group. */
-ALPS_CORE_ int alps_small_back_(alps_handle *h, alps_rack *rack,
+ALPS_FAST_ int alps_small_back_(alps_handle *h, alps_rack *rack,
                                 const alps_slab *s, alps_pair *pair,
                                 uint64_t bit, alps_off off, uint64_t live,
                                 const alps_tables *t)
@@ -14443,7 +14449,7 @@ ALPS_CORE_ int alps_small_cancel_(alps_handle *h, const alps_object *o,
 
 /* Frees what `off` names where that is not as simple as most: an object of
  * another thread's slab, a reservation, what is no object, a block. */
-ALPS_CORE_ int alps_small_slow_(alps_handle *h, alps_off off,
+ALPS_FAST_ int alps_small_slow_(alps_handle *h, alps_off off,
                                 const alps_tables *t)
 {
     alps_object o;
@@ -14461,7 +14467,7 @@ ALPS_CORE_ int alps_small_slow_(alps_handle *h, alps_off off,
 
 /* Takes an object off those at hand, and makes it live; durably, if `how` does
  * not leave the fence to the caller. NULL where none is at hand. */
-ALPS_CORE_ void *alps_small_pop_(alps_handle *h, alps_rack *rack, uint64_t n,
+ALPS_FAST_ void *alps_small_pop_(alps_handle *h, alps_rack *rack, uint64_t n,
                                  int how, const alps_tables *t)
 {
     alps_spot spot = alps_rack_take_(rack);
@@ -14479,7 +14485,7 @@ ALPS_CORE_ void *alps_small_pop_(alps_handle *h, alps_rack *rack, uint64_t n,
         if (!err)
             err = t->policy->flush(&h->map, own, sizeof(alps_pair));
         if (!err && !(how & ALPS_ALLOC_LATER))
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         if (err)
             alps_fail_(h, err);
     }
@@ -14488,7 +14494,7 @@ ALPS_CORE_ void *alps_small_pop_(alps_handle *h, alps_rack *rack, uint64_t n,
 
 /* The rack for objects of `n` bytes (not 0), with one at hand; NULL where there
  * is no slab to be had. */
-ALPS_CORE_ alps_rack *alps_small_rack_(alps_handle *h, uint64_t n,
+ALPS_FAST_ alps_rack *alps_small_rack_(alps_handle *h, uint64_t n,
                                        const alps_tables *t)
 {
     unsigned kind = alps_kind_of_(n);
@@ -14503,7 +14509,7 @@ ALPS_CORE_ alps_rack *alps_small_rack_(alps_handle *h, uint64_t n,
 }
 
 /* Allocates what is not at hand: after looking for more, or as a block. */
-ALPS_CORE_ void *alps_small_other_(alps_handle *h, uint64_t align, uint64_t n,
+ALPS_FAST_ void *alps_small_other_(alps_handle *h, uint64_t align, uint64_t n,
                                    int how, const alps_tables *t)
 {
     uint64_t small = alps_small_size_(h, align, n);
@@ -14513,7 +14519,7 @@ ALPS_CORE_ void *alps_small_other_(alps_handle *h, uint64_t align, uint64_t n,
 }
 
 /* See alps_alloc, alps_zalloc, alps_alloc_aligned. */
-ALPS_CORE_ void *alps_small_alloc_(alps_handle *h, uint64_t align, uint64_t n,
+ALPS_FAST_ void *alps_small_alloc_(alps_handle *h, uint64_t align, uint64_t n,
                                    int how, const alps_tables *t)
 {
     uintptr_t self = ALPS_THREAD_();
@@ -14532,7 +14538,7 @@ ALPS_CORE_ void *alps_small_alloc_(alps_handle *h, uint64_t align, uint64_t n,
 
 /* Takes an object that is not live, but kept from others: a reservation. NULL
  * where no slab is to be had. */
-ALPS_CORE_ void *alps_small_reserve_(alps_handle *h, uint64_t n,
+ALPS_FAST_ void *alps_small_reserve_(alps_handle *h, uint64_t n,
                                      const alps_tables *t)
 {
     uint64_t small = alps_small_size_(h, 1, n);
@@ -14550,7 +14556,7 @@ ALPS_CORE_ void *alps_small_reserve_(alps_handle *h, uint64_t n,
 }
 
 /* See alps_free. */
-ALPS_CORE_ int alps_small_free_(alps_handle *h, const void *p,
+ALPS_FAST_ int alps_small_free_(alps_handle *h, const void *p,
                                 const alps_tables *t)
 {
     uintptr_t self = ALPS_THREAD_();
@@ -14575,7 +14581,7 @@ ALPS_CORE_ int alps_small_free_(alps_handle *h, const void *p,
     if (t->policy->durable) {
         int err = t->policy->flush(&h->map, pair, sizeof *pair);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         if (err)
             return err;
     }
@@ -14746,7 +14752,7 @@ ALPS_CORE_ int alps_publish_prepare_(alps_handle *h, const alps_subject *s,
     int err = t->policy->flush(&h->map, p, s->n);
     if (!err && r->op & ALPS_OP_LARGE)
         err = t->policy->flush(&h->map, &h->kinds[s->block.unit / 64], 8);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return err ? err : t->fence(&h->map);
 }
 
 /* Writes the record: durable when this returns, and with it the retirement of
@@ -14837,7 +14843,7 @@ ALPS_CORE_ int alps_record_end_(alps_handle *h, alps_lane *lane,
     if (!err)
         err = t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     int late = alps_record_retire_(h, lane, r->seq, t);
     return err ? err : late;
 }
@@ -15025,7 +15031,7 @@ ALPS_CORE_ int alps_cancel_(alps_handle *h, alps_off off, const alps_tables *t)
 
 /* See alps_enter. What is read after the fence was linked when the pin was
  * seen. On x86 the exchange is the fence. */
-ALPS_CORE_ int alps_epoch_enter_(alps_handle *h, const alps_tables *t)
+ALPS_FAST_ int alps_epoch_enter_(alps_handle *h, const alps_tables *t)
 {
     int err = alps_ready_(h, t);
     if (err)
@@ -15044,7 +15050,7 @@ ALPS_CORE_ int alps_epoch_enter_(alps_handle *h, const alps_tables *t)
 }
 
 /* See alps_leave. */
-ALPS_CORE_ int alps_epoch_leave_(alps_handle *h, const alps_tables *t)
+ALPS_FAST_ int alps_epoch_leave_(alps_handle *h, const alps_tables *t)
 {
     int err = alps_ready_(h, t);
     if (err)
@@ -15183,7 +15189,7 @@ ALPS_CORE_ int alps_retire_(alps_handle *h, const void *p, const alps_tables *t)
               : is == 0 ? alps_retire_block_(h, c->lane, off, &n, t)
                         : ALPS_EINVALID_FREE;
     if (!err && t->policy->durable)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (n > ALPS_RETIRE_LARGE)
         t->slow(h, ALPS_SLOW_RETIRED, 0, 0);
     return err;
@@ -15502,7 +15508,7 @@ ALPS_CORE_ int alps_action_prepare_(alps_handle *h, const alps_draft *o,
     if (!err && o->marked)
         err = alps_undo_flush_(h, o, t);
     if (!err && (o->marked || o->early))
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     return err;
 }
 
@@ -15561,7 +15567,7 @@ ALPS_CORE_ int alps_action_apply_(alps_handle *h, const alps_draft *o,
     if (t->policy->durable)
         for (uint64_t i = 0; i < o->actions && !err; i++, off += ALPS_LINE)
             err = alps_action_flush_(h, alps_log_at_(h, &off), &recent, t);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return err ? err : t->fence(&h->map);
 }
 
 /* Lets go of what was freed. */
@@ -15823,7 +15829,7 @@ ALPS_CORE_ int alps_tx_keep_(alps_tx *x, const alps_range *range, unsigned n,
     if (!o->marked)
         err = alps_undo_mark_(h, o, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (err)
         return err;
     o->marked = 1;
@@ -15886,7 +15892,7 @@ ALPS_CORE_ int alps_tx_undo_(alps_handle *h, alps_draft *o,
     if (o->marked) {
         err = t->slow(h, ALPS_SLOW_RESTORE, o->undo.first, o->number);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         int late = alps_tx_retire_(h, o, t);
         err = err ? err : late;
     }
@@ -15978,10 +15984,10 @@ ALPS_CORE_ int alps_tx_commit_ranges_(alps_handle *h, const alps_draft *o,
 {
     int err = alps_undo_flush_(h, o, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (!err)
         err = alps_tx_done_(h, o, t);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return err ? err : t->fence(&h->map);
 }
 
 /* The end of the outermost one. */
@@ -16233,7 +16239,7 @@ ALPS_CORE_ int alps_node_link_(alps_handle *h, alps_names *s, uint64_t b,
                 err = alps_node_step_(h, s, at, step, t);
         }
         if (!err && step < 2)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
     }
     return err;
 }
@@ -16680,7 +16686,7 @@ ALPS_CORE_ int alps_named_cut_(alps_handle *h, const alps_entry *e,
         return alps_link_cut_(h, link, x->before, k, t);
     alps_store_(link, 0);
     int err = t->policy->flush(&h->map, link, 8);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return err ? err : t->fence(&h->map);
 }
 
 /* The link to what is to go first: what a description replaced, or that. */
@@ -17019,7 +17025,7 @@ ALPS_CORE_ int alps_resize_cut_(alps_handle *h, alps_lane *lane, alps_off off,
     if (t->policy->durable) {
         err = alps_codes_flush_(h, &b.zone, b.unit, 0, t);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
     }
     alps_heap_enter_(h, lane, rest, t);
     return err;
@@ -17075,7 +17081,7 @@ ALPS_CORE_ int alps_resize_extend_(alps_handle *h, alps_lane *lane,
     if (!err && t->policy->durable) {
         err = alps_codes_flush_(h, &next.zone, next.unit, more, t);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         if (err)
             alps_heap_enter_(h, lane, alps_zone_off_(&next.zone, next.unit), t);
     }
@@ -17088,7 +17094,7 @@ ALPS_CORE_ int alps_resize_extend_(alps_handle *h, alps_lane *lane,
     if (!t->policy->durable)
         return ALPS_OK;
     err = alps_codes_flush_(h, &next.zone, next.unit, 0, t);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return err ? err : t->fence(&h->map);
 }
 
 /* Changes the size of the block in place, or answers ALPS_EFULL. */
@@ -17159,7 +17165,7 @@ ALPS_CORE_ void *alps_resize_(alps_handle *h, void *p, uint64_t n,
     memcpy(to, p, old < n ? old : n);
     err = t->policy->flush(&h->map, to, old < n ? old : n);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (!err)
         err = alps_small_free_(h, p, t);
     if (err)
@@ -17179,7 +17185,7 @@ ALPS_CORE_ int alps_trim_(alps_handle *h, const alps_tables *t)
     int err = alps_ready_(h, t);
     const alps_cache *c = err ? NULL : alps_cache_(h);
     if (c && alps_load_(&c->lane->pending)) {
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
         if (!err)
             alps_pending_end_(h, c->lane, &o);
     }
@@ -18067,7 +18073,7 @@ ALPS_CORE_ int alps_sync_(alps_handle *h, unsigned part, const alps_tables *t)
         if (alps_code_(top.codes, unit) == ALPS_USED)
             err = alps_sync_extent_(h, unit, n, t);
     }
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return err ? err : t->fence(&h->map);
 }
 
 /* snapshot.h -- the region as it is now, in a file
@@ -18731,7 +18737,7 @@ ALPS_CORE_ int alps_pledge_store_(alps_handle *h, uint64_t *word,
 {
     __atomic_store_n(word, value, __ATOMIC_RELEASE);
     int err = t->policy->flush(&h->map, word, sizeof *word);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return err ? err : t->fence(&h->map);
 }
 
 /* Finds an empty pledge, and says in it what is under way. */
@@ -18797,7 +18803,7 @@ ALPS_CORE_ int alps_pledge_hold_(alps_handle *h, alps_deed *d,
         return ALPS_EINVALID_FREE;
     int err = alps_pledge_take_(h, d, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (!err)
         err = alps_pledge_store_(h, &d->pledge->block, d->as.block, t);
     if (err && d->pledge)
@@ -18873,7 +18879,7 @@ ALPS_CORE_ int alps_pledge_perform_(alps_handle *h, alps_deed *d,
                                   d->value, t);
     case ALPS_DEED_FLUSH:
         err = t->policy->flush(&h->map, alps_address_(h, d->id), 16);
-        return err ? err : t->policy->fence(&h->map, t->backend);
+        return err ? err : t->fence(&h->map);
     case ALPS_DEED_PLEDGE: return alps_pledge_make_(h, d, t);
     case ALPS_DEED_HOLD: return alps_pledge_hold_(h, d, t);
     case ALPS_DEED_KEEP:
@@ -19995,9 +20001,9 @@ extern alps_faults ALPS_FAULTS;
 
 /* instance.h -- the public functions, under the name of this instance
  *
- * Each hands the tables of its instance, a constant, to a function of the core
- * that is inlined here: what is left is direct calls and the policy's own
- * instructions. Unless said otherwise every function may be called from any
+ * Each hands the tables of its instance, a constant, to a function of the core,
+ * which the compiler makes for them: what is left is direct calls and the
+ * policy's own instructions. Unless said otherwise every function may be called from any
  * thread of any attached process at once, and answers 0 or a negative code for
  * alps_strerror. A thread needs no word at its start, and at its end gives back
  * what it has at hand by itself. In the child of a fork what would change the
@@ -20021,14 +20027,15 @@ typedef alps_description ALPS_(description);
 typedef alps_visit ALPS_(visit);
 
 ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t a, uint64_t b);
+ALPS_ONCE_ int ALPS_(fence_)(alps_map *m);
 ALPS_COLD_ void ALPS_(ended_)(void *cache);
 ALPS_ONCE_ void *ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n,
                                int how);
 ALPS_ONCE_ int ALPS_(far_)(alps_handle *h, uint64_t off);
 
 static const alps_tables ALPS_(tables_) __attribute__((unused)) = {
-    ALPS_BACKEND_TABLE_, ALPS_POLICY_TABLE_, ALPS_(slow_), ALPS_(ended_),
-    ALPS_(other_),       ALPS_(far_),        ALPS_FAULTS_,
+    ALPS_BACKEND_TABLE_, ALPS_POLICY_TABLE_, ALPS_(slow_), ALPS_(fence_),
+    ALPS_(ended_),       ALPS_(other_),      ALPS_(far_),  ALPS_FAULTS_,
 };
 
 /* What seldom happens: a lock that is held by another, perhaps dead; an index
@@ -20049,6 +20056,12 @@ ALPS_ONCE_ void *ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n,
 ALPS_ONCE_ int ALPS_(far_)(alps_handle *h, uint64_t off)
 {
     return alps_small_slow_(h, off, &ALPS_(tables_));
+}
+
+/* What was written back so far is durable. */
+ALPS_ONCE_ int ALPS_(fence_)(alps_map *m)
+{
+    return ALPS_(tables_).policy->fence(m, ALPS_(tables_).backend);
 }
 
 /* What the C library calls when a thread ends that has a cache. */
@@ -20384,9 +20397,7 @@ static inline __attribute__((unused)) int ALPS_(flush)(ALPS_(heap) * h,
 static inline __attribute__((unused)) int ALPS_(fence)(ALPS_(heap) * h)
 {
     int err = alps_ready_(&h->core, &ALPS_(tables_));
-    return err ? err
-               : ALPS_(tables_).policy->fence(&h->core.map,
-                                              ALPS_(tables_).backend);
+    return err ? err : ALPS_(fence_)(&h->core.map);
 }
 
 /* Both. */

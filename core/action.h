@@ -112,7 +112,7 @@ ALPS_CORE_ int alps_action_prepare_(alps_handle *h, const alps_draft *o,
     if (!err && o->marked)
         err = alps_undo_flush_(h, o, t);
     if (!err && (o->marked || o->early))
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     return err;
 }
 
@@ -171,7 +171,7 @@ ALPS_CORE_ int alps_action_apply_(alps_handle *h, const alps_draft *o,
     if (t->policy->durable)
         for (uint64_t i = 0; i < o->actions && !err; i++, off += ALPS_LINE)
             err = alps_action_flush_(h, alps_log_at_(h, &off), &recent, t);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return err ? err : t->fence(&h->map);
 }
 
 /* Lets go of what was freed. */

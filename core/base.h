@@ -38,9 +38,13 @@
 /* An ordinary function of a part: dropped where it is not called. */
 #define ALPS_FN_ static inline __attribute__((unused))
 
-/* A function that takes the constant tables of an instance: inlined always, so
- * that no call through a table is left in the program. */
-#define ALPS_CORE_ static inline __attribute__((always_inline, unused))
+/* A function that takes the constant tables of an instance. Where they are the
+ * same in all its calls an optimising compiler puts them in, so that no call
+ * through a table is left in the program. */
+#define ALPS_CORE_ static inline __attribute__((unused))
+
+/* A function of the fast path: a copy in each place that calls it. */
+#define ALPS_FAST_ static inline __attribute__((always_inline, unused))
 
 /* A function that is compiled once, if it is called at all; and one off the
  * fast path. Without optimisation nothing is inlined but what has to be, and

@@ -47,7 +47,7 @@ ALPS_FN_ int alps_shard_has_(const alps_handle *h, const alps_shard *s,
 
 /* The shard that this thread prefers. Stacks lie an odd number of pages apart,
  * so threads made one after the other have different ones. */
-ALPS_CORE_ alps_shard *alps_shard_home_(const alps_handle *h)
+ALPS_FAST_ alps_shard *alps_shard_home_(const alps_handle *h)
 {
     uint64_t number = (uint64_t)ALPS_THREAD_() / ALPS_PAGE + h->slot;
     return &h->shards[number & (h->at.shard_count - 1)];
@@ -63,7 +63,7 @@ typedef struct alps_block {
 
 /* The block that starts at `off`, as far as one can start there, with its
  * code; or -1. Needs no lock; what is not for sure then is its shard. */
-ALPS_CORE_ int alps_block_find_(const alps_handle *h, alps_off off,
+ALPS_FAST_ int alps_block_find_(const alps_handle *h, alps_off off,
                                 alps_block *b)
 {
     uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
@@ -199,7 +199,7 @@ ALPS_COLD_ void alps_index_reset_(alps_shard *s)
 }
 
 /* Where it is said for which build of the index a block's zone is built. */
-ALPS_CORE_ uint64_t *alps_block_built_(const alps_handle *h,
+ALPS_FAST_ uint64_t *alps_block_built_(const alps_handle *h,
                                        const alps_block *b)
 {
     return b->level == ALPS_LEVEL_GRANULE
@@ -277,7 +277,7 @@ ALPS_CORE_ int alps_block_join_(alps_handle *h, alps_block *b, alps_off off,
 /* The block at `off` was found to be `b`, with that code. Takes the lock of its
  * shard, and sees to it that its zone is in the index. Answers its code; or -1,
  * and there is no lock. */
-ALPS_CORE_ int alps_block_found_(alps_handle *h, alps_off off, int code,
+ALPS_FAST_ int alps_block_found_(alps_handle *h, alps_off off, int code,
                                  alps_block *b, int inner, const alps_tables *t)
 {
     uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
@@ -297,7 +297,7 @@ ALPS_CORE_ int alps_block_found_(alps_handle *h, alps_off off, int code,
 }
 
 /* Finds the block, and does that. */
-ALPS_CORE_ int alps_block_lock_(alps_handle *h, alps_off off, alps_block *b,
+ALPS_FAST_ int alps_block_lock_(alps_handle *h, alps_off off, alps_block *b,
                                 int inner, const alps_tables *t)
 {
     return alps_block_found_(h, off, alps_block_at_(h, off, b), b, inner, t);
@@ -324,7 +324,7 @@ ALPS_FN_ void alps_extents_code_(const alps_handle *h, uint64_t extent,
 /* Looks for a run of `units` in the index of `s`, carves it, and gives it
  * `code`; `off` is where it is. ALPS_EFULL: the index has none. ALPS_ECORRUPT:
  * the index was wrong, and is reset; try again. Under the lock of `s`. */
-ALPS_CORE_ int alps_take_level_(alps_handle *h, alps_shard *s, int level,
+ALPS_FAST_ int alps_take_level_(alps_handle *h, alps_shard *s, int level,
                                 uint64_t units, uint64_t align, unsigned code,
                                 alps_off *off)
 {
@@ -375,7 +375,7 @@ ALPS_COLD_ int alps_take_any_(alps_handle *h, alps_shard *s, uint64_t units,
 }
 
 /* The same; if `fast`, small blocks, which are most, by a path of their own. */
-ALPS_CORE_ int alps_take_(alps_handle *h, alps_shard *s, int fast,
+ALPS_FAST_ int alps_take_(alps_handle *h, alps_shard *s, int fast,
                           uint64_t units, uint64_t align, unsigned code,
                           alps_off *off)
 {
@@ -384,7 +384,7 @@ ALPS_CORE_ int alps_take_(alps_handle *h, alps_shard *s, int fast,
     return alps_take_level_(h, s, ALPS_LEVEL_GRANULE, units, 1, code, off);
 }
 
-ALPS_CORE_ void alps_give_level_(alps_handle *h, const alps_block *b)
+ALPS_FAST_ void alps_give_level_(alps_handle *h, const alps_block *b)
 {
     uint64_t units = alps_zone_units_(&b->zone, b->unit);
     if (ALPS_UNLIKELY_(alps_zone_give_(h, &b->zone, b->unit, units)))
@@ -401,7 +401,7 @@ ALPS_COLD_ void alps_give_large_(alps_handle *h, uint64_t extent)
 
 /* Gives a block, whose code is not ALPS_FREE, back to the index, which its zone
  * is in. Under the lock of its shard. */
-ALPS_CORE_ void alps_give_(alps_handle *h, const alps_block *b)
+ALPS_FAST_ void alps_give_(alps_handle *h, const alps_block *b)
 {
     if (ALPS_UNLIKELY_(b->level != ALPS_LEVEL_GRANULE)) {
         alps_give_large_(h, b->unit);
@@ -421,7 +421,7 @@ ALPS_COLD_ void alps_give_back_(alps_handle *h, const alps_block *b)
 
 /* Writes back the codes from the one of `unit` to the one that ends its
  * `units`: also those that somebody else changed and did not write back. */
-ALPS_CORE_ int alps_codes_flush_(alps_handle *h, const alps_zone *z,
+ALPS_FAST_ int alps_codes_flush_(alps_handle *h, const alps_zone *z,
                                  uint64_t unit, uint64_t units,
                                  const alps_tables *t)
 {

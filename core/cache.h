@@ -137,13 +137,13 @@ ALPS_FN_ void alps_local_close_(alps_handle *h)
 
 /* The first seat that thread `self` may have. Stacks lie an odd number of
  * pages apart, with their guard, and the thread pointer is in them. */
-ALPS_CORE_ alps_seat *alps_seat_(const alps_handle *h, uintptr_t self)
+ALPS_FAST_ alps_seat *alps_seat_(const alps_handle *h, uintptr_t self)
 {
     return &h->seats[self / ALPS_PAGE % ALPS_SEATS];
 }
 
 /* Whether it is that of thread `self`: others may be taking or leaving it. */
-ALPS_CORE_ int alps_seat_is_(const alps_seat *seat, uintptr_t self)
+ALPS_FAST_ int alps_seat_is_(const alps_seat *seat, uintptr_t self)
 {
     return __atomic_load_n(&seat->thread, __ATOMIC_RELAXED) == self;
 }

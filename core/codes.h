@@ -9,12 +9,12 @@
 
 #define ALPS_STARTS_ 0x5555555555555555ull
 
-ALPS_CORE_ unsigned alps_code_(const uint64_t *codes, uint64_t unit)
+ALPS_FAST_ unsigned alps_code_(const uint64_t *codes, uint64_t unit)
 {
     return (unsigned)(alps_load_(&codes[unit / 32]) >> (unit % 32 * 2)) & 3u;
 }
 
-ALPS_CORE_ void alps_code_set_(uint64_t *codes, uint64_t unit, unsigned code)
+ALPS_FAST_ void alps_code_set_(uint64_t *codes, uint64_t unit, unsigned code)
 {
     uint64_t *word = &codes[unit / 32];
     unsigned shift = (unsigned)(unit % 32 * 2);
@@ -23,14 +23,14 @@ ALPS_CORE_ void alps_code_set_(uint64_t *codes, uint64_t unit, unsigned code)
 }
 
 /* One bit for each start in the word that holds `unit`. */
-ALPS_CORE_ uint64_t alps_code_starts_(const uint64_t *codes, uint64_t unit)
+ALPS_FAST_ uint64_t alps_code_starts_(const uint64_t *codes, uint64_t unit)
 {
     uint64_t word = alps_load_(&codes[unit / 32]);
     return (word | word >> 1) & ALPS_STARTS_;
 }
 
 /* The first start in [unit, end), or `end`. */
-ALPS_CORE_ uint64_t alps_code_next_(const uint64_t *codes, uint64_t unit,
+ALPS_FAST_ uint64_t alps_code_next_(const uint64_t *codes, uint64_t unit,
                                     uint64_t end)
 {
     if (unit >= end)
@@ -49,7 +49,7 @@ ALPS_CORE_ uint64_t alps_code_next_(const uint64_t *codes, uint64_t unit,
 
 /* The last start before `unit`, looked for in one word, that of the unit
  * before; or `unit` where there is none so near. */
-ALPS_CORE_ uint64_t alps_code_near_(const uint64_t *codes, uint64_t unit)
+ALPS_FAST_ uint64_t alps_code_near_(const uint64_t *codes, uint64_t unit)
 {
     uint64_t last = unit - 1;
     uint64_t below = ~0ull >> (62 - last % 32 * 2);
@@ -58,14 +58,14 @@ ALPS_CORE_ uint64_t alps_code_near_(const uint64_t *codes, uint64_t unit)
 }
 
 /* Whether no unit of [from, to) is a start. */
-ALPS_CORE_ int alps_code_inside_(const uint64_t *codes, uint64_t from,
+ALPS_FAST_ int alps_code_inside_(const uint64_t *codes, uint64_t from,
                                  uint64_t to)
 {
     return alps_code_next_(codes, from, to) == to;
 }
 
 /* Makes all of [from, to) the inside of what starts before it. */
-ALPS_CORE_ void alps_code_clear_(uint64_t *codes, uint64_t from, uint64_t to)
+ALPS_FAST_ void alps_code_clear_(uint64_t *codes, uint64_t from, uint64_t to)
 {
     for (from = alps_code_next_(codes, from, to); from < to;
          from = alps_code_next_(codes, from, to))

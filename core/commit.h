@@ -216,13 +216,13 @@ ALPS_CORE_ int alps_commit_complete_(alps_handle *h, alps_lane *lane,
         return ALPS_OK;
     int err = alps_commit_ask_(h, c, ALPS_COMMIT_PREPARE_, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (err)
         return err;
     alps_commit_block_(h, r, &b, (unsigned)code);
     err = alps_redo_settle_(h, r, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     ALPS_BARRIER_();
     alps_store_(&lane->apply, at + 2);
     return err;

@@ -103,5 +103,5 @@ ALPS_CORE_ int alps_sync_(alps_handle *h, unsigned part, const alps_tables *t)
         if (alps_code_(top.codes, unit) == ALPS_USED)
             err = alps_sync_extent_(h, unit, n, t);
     }
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return err ? err : t->fence(&h->map);
 }

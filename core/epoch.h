@@ -9,7 +9,7 @@
 
 /* See alps_enter. What is read after the fence was linked when the pin was
  * seen. On x86 the exchange is the fence. */
-ALPS_CORE_ int alps_epoch_enter_(alps_handle *h, const alps_tables *t)
+ALPS_FAST_ int alps_epoch_enter_(alps_handle *h, const alps_tables *t)
 {
     int err = alps_ready_(h, t);
     if (err)
@@ -28,7 +28,7 @@ ALPS_CORE_ int alps_epoch_enter_(alps_handle *h, const alps_tables *t)
 }
 
 /* See alps_leave. */
-ALPS_CORE_ int alps_epoch_leave_(alps_handle *h, const alps_tables *t)
+ALPS_FAST_ int alps_epoch_leave_(alps_handle *h, const alps_tables *t)
 {
     int err = alps_ready_(h, t);
     if (err)
@@ -167,7 +167,7 @@ ALPS_CORE_ int alps_retire_(alps_handle *h, const void *p, const alps_tables *t)
               : is == 0 ? alps_retire_block_(h, c->lane, off, &n, t)
                         : ALPS_EINVALID_FREE;
     if (!err && t->policy->durable)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (n > ALPS_RETIRE_LARGE)
         t->slow(h, ALPS_SLOW_RETIRED, 0, 0);
     return err;

@@ -35,13 +35,13 @@ ALPS_CORE_ int alps_extent_fill_(alps_handle *h, alps_shard *s, alps_off off,
     if (!err)
         err = t->policy->flush(&h->map, &h->kinds[extent / 64], 8);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (!err) {
         alps_code_set_(h->codes, extent, ALPS_USED);
         err = alps_codes_flush_(h, &top, extent, 1, t);
     }
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (err)
         alps_give_large_(h, extent);
     return err;
@@ -81,7 +81,7 @@ ALPS_CORE_ int alps_extent_drop_(alps_handle *h, uint64_t extent,
     alps_code_set_(b.zone.codes, extent, ALPS_HELD);
     int err = alps_codes_flush_(h, &b.zone, extent, 1, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     alps_give_large_(h, extent);
     alps_shard_unlock_(h->top);
     return err;

@@ -197,7 +197,7 @@ ALPS_COLD_ void alps_gather_end_(alps_map *m, const alps_gather *left)
 }
 
 /* The same where the backend writes, and one sync is for all. */
-ALPS_CORE_ int alps_gather_write_(alps_map *m, const alps_backend *b,
+ALPS_FAST_ int alps_gather_write_(alps_map *m, const alps_backend *b,
                                   alps_gather *taken)
 {
     int err = ALPS_OK;
@@ -213,7 +213,7 @@ ALPS_CORE_ int alps_gather_write_(alps_map *m, const alps_backend *b,
 }
 
 /* All that was gathered before is on the medium when this answers 0. */
-ALPS_CORE_ int alps_gather_fence_(alps_map *m, const alps_backend *b)
+ALPS_FAST_ int alps_gather_fence_(alps_map *m, const alps_backend *b)
 {
     alps_gather taken;
     uint64_t off = 0, n = 0;

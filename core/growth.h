@@ -41,7 +41,7 @@ ALPS_CORE_ int alps_growth_extend_(alps_handle *h, uint64_t size,
             t->policy->flush(&h->map, (const unsigned char *)h->codes + old / 4,
                              now / 4 - old / 4 + 1);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
     }
     if (err)
         return err;
@@ -49,7 +49,7 @@ ALPS_CORE_ int alps_growth_extend_(alps_handle *h, uint64_t size,
     alps_store_(&h->super->size, alps_seal_(size));
     err = t->policy->flush(&h->map, &h->super->size, 8);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     alps_index_reset_(h->top);
     return err;
 }

@@ -72,6 +72,7 @@ typedef struct alps_tables {
     const alps_backend *backend;
     const alps_policy *policy;
     int (*slow)(alps_handle *h, int what, uint64_t a, uint64_t b);
+    int (*fence)(alps_map *m);  /* of the policy, with the backend */
     void (*ended)(void *cache); /* a thread ends */
     void *(*other)(alps_handle *h, uint64_t align, uint64_t n, int how);
     int (*far)(alps_handle *h, uint64_t off); /* frees what `other` gave, or
@@ -88,7 +89,7 @@ typedef struct alps_local {
 
 /* Who this process is in the region: 0 where it only reads, and in the child of
  * a fork. */
-ALPS_CORE_ uint64_t alps_self_(const alps_handle *h)
+ALPS_FAST_ uint64_t alps_self_(const alps_handle *h)
 {
     return ALPS_LIKELY_(h->local != NULL) ? alps_load_(&h->local->owner) : 0;
 }
@@ -136,7 +137,7 @@ ALPS_FN_ void alps_idle_less_(const alps_handle *h, uint64_t n)
 }
 
 /* Whether it is time to do something about them. */
-ALPS_CORE_ int alps_idle_over_(const alps_handle *h)
+ALPS_FAST_ int alps_idle_over_(const alps_handle *h)
 {
     return alps_load_(&h->shared->idle) > alps_load_(&h->shared->idle_max);
 }

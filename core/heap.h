@@ -118,7 +118,7 @@ ALPS_CORE_ int alps_heap_search_(alps_handle *h, alps_request *r, alps_off *off,
 
 /* Takes a block for `r`; r->shard is where, and is locked then. `fast`: nothing
  * follows, such as a fence, beside which a call would not be seen. */
-ALPS_CORE_ int alps_heap_take_(alps_handle *h, alps_request *r, int fast,
+ALPS_FAST_ int alps_heap_take_(alps_handle *h, alps_request *r, int fast,
                                alps_off *off, const alps_tables *t)
 {
     if (ALPS_LIKELY_(r->level == ALPS_LEVEL_GRANULE)) {
@@ -157,7 +157,7 @@ enum {
 
 /* Makes the used block at `off` durable, with the zeroes in it if so asked.
  * One fence. */
-ALPS_CORE_ int alps_heap_settle_(alps_handle *h, alps_off off,
+ALPS_FAST_ int alps_heap_settle_(alps_handle *h, alps_off off,
                                  const alps_request *r, int how,
                                  const alps_tables *t)
 {
@@ -171,7 +171,7 @@ ALPS_CORE_ int alps_heap_settle_(alps_handle *h, alps_off off,
         err = alps_codes_flush_(h, &b.zone, b.unit, r->units, t);
     if (err || how & ALPS_ALLOC_LATER)
         return err;
-    return t->policy->fence(&h->map, t->backend);
+    return t->fence(&h->map);
 }
 
 /* Takes a run of extents, durably known to be no heap extent before its code
@@ -190,7 +190,7 @@ ALPS_CORE_ int alps_heap_take_large_(alps_handle *h, alps_request *r,
         alps_heap_block_(h, *off, r->level, &b);
         err = t->policy->flush(&h->map, &h->kinds[b.unit / 64], 8);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         alps_shard_lock_(h, b.shard, 0, t);
         alps_block_build_(h, &b);
         if (err)
@@ -205,7 +205,7 @@ ALPS_CORE_ int alps_heap_take_large_(alps_handle *h, alps_request *r,
 }
 
 /* Takes a block of `n` bytes; `how` is of ALPS_ALLOC_... */
-ALPS_CORE_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
+ALPS_FAST_ void *alps_heap_alloc_(alps_handle *h, uint64_t align, uint64_t n,
                                   int how, const alps_tables *t)
 {
     alps_request r;
@@ -301,7 +301,7 @@ ALPS_CORE_ int alps_heap_free_durable_(alps_handle *h, alps_off off,
         alps_block_unlock_(&b);
         err = alps_codes_flush_(h, &b.zone, b.unit, 0, t);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         alps_heap_enter_(h, lane, off, t);
     }
     alps_lane_leave_(lane);
@@ -324,7 +324,7 @@ ALPS_CORE_ int alps_heap_cancel_(alps_handle *h, alps_off off,
 }
 
 /* Frees the used block at `off`, where only processes die. */
-ALPS_CORE_ int alps_heap_free_fast_(alps_handle *h, alps_off off,
+ALPS_FAST_ int alps_heap_free_fast_(alps_handle *h, alps_off off,
                                     const alps_tables *t)
 {
     alps_block b;
@@ -342,7 +342,7 @@ ALPS_CORE_ int alps_heap_free_fast_(alps_handle *h, alps_off off,
 }
 
 /* Frees the block at `off`, or gives the reservation back that it is. */
-ALPS_CORE_ int alps_heap_free_(alps_handle *h, alps_off off,
+ALPS_FAST_ int alps_heap_free_(alps_handle *h, alps_off off,
                                const alps_tables *t)
 {
     alps_block b;

@@ -94,7 +94,7 @@ ALPS_CORE_ int alps_holes_punch_(alps_handle *h, uint64_t extent, uint64_t n,
     int err = t->policy->flush(&h->map, &h->holes[first],
                                (size_t)(last - first + 1) * 8);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     for (; !err && fresh; fresh &= fresh - 1) {
         alps_off off;
         uint64_t bytes = alps_hole_at_(h, extent + alps_low_bit_(fresh), &off);

@@ -1,8 +1,8 @@
 /* instance.h -- the public functions, under the name of this instance
  *
- * Each hands the tables of its instance, a constant, to a function of the core
- * that is inlined here: what is left is direct calls and the policy's own
- * instructions. Unless said otherwise every function may be called from any
+ * Each hands the tables of its instance, a constant, to a function of the core,
+ * which the compiler makes for them: what is left is direct calls and the
+ * policy's own instructions. Unless said otherwise every function may be called from any
  * thread of any attached process at once, and answers 0 or a negative code for
  * alps_strerror. A thread needs no word at its start, and at its end gives back
  * what it has at hand by itself. In the child of a fork what would change the
@@ -26,14 +26,15 @@ typedef alps_description ALPS_(description);
 typedef alps_visit ALPS_(visit);
 
 ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t a, uint64_t b);
+ALPS_ONCE_ int ALPS_(fence_)(alps_map *m);
 ALPS_COLD_ void ALPS_(ended_)(void *cache);
 ALPS_ONCE_ void *ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n,
                                int how);
 ALPS_ONCE_ int ALPS_(far_)(alps_handle *h, uint64_t off);
 
 static const alps_tables ALPS_(tables_) __attribute__((unused)) = {
-    ALPS_BACKEND_TABLE_, ALPS_POLICY_TABLE_, ALPS_(slow_), ALPS_(ended_),
-    ALPS_(other_),       ALPS_(far_),        ALPS_FAULTS_,
+    ALPS_BACKEND_TABLE_, ALPS_POLICY_TABLE_, ALPS_(slow_), ALPS_(fence_),
+    ALPS_(ended_),       ALPS_(other_),      ALPS_(far_),  ALPS_FAULTS_,
 };
 
 /* What seldom happens: a lock that is held by another, perhaps dead; an index
@@ -54,6 +55,12 @@ ALPS_ONCE_ void *ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n,
 ALPS_ONCE_ int ALPS_(far_)(alps_handle *h, uint64_t off)
 {
     return alps_small_slow_(h, off, &ALPS_(tables_));
+}
+
+/* What was written back so far is durable. */
+ALPS_ONCE_ int ALPS_(fence_)(alps_map *m)
+{
+    return ALPS_(tables_).policy->fence(m, ALPS_(tables_).backend);
 }
 
 /* What the C library calls when a thread ends that has a cache. */
@@ -389,9 +396,7 @@ static inline __attribute__((unused)) int ALPS_(flush)(ALPS_(heap) * h,
 static inline __attribute__((unused)) int ALPS_(fence)(ALPS_(heap) * h)
 {
     int err = alps_ready_(&h->core, &ALPS_(tables_));
-    return err ? err
-               : ALPS_(tables_).policy->fence(&h->core.map,
-                                              ALPS_(tables_).backend);
+    return err ? err : ALPS_(fence_)(&h->core.map);
 }
 
 /* Both. */

@@ -44,19 +44,19 @@ ALPS_FN_ uint64_t alps_record_seq_(alps_handle *h, alps_lane *lane)
 }
 
 /* Makes the record durable. One fence. */
-ALPS_CORE_ int alps_record_write_(alps_handle *h, alps_lane *lane,
+ALPS_FAST_ int alps_record_write_(alps_handle *h, alps_lane *lane,
                                   alps_record *r, const alps_tables *t)
 {
     r->epoch = alps_load_(&h->super->epoch);
     r->check = alps_record_check_(h, r);
     alps_record *to = &lane->ring[lane->next++ % ALPS_RING];
     int err = t->policy->stream(&h->map, to, r);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return err ? err : t->fence(&h->map);
 }
 
 /* The lane's records up to `seq` have been carried out: durably with the next
  * fence. */
-ALPS_CORE_ int alps_record_done_(alps_handle *h, alps_lane *lane, uint64_t seq,
+ALPS_FAST_ int alps_record_done_(alps_handle *h, alps_lane *lane, uint64_t seq,
                                  const alps_tables *t)
 {
     alps_done *done = &h->done[lane - h->lanes];
@@ -67,7 +67,7 @@ ALPS_CORE_ int alps_record_done_(alps_handle *h, alps_lane *lane, uint64_t seq,
 
 /* The same, durably before another thread can contradict it. Not fenced: until
  * it is durable, doing them again does no harm. */
-ALPS_CORE_ int alps_record_retire_(alps_handle *h, alps_lane *lane,
+ALPS_FAST_ int alps_record_retire_(alps_handle *h, alps_lane *lane,
                                    uint64_t seq, const alps_tables *t)
 {
     int err = alps_record_done_(h, lane, seq, t);
@@ -102,7 +102,7 @@ ALPS_COLD_ alps_draft *alps_lane_borrowed_(const alps_handle *h)
 
 /* Takes a lane for this operation: the thread's own, or one of those that
  * nobody owns. */
-ALPS_CORE_ alps_lane *alps_lane_take_(alps_handle *h, const alps_tables *t)
+ALPS_FAST_ alps_lane *alps_lane_take_(alps_handle *h, const alps_tables *t)
 {
     const alps_cache *c = alps_cache_(h);
     if (ALPS_LIKELY_(c != NULL))

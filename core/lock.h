@@ -60,7 +60,7 @@ ALPS_FN_ int alps_lock_alone_(const alps_handle *h)
 
 /* Takes the lock at `word`. `inner`: another one is held, so that a dead owner
  * is not reaped at once, see recover.h. */
-ALPS_CORE_ void alps_lock_word_(alps_handle *h, uint64_t *word, int inner,
+ALPS_FAST_ void alps_lock_word_(alps_handle *h, uint64_t *word, int inner,
                                 const alps_tables *t)
 {
     if (alps_lock_alone_(h) && !alps_load_(word))
@@ -70,7 +70,7 @@ ALPS_CORE_ void alps_lock_word_(alps_handle *h, uint64_t *word, int inner,
 }
 
 /* Takes the lock of the region, which comes before those of shards. */
-ALPS_CORE_ void alps_lock_(alps_handle *h, const alps_tables *t)
+ALPS_FAST_ void alps_lock_(alps_handle *h, const alps_tables *t)
 {
     alps_lock_word_(h, &h->shared->lock, 0, t);
 }
@@ -81,7 +81,7 @@ ALPS_FN_ void alps_unlock_(alps_handle *h)
 }
 
 /* Takes the lock of names, which comes before that of the region. */
-ALPS_CORE_ void alps_names_lock_(alps_handle *h, const alps_tables *t)
+ALPS_FAST_ void alps_names_lock_(alps_handle *h, const alps_tables *t)
 {
     alps_lock_word_(h, &h->shared->naming, 0, t);
 }
@@ -96,7 +96,7 @@ ALPS_FN_ void alps_names_unlock_(alps_handle *h)
 
 /* Takes the lock of a shard. Of the shards one is locked at a time, and besides
  * it the last one, after it. */
-ALPS_CORE_ void alps_shard_lock_(alps_handle *h, alps_shard *s, int inner,
+ALPS_FAST_ void alps_shard_lock_(alps_handle *h, alps_shard *s, int inner,
                                  const alps_tables *t)
 {
     alps_lock_word_(h, &s->lock, inner, t);

@@ -124,7 +124,7 @@ ALPS_CORE_ int alps_slab_drop_(alps_handle *h, alps_off place,
         alps_slab_mark_(h, place, 0);
         err = t->policy->flush(&h->map, &h->slabs[unit / 64], 8);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         if (err)
             alps_slab_mark_(h, place, 1);
         else
@@ -217,7 +217,7 @@ ALPS_CORE_ void alps_slab_find_(alps_handle *h, alps_off place,
         return;
     int err = t->policy->flush(&h->map, s, (size_t)h->at.keeps);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (err)
         return;
     alps_slab_forget_(h, s);

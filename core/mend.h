@@ -59,15 +59,15 @@ ALPS_CORE_ int alps_lane_complete_(alps_handle *h, alps_lane *lane,
             continue;
         err = alps_redo_prepare_(h, r, t);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         if (!err)
             err = alps_redo_(h, lane, r, t);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         if (!err)
             err = alps_record_done_(h, lane, r->seq, t);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         if (!err)
             alps_lane_retire_(h, lane, s, r->block);
         if (!err)
@@ -117,7 +117,7 @@ ALPS_CORE_ int alps_shard_mend_(alps_handle *h, alps_shard *s, uint64_t owner,
     alps_index_reset_(s);
     int err = alps_marks_flush_(h, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     for (unsigned i = 0; i < h->at.lane_count; i++) {
         alps_lane *lane = &h->lanes[i];
         if (alps_load_(&lane->lock) != owner)

@@ -58,7 +58,7 @@ ALPS_CORE_ int alps_named_cut_(alps_handle *h, const alps_entry *e,
         return alps_link_cut_(h, link, x->before, k, t);
     alps_store_(link, 0);
     int err = t->policy->flush(&h->map, link, 8);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return err ? err : t->fence(&h->map);
 }
 
 /* The link to what is to go first: what a description replaced, or that. */

@@ -213,7 +213,7 @@ ALPS_CORE_ int alps_node_link_(alps_handle *h, alps_names *s, uint64_t b,
                 err = alps_node_step_(h, s, at, step, t);
         }
         if (!err && step < 2)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
     }
     return err;
 }

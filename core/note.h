@@ -66,7 +66,7 @@ ALPS_CORE_ int alps_note_change_(alps_handle *h, const char *text,
     alps_lock_(h, t);
     int err = alps_note_write_(h, text ? text : "", t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     alps_unlock_(h);
     return err;
 }

@@ -36,7 +36,7 @@ ALPS_FN_ int alps_persist_stream_(alps_map *m, void *to, const void *from)
 
 /* Also where the caches persist the machine is told to wait: for the program's
  * own non-temporal stores on x86, and for its order of stores elsewhere. */
-ALPS_CORE_ int alps_persist_fence_(alps_map *m, const alps_backend *b)
+ALPS_FAST_ int alps_persist_fence_(alps_map *m, const alps_backend *b)
 {
     if (ALPS_OBSERVE(ALPS_SAW_FENCE, NULL, 0))
         return ALPS_OK;

@@ -40,7 +40,7 @@ ALPS_CORE_ int alps_pledge_store_(alps_handle *h, uint64_t *word,
 {
     __atomic_store_n(word, value, __ATOMIC_RELEASE);
     int err = t->policy->flush(&h->map, word, sizeof *word);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return err ? err : t->fence(&h->map);
 }
 
 /* Finds an empty pledge, and says in it what is under way. */
@@ -106,7 +106,7 @@ ALPS_CORE_ int alps_pledge_hold_(alps_handle *h, alps_deed *d,
         return ALPS_EINVALID_FREE;
     int err = alps_pledge_take_(h, d, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (!err)
         err = alps_pledge_store_(h, &d->pledge->block, d->as.block, t);
     if (err && d->pledge)
@@ -182,7 +182,7 @@ ALPS_CORE_ int alps_pledge_perform_(alps_handle *h, alps_deed *d,
                                   d->value, t);
     case ALPS_DEED_FLUSH:
         err = t->policy->flush(&h->map, alps_address_(h, d->id), 16);
-        return err ? err : t->policy->fence(&h->map, t->backend);
+        return err ? err : t->fence(&h->map);
     case ALPS_DEED_PLEDGE: return alps_pledge_make_(h, d, t);
     case ALPS_DEED_HOLD: return alps_pledge_hold_(h, d, t);
     case ALPS_DEED_KEEP:

@@ -148,7 +148,7 @@ ALPS_CORE_ int alps_publish_prepare_(alps_handle *h, const alps_subject *s,
     int err = t->policy->flush(&h->map, p, s->n);
     if (!err && r->op & ALPS_OP_LARGE)
         err = t->policy->flush(&h->map, &h->kinds[s->block.unit / 64], 8);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return err ? err : t->fence(&h->map);
 }
 
 /* Writes the record: durable when this returns, and with it the retirement of
@@ -239,7 +239,7 @@ ALPS_CORE_ int alps_record_end_(alps_handle *h, alps_lane *lane,
     if (!err)
         err = t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     int late = alps_record_retire_(h, lane, r->seq, t);
     return err ? err : late;
 }

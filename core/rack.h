@@ -196,14 +196,14 @@ ALPS_CORE_ int alps_slab_make_(alps_handle *h, alps_cache *c, unsigned kind,
     if (!err)
         err = alps_codes_flush_(h, &b.zone, b.unit, r.units, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (!err) {
         alps_slab_mark_(h, *place, 1);
         err = t->policy->flush(&h->map,
                                &h->slabs[(*place >> h->at.slab_shift) / 64], 8);
     }
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (err) {
         alps_slab_mark_(h, *place, 0);
         alps_give_back_(h, &b);

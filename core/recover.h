@@ -99,13 +99,13 @@ ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
                   ? alps_commit_ask_(h, r, ALPS_COMMIT_PREPARE_, t)
                   : alps_redo_prepare_(h, r, t);
     if (!err && n)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     order = 0;
     while (!err && (r = alps_redo_next_(h, owner, &order, &lane)) != NULL)
         err = alps_redo_one_(h, lane, r, owner, t);
     if (!err)
         err = alps_commit_undo_(h, owner, &n, t);
-    return err || !n ? err : t->policy->fence(&h->map, t->backend);
+    return err || !n ? err : t->fence(&h->map);
 }
 
 /* Whether this process is in the region: if not, why. */
@@ -126,6 +126,7 @@ ALPS_CORE_ void alps_lane_give_(alps_handle *h, uint64_t *word,
     alps_off off = alps_load_(word);
     if (!off)
         return;
+    memset(&o, 0, sizeof o);
     if (alps_object_at_(h, off, &o) == 1) {
         alps_object_pin_(&o, 0);
     } else {
@@ -219,7 +220,7 @@ ALPS_CORE_ int alps_lanes_reap_(alps_handle *h, uint64_t owner,
     if (!err)
         err = alps_lanes_settle_(h, owner, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (err)
         return err;
     for (unsigned i = 0; i < h->at.lane_count; i++) {
@@ -330,7 +331,7 @@ ALPS_CORE_ int alps_epoch_begin_(alps_handle *h, const alps_tables *t)
     if (!err)
         err = t->policy->flush(&h->map, &h->super->epoch, 8);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (!err)
         alps_shared_reset_(h, epoch);
     return err;

@@ -152,7 +152,7 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
     if (!err)
         err = t->policy->flush(&h->map, s, sizeof *s);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     return err ? err : alps_super_state_(h, ALPS_STATE_READY, t);
 }
 
@@ -171,7 +171,7 @@ ALPS_CORE_ int alps_region_write_(alps_handle *h, const alps_options *o,
         return err;
     err = alps_super_state_(h, ALPS_STATE_MAKING, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (!err)
         err = t->backend->unmap(&h->map);
     if (!err && !h->map.fixed)
@@ -200,7 +200,7 @@ ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
     if (err || !sole)
         return err;
     size = h->map.size;
-    err = t->policy->fence(&h->map, t->backend);
+    err = t->fence(&h->map);
     if (!err)
         err = t->backend->unmap(&h->map);
     if (!err)

@@ -20,7 +20,7 @@ ALPS_CORE_ int alps_resize_cut_(alps_handle *h, alps_lane *lane, alps_off off,
     if (t->policy->durable) {
         err = alps_codes_flush_(h, &b.zone, b.unit, 0, t);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
     }
     alps_heap_enter_(h, lane, rest, t);
     return err;
@@ -76,7 +76,7 @@ ALPS_CORE_ int alps_resize_extend_(alps_handle *h, alps_lane *lane,
     if (!err && t->policy->durable) {
         err = alps_codes_flush_(h, &next.zone, next.unit, more, t);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         if (err)
             alps_heap_enter_(h, lane, alps_zone_off_(&next.zone, next.unit), t);
     }
@@ -89,7 +89,7 @@ ALPS_CORE_ int alps_resize_extend_(alps_handle *h, alps_lane *lane,
     if (!t->policy->durable)
         return ALPS_OK;
     err = alps_codes_flush_(h, &next.zone, next.unit, 0, t);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return err ? err : t->fence(&h->map);
 }
 
 /* Changes the size of the block in place, or answers ALPS_EFULL. */
@@ -160,7 +160,7 @@ ALPS_CORE_ void *alps_resize_(alps_handle *h, void *p, uint64_t n,
     memcpy(to, p, old < n ? old : n);
     err = t->policy->flush(&h->map, to, old < n ? old : n);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (!err)
         err = alps_small_free_(h, p, t);
     if (err)

@@ -18,7 +18,7 @@
 #define ALPS_KINDS 20u
 
 /* Bytes of an object of class `kind`: steps of 16, then four to a doubling. */
-ALPS_CORE_ unsigned alps_kind_size_(unsigned kind)
+ALPS_FAST_ unsigned alps_kind_size_(unsigned kind)
 {
     static const uint16_t size[ALPS_KINDS] = {16,  32,  48,  64,  80,  96,  112,
                                               128, 160, 192, 224, 256, 320, 384,
@@ -27,7 +27,7 @@ ALPS_CORE_ unsigned alps_kind_size_(unsigned kind)
 }
 
 /* The class that serves `n` bytes, at most ALPS_SMALL_MAX. */
-ALPS_CORE_ unsigned alps_kind_of_(uint64_t n)
+ALPS_FAST_ unsigned alps_kind_of_(uint64_t n)
 {
     static const uint8_t kind[ALPS_SMALL_MAX / 16 + 1] = {
         0,  0,  1,  2,  3,  4,  5,  6,  7,  8,  8,  9,  9,  10, 10, 11, 11,
@@ -53,7 +53,7 @@ enum {
 };
 
 /* Whether a slab starts at the multiple of its size at or below `off`. */
-ALPS_CORE_ int alps_slab_is_(const alps_handle *h, alps_off off)
+ALPS_FAST_ int alps_slab_is_(const alps_handle *h, alps_off off)
 {
     uint64_t unit = off >> h->at.slab_shift;
     return off < h->at.slab_end &&
@@ -73,56 +73,56 @@ ALPS_FN_ void alps_slab_mark_(const alps_handle *h, alps_off off, int slab)
 }
 
 /* Where a slab would start whose objects `off` can be one of. */
-ALPS_CORE_ alps_off alps_slab_place_(const alps_handle *h, alps_off off)
+ALPS_FAST_ alps_off alps_slab_place_(const alps_handle *h, alps_off off)
 {
     return off >> h->at.slab_shift << h->at.slab_shift;
 }
 
 /* The head of the slab at or below `off`. */
-ALPS_CORE_ alps_slab *alps_slab_head_(const alps_handle *h, alps_off off)
+ALPS_FAST_ alps_slab *alps_slab_head_(const alps_handle *h, alps_off off)
 {
     uint64_t in = off & h->at.extent_mask;
     return (alps_slab *)alps_address_(
         h, off - in + h->at.heads + (in >> h->at.slab_shift) * h->at.head);
 }
 
-ALPS_CORE_ alps_pair *alps_slab_pairs_(alps_slab *s)
+ALPS_FAST_ alps_pair *alps_slab_pairs_(alps_slab *s)
 {
     return (alps_pair *)(void *)(s + 1);
 }
 
-ALPS_CORE_ alps_keep *alps_slab_keeps_(const alps_handle *h, alps_slab *s)
+ALPS_FAST_ alps_keep *alps_slab_keeps_(const alps_handle *h, alps_slab *s)
 {
     return (alps_keep *)(void *)((unsigned char *)s + h->at.keeps);
 }
 
-ALPS_CORE_ unsigned alps_slab_groups_(const alps_slab *s)
+ALPS_FAST_ unsigned alps_slab_groups_(const alps_slab *s)
 {
     return (s->count + 63) / 64;
 }
 
 /* One bit for each object that group `g` has: the last may have fewer. */
-ALPS_CORE_ uint64_t alps_slab_whole_(const alps_slab *s, unsigned g)
+ALPS_FAST_ uint64_t alps_slab_whole_(const alps_slab *s, unsigned g)
 {
     unsigned left = s->count - 64 * g;
     return left < 64 ? (1ull << left) - 1 : ~0ull;
 }
 
-ALPS_CORE_ uint64_t alps_pair_live_(const alps_pair *p)
+ALPS_FAST_ uint64_t alps_pair_live_(const alps_pair *p)
 {
     uint64_t far = __atomic_load_n(&p->far, __ATOMIC_ACQUIRE);
     return alps_load_(&p->own) ^ far;
 }
 
 /* Objects of a group that are reserved, or held back. */
-ALPS_CORE_ uint64_t alps_keep_any_(const alps_keep *k)
+ALPS_FAST_ uint64_t alps_keep_any_(const alps_keep *k)
 {
     return (alps_load_(&k->own) ^ alps_load_(&k->far)) |
            __atomic_load_n(&k->pinned, __ATOMIC_ACQUIRE);
 }
 
 /* The objects of group `g` that may be handed out. */
-ALPS_CORE_ uint64_t alps_slab_free_(const alps_handle *h, alps_slab *s,
+ALPS_FAST_ uint64_t alps_slab_free_(const alps_handle *h, alps_slab *s,
                                     unsigned g)
 {
     uint64_t taken = alps_pair_live_(&alps_slab_pairs_(s)[g]);
@@ -164,7 +164,7 @@ ALPS_FN_ int alps_slab_live_beside_(alps_slab *s, uint64_t in)
 }
 
 /* Objects of a slab of class `kind`. */
-ALPS_CORE_ uint32_t alps_kind_count_(const alps_handle *h, unsigned kind)
+ALPS_FAST_ uint32_t alps_kind_count_(const alps_handle *h, unsigned kind)
 {
     uint32_t count = (1u << h->at.slab_shift) / alps_kind_size_(kind);
     return count < 64 * h->at.groups ? count : 64 * h->at.groups;

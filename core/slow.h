@@ -12,7 +12,7 @@ ALPS_CORE_ int alps_trim_(alps_handle *h, const alps_tables *t)
     int err = alps_ready_(h, t);
     const alps_cache *c = err ? NULL : alps_cache_(h);
     if (c && alps_load_(&c->lane->pending)) {
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
         if (!err)
             alps_pending_end_(h, c->lane, &o);
     }

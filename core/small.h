@@ -10,7 +10,7 @@
 
 /* The bytes to ask a class for, or 0 where none serves: a multiple of the
  * alignment, so that all objects of its slabs have it. */
-ALPS_CORE_ uint64_t alps_small_size_(const alps_handle *h, uint64_t align,
+ALPS_FAST_ uint64_t alps_small_size_(const alps_handle *h, uint64_t align,
                                      uint64_t n)
 {
     if (n > ALPS_SMALL_MAX)
@@ -70,7 +70,7 @@ ALPS_CORE_ int alps_far_free_(alps_handle *h, const alps_object *o,
         if (!err) {
             err = t->policy->flush(&h->map, o->pair, sizeof *o->pair);
             if (!err)
-                err = t->policy->fence(&h->map, t->backend);
+                err = t->fence(&h->map);
         }
         alps_object_pin_(o, 0);
         ALPS_BARRIER_();
@@ -95,7 +95,7 @@ ALPS_FN_ int alps_object_held_(const alps_handle *h, const alps_object *o,
 
 /* An object of this thread's slab is free to be handed out: it is put at hand,
  * or found again by its pair. `live` are the live ones of its group. */
-ALPS_CORE_ int alps_small_back_(alps_handle *h, alps_rack *rack,
+ALPS_FAST_ int alps_small_back_(alps_handle *h, alps_rack *rack,
                                 const alps_slab *s, alps_pair *pair,
                                 uint64_t bit, alps_off off, uint64_t live,
                                 const alps_tables *t)
@@ -135,7 +135,7 @@ ALPS_CORE_ int alps_small_cancel_(alps_handle *h, const alps_object *o,
 
 /* Frees what `off` names where that is not as simple as most: an object of
  * another thread's slab, a reservation, what is no object, a block. */
-ALPS_CORE_ int alps_small_slow_(alps_handle *h, alps_off off,
+ALPS_FAST_ int alps_small_slow_(alps_handle *h, alps_off off,
                                 const alps_tables *t)
 {
     alps_object o;
@@ -153,7 +153,7 @@ ALPS_CORE_ int alps_small_slow_(alps_handle *h, alps_off off,
 
 /* Takes an object off those at hand, and makes it live; durably, if `how` does
  * not leave the fence to the caller. NULL where none is at hand. */
-ALPS_CORE_ void *alps_small_pop_(alps_handle *h, alps_rack *rack, uint64_t n,
+ALPS_FAST_ void *alps_small_pop_(alps_handle *h, alps_rack *rack, uint64_t n,
                                  int how, const alps_tables *t)
 {
     alps_spot spot = alps_rack_take_(rack);
@@ -171,7 +171,7 @@ ALPS_CORE_ void *alps_small_pop_(alps_handle *h, alps_rack *rack, uint64_t n,
         if (!err)
             err = t->policy->flush(&h->map, own, sizeof(alps_pair));
         if (!err && !(how & ALPS_ALLOC_LATER))
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         if (err)
             alps_fail_(h, err);
     }
@@ -180,7 +180,7 @@ ALPS_CORE_ void *alps_small_pop_(alps_handle *h, alps_rack *rack, uint64_t n,
 
 /* The rack for objects of `n` bytes (not 0), with one at hand; NULL where there
  * is no slab to be had. */
-ALPS_CORE_ alps_rack *alps_small_rack_(alps_handle *h, uint64_t n,
+ALPS_FAST_ alps_rack *alps_small_rack_(alps_handle *h, uint64_t n,
                                        const alps_tables *t)
 {
     unsigned kind = alps_kind_of_(n);
@@ -195,7 +195,7 @@ ALPS_CORE_ alps_rack *alps_small_rack_(alps_handle *h, uint64_t n,
 }
 
 /* Allocates what is not at hand: after looking for more, or as a block. */
-ALPS_CORE_ void *alps_small_other_(alps_handle *h, uint64_t align, uint64_t n,
+ALPS_FAST_ void *alps_small_other_(alps_handle *h, uint64_t align, uint64_t n,
                                    int how, const alps_tables *t)
 {
     uint64_t small = alps_small_size_(h, align, n);
@@ -205,7 +205,7 @@ ALPS_CORE_ void *alps_small_other_(alps_handle *h, uint64_t align, uint64_t n,
 }
 
 /* See alps_alloc, alps_zalloc, alps_alloc_aligned. */
-ALPS_CORE_ void *alps_small_alloc_(alps_handle *h, uint64_t align, uint64_t n,
+ALPS_FAST_ void *alps_small_alloc_(alps_handle *h, uint64_t align, uint64_t n,
                                    int how, const alps_tables *t)
 {
     uintptr_t self = ALPS_THREAD_();
@@ -224,7 +224,7 @@ ALPS_CORE_ void *alps_small_alloc_(alps_handle *h, uint64_t align, uint64_t n,
 
 /* Takes an object that is not live, but kept from others: a reservation. NULL
  * where no slab is to be had. */
-ALPS_CORE_ void *alps_small_reserve_(alps_handle *h, uint64_t n,
+ALPS_FAST_ void *alps_small_reserve_(alps_handle *h, uint64_t n,
                                      const alps_tables *t)
 {
     uint64_t small = alps_small_size_(h, 1, n);
@@ -242,7 +242,7 @@ ALPS_CORE_ void *alps_small_reserve_(alps_handle *h, uint64_t n,
 }
 
 /* See alps_free. */
-ALPS_CORE_ int alps_small_free_(alps_handle *h, const void *p,
+ALPS_FAST_ int alps_small_free_(alps_handle *h, const void *p,
                                 const alps_tables *t)
 {
     uintptr_t self = ALPS_THREAD_();
@@ -267,7 +267,7 @@ ALPS_CORE_ int alps_small_free_(alps_handle *h, const void *p,
     if (t->policy->durable) {
         int err = t->policy->flush(&h->map, pair, sizeof *pair);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         if (err)
             return err;
     }

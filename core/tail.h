@@ -30,7 +30,7 @@ ALPS_CORE_ int alps_tail_cut_(alps_handle *h, const alps_tables *t)
     alps_store_(&h->super->size, alps_seal_(size));
     int err = t->policy->flush(&h->map, &h->super->size, 8);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (h->map.length < old)
         h->map.length = old; // another process made it longer
     return err ? err : t->backend->resize(&h->map, size);

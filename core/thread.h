@@ -81,7 +81,7 @@ ALPS_COLD_ alps_cache *alps_cache_search_(alps_handle *h, uintptr_t self)
 }
 
 /* The same, found at once where it is where it should be. */
-ALPS_CORE_ alps_cache *alps_cache_(alps_handle *h)
+ALPS_FAST_ alps_cache *alps_cache_(alps_handle *h)
 {
     uintptr_t self = ALPS_THREAD_();
     if (ALPS_UNLIKELY_(!h->seats))
@@ -155,7 +155,7 @@ ALPS_FN_ void alps_list_drop_(const alps_handle *h, alps_off *list,
 }
 
 /* Puts an object at hand; there is room. */
-ALPS_CORE_ void alps_spot_push_(alps_rack *rack, void *object, uint64_t *own,
+ALPS_FAST_ void alps_spot_push_(alps_rack *rack, void *object, uint64_t *own,
                                 uint64_t bit)
 {
     alps_spot *spot = ++rack->top;
@@ -177,7 +177,7 @@ ALPS_FN_ void alps_rack_use_(const alps_handle *h, alps_rack *rack, unsigned g,
 
 /* Takes an object off those at hand; one without an object where there is
  * none. */
-ALPS_CORE_ alps_spot alps_rack_take_(alps_rack *rack)
+ALPS_FAST_ alps_spot alps_rack_take_(alps_rack *rack)
 {
     alps_spot spot = *rack->top;
     if (spot.object) {
@@ -305,7 +305,7 @@ ALPS_CORE_ void alps_thread_leave_(alps_cache *c, const alps_tables *t)
     alps_object o;
     if (h->drafts[number].thread)
         t->slow(h, ALPS_SLOW_ABORT, number, 0);
-    if (c->lane->pending && t->policy->fence(&h->map, t->backend) == ALPS_OK)
+    if (c->lane->pending && t->fence(&h->map) == ALPS_OK)
         alps_pending_end_(h, c->lane, &o);
     for (unsigned kind = 0; kind < ALPS_KINDS; kind++) {
         alps_rack *rack = &c->rack[kind];

@@ -35,14 +35,14 @@ ALPS_FN_ alps_extent *alps_extent_(const alps_handle *h, uint64_t extent)
 }
 
 /* The shard that heap extent `extent` names; see alps_shard_has_. */
-ALPS_CORE_ alps_shard *alps_shard_named_(const alps_handle *h, uint64_t extent)
+ALPS_FAST_ alps_shard *alps_shard_named_(const alps_handle *h, uint64_t extent)
 {
     uint64_t built = alps_load_(&alps_extent_(h, extent)->built);
     return &h->shards[built & (h->at.shard_count - 1)];
 }
 
 /* The zone of heap extent `extent`. */
-ALPS_CORE_ alps_zone alps_zone_extent_(const alps_handle *h, uint64_t extent)
+ALPS_FAST_ alps_zone alps_zone_extent_(const alps_handle *h, uint64_t extent)
 {
     alps_zone z;
     z.base = h->map.base;
@@ -56,7 +56,7 @@ ALPS_CORE_ alps_zone alps_zone_extent_(const alps_handle *h, uint64_t extent)
 }
 
 /* The zone of all extents. */
-ALPS_CORE_ alps_zone alps_zone_top_(const alps_handle *h)
+ALPS_FAST_ alps_zone alps_zone_top_(const alps_handle *h)
 {
     alps_zone z;
     z.base = h->map.base;
@@ -69,30 +69,30 @@ ALPS_CORE_ alps_zone alps_zone_top_(const alps_handle *h)
     return z;
 }
 
-ALPS_CORE_ alps_off alps_zone_off_(const alps_zone *z, uint64_t unit)
+ALPS_FAST_ alps_off alps_zone_off_(const alps_zone *z, uint64_t unit)
 {
     return z->origin + (unit << z->shift);
 }
 
-ALPS_CORE_ uint64_t alps_zone_unit_(const alps_zone *z, alps_off off)
+ALPS_FAST_ uint64_t alps_zone_unit_(const alps_zone *z, alps_off off)
 {
     return (off - z->origin) >> z->shift;
 }
 
 /* Units of the block or run that starts at `unit`. */
-ALPS_CORE_ uint64_t alps_zone_units_(const alps_zone *z, uint64_t unit)
+ALPS_FAST_ uint64_t alps_zone_units_(const alps_zone *z, uint64_t unit)
 {
     return alps_code_next_(z->codes, unit + 1, z->end) - unit;
 }
 
 /* The head of the free run at `unit`. */
-ALPS_CORE_ alps_run *alps_run_(const alps_zone *z, uint64_t unit)
+ALPS_FAST_ alps_run *alps_run_(const alps_zone *z, uint64_t unit)
 {
     return (alps_run *)(void *)(z->base + alps_zone_off_(z, unit));
 }
 
 /* The word in a run's last bytes that names its head. */
-ALPS_CORE_ alps_off *alps_run_foot_(const alps_zone *z, uint64_t end)
+ALPS_FAST_ alps_off *alps_run_foot_(const alps_zone *z, uint64_t end)
 {
     return (alps_off *)(void *)(z->base + alps_zone_off_(z, end)) - 1;
 }
@@ -106,7 +106,7 @@ alps_run_peek_(const alps_off *foot)
 }
 
 /* Writes how long the free run at `unit` is. */
-ALPS_CORE_ void alps_run_size_(const alps_zone *z, uint64_t unit,
+ALPS_FAST_ void alps_run_size_(const alps_zone *z, uint64_t unit,
                                uint64_t units)
 {
     alps_run_(z, unit)->units = units;
@@ -115,7 +115,7 @@ ALPS_CORE_ void alps_run_size_(const alps_zone *z, uint64_t unit,
 
 /* Whether a free run of so many units starts at `unit`, as far as both ends
  * tell. */
-ALPS_CORE_ int alps_run_valid_(const alps_zone *z, uint64_t unit,
+ALPS_FAST_ int alps_run_valid_(const alps_zone *z, uint64_t unit,
                                uint64_t units)
 {
     return unit >= z->first && unit < z->end && units &&
@@ -126,7 +126,7 @@ ALPS_CORE_ int alps_run_valid_(const alps_zone *z, uint64_t unit,
 }
 
 /* Whether `off` can be the head of a run in the region: 0, or a unit. */
-ALPS_CORE_ int alps_run_place_(const alps_handle *h, const alps_zone *z,
+ALPS_FAST_ int alps_run_place_(const alps_handle *h, const alps_zone *z,
                                alps_off off)
 {
     return off == 0 || (off >= h->at.heap && off < alps_size_(h) &&
@@ -134,7 +134,7 @@ ALPS_CORE_ int alps_run_place_(const alps_handle *h, const alps_zone *z,
 }
 
 /* Puts the free run at `unit` into its bin. */
-ALPS_CORE_ void alps_run_insert_(const alps_zone *z, uint64_t unit,
+ALPS_FAST_ void alps_run_insert_(const alps_zone *z, uint64_t unit,
                                  uint64_t units)
 {
     alps_index *x = z->index;
@@ -153,7 +153,7 @@ ALPS_CORE_ void alps_run_insert_(const alps_zone *z, uint64_t unit,
 }
 
 /* Takes the free run at `unit` out of its bin. */
-ALPS_CORE_ int alps_run_unlink_(const alps_handle *h, const alps_zone *z,
+ALPS_FAST_ int alps_run_unlink_(const alps_handle *h, const alps_zone *z,
                                 uint64_t unit)
 {
     alps_index *x = z->index;
@@ -186,7 +186,7 @@ ALPS_CORE_ int alps_run_unlink_(const alps_handle *h, const alps_zone *z,
 
 /* Gives the indexed run at `unit` another length, `to` units; it may start
  * elsewhere in the bins after it. */
-ALPS_CORE_ int alps_run_resize_(const alps_handle *h, const alps_zone *z,
+ALPS_FAST_ int alps_run_resize_(const alps_handle *h, const alps_zone *z,
                                 uint64_t unit, uint64_t to)
 {
     uint64_t units = alps_run_(z, unit)->units;
@@ -203,7 +203,7 @@ ALPS_CORE_ int alps_run_resize_(const alps_handle *h, const alps_zone *z,
 /* The head of a run of at least `units`, or 0. Two bit searches; where they
  * find nothing, the bin in which longer and shorter runs are mixed is looked
  * through for a while, so that the last long run is not overlooked. */
-ALPS_CORE_ alps_off alps_index_find_(const alps_handle *h, const alps_index *x,
+ALPS_FAST_ alps_off alps_index_find_(const alps_handle *h, const alps_index *x,
                                      uint64_t units, unsigned shift)
 {
     alps_bin bin = alps_bin_of_(alps_bin_ceiling_(units));
@@ -236,7 +236,7 @@ ALPS_CORE_ alps_off alps_index_find_(const alps_handle *h, const alps_index *x,
 /* Carves `units` out of the free run at `unit`, as near to its end as `align`
  * (bytes, a power of two) lets them lie, and gives them `code`. Answers the
  * block's first unit through `block`. */
-ALPS_CORE_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
+ALPS_FAST_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
                                 uint64_t unit, uint64_t units, uint64_t align,
                                 unsigned code, uint64_t *block)
 {
@@ -283,7 +283,7 @@ ALPS_COLD_ int alps_zone_cut_(const alps_handle *h, const alps_zone *z,
 /* The start of the free run that ends just before `unit`, or `unit`. The codes
  * tell when the start is near; else the last word of a free run does, believed
  * only when the run it names is free and ends here. */
-ALPS_CORE_ uint64_t alps_zone_before_(const alps_zone *z, uint64_t unit)
+ALPS_FAST_ uint64_t alps_zone_before_(const alps_zone *z, uint64_t unit)
 {
     if (unit == z->first)
         return unit;
@@ -304,7 +304,7 @@ ALPS_CORE_ uint64_t alps_zone_before_(const alps_zone *z, uint64_t unit)
 /* Makes the `units` at `unit`, whose code is not ALPS_FREE, a free run or part
  * of one: it merges with the runs beside it. On ALPS_ECORRUPT the codes are
  * right all the same. */
-ALPS_CORE_ int alps_zone_give_(const alps_handle *h, const alps_zone *z,
+ALPS_FAST_ int alps_zone_give_(const alps_handle *h, const alps_zone *z,
                                uint64_t unit, uint64_t units)
 {
     uint64_t next = unit + units;

@@ -227,7 +227,7 @@ ALPS_CORE_ int alps_tx_keep_(alps_tx *x, const alps_range *range, unsigned n,
     if (!o->marked)
         err = alps_undo_mark_(h, o, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (err)
         return err;
     o->marked = 1;
@@ -290,7 +290,7 @@ ALPS_CORE_ int alps_tx_undo_(alps_handle *h, alps_draft *o,
     if (o->marked) {
         err = t->slow(h, ALPS_SLOW_RESTORE, o->undo.first, o->number);
         if (!err)
-            err = t->policy->fence(&h->map, t->backend);
+            err = t->fence(&h->map);
         int late = alps_tx_retire_(h, o, t);
         err = err ? err : late;
     }
@@ -382,10 +382,10 @@ ALPS_CORE_ int alps_tx_commit_ranges_(alps_handle *h, const alps_draft *o,
 {
     int err = alps_undo_flush_(h, o, t);
     if (!err)
-        err = t->policy->fence(&h->map, t->backend);
+        err = t->fence(&h->map);
     if (!err)
         err = alps_tx_done_(h, o, t);
-    return err ? err : t->policy->fence(&h->map, t->backend);
+    return err ? err : t->fence(&h->map);
 }
 
 /* The end of the outermost one. */

@@ -39,7 +39,7 @@ ALPS_FN_ int alps_checkpoint_stream_(alps_map *m, void *to, const void *from)
     return alps_checkpoint_flush_(m, to, ALPS_LINE);
 }
 
-ALPS_CORE_ int alps_checkpoint_fence_(alps_map *m, const alps_backend *b)
+ALPS_FAST_ int alps_checkpoint_fence_(alps_map *m, const alps_backend *b)
 {
     ALPS_BARRIER_();
     return ALPS_LIKELY_(m->sole) ? ALPS_OK : alps_gather_fence_(m, b);

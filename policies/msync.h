@@ -27,7 +27,7 @@ ALPS_FN_ int alps_msync_stream_(alps_map *m, void *to, const void *from)
     return alps_msync_flush_(m, to, ALPS_LINE);
 }
 
-ALPS_CORE_ int alps_msync_fence_(alps_map *m, const alps_backend *b)
+ALPS_FAST_ int alps_msync_fence_(alps_map *m, const alps_backend *b)
 {
     if (ALPS_OBSERVE(ALPS_SAW_FENCE, NULL, 0))
         return ALPS_OK;
