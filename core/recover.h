@@ -118,7 +118,7 @@ ALPS_CORE_ int alps_ready_(alps_handle *h, const alps_tables *t)
 /* Gives back what `word` of a lane names, if it still is held: a block, or an
  * object that was pinned. The lane forgets it first: were it after, and we died
  * in between, it could name what is another's by then. */
-ALPS_CORE_ void alps_lane_give_(alps_handle *h, uint64_t *word,
+ALPS_COLD_ void alps_lane_give_(alps_handle *h, uint64_t *word,
                                 const alps_tables *t)
 {
     alps_block b;
@@ -126,7 +126,6 @@ ALPS_CORE_ void alps_lane_give_(alps_handle *h, uint64_t *word,
     alps_off off = alps_load_(word);
     if (!off)
         return;
-    memset(&o, 0, sizeof o);
     if (alps_object_at_(h, off, &o) == 1) {
         alps_object_pin_(&o, 0);
     } else {
