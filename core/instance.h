@@ -2,12 +2,12 @@
  *
  * Each hands the tables of its instance, a constant, to a function of the core,
  * which the compiler makes for them: what is left is direct calls and the
- * policy's own instructions. Unless said otherwise every function may be called from any
- * thread of any attached process at once, and answers 0 or a negative code for
- * alps_strerror. A thread needs no word at its start, and at its end gives back
- * what it has at hand by itself. In the child of a fork what would change the
- * region answers ALPS_EFORK; a region in memory of the process is a copy there,
- * and goes on. Not for signal handlers. */
+ * policy's own instructions. Unless said otherwise every function may be called
+ * from any thread of any attached process at once, and answers 0 or a negative
+ * code for alps_strerror. A thread needs no word at its start, and at its end
+ * gives back what it has at hand by itself. In the child of a fork what would
+ * change the region answers ALPS_EFORK; a region in memory of the process is a
+ * copy there, and goes on. Not for signal handlers. */
 #define ALPS_PASTE_(a, b) a##_##b
 #define ALPS_PASTE2_(a, b) ALPS_PASTE_(a, b)
 #define ALPS_(word) ALPS_PASTE2_(ALPS_NAME, word)
