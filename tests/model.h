@@ -11,9 +11,7 @@
 #include <sys/wait.h>
 
 /* Sanitizers and emulators are slow: they get fewer rounds of everything. */
-#ifdef CHECK_EMULATED
-#  define SLOW 10u
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
     defined(__aarch64__)
 #  define SLOW 5u
 #elif defined(__has_feature)

@@ -731,7 +731,7 @@ static void a_kill_and_then_a_power_failure(void)
         images = 1;
         CHECK_EQ(any_space_settle(&space), 0);
         images = 0;
-        CHECK(taken > 5);
+        CHECK(taken > 10);
         CHECK(linked(&space, &one, 0) == (cuts ? NULL : p));
         CHECK_EQ(blocks(&two), wants + !cuts);
         CHECK_EQ(cut_item(&space, &one, 0), 0);

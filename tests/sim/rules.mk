@@ -8,7 +8,7 @@ SIM_CC = gcc
 SIM_SOURCES = world tsan local cells crash sites weave
 SIM_PARTS = $(SIM_SOURCES) oracle operations exercise programs woven main
 SIM_CFLAGS = $(C11) $(WARNINGS) -Werror -O2 -g -fno-pie
-SIM_UNIT = $(C11) $(WARNINGS) -Werror -Wno-maybe-uninitialized -Wno-tsan -O1 -g \
+SIM_UNIT = $(C11) $(WARNINGS) -Werror -Wno-maybe-uninitialized -O1 -g \
 	-fno-pie -fsanitize=thread \
 	--param tsan-instrument-func-entry-exit=0 -fno-builtin -fno-ipa-icf \
 	-fno-crossjumping -fno-tree-tail-merge -fno-reorder-blocks \
