@@ -17,7 +17,9 @@
 #define PEER_SHARES BENCH_SHARES
 #if BENCH_DURABLE
 #  define PEER_LINKS BENCH_LINKS
+#  define PEER_BATCHES 1
 #endif
+#define PEER_CHASES (!BENCH_REOPENS)
 #define PEER_REOPENS BENCH_REOPENS
 #define PEER_KEEPS BENCH_REOPENS
 #define PEER_PAGES BENCH_PAGES
@@ -99,6 +101,58 @@ static inline void peer_release(peer *p, unsigned i)
 {
     if (alps_release(&p->heap, &p->head[i]))
         bench_die("alps_release failed");
+}
+
+static void peer_batch(peer *p, unsigned kind, unsigned i, uint64_t fill)
+{
+    alps_tx t;
+    int err = alps_begin(&p->heap, &t);
+    unsigned end = i + 16;
+    (void)kind;
+    for (; !err && i < end; i++) {
+        void *o = alps_reserve(&p->heap, 64);
+        if (!o)
+            bench_die("alps_reserve: %s", alps_strerror(alps_error(&p->heap)));
+        memset(o, (unsigned char)fill, 64);
+        err = alps_tx_publish(&t, &p->head[i], o);
+    }
+    err = err ? err : alps_commit(&t);
+    if (err)
+        bench_die("sixteen links: %s", alps_strerror(err));
+}
+#endif
+
+#if PEER_CHASES
+#  include "chase.h"
+
+typedef ALPS_PTR(void) bench_ptr;
+typedef ALPS_REL(void) bench_rel;
+typedef ALPS_FAR(void) bench_far;
+
+static alps_space bench_space;
+
+#  define BENCH_PTR_GET(p, at) ALPS_GET(&(p)->heap, *(at))
+#  define BENCH_PTR_SET(p, at, to) ALPS_SET(&(p)->heap, *(at), to)
+#  define BENCH_REL_GET(p, at) ALPS_REL_GET(*(at))
+#  define BENCH_REL_SET(p, at, to) ALPS_REL_SET(*(at), to)
+#  define BENCH_FAR_GET(p, at) ALPS_FAR_GET(&bench_space, *(at))
+#  define BENCH_FAR_SET(p, at, to) ALPS_FAR_SET(&bench_space, *(at), to)
+
+BENCH_CHASE(raw, void *, BENCH_RAW_GET, BENCH_RAW_SET)
+BENCH_CHASE(ptr, bench_ptr, BENCH_PTR_GET, BENCH_PTR_SET)
+BENCH_CHASE(rel, bench_rel, BENCH_REL_GET, BENCH_REL_SET)
+BENCH_CHASE(far, bench_far, BENCH_FAR_GET, BENCH_FAR_SET)
+
+static void peer_chase(peer *p)
+{
+    int err = alps_space_add(&bench_space, &p->heap);
+    if (err)
+        bench_die("alps_space_add: %s", alps_strerror(err));
+    bench_chase_both(p, "chase_raw", bench_chase_raw);
+    bench_chase_both(p, "chase", bench_chase_ptr);
+    bench_chase_both(p, "chase_rel", bench_chase_rel);
+    bench_chase_both(p, "chase_far", bench_chase_far);
+    alps_space_end(&bench_space);
 }
 #endif
 

@@ -15,6 +15,7 @@ typedef struct peer_ref {
     ipc::offset_ptr<void> to;
 } peer_ref;
 
+#define PEER_CHASES 1
 #include "harness.h"
 
 static void peer_open(peer *p, const char *dir, size_t bytes, int fresh)
@@ -78,6 +79,17 @@ static inline void peer_set(const peer *p, peer_ref *r, void *to)
 {
     (void)p;
     r->to = to;
+}
+
+#include "chase.h"
+
+#define BENCH_OFFSET_GET(p, at) ((at)->to.get())
+#define BENCH_OFFSET_SET(p, at, ring) ((void)((at)->to = (ring)))
+BENCH_CHASE(offset, peer_ref, BENCH_OFFSET_GET, BENCH_OFFSET_SET)
+
+static void peer_chase(peer *p)
+{
+    bench_chase_both(p, "chase", bench_chase_offset);
 }
 
 #include "loads.h"

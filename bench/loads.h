@@ -19,7 +19,16 @@
  *     void  peer_link(peer *p, unsigned i, uint64_t fill);
  *     void  peer_release(peer *p, unsigned i);
  *
- * measured with PEER_CLOCK (default: the time the thread had a processor).
+ * measured with PEER_CLOCK (default: the time the thread had a processor), and
+ * with PEER_BATCHES that many ways to fill the sixteen heads from `i` on in one
+ * step
+ *
+ *     void  peer_batch(peer *p, unsigned kind, unsigned i, uint64_t fill);
+ *
+ * PEER_CHASES says that the peer has pointers of its own, and what it costs to
+ * follow them is measured by
+ *
+ *     void  peer_chase(peer *p);
  *
  * PEER_KEEPS says that what is in the heap is found again after a close. Such
  * a peer has a root of some bytes, zeroes at first, and something to store in
@@ -77,6 +86,9 @@
 #ifndef PEER_COMMITS
 #  define PEER_COMMITS 0
 #endif
+#ifndef PEER_CHASES
+#  define PEER_CHASES 0
+#endif
 
 #if PEER_ALLOCATES
 
@@ -130,6 +142,15 @@ static unsigned bench_run_loads(const char *name, const char *dir,
 #ifdef PEER_LINKS
 #  include "link.h"
 #endif
+#if PEER_CHASES
+static void bench_load_chase(const char *dir)
+{
+    peer p;
+    peer_open(&p, dir, 512 * BENCH_MIB, 1);
+    peer_chase(&p);
+    peer_close(&p);
+}
+#endif
 #if PEER_REOPENS
 #  include "open.h"
 #endif
@@ -160,6 +181,14 @@ int main(int argc, char **argv)
 #ifdef PEER_LINKS
     if (strcmp(argv[1], "link") == 0)
         return bench_load_link(argv[2], s), 0;
+#endif
+#ifdef PEER_BATCHES
+    if (strcmp(argv[1], "batch") == 0)
+        return bench_load_batch(argv[2], s), 0;
+#endif
+#if PEER_CHASES
+    if (strcmp(argv[1], "chase") == 0)
+        return bench_load_chase(argv[2]), 0;
 #endif
 #if PEER_REOPENS
     if (strcmp(argv[1], "open") == 0)

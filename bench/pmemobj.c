@@ -15,6 +15,8 @@
 #  define PEER_LINKS 256
 #endif
 #define PEER_REOPENS 1
+#define PEER_BATCHES 2 /* by published actions, and by a transaction */
+#define PEER_CHASES 1
 
 typedef struct peer {
     PMEMobjpool *pool;
@@ -76,6 +78,61 @@ static inline void peer_link(peer *p, unsigned i, uint64_t fill)
 static inline void peer_release(peer *p, unsigned i)
 {
     pmemobj_free(&p->head[i]);
+}
+
+/* Reserved, filled and published in one step with the ids. */
+static void peer_publish(peer *p, unsigned i, uint64_t fill)
+{
+    struct pobj_action action[48];
+    unsigned n = 0, end = i + 16;
+    for (; i < end; i++) {
+        PMEMoid o = pmemobj_reserve(p->pool, &action[n++], 64, 1);
+        if (OID_IS_NULL(o))
+            bench_die("pmemobj_reserve failed");
+        memset(pmemobj_direct(o), (unsigned char)fill, 64);
+        pmemobj_flush(p->pool, pmemobj_direct(o), 64);
+        pmemobj_set_value(p->pool, &action[n++], &p->head[i].pool_uuid_lo,
+                          o.pool_uuid_lo);
+        pmemobj_set_value(p->pool, &action[n++], &p->head[i].off, o.off);
+    }
+    if (pmemobj_publish(p->pool, action, n))
+        bench_die("pmemobj_publish failed");
+}
+
+/* Allocated and linked in a transaction. */
+static void peer_transact(peer *p, unsigned first, uint64_t fill)
+{
+    TX_BEGIN(p->pool)
+    {
+        PMEMoid *head = &p->head[first];
+        unsigned i;
+        pmemobj_tx_add_range_direct(head, 16 * sizeof *head);
+        for (i = 0; i < 16; i++) {
+            head[i] = pmemobj_tx_alloc(64, 1);
+            memset(pmemobj_direct(head[i]), (unsigned char)fill, 64);
+        }
+    }
+    TX_ONABORT
+    {
+        bench_die("a transaction failed");
+    }
+    TX_END
+}
+
+static void peer_batch(peer *p, unsigned kind, unsigned i, uint64_t fill)
+{
+    kind ? peer_transact(p, i, fill) : peer_publish(p, i, fill);
+}
+
+#include "chase.h"
+
+#define BENCH_OID_GET(p, at) pmemobj_direct(*(at))
+#define BENCH_OID_SET(p, at, ring) ((void)(*(at) = pmemobj_oid(ring)))
+BENCH_CHASE(oid, PMEMoid, BENCH_OID_GET, BENCH_OID_SET)
+
+static void peer_chase(peer *p)
+{
+    bench_chase_both(p, "chase", bench_chase_oid);
 }
 
 #include "loads.h"

@@ -97,7 +97,7 @@ echo "bench: edges, sync, snapshot, commit, and all through msync or under" \
     "checkpoint, are in files on $(df --output=fstype "$disk" | tail -n 1)," \
     "the rest on tmpfs"
 for round in $(seq "$rounds"); do
-    round pairs threadtest larson shbench xfree prodcon rand1m link
+    round pairs threadtest larson shbench xfree prodcon rand1m link batch
     took=$(($(date +%s) - start))
     if [ "$round" -lt "$rounds" ] &&
         [ $((took + took / round)) -gt "$bound" ]; then
@@ -107,7 +107,7 @@ for round in $(seq "$rounds"); do
 done
 # The footprint of churn is the same in every run; open repeats itself.
 slow=" "
-round churn open
+round churn open chase
 # What is on disk. An edge list is long enough to be measured once or twice.
 for round in $(seq "$filed"); do
     slow=" "
