@@ -24,7 +24,6 @@ WARNINGS = -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow \
 	-Wundef -Wcast-qual
 CFLAGS = -O2 -g
 FUZZ_SECONDS = 60
-comma = ,
 
 PARTS = $(wildcard core/*.h backends/*.h policies/*.h)
 GENERATE = LC_ALL=C $(AWK) -f tools/amalgamate.awk core/alps.h $(PARTS)
@@ -96,10 +95,9 @@ check-preload: examples ## programs of the system with the malloc of examples/
 # As many compilers as there are processors, unless a -j said how many.
 JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
-# One program for each tests/test_*.c, in each of these kinds, with an instance
-# that most of them share, and in some for each tests/test_*.cc: $(1) kind,
-# $(2) compiler, $(3) flags, $(4) what runs it, $(5) the programs in C++, $(6)
-# their compiler and flags.
+# One program for each test, in each of these kinds, with an instance that most
+# of those in C share: $(1) kind, $(2) compiler, $(3) flags, $(4) what runs it,
+# $(5) the programs in C, $(6) those in C++, $(7) their compiler and flags.
 define kind
 .PHONY: units-$(1) run-$(1)
 build/$(1)/any.o: tests/any.c tests/any.h $(PARTS) alps.h
@@ -112,25 +110,35 @@ build/$(1)/%: tests/%.c build/$(1)/any.o $(wildcard tests/*.h) $(PARTS) alps.h
 build/$(1)/%: tests/%.cc $(wildcard tests/*.h) $(PARTS) alps.h
 	@mkdir -p build/$(1)
 	@rm -f $$@
-	$(6) $(CXX11) $(WARNINGS) -Werror -I. $$< -o $$@ -lpthread -lstdc++ -lm
-units-$(1): $(UNITS:%=build/$(1)/%) $(5:%=build/$(1)/%)
+	$(7) $(CXX11) $(WARNINGS) -Werror -I. $$< -o $$@ -lpthread -lstdc++ -lm
+units-$(1): $(5:%=build/$(1)/%) $(6:%=build/$(1)/%)
 run-$(1):
 	@$(MAKE) -sk $$(JOBS) units-$(1) || true
 	@LIMIT=300 WIDTH=$$(shell nproc) sh tests/run.sh \
-	    $(UNITS:%='$(4)build/$(1)/%') $(5:%='$(4)build/$(1)/%')
+	    $(5:%='$(4)build/$(1)/%') $(6:%='$(4)build/$(1)/%')
 endef
+
+# ThreadSanitizer sees the threads of one process: it runs the tests that have
+# some, or a backend that has. The emulator is for another processor, not for
+# another kernel: the longest tests of files and of paging are not for it.
+THREADED = test_paged $(patsubst tests/%.c,%,$(shell grep -lE \
+	'pthread_create|"(things|pages)\.h"' tests/test_*.c))
+EMULATED = $(filter-out $(addprefix test_,checkpoint torn outgrow paged pager),\
+	$(UNITS))
 
 # Lines are enough to find a failure; variables too would take a third longer.
 # So would optimising templates.
-$(eval $(call kind,gcc,$(CC),-O2 -g1,,$(CXX_UNITS),$(CXX) -O1 -g1))
-$(eval $(call kind,clang,$(CLANG),-O2 -g1,,$(CXX_UNITS),$(CLANG) -O1 -g1))
-$(eval $(call kind,ndebug,$(CC),-O2 -g1 -DNDEBUG,))
-$(eval $(call kind,asan,$(CC),-O0 -g1 -fsanitize=address$(comma)undefined \
-	-fno-sanitize-recover=all,,$(CXX_UNITS),$(CXX) \
-	-O0 -g1 -fsanitize=address$(comma)undefined -fno-sanitize-recover=all))
-$(eval $(call kind,tsan,$(CC),-O1 -g1 -fsanitize=thread -Wno-tsan,))
+SANE = -fsanitize=address,undefined -fno-sanitize-recover=all
+$(eval $(call kind,gcc,$(CC),-O2 -g1,,$(UNITS),$(CXX_UNITS),$(CXX) -O1 -g1))
+$(eval $(call kind,clang,$(CLANG),-O2 -g1,,$(UNITS),$(CXX_UNITS),$(CLANG) -O1 \
+	-g1))
+$(eval $(call kind,ndebug,$(CC),-O2 -g1 -DNDEBUG,,$(UNITS)))
+$(eval $(call kind,asan,$(CC),-O1 -g1 $$(SANE),,$(UNITS),$(CXX_UNITS),$(CXX) \
+	-O0 -g1 $$(SANE)))
+$(eval $(call kind,tsan,$(CC),-O1 -g1 -fsanitize=thread -Wno-tsan,,\
+	$(THREADED)))
 $(eval $(call kind,aarch64,$(AARCH64_CC),-O2 -g1 -static -DCHECK_EMULATED,\
-	$(AARCH64_RUN) ))
+	$(AARCH64_RUN) ,$(EMULATED)))
 
 # The containers of clang's own library, which are other ones.
 build/libcxx/%: tests/%.cc $(wildcard tests/*.h) $(PARTS) alps.h
@@ -194,7 +202,7 @@ format: ## lets clang-format settle the shape of the C files
 .PHONY: check-all
 check-all: ## all suites there are, and more of each: what CI runs
 	@LIMIT=2400 WIDTH=2 sh tests/run.sh \
-	    "$(MAKE) -s -j2 check SIM_EFFORT='2 1000000' SOAK_SECONDS=40" \
+	    "$(MAKE) -s -j2 check SIM_EFFORT='1 2000000' SOAK_SECONDS=40" \
 	    '$(MAKE) -s check-aarch64' '$(MAKE) -s check-tsan' \
 	    '$(MAKE) -s check-asan' '$(MAKE) -s check-ndebug' \
 	    '$(MAKE) -s fuzz' '$(MAKE) -s check-bench'
