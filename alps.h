@@ -2714,8 +2714,26 @@ ALPS_COLD_ int alps_dirty_scan_(const alps_map *m, uint64_t *set)
     return ALPS_OK;
 }
 
-/* Adds the pages that are not the file's any more. */
-ALPS_COLD_ int alps_dirty_candidates_(const alps_map *m, uint64_t *set)
+/* Adds pages of the system's, of which `n` from number `first` on have these
+ * entries of the pagemap. */
+typedef int alps_dirty_look(const alps_map *m, uint64_t *set,
+                            const uint64_t *entry, uint64_t first, uint64_t n);
+
+/* Those that are not the file's any more. */
+ALPS_COLD_ int alps_dirty_own_(const alps_map *m, uint64_t *set,
+                               const uint64_t *entry, uint64_t first,
+                               uint64_t n)
+{
+    uint64_t page = alps_system_page_();
+    for (uint64_t i = first; i < first + n; i++, entry++)
+        if (*entry >> 62 && !(*entry >> 61 & 1))
+            alps_dirty_add_(m, set, i * page, (i + 1) * page);
+    return ALPS_OK;
+}
+
+/* Has all entries looked at. */
+ALPS_COLD_ int alps_dirty_walk_(const alps_map *m, uint64_t *set,
+                                alps_dirty_look *look)
 {
     uint64_t entry[512], page = alps_system_page_();
     uint64_t first = (uint64_t)(uintptr_t)m->base / page;
@@ -2724,11 +2742,10 @@ ALPS_COLD_ int alps_dirty_candidates_(const alps_map *m, uint64_t *set)
         k = end - i < 512 ? end - i : 512;
         int err = alps_fd_read_(m->journal->pagemap, entry, k * sizeof *entry,
                                 (first + i) * sizeof *entry);
+        if (!err)
+            err = look(m, set, entry, i, k);
         if (err)
             return err;
-        for (uint64_t n = 0; n < k; n++)
-            if (entry[n] >> 62 && !(entry[n] >> 61 & 1))
-                alps_dirty_add_(m, set, (i + n) * page, (i + n + 1) * page);
     }
     return ALPS_OK;
 }
@@ -2807,8 +2824,8 @@ ALPS_COLD_ void *alps_protect_lift_(void *context)
     }
 }
 
-/* Adds the pages of `n` entries, the first of which is page number `first` of
- * the system's, that were stored to; and protects them. */
+/* Adds the pages that were stored to, and protects them again: an
+ * alps_dirty_look. */
 ALPS_COLD_ int alps_protect_entries_(const alps_map *m, uint64_t *set,
                                      const uint64_t *entry, uint64_t first,
                                      uint64_t n)
@@ -2835,24 +2852,6 @@ ALPS_COLD_ int alps_protect_entries_(const alps_map *m, uint64_t *set,
         if (err)
             return err;
         run = 0;
-    }
-    return ALPS_OK;
-}
-
-/* Adds the pages stored to, and protects them again. */
-ALPS_COLD_ int alps_protect_take_(const alps_map *m, uint64_t *set)
-{
-    uint64_t entry[512], page = alps_system_page_();
-    uint64_t first = (uint64_t)(uintptr_t)m->base / page;
-    uint64_t end = alps_dirty_bytes_(m) / page, k;
-    for (uint64_t i = 0; i < end; i += k) {
-        k = end - i < 512 ? end - i : 512;
-        int err = alps_fd_read_(m->journal->pagemap, entry, k * sizeof *entry,
-                                (first + i) * sizeof *entry);
-        if (!err)
-            err = alps_protect_entries_(m, set, entry, i, k);
-        if (err)
-            return err;
     }
     return ALPS_OK;
 }
@@ -2906,7 +2905,7 @@ ALPS_COLD_ int alps_protect_begin_(const alps_map *m)
     int rc = pthread_create(&j->lifter, NULL, alps_protect_lift_, j);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (!rc)
-        return alps_protect_take_(m, j->due);
+        return alps_dirty_walk_(m, j->due, alps_protect_entries_);
     close(j->stop[0]);
     close(j->stop[1]);
     j->stop[0] = j->stop[1] = -1;
@@ -2922,8 +2921,9 @@ ALPS_COLD_ int alps_watch_take_(const alps_map *m, uint64_t *set)
 {
     switch (m->journal->way) {
     case ALPS_DIRTY_SCAN: return alps_dirty_scan_(m, set);
-    case ALPS_DIRTY_PROTECT: return alps_protect_take_(m, set);
-    case ALPS_DIRTY_PAGEMAP: return alps_dirty_candidates_(m, set);
+    case ALPS_DIRTY_PROTECT:
+        return alps_dirty_walk_(m, set, alps_protect_entries_);
+    case ALPS_DIRTY_PAGEMAP: return alps_dirty_walk_(m, set, alps_dirty_own_);
     default: alps_dirty_add_(m, set, 0, alps_dirty_bytes_(m)); return ALPS_OK;
     }
 }
@@ -2951,7 +2951,7 @@ ALPS_COLD_ int alps_watch_asked_(unsigned *way)
  * emulator shows its own memory in place of ours. */
 ALPS_COLD_ int alps_watch_trusts_(const alps_map *m)
 {
-    int err = alps_dirty_candidates_(m, m->journal->due);
+    int err = alps_dirty_walk_(m, m->journal->due, alps_dirty_own_);
     return !err && alps_page_in_(m->journal->due, 0);
 }
 
@@ -13145,13 +13145,24 @@ ALPS_CORE_ int alps_region_write_(alps_handle *h, const alps_options *o,
     return err ? err : alps_region_fill_(h, o, size, t);
 }
 
+/* Maps anew, for a region of `size` bytes. */
+ALPS_CORE_ int alps_region_again_(alps_handle *h, uint64_t size,
+                                  const alps_tables *t)
+{
+    int err = t->backend->unmap(&h->map);
+    if (!err)
+        err = alps_region_map_(h, size, h->at.limit, h->at.extent, t);
+    if (!err)
+        alps_region_place_(h);
+    return err;
+}
+
 /* The same, and maps it as it is to be used: what is to be this process's alone
  * is written through a mapping that is not. */
 ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
                                  const alps_tables *t)
 {
     unsigned sole = h->map.sole;
-    uint64_t size;
     if (h->map.base && sole)
         t->backend->unmap(&h->map);
     h->map.sole = 0;
@@ -13161,15 +13172,8 @@ ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
     h->map.sole = sole;
     if (err || !sole)
         return err;
-    size = h->map.size;
     err = t->fence(&h->map);
-    if (!err)
-        err = t->backend->unmap(&h->map);
-    if (!err)
-        err = alps_region_map_(h, size, h->at.limit, h->at.extent, t);
-    if (!err)
-        alps_region_place_(h);
-    return err;
+    return err ? err : alps_region_again_(h, h->map.size, t);
 }
 
 /* Examines the region on the medium: 0, or the code it is refused with. */
@@ -13330,12 +13334,7 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
     }
     if (make)
         return alps_region_make_(h, o, t);
-    err = t->backend->unmap(&h->map);
-    if (!err)
-        err = alps_region_map_(h, size, h->at.limit, h->at.extent, t);
-    if (!err)
-        alps_region_place_(h);
-    return err;
+    return alps_region_again_(h, size, t);
 }
 
 /* Opens or makes the region at `path` once. `length` is what the medium was
@@ -16726,6 +16725,18 @@ ALPS_CORE_ int alps_named_step_(alps_handle *h, const alps_name *n,
     return err;
 }
 
+/* Lets the lock of names go after a step that answered `*err`, and ends the
+ * step: whether another one is to follow. */
+ALPS_CORE_ int alps_named_more_(alps_handle *h, alps_link *k, int *err,
+                                const alps_tables *t)
+{
+    int more = *err == ALPS_NAMED_MORE_;
+    alps_names_unlock_(h);
+    int late = alps_link_end_(h, k, t);
+    *err = *err < 0 ? *err : late;
+    return more && !*err;
+}
+
 /* See alps_destroy_as. `*entry` is what was destroyed: it is as it was until
  * readers of now have left. */
 ALPS_CORE_ int alps_named_destroy_(alps_handle *h, const alps_naming *as,
@@ -16739,11 +16750,7 @@ ALPS_CORE_ int alps_named_destroy_(alps_handle *h, const alps_naming *as,
         alps_link k;
         alps_names_lock_(h, t);
         err = alps_named_step_(h, &n, &k, entry, t);
-        alps_names_unlock_(h);
-        more = err == ALPS_NAMED_MORE_;
-        int late = alps_link_end_(h, &k, t);
-        err = err < 0 ? err : late;
-        more = more && !err;
+        more = alps_named_more_(h, &k, &err, t);
     }
     return err;
 }
@@ -16797,11 +16804,7 @@ ALPS_CORE_ int alps_named_redescribe_(alps_handle *h, void *p, const char *text,
         alps_link k;
         alps_names_lock_(h, t);
         err = alps_named_text_step_(h, p, text, n, made, &k, t);
-        alps_names_unlock_(h);
-        more = err == ALPS_NAMED_MORE_;
-        int late = alps_link_end_(h, &k, t);
-        err = err < 0 ? err : late;
-        more = more && !err;
+        more = alps_named_more_(h, &k, &err, t);
     }
     return err;
 }

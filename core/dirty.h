@@ -84,8 +84,26 @@ ALPS_COLD_ int alps_dirty_scan_(const alps_map *m, uint64_t *set)
     return ALPS_OK;
 }
 
-/* Adds the pages that are not the file's any more. */
-ALPS_COLD_ int alps_dirty_candidates_(const alps_map *m, uint64_t *set)
+/* Adds pages of the system's, of which `n` from number `first` on have these
+ * entries of the pagemap. */
+typedef int alps_dirty_look(const alps_map *m, uint64_t *set,
+                            const uint64_t *entry, uint64_t first, uint64_t n);
+
+/* Those that are not the file's any more. */
+ALPS_COLD_ int alps_dirty_own_(const alps_map *m, uint64_t *set,
+                               const uint64_t *entry, uint64_t first,
+                               uint64_t n)
+{
+    uint64_t page = alps_system_page_();
+    for (uint64_t i = first; i < first + n; i++, entry++)
+        if (*entry >> 62 && !(*entry >> 61 & 1))
+            alps_dirty_add_(m, set, i * page, (i + 1) * page);
+    return ALPS_OK;
+}
+
+/* Has all entries looked at. */
+ALPS_COLD_ int alps_dirty_walk_(const alps_map *m, uint64_t *set,
+                                alps_dirty_look *look)
 {
     uint64_t entry[512], page = alps_system_page_();
     uint64_t first = (uint64_t)(uintptr_t)m->base / page;
@@ -94,11 +112,10 @@ ALPS_COLD_ int alps_dirty_candidates_(const alps_map *m, uint64_t *set)
         k = end - i < 512 ? end - i : 512;
         int err = alps_fd_read_(m->journal->pagemap, entry, k * sizeof *entry,
                                 (first + i) * sizeof *entry);
+        if (!err)
+            err = look(m, set, entry, i, k);
         if (err)
             return err;
-        for (uint64_t n = 0; n < k; n++)
-            if (entry[n] >> 62 && !(entry[n] >> 61 & 1))
-                alps_dirty_add_(m, set, (i + n) * page, (i + n + 1) * page);
     }
     return ALPS_OK;
 }

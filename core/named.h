@@ -99,6 +99,18 @@ ALPS_CORE_ int alps_named_step_(alps_handle *h, const alps_name *n,
     return err;
 }
 
+/* Lets the lock of names go after a step that answered `*err`, and ends the
+ * step: whether another one is to follow. */
+ALPS_CORE_ int alps_named_more_(alps_handle *h, alps_link *k, int *err,
+                                const alps_tables *t)
+{
+    int more = *err == ALPS_NAMED_MORE_;
+    alps_names_unlock_(h);
+    int late = alps_link_end_(h, k, t);
+    *err = *err < 0 ? *err : late;
+    return more && !*err;
+}
+
 /* See alps_destroy_as. `*entry` is what was destroyed: it is as it was until
  * readers of now have left. */
 ALPS_CORE_ int alps_named_destroy_(alps_handle *h, const alps_naming *as,
@@ -112,11 +124,7 @@ ALPS_CORE_ int alps_named_destroy_(alps_handle *h, const alps_naming *as,
         alps_link k;
         alps_names_lock_(h, t);
         err = alps_named_step_(h, &n, &k, entry, t);
-        alps_names_unlock_(h);
-        more = err == ALPS_NAMED_MORE_;
-        int late = alps_link_end_(h, &k, t);
-        err = err < 0 ? err : late;
-        more = more && !err;
+        more = alps_named_more_(h, &k, &err, t);
     }
     return err;
 }
@@ -170,11 +178,7 @@ ALPS_CORE_ int alps_named_redescribe_(alps_handle *h, void *p, const char *text,
         alps_link k;
         alps_names_lock_(h, t);
         err = alps_named_text_step_(h, p, text, n, made, &k, t);
-        alps_names_unlock_(h);
-        more = err == ALPS_NAMED_MORE_;
-        int late = alps_link_end_(h, &k, t);
-        err = err < 0 ? err : late;
-        more = more && !err;
+        more = alps_named_more_(h, &k, &err, t);
     }
     return err;
 }

@@ -58,8 +58,8 @@ ALPS_COLD_ void *alps_protect_lift_(void *context)
     }
 }
 
-/* Adds the pages of `n` entries, the first of which is page number `first` of
- * the system's, that were stored to; and protects them. */
+/* Adds the pages that were stored to, and protects them again: an
+ * alps_dirty_look. */
 ALPS_COLD_ int alps_protect_entries_(const alps_map *m, uint64_t *set,
                                      const uint64_t *entry, uint64_t first,
                                      uint64_t n)
@@ -86,24 +86,6 @@ ALPS_COLD_ int alps_protect_entries_(const alps_map *m, uint64_t *set,
         if (err)
             return err;
         run = 0;
-    }
-    return ALPS_OK;
-}
-
-/* Adds the pages stored to, and protects them again. */
-ALPS_COLD_ int alps_protect_take_(const alps_map *m, uint64_t *set)
-{
-    uint64_t entry[512], page = alps_system_page_();
-    uint64_t first = (uint64_t)(uintptr_t)m->base / page;
-    uint64_t end = alps_dirty_bytes_(m) / page, k;
-    for (uint64_t i = 0; i < end; i += k) {
-        k = end - i < 512 ? end - i : 512;
-        int err = alps_fd_read_(m->journal->pagemap, entry, k * sizeof *entry,
-                                (first + i) * sizeof *entry);
-        if (!err)
-            err = alps_protect_entries_(m, set, entry, i, k);
-        if (err)
-            return err;
     }
     return ALPS_OK;
 }
@@ -157,7 +139,7 @@ ALPS_COLD_ int alps_protect_begin_(const alps_map *m)
     int rc = pthread_create(&j->lifter, NULL, alps_protect_lift_, j);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (!rc)
-        return alps_protect_take_(m, j->due);
+        return alps_dirty_walk_(m, j->due, alps_protect_entries_);
     close(j->stop[0]);
     close(j->stop[1]);
     j->stop[0] = j->stop[1] = -1;

@@ -183,13 +183,24 @@ ALPS_CORE_ int alps_region_write_(alps_handle *h, const alps_options *o,
     return err ? err : alps_region_fill_(h, o, size, t);
 }
 
+/* Maps anew, for a region of `size` bytes. */
+ALPS_CORE_ int alps_region_again_(alps_handle *h, uint64_t size,
+                                  const alps_tables *t)
+{
+    int err = t->backend->unmap(&h->map);
+    if (!err)
+        err = alps_region_map_(h, size, h->at.limit, h->at.extent, t);
+    if (!err)
+        alps_region_place_(h);
+    return err;
+}
+
 /* The same, and maps it as it is to be used: what is to be this process's alone
  * is written through a mapping that is not. */
 ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
                                  const alps_tables *t)
 {
     unsigned sole = h->map.sole;
-    uint64_t size;
     if (h->map.base && sole)
         t->backend->unmap(&h->map);
     h->map.sole = 0;
@@ -199,15 +210,8 @@ ALPS_CORE_ int alps_region_make_(alps_handle *h, const alps_options *o,
     h->map.sole = sole;
     if (err || !sole)
         return err;
-    size = h->map.size;
     err = t->fence(&h->map);
-    if (!err)
-        err = t->backend->unmap(&h->map);
-    if (!err)
-        err = alps_region_map_(h, size, h->at.limit, h->at.extent, t);
-    if (!err)
-        alps_region_place_(h);
-    return err;
+    return err ? err : alps_region_again_(h, h->map.size, t);
 }
 
 /* Examines the region on the medium: 0, or the code it is refused with. */
@@ -368,12 +372,7 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
     }
     if (make)
         return alps_region_make_(h, o, t);
-    err = t->backend->unmap(&h->map);
-    if (!err)
-        err = alps_region_map_(h, size, h->at.limit, h->at.extent, t);
-    if (!err)
-        alps_region_place_(h);
-    return err;
+    return alps_region_again_(h, size, t);
 }
 
 /* Opens or makes the region at `path` once. `length` is what the medium was

@@ -254,16 +254,14 @@ static void a_reader_sees_the_growth_and_keeps_it_from_being_removed(void)
 
 /* ---- the medium is full ------------------------------------------------- */
 
-static char mount_path[64];
-
 static int child_on_a_small_disk(void)
 {
     alps_off list = 0;
     if (syscall(SYS_unshare, 0x00020000) || // CLONE_NEWNS
         mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-        mount("none", mount_path, "tmpfs", 0, "size=6m"))
+        mount("none", mount_path(), "tmpfs", 0, "size=6m"))
         return 77;
-    snprintf(the_path, sizeof the_path, "%s/region", mount_path);
+    snprintf(the_path, sizeof the_path, "%s/region", mount_path());
     alps_options o = growing(1u << 20, 64u << 20, 1u << 16);
     if (any_open(&heap, the_path, &o))
         return 1;
@@ -288,14 +286,7 @@ static int child_on_a_small_disk(void)
 static void a_full_disk_is_a_code_and_the_region_goes_on(void)
 {
     choose(&alps_backend_file_, &alps_policy_none_);
-    snprintf(mount_path, sizeof mount_path, "%s", disk_path("small-disk"));
-    CHECK_EQ(mkdir(mount_path, 0700), 0);
-    int found = end_of(start_child(child_on_a_small_disk));
-    CHECK_EQ(rmdir(mount_path), 0);
-    if (found == 77)
-        SKIP("mounting a small file system is not permitted here");
-    else
-        CHECK_EQ(found, 0);
+    on_a_small_disk("small-disk", child_on_a_small_disk);
 }
 
 /* The same by another way to be full, wherever mounting is not permitted. */

@@ -274,18 +274,16 @@ static void a_kill_in_the_middle_leaves_no_hole_in_what_is_handed_out(void)
     end();
 }
 
-static char mount_path[64];
-
 /* What was given back is somebody else's now: a code, and no signal. */
 static int child_on_a_small_disk(void)
 {
     char other[80];
     if (syscall(SYS_unshare, 0x00020000) || // CLONE_NEWNS
         mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-        mount("none", mount_path, "tmpfs", 0, "size=20m"))
+        mount("none", mount_path(), "tmpfs", 0, "size=20m"))
         return 77;
-    snprintf(the_path, sizeof the_path, "%s/region", mount_path);
-    snprintf(other, sizeof other, "%s/other", mount_path);
+    snprintf(the_path, sizeof the_path, "%s/region", mount_path());
+    snprintf(other, sizeof other, "%s/other", mount_path());
     alps_options o = options(16u << 20, EXTENT);
     if (any_open(&heap, the_path, &o))
         return 1;
@@ -318,14 +316,7 @@ static int child_on_a_small_disk(void)
 static void a_disk_that_filled_up_meanwhile_is_a_code(void)
 {
     choose(&alps_backend_file_, &alps_policy_none_);
-    snprintf(mount_path, sizeof mount_path, "%s", disk_path("small-trim"));
-    CHECK_EQ(mkdir(mount_path, 0700), 0);
-    int found = end_of(start_child(child_on_a_small_disk));
-    CHECK_EQ(rmdir(mount_path), 0);
-    if (found == 77)
-        SKIP("mounting a small file system is not permitted here");
-    else
-        CHECK_EQ(found, 0);
+    on_a_small_disk("small-trim", child_on_a_small_disk);
 }
 
 /* ---- shorter -------------------------------------------------------------- */
