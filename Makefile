@@ -66,7 +66,7 @@ SUITES = generated generator house reject compile readme unit demo preload \
 
 .PHONY: check $(SUITES:%=check-%)
 check: ## runs all tests; the last line is the total
-	@LIMIT=1500 sh tests/run.sh $(SUITES:%='$(MAKE) -s check-%')
+	@LIMIT=2400 sh tests/run.sh $(SUITES:%='$(MAKE) -s check-%')
 
 check-generated: ## alps.h is what the generator makes of the parts
 	@sh tests/generated.sh $(PARTS)
@@ -120,11 +120,12 @@ endef
 
 # ThreadSanitizer sees the threads of one process: it runs the tests that have
 # some, or a backend that has. The emulator is for another processor, not for
-# another kernel: the longest tests of files and of paging are not for it.
+# another kernel: the longest tests of files, of paging, and of processes killed
+# at random, which would die in the emulator, are not for it.
 THREADED = test_paged $(patsubst tests/%.c,%,$(shell grep -lE \
 	'pthread_create|"(things|pages)\.h"' tests/test_*.c))
-EMULATED = $(filter-out $(addprefix test_,checkpoint torn outgrow paged pager),\
-	$(UNITS))
+EMULATED = $(filter-out $(addprefix test_,checkpoint torn outgrow paged pager \
+	kill),$(UNITS))
 
 # Lines are enough to find a failure; variables too would take a third longer.
 # So would optimising templates. gcc leaves the assertions out, as programs do
@@ -201,7 +202,7 @@ format: ## lets clang-format settle the shape of the C files
 # Two suites at a time: each has phases that keep one processor busy or none.
 .PHONY: check-all
 check-all: ## all suites there are, and more of each: what CI runs
-	@LIMIT=2400 WIDTH=2 sh tests/run.sh \
+	@LIMIT=3600 WIDTH=2 sh tests/run.sh \
 	    "$(MAKE) -s -j2 check SIM_EFFORT='1 2000000' SOAK_SECONDS=40" \
 	    '$(MAKE) -s check-aarch64' '$(MAKE) -s check-tsan' \
 	    '$(MAKE) -s check-asan' '$(MAKE) -s fuzz' \

@@ -40,7 +40,7 @@ static long torn_call(long number, ...);
 #define unlinkat torn_remove
 #define ftruncate torn_cut
 #define sigfillset torn_fill
-#define syscall torn_call
+#define syscall(...) torn_call(__VA_ARGS__, 0L, 0L, 0L, 0L, 0L, 0L)
 #define ALPS_JOURNAL_MAX ((uint64_t)48 << 10)
 #define ALPS_CHECKPOINT_ROUNDS 2u
 #define ALPS_BACKEND ALPS_FILE
