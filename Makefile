@@ -128,13 +128,12 @@ EMULATED = $(filter-out $(addprefix test_,checkpoint torn outgrow paged pager \
 	kill),$(UNITS))
 
 # Lines are enough to find a failure; variables too would take a third longer.
-# So would optimising templates. gcc leaves the assertions out, as programs do
-# that are shipped; clang and the sanitizers have them.
+# So would optimising templates.
 SANE = -fsanitize=address,undefined -fno-sanitize-recover=all
-$(eval $(call kind,gcc,$(CC),-O2 -g1 -DNDEBUG,,$(UNITS),$(CXX_UNITS),$(CXX) \
-	-O1 -g1 -DNDEBUG))
+$(eval $(call kind,gcc,$(CC),-O2 -g1,,$(UNITS),$(CXX_UNITS),$(CXX) -O1 -g1))
 $(eval $(call kind,clang,$(CLANG),-O2 -g1,,$(UNITS),$(CXX_UNITS),$(CLANG) -O1 \
 	-g1))
+$(eval $(call kind,ndebug,$(CC),-O2 -g1 -DNDEBUG,,$(UNITS)))
 $(eval $(call kind,asan,$(CC),-O1 -g1 $$(SANE),,$(UNITS),$(CXX_UNITS),$(CXX) \
 	-O0 -g1 $$(SANE)))
 $(eval $(call kind,tsan,$(CC),-O1 -g1 -fsanitize=thread -Wno-tsan,,\
@@ -157,14 +156,15 @@ run-libcxx:
 	    sh tests/run.sh build/libcxx/test_containers; \
 	else sh tests/where.sh libc++ containers; fi
 
-check-unit: ## the unit tests with gcc, NDEBUG; with clang, if there is one
+check-unit: ## the unit tests with gcc and, where there is one, clang
 	@LIMIT=1500 sh tests/run.sh '$(MAKE) -s run-gcc' \
 	    'sh tests/where.sh $(CLANG) $(MAKE) -s run-clang' \
 	    'sh tests/where.sh $(CLANG) $(MAKE) -s run-libcxx'
 
-.PHONY: check-asan check-tsan check-aarch64
+.PHONY: check-asan check-tsan check-ndebug check-aarch64
 check-asan: run-asan ## the unit tests under AddressSanitizer and UBSan
 check-tsan: run-tsan ## the unit tests under ThreadSanitizer
+check-ndebug: run-ndebug ## the unit tests without assertions
 check-aarch64: ## the unit tests for AArch64, emulated
 	@LIMIT=1500 sh tests/run.sh 'sh tests/where.sh $(AARCH64_CC) \
 	    sh tests/where.sh $(firstword $(AARCH64_RUN)) $(MAKE) -s run-aarch64'
@@ -205,8 +205,8 @@ check-all: ## all suites there are, and more of each: what CI runs
 	@LIMIT=3600 WIDTH=2 sh tests/run.sh \
 	    "$(MAKE) -s -j2 check SIM_EFFORT='1 2000000' SOAK_SECONDS=40" \
 	    '$(MAKE) -s check-aarch64' '$(MAKE) -s check-tsan' \
-	    '$(MAKE) -s check-asan' '$(MAKE) -s fuzz' \
-	    '$(MAKE) -s check-bench'
+	    '$(MAKE) -s check-asan' '$(MAKE) -s check-ndebug' \
+	    '$(MAKE) -s fuzz' '$(MAKE) -s check-bench'
 
 .PHONY: clean
 clean: ## removes build/

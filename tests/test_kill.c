@@ -880,8 +880,8 @@ static void stopped(unsigned rounds)
 
 /* Each instruction once is enough for all kinds of build together: that of gcc
  * as it is takes them all, the others a part. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-    defined(__clang__)
+#if defined(NDEBUG) || defined(__SANITIZE_ADDRESS__) || \
+    defined(__SANITIZE_THREAD__) || defined(__clang__)
 #  define SPARE 7
 #else
 #  define SPARE 1
