@@ -120,12 +120,11 @@ endef
 
 # ThreadSanitizer sees the threads of one process: it runs the tests that have
 # some, or a backend that has. The emulator is for another processor, not for
-# another kernel: the longest tests of files, of paging, and of processes killed
-# at random, which would die in the emulator, are not for it.
+# another kernel: the longest tests of files and of paging are not for it.
 THREADED = test_paged $(patsubst tests/%.c,%,$(shell grep -lE \
 	'pthread_create|"(things|pages)\.h"' tests/test_*.c))
-EMULATED = $(filter-out $(addprefix test_,checkpoint torn outgrow paged pager \
-	kill),$(UNITS))
+EMULATED = $(filter-out $(addprefix test_,checkpoint torn outgrow paged pager),\
+	$(UNITS))
 
 # Lines are enough to find a failure; variables too would take a third longer.
 # So would optimising templates.
