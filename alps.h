@@ -2731,8 +2731,8 @@ ALPS_COLD_ int alps_dirty_own_(const alps_map *m, uint64_t *set,
     return ALPS_OK;
 }
 
-/* Has all entries looked at. */
-ALPS_COLD_ int alps_dirty_walk_(const alps_map *m, uint64_t *set,
+/* Has all entries looked at. Forced inline: what looks is a constant there. */
+ALPS_FAST_ int alps_dirty_walk_(const alps_map *m, uint64_t *set,
                                 alps_dirty_look *look)
 {
     uint64_t entry[512], page = alps_system_page_();
@@ -2748,6 +2748,12 @@ ALPS_COLD_ int alps_dirty_walk_(const alps_map *m, uint64_t *set,
             return err;
     }
     return ALPS_OK;
+}
+
+/* Adds the pages that are not the file's any more. */
+ALPS_COLD_ int alps_dirty_take_(const alps_map *m, uint64_t *set)
+{
+    return alps_dirty_walk_(m, set, alps_dirty_own_);
 }
 
 /* Has stores to the whole mapping noted by the kernel itself. */
@@ -2856,6 +2862,12 @@ ALPS_COLD_ int alps_protect_entries_(const alps_map *m, uint64_t *set,
     return ALPS_OK;
 }
 
+/* Adds the pages that were stored to since the last time. */
+ALPS_COLD_ int alps_protect_take_(const alps_map *m, uint64_t *set)
+{
+    return alps_dirty_walk_(m, set, alps_protect_entries_);
+}
+
 /* Whether a page that is protected shows as such. */
 ALPS_COLD_ int alps_protect_shows_(const alps_map *m)
 {
@@ -2905,7 +2917,7 @@ ALPS_COLD_ int alps_protect_begin_(const alps_map *m)
     int rc = pthread_create(&j->lifter, NULL, alps_protect_lift_, j);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (!rc)
-        return alps_dirty_walk_(m, j->due, alps_protect_entries_);
+        return alps_protect_take_(m, j->due);
     close(j->stop[0]);
     close(j->stop[1]);
     j->stop[0] = j->stop[1] = -1;
@@ -2921,9 +2933,8 @@ ALPS_COLD_ int alps_watch_take_(const alps_map *m, uint64_t *set)
 {
     switch (m->journal->way) {
     case ALPS_DIRTY_SCAN: return alps_dirty_scan_(m, set);
-    case ALPS_DIRTY_PROTECT:
-        return alps_dirty_walk_(m, set, alps_protect_entries_);
-    case ALPS_DIRTY_PAGEMAP: return alps_dirty_walk_(m, set, alps_dirty_own_);
+    case ALPS_DIRTY_PROTECT: return alps_protect_take_(m, set);
+    case ALPS_DIRTY_PAGEMAP: return alps_dirty_take_(m, set);
     default: alps_dirty_add_(m, set, 0, alps_dirty_bytes_(m)); return ALPS_OK;
     }
 }
@@ -2951,7 +2962,7 @@ ALPS_COLD_ int alps_watch_asked_(unsigned *way)
  * emulator shows its own memory in place of ours. */
 ALPS_COLD_ int alps_watch_trusts_(const alps_map *m)
 {
-    int err = alps_dirty_walk_(m, m->journal->due, alps_dirty_own_);
+    int err = alps_dirty_take_(m, m->journal->due);
     return !err && alps_page_in_(m->journal->due, 0);
 }
 

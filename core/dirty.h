@@ -101,8 +101,8 @@ ALPS_COLD_ int alps_dirty_own_(const alps_map *m, uint64_t *set,
     return ALPS_OK;
 }
 
-/* Has all entries looked at. */
-ALPS_COLD_ int alps_dirty_walk_(const alps_map *m, uint64_t *set,
+/* Has all entries looked at. Forced inline: what looks is a constant there. */
+ALPS_FAST_ int alps_dirty_walk_(const alps_map *m, uint64_t *set,
                                 alps_dirty_look *look)
 {
     uint64_t entry[512], page = alps_system_page_();
@@ -118,6 +118,12 @@ ALPS_COLD_ int alps_dirty_walk_(const alps_map *m, uint64_t *set,
             return err;
     }
     return ALPS_OK;
+}
+
+/* Adds the pages that are not the file's any more. */
+ALPS_COLD_ int alps_dirty_take_(const alps_map *m, uint64_t *set)
+{
+    return alps_dirty_walk_(m, set, alps_dirty_own_);
 }
 
 /* Has stores to the whole mapping noted by the kernel itself. */

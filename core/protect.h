@@ -90,6 +90,12 @@ ALPS_COLD_ int alps_protect_entries_(const alps_map *m, uint64_t *set,
     return ALPS_OK;
 }
 
+/* Adds the pages that were stored to since the last time. */
+ALPS_COLD_ int alps_protect_take_(const alps_map *m, uint64_t *set)
+{
+    return alps_dirty_walk_(m, set, alps_protect_entries_);
+}
+
 /* Whether a page that is protected shows as such. */
 ALPS_COLD_ int alps_protect_shows_(const alps_map *m)
 {
@@ -139,7 +145,7 @@ ALPS_COLD_ int alps_protect_begin_(const alps_map *m)
     int rc = pthread_create(&j->lifter, NULL, alps_protect_lift_, j);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (!rc)
-        return alps_dirty_walk_(m, j->due, alps_protect_entries_);
+        return alps_protect_take_(m, j->due);
     close(j->stop[0]);
     close(j->stop[1]);
     j->stop[0] = j->stop[1] = -1;

@@ -9,9 +9,8 @@ ALPS_COLD_ int alps_watch_take_(const alps_map *m, uint64_t *set)
 {
     switch (m->journal->way) {
     case ALPS_DIRTY_SCAN: return alps_dirty_scan_(m, set);
-    case ALPS_DIRTY_PROTECT:
-        return alps_dirty_walk_(m, set, alps_protect_entries_);
-    case ALPS_DIRTY_PAGEMAP: return alps_dirty_walk_(m, set, alps_dirty_own_);
+    case ALPS_DIRTY_PROTECT: return alps_protect_take_(m, set);
+    case ALPS_DIRTY_PAGEMAP: return alps_dirty_take_(m, set);
     default: alps_dirty_add_(m, set, 0, alps_dirty_bytes_(m)); return ALPS_OK;
     }
 }
@@ -39,7 +38,7 @@ ALPS_COLD_ int alps_watch_asked_(unsigned *way)
  * emulator shows its own memory in place of ours. */
 ALPS_COLD_ int alps_watch_trusts_(const alps_map *m)
 {
-    int err = alps_dirty_walk_(m, m->journal->due, alps_dirty_own_);
+    int err = alps_dirty_take_(m, m->journal->due);
     return !err && alps_page_in_(m->journal->due, 0);
 }
 
