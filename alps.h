@@ -7379,7 +7379,7 @@ typedef struct alps_lane {
     uint64_t token;   /* of the thread; 0: none */
     alps_off pending; /* a released object, held back until the next fence */
     uint64_t seq;     /* of the last record */
-    uint64_t unused;
+    uint64_t empty;   /* empty slabs that its thread keeps */
     uint64_t told[8]; /* extents, modulo 512, in which others freed objects of
                          this thread's full slabs */
     uint64_t pin;     /* the era that its thread reads in, see limbo.h; or 0 */
@@ -7406,14 +7406,14 @@ ALPS_STATIC_ASSERT_(sizeof(alps_slot) == ALPS_LINE, "line");
 typedef struct alps_shared {
     uint64_t lock; /* guards what is loose, and who is in the region */
     uint64_t line_[7];
-    uint64_t cursor;   /* heap extents below this have a shard */
-    uint64_t seq;      /* of the last record */
-    uint64_t policy;   /* what every opener of this epoch must use */
-    uint64_t reaped;   /* processes that left or were found dead */
-    uint64_t tokens;   /* given out in this epoch */
-    uint64_t swept;    /* extents below this were looked at for loose slabs */
-    uint64_t loose_by; /* the token of slabs in the lists of loose ones */
-    uint64_t line2_[1];
+    uint64_t cursor;     /* heap extents below this have a shard */
+    uint64_t seq;        /* of the last record */
+    uint64_t policy;     /* what every opener of this epoch must use */
+    uint64_t reaped;     /* processes that left or were found dead */
+    uint64_t tokens;     /* given out in this epoch */
+    uint64_t swept;      /* extents below this were looked at for loose slabs */
+    uint64_t loose_by;   /* the token of slabs in the lists of loose ones */
+    uint64_t empty;      /* empty slabs that threads keep: about */
     alps_off loose[24];  /* by class: the first head of a slab that no thread
                            owns and that has free objects */
     uint64_t era;        /* what who reads from now on is in; see limbo.h */
@@ -10714,12 +10714,12 @@ ALPS_FN_ void alps_draft_end_(alps_draft *o)
  * finds no cache, and no owner to write into a lock, so it cannot touch what is
  * its parent's. */
 
-/* An object that a thread may hand out, and the word and the bit that make it
- * live. */
+/* An object that a thread may hand out, and the word and the bit in it that
+ * make it live. */
 typedef struct alps_spot {
     void *object; /* NULL: there is none */
     uint64_t *own;
-    uint64_t bit;
+    uint64_t bit; /* its number, modulo 64 */
 } alps_spot;
 
 /* Objects of each class that a thread freed and has at hand, at most. */
@@ -10727,12 +10727,12 @@ typedef struct alps_spot {
 #  define ALPS_SPOTS 128u
 #endif
 
-/* Empty slabs that a thread keeps at most, and what part of the region they
- * may be: a 32nd. What is more goes back to the heap. */
+/* Empty slabs that a thread keeps at most, and what part of the region those
+ * of all threads may be: an eighth. What is more goes back to the heap. */
 #ifndef ALPS_EMPTY_MAX
 #  define ALPS_EMPTY_MAX 128u
 #endif
-#define ALPS_EMPTY_SHIFT 5
+#define ALPS_EMPTY_SHIFT 3
 
 /* One class of size in a cache. All free objects of the thread's own slabs are
  * free by their pairs. Those at hand are besides in a stack, which has what was
@@ -10751,7 +10751,6 @@ typedef struct alps_rack {
     alps_off partial;  /* the first of the owner's slabs with free objects */
     alps_off full;     /* and of those without */
     unsigned group;    /* of the slab in use: the last that was looked at */
-    unsigned empty;    /* of the partial ones: without any object */
 } alps_rack;
 
 typedef struct alps_cache {
@@ -10759,7 +10758,6 @@ typedef struct alps_cache {
     alps_lane *lane;
     uint64_t token;  /* in the lane and in the heads of its slabs */
     uint64_t reaped; /* alps_shared.reaped when it last looked */
-    uint64_t most;   /* empty slabs that it keeps */
     unsigned reads;  /* sections that it is in, one within the other */
     alps_rack rack[ALPS_KINDS];
     alps_spot spot[ALPS_KINDS][ALPS_SPOTS + 1];
@@ -10915,9 +10913,28 @@ ALPS_FN_ alps_lane *alps_thread_lane_(alps_handle *h, uintptr_t self)
     return NULL;
 }
 
-/* Nobody owns the lane any more. */
-ALPS_FN_ void alps_lane_free_(alps_lane *lane)
+/* Counts empty slabs that the thread of this lane keeps from now on, or no
+ * more. Who is killed between the two leaves the second wrong by one. */
+ALPS_FN_ void alps_empty_add_(const alps_handle *h, alps_lane *lane, uint64_t n)
 {
+    alps_store_(&lane->empty, alps_load_(&lane->empty) + n);
+    __atomic_fetch_add(&h->shared->empty, n, __ATOMIC_RELAXED);
+}
+
+/* Whether it may keep one more. */
+ALPS_FN_ int alps_empty_may_(const alps_handle *h, const alps_lane *lane)
+{
+    uint64_t slabs = alps_size_(h) >> h->at.slab_shift;
+    return alps_load_(&lane->empty) < ALPS_EMPTY_MAX &&
+           (int64_t)alps_load_(&h->shared->empty) <
+               (int64_t)(slabs >> ALPS_EMPTY_SHIFT);
+}
+
+/* Nobody owns the lane any more. */
+ALPS_FN_ void alps_lane_free_(const alps_handle *h, alps_lane *lane)
+{
+    if (alps_load_(&lane->empty))
+        alps_empty_add_(h, lane, 0 - lane->empty);
     alps_store_(&lane->held, 0);
     alps_store_(&lane->pending, 0);
     alps_store_(&lane->apply, 0);
@@ -10946,9 +10963,6 @@ ALPS_FN_ int alps_thread_enter_(alps_handle *h)
     c->lane = lane;
     c->token = alps_token_new_(h, number);
     c->reaped = alps_load_(&h->shared->reaped);
-    c->most = alps_size_(h) >> h->at.slab_shift >> ALPS_EMPTY_SHIFT;
-    if (c->most > ALPS_EMPTY_MAX)
-        c->most = ALPS_EMPTY_MAX;
     for (unsigned i = 0; i < 8; i++)
         alps_store_(&lane->told[i], 0);
     __atomic_store_n(&lane->token, c->token, __ATOMIC_SEQ_CST);
@@ -10959,7 +10973,7 @@ ALPS_FN_ int alps_thread_enter_(alps_handle *h)
     }
     if (err) {
         c->token = 0;
-        alps_lane_free_(lane);
+        alps_lane_free_(h, lane);
     }
     return err;
 }
@@ -11068,20 +11082,23 @@ ALPS_FN_ void alps_rack_use_(const alps_handle *h, alps_rack *rack, unsigned g,
     rack->base = (char *)alps_address_(h, rack->place) + 64 * g * rack->size;
 }
 
-/* Takes an object off those at hand; one without an object where there is
- * none. */
-ALPS_FAST_ alps_spot alps_rack_take_(alps_rack *rack)
+/* Takes an object off those at hand; 0 where there is none. */
+ALPS_FAST_ int alps_rack_take_(alps_rack *rack, alps_spot *spot)
 {
-    alps_spot spot = *rack->top;
-    if (spot.object) {
+    const alps_spot *top = rack->top;
+    uint64_t mask = rack->mask;
+    if (top->object) {
+        *spot = *top;
         rack->top--;
-    } else if (rack->mask) {
-        spot.bit = rack->mask & (0 - rack->mask);
-        spot.object = rack->base + alps_low_bit_(rack->mask) * rack->size;
-        spot.own = rack->own;
-        rack->mask ^= spot.bit;
+        return 1;
     }
-    return spot;
+    if (!mask)
+        return 0;
+    spot->bit = alps_low_bit_(mask);
+    spot->object = rack->base + spot->bit * rack->size;
+    spot->own = rack->own;
+    rack->mask = mask & (mask - 1);
+    return 1;
 }
 
 /* Forgets the objects at hand that are of slab `s`. */
@@ -11136,9 +11153,10 @@ ALPS_FN_ void alps_rack_review_(const alps_handle *h, alps_rack *rack)
 
 /* Gives back the slabs of a rack that have no object; answers how many. Under
  * the lock. */
-ALPS_CORE_ uint64_t alps_rack_trim_(alps_handle *h, alps_rack *rack,
-                                    const alps_tables *t)
+ALPS_CORE_ uint64_t alps_rack_trim_(alps_handle *h, alps_cache *c,
+                                    unsigned kind, const alps_tables *t)
 {
+    alps_rack *rack = &c->rack[kind];
     uint64_t n = 0;
     alps_off place;
     rack->top = rack->bottom;
@@ -11148,7 +11166,8 @@ ALPS_CORE_ uint64_t alps_rack_trim_(alps_handle *h, alps_rack *rack,
         alps_slab *s = alps_slab_head_(h, place);
         alps_off next = s->next;
         if (alps_slab_empty_(h, s)) {
-            rack->empty -= s->where == ALPS_EMPTY;
+            if (s->where == ALPS_EMPTY)
+                alps_empty_add_(h, c->lane, ~0ull);
             alps_list_drop_(h, &rack->partial, place);
             alps_claim_end_(h, place, t);
             n++;
@@ -11170,7 +11189,7 @@ ALPS_CORE_ uint64_t alps_thread_trim_(alps_handle *h, const alps_tables *t)
     uint64_t n = 0;
     const alps_seat *seat = alps_seat_find_(h, ALPS_THREAD_());
     for (unsigned kind = 0; seat && kind < ALPS_KINDS; kind++)
-        n += alps_rack_trim_(h, &seat->cache->rack[kind], t);
+        n += alps_rack_trim_(h, seat->cache, kind, t);
     return n;
 }
 
@@ -11218,7 +11237,7 @@ ALPS_CORE_ void alps_thread_leave_(alps_cache *c, const alps_tables *t)
     const alps_seat *seat = alps_seat_find_(h, self);
     if (seat && seat->cache == c)
         alps_seat_set_(h, self, self, NULL);
-    alps_lane_free_(c->lane);
+    alps_lane_free_(h, c->lane);
 }
 
 /* Ends the part of all threads of this process, none of which runs. */
@@ -12456,7 +12475,7 @@ ALPS_CORE_ int alps_lanes_reap_(alps_handle *h, uint64_t owner,
         alps_lane_give_(h, &lane->held, t);
         alps_lane_give_(h, &lane->pending, t);
         alps_limbo_leave_(h, lane, t);
-        alps_lane_free_(lane);
+        alps_lane_free_(h, lane);
     }
     alps_store_(&h->shared->swept, 0);
     alps_store_(&h->shared->cursor, 0);
@@ -12519,7 +12538,7 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
             seq = h->done[i].tx;
         lane->freeing = 0;
         lane->lock = lane->held = lane->next = lane->apply = 0;
-        lane->token = lane->pending = lane->pin = lane->limbo = 0;
+        lane->token = lane->pending = lane->pin = lane->limbo = lane->empty = 0;
     }
     for (unsigned i = 0; i < h->at.lane_count; i++)
         h->lanes[i].seq = seq;
@@ -12534,6 +12553,7 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
     h->shared->cursor = 0;
     h->shared->seq = seq;
     h->shared->tokens = 0;
+    h->shared->empty = 0;
     h->shared->idle = 0;
     h->shared->idle_max = (ALPS_IDLE_MAX >> h->at.extent_shift) + 1;
     alps_limbo_reset_(h);
@@ -14243,12 +14263,14 @@ ALPS_CORE_ int alps_rack_get_(alps_handle *h, alps_cache *c, unsigned kind,
 }
 
 /* Puts one of the rack's slabs with free objects into use. */
-ALPS_FN_ int alps_rack_turn_(alps_handle *h, alps_rack *rack)
+ALPS_FN_ int alps_rack_turn_(alps_handle *h, alps_cache *c, unsigned kind)
 {
+    alps_rack *rack = &c->rack[kind];
     while (rack->partial) {
         alps_off place = rack->partial;
         alps_list_drop_(h, &rack->partial, place);
-        rack->empty -= alps_slab_head_(h, place)->where == ALPS_EMPTY;
+        if (alps_slab_head_(h, place)->where == ALPS_EMPTY)
+            alps_empty_add_(h, c->lane, ~0ull);
         if (alps_rack_open_(h, rack, place))
             return 1;
         alps_rack_close_(h, rack);
@@ -14268,32 +14290,23 @@ ALPS_CORE_ int alps_rack_fill_(alps_handle *h, unsigned kind,
         return ALPS_OK;
     if (rack->slab)
         alps_rack_close_(h, rack);
-    if (alps_rack_turn_(h, rack))
+    if (alps_rack_turn_(h, c, kind))
         return ALPS_OK;
     alps_told_(h, c);
     uint64_t reaped = alps_load_(&h->shared->reaped);
     for (unsigned k = 0; c->reaped != reaped && k < ALPS_KINDS; k++)
         alps_rack_review_(h, &c->rack[k]);
     c->reaped = reaped;
-    while (!alps_rack_turn_(h, rack)) {
+    while (!alps_rack_turn_(h, c, kind)) {
         int err = alps_rack_get_(h, c, kind, t);
         if (err == ALPS_EFULL) { // readers may have left: look once more
             alps_told_(h, c);
-            return alps_rack_turn_(h, rack) ? ALPS_OK : err;
+            return alps_rack_turn_(h, c, kind) ? ALPS_OK : err;
         }
         if (err)
             return err;
     }
     return ALPS_OK;
-}
-
-/* How many empty slabs the thread keeps. */
-ALPS_FN_ uint64_t alps_cache_empty_(const alps_cache *c)
-{
-    uint64_t n = 0;
-    for (unsigned kind = 0; kind < ALPS_KINDS; kind++)
-        n += c->rack[kind].empty;
-    return n;
 }
 
 /* A slab of this thread, not in use, has one object less: it is no more full,
@@ -14310,9 +14323,9 @@ ALPS_CORE_ int alps_rack_freed_(alps_handle *h, alps_off off,
     if (s->where != ALPS_PARTIAL || alps_slab_live_beside_(s, off - place) ||
         !alps_slab_empty_(h, s))
         return ALPS_OK;
-    if (alps_cache_empty_(c) < c->most) {
+    if (alps_empty_may_(h, c->lane)) {
         s->where = ALPS_EMPTY;
-        rack->empty++;
+        alps_empty_add_(h, c->lane, 1);
         return ALPS_OK;
     }
     alps_list_drop_(h, &rack->partial, place);
@@ -14416,8 +14429,9 @@ ALPS_FN_ int alps_object_held_(const alps_handle *h, const alps_object *o,
                                                           : ALPS_EOWNER;
 }
 
-/* An object of this thread's slab is free to be handed out: it is put at hand,
- * or found again by its pair. `live` are the live ones of its group. */
+/* An object of this thread's slab, number `bit` % 64 of its group, may be
+ * handed out: it is put at hand, or found again by its pair. `live` are the
+ * live ones of the group. */
 ALPS_FAST_ int alps_small_back_(alps_handle *h, alps_rack *rack,
                                 const alps_slab *s, alps_pair *pair,
                                 uint64_t bit, alps_off off, uint64_t live,
@@ -14437,7 +14451,8 @@ ALPS_CORE_ int alps_object_back_(alps_handle *h, const alps_object *o,
                                  alps_off off, const alps_tables *t)
 {
     return alps_small_back_(h, &alps_cache_(h)->rack[o->kind], o->slab, o->pair,
-                            o->bit, off, alps_pair_live_(o->pair), t);
+                            alps_low_bit_(o->bit), off,
+                            alps_pair_live_(o->pair), t);
 }
 
 /* Gives a reserved object back; see alps_cancel. */
@@ -14479,14 +14494,14 @@ ALPS_FAST_ int alps_small_slow_(alps_handle *h, alps_off off,
 ALPS_FAST_ void *alps_small_pop_(alps_handle *h, alps_rack *rack, uint64_t n,
                                  int how, const alps_tables *t)
 {
-    alps_spot spot = alps_rack_take_(rack);
+    alps_spot spot;
+    if (ALPS_UNLIKELY_(!alps_rack_take_(rack, &spot)))
+        return NULL;
     void *p = spot.object;
     uint64_t *own = spot.own;
-    if (ALPS_UNLIKELY_(!p))
-        return NULL;
     if (how & ALPS_ALLOC_ZERO)
         memset(p, 0, n);
-    alps_store_(own, alps_load_(own) ^ spot.bit);
+    alps_store_(own, alps_load_(own) ^ 1ull << spot.bit % 64);
     if (t->policy->durable) {
         int err = ALPS_OK;
         if (how & ALPS_ALLOC_ZERO)
@@ -14552,15 +14567,15 @@ ALPS_FAST_ void *alps_small_reserve_(alps_handle *h, uint64_t n,
 {
     uint64_t small = alps_small_size_(h, 1, n);
     alps_rack *rack = small ? alps_small_rack_(h, small, t) : NULL;
-    if (!rack)
+    alps_spot spot;
+    if (!rack || !alps_rack_take_(rack, &spot))
         return NULL;
-    alps_spot spot = alps_rack_take_(rack);
     alps_slab *s = alps_slab_head_(h, alps_offset_(h, spot.object));
     alps_pair *pair = (alps_pair *)(void *)spot.own;
     alps_keep *keep = &alps_slab_keeps_(h, s)[pair - alps_slab_pairs_(s)];
     if (!__atomic_load_n(&s->kept, __ATOMIC_RELAXED))
         __atomic_store_n(&s->kept, 1, __ATOMIC_RELEASE);
-    alps_store_(&keep->own, alps_load_(&keep->own) ^ spot.bit);
+    alps_store_(&keep->own, alps_load_(&keep->own) ^ 1ull << spot.bit % 64);
     return spot.object;
 }
 
@@ -14581,12 +14596,12 @@ ALPS_FAST_ int alps_small_free_(alps_handle *h, const void *p,
                        i >> 32 >= claim->count))
         return t->far(h, off);
     alps_pair *pair = &alps_slab_pairs_(claim->slab)[i >> 38];
-    uint64_t bit = 1ull << (i >> 32) % 64;
-    uint64_t own = alps_load_(&pair->own);
+    uint64_t bit = i >> 32;
+    uint64_t own = alps_load_(&pair->own) ^ 1ull << bit % 64;
     uint64_t live = own ^ alps_load_(&pair->far);
-    if (ALPS_UNLIKELY_(!(live & bit)))
+    if (ALPS_UNLIKELY_(live >> bit % 64 & 1)) // it was not before
         return t->far(h, off);
-    alps_store_(&pair->own, own ^ bit);
+    alps_store_(&pair->own, own);
     if (t->policy->durable) {
         int err = t->policy->flush(&h->map, pair, sizeof *pair);
         if (!err)
@@ -14594,8 +14609,8 @@ ALPS_FAST_ int alps_small_free_(alps_handle *h, const void *p,
         if (err)
             return err;
     }
-    return alps_small_back_(h, claim->rack, claim->slab, pair, bit, off,
-                            live ^ bit, t);
+    return alps_small_back_(h, claim->rack, claim->slab, pair, bit, off, live,
+                            t);
 }
 
 /* Bytes of the live or reserved object or block at `p`, or 0. */
@@ -15877,7 +15892,7 @@ ALPS_CORE_ void alps_tx_close_(alps_handle *h, alps_draft *o,
     if (lane - h->lanes < (ptrdiff_t)alps_lanes_owned_(h))
         return;
     __atomic_fetch_sub(&h->local->borrowed, 1, __ATOMIC_SEQ_CST);
-    alps_lane_free_(lane);
+    alps_lane_free_(h, lane);
 }
 
 /* Gives back what was reserved for the transaction alone. */

@@ -8,12 +8,12 @@
 #pragma once
 #include "draft.h"
 
-/* An object that a thread may hand out, and the word and the bit that make it
- * live. */
+/* An object that a thread may hand out, and the word and the bit in it that
+ * make it live. */
 typedef struct alps_spot {
     void *object; /* NULL: there is none */
     uint64_t *own;
-    uint64_t bit;
+    uint64_t bit; /* its number, modulo 64 */
 } alps_spot;
 
 /* Objects of each class that a thread freed and has at hand, at most. */
@@ -21,12 +21,12 @@ typedef struct alps_spot {
 #  define ALPS_SPOTS 128u
 #endif
 
-/* Empty slabs that a thread keeps at most, and what part of the region they
- * may be: a 32nd. What is more goes back to the heap. */
+/* Empty slabs that a thread keeps at most, and what part of the region those
+ * of all threads may be: an eighth. What is more goes back to the heap. */
 #ifndef ALPS_EMPTY_MAX
 #  define ALPS_EMPTY_MAX 128u
 #endif
-#define ALPS_EMPTY_SHIFT 5
+#define ALPS_EMPTY_SHIFT 3
 
 /* One class of size in a cache. All free objects of the thread's own slabs are
  * free by their pairs. Those at hand are besides in a stack, which has what was
@@ -45,7 +45,6 @@ typedef struct alps_rack {
     alps_off partial;  /* the first of the owner's slabs with free objects */
     alps_off full;     /* and of those without */
     unsigned group;    /* of the slab in use: the last that was looked at */
-    unsigned empty;    /* of the partial ones: without any object */
 } alps_rack;
 
 typedef struct alps_cache {
@@ -53,7 +52,6 @@ typedef struct alps_cache {
     alps_lane *lane;
     uint64_t token;  /* in the lane and in the heads of its slabs */
     uint64_t reaped; /* alps_shared.reaped when it last looked */
-    uint64_t most;   /* empty slabs that it keeps */
     unsigned reads;  /* sections that it is in, one within the other */
     alps_rack rack[ALPS_KINDS];
     alps_spot spot[ALPS_KINDS][ALPS_SPOTS + 1];

@@ -183,7 +183,7 @@ typedef struct alps_lane {
     uint64_t token;   /* of the thread; 0: none */
     alps_off pending; /* a released object, held back until the next fence */
     uint64_t seq;     /* of the last record */
-    uint64_t unused;
+    uint64_t empty;   /* empty slabs that its thread keeps */
     uint64_t told[8]; /* extents, modulo 512, in which others freed objects of
                          this thread's full slabs */
     uint64_t pin;     /* the era that its thread reads in, see limbo.h; or 0 */
@@ -210,14 +210,14 @@ ALPS_STATIC_ASSERT_(sizeof(alps_slot) == ALPS_LINE, "line");
 typedef struct alps_shared {
     uint64_t lock; /* guards what is loose, and who is in the region */
     uint64_t line_[7];
-    uint64_t cursor;   /* heap extents below this have a shard */
-    uint64_t seq;      /* of the last record */
-    uint64_t policy;   /* what every opener of this epoch must use */
-    uint64_t reaped;   /* processes that left or were found dead */
-    uint64_t tokens;   /* given out in this epoch */
-    uint64_t swept;    /* extents below this were looked at for loose slabs */
-    uint64_t loose_by; /* the token of slabs in the lists of loose ones */
-    uint64_t line2_[1];
+    uint64_t cursor;     /* heap extents below this have a shard */
+    uint64_t seq;        /* of the last record */
+    uint64_t policy;     /* what every opener of this epoch must use */
+    uint64_t reaped;     /* processes that left or were found dead */
+    uint64_t tokens;     /* given out in this epoch */
+    uint64_t swept;      /* extents below this were looked at for loose slabs */
+    uint64_t loose_by;   /* the token of slabs in the lists of loose ones */
+    uint64_t empty;      /* empty slabs that threads keep: about */
     alps_off loose[24];  /* by class: the first head of a slab that no thread
                            owns and that has free objects */
     uint64_t era;        /* what who reads from now on is in; see limbo.h */

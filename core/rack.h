@@ -239,12 +239,14 @@ ALPS_CORE_ int alps_rack_get_(alps_handle *h, alps_cache *c, unsigned kind,
 }
 
 /* Puts one of the rack's slabs with free objects into use. */
-ALPS_FN_ int alps_rack_turn_(alps_handle *h, alps_rack *rack)
+ALPS_FN_ int alps_rack_turn_(alps_handle *h, alps_cache *c, unsigned kind)
 {
+    alps_rack *rack = &c->rack[kind];
     while (rack->partial) {
         alps_off place = rack->partial;
         alps_list_drop_(h, &rack->partial, place);
-        rack->empty -= alps_slab_head_(h, place)->where == ALPS_EMPTY;
+        if (alps_slab_head_(h, place)->where == ALPS_EMPTY)
+            alps_empty_add_(h, c->lane, ~0ull);
         if (alps_rack_open_(h, rack, place))
             return 1;
         alps_rack_close_(h, rack);
@@ -264,32 +266,23 @@ ALPS_CORE_ int alps_rack_fill_(alps_handle *h, unsigned kind,
         return ALPS_OK;
     if (rack->slab)
         alps_rack_close_(h, rack);
-    if (alps_rack_turn_(h, rack))
+    if (alps_rack_turn_(h, c, kind))
         return ALPS_OK;
     alps_told_(h, c);
     uint64_t reaped = alps_load_(&h->shared->reaped);
     for (unsigned k = 0; c->reaped != reaped && k < ALPS_KINDS; k++)
         alps_rack_review_(h, &c->rack[k]);
     c->reaped = reaped;
-    while (!alps_rack_turn_(h, rack)) {
+    while (!alps_rack_turn_(h, c, kind)) {
         int err = alps_rack_get_(h, c, kind, t);
         if (err == ALPS_EFULL) { // readers may have left: look once more
             alps_told_(h, c);
-            return alps_rack_turn_(h, rack) ? ALPS_OK : err;
+            return alps_rack_turn_(h, c, kind) ? ALPS_OK : err;
         }
         if (err)
             return err;
     }
     return ALPS_OK;
-}
-
-/* How many empty slabs the thread keeps. */
-ALPS_FN_ uint64_t alps_cache_empty_(const alps_cache *c)
-{
-    uint64_t n = 0;
-    for (unsigned kind = 0; kind < ALPS_KINDS; kind++)
-        n += c->rack[kind].empty;
-    return n;
 }
 
 /* A slab of this thread, not in use, has one object less: it is no more full,
@@ -306,9 +299,9 @@ ALPS_CORE_ int alps_rack_freed_(alps_handle *h, alps_off off,
     if (s->where != ALPS_PARTIAL || alps_slab_live_beside_(s, off - place) ||
         !alps_slab_empty_(h, s))
         return ALPS_OK;
-    if (alps_cache_empty_(c) < c->most) {
+    if (alps_empty_may_(h, c->lane)) {
         s->where = ALPS_EMPTY;
-        rack->empty++;
+        alps_empty_add_(h, c->lane, 1);
         return ALPS_OK;
     }
     alps_list_drop_(h, &rack->partial, place);

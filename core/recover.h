@@ -230,7 +230,7 @@ ALPS_CORE_ int alps_lanes_reap_(alps_handle *h, uint64_t owner,
         alps_lane_give_(h, &lane->held, t);
         alps_lane_give_(h, &lane->pending, t);
         alps_limbo_leave_(h, lane, t);
-        alps_lane_free_(lane);
+        alps_lane_free_(h, lane);
     }
     alps_store_(&h->shared->swept, 0);
     alps_store_(&h->shared->cursor, 0);
@@ -293,7 +293,7 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
             seq = h->done[i].tx;
         lane->freeing = 0;
         lane->lock = lane->held = lane->next = lane->apply = 0;
-        lane->token = lane->pending = lane->pin = lane->limbo = 0;
+        lane->token = lane->pending = lane->pin = lane->limbo = lane->empty = 0;
     }
     for (unsigned i = 0; i < h->at.lane_count; i++)
         h->lanes[i].seq = seq;
@@ -308,6 +308,7 @@ ALPS_FN_ void alps_shared_reset_(alps_handle *h, uint64_t epoch)
     h->shared->cursor = 0;
     h->shared->seq = seq;
     h->shared->tokens = 0;
+    h->shared->empty = 0;
     h->shared->idle = 0;
     h->shared->idle_max = (ALPS_IDLE_MAX >> h->at.extent_shift) + 1;
     alps_limbo_reset_(h);

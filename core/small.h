@@ -93,8 +93,9 @@ ALPS_FN_ int alps_object_held_(const alps_handle *h, const alps_object *o,
                                                           : ALPS_EOWNER;
 }
 
-/* An object of this thread's slab is free to be handed out: it is put at hand,
- * or found again by its pair. `live` are the live ones of its group. */
+/* An object of this thread's slab, number `bit` % 64 of its group, may be
+ * handed out: it is put at hand, or found again by its pair. `live` are the
+ * live ones of the group. */
 ALPS_FAST_ int alps_small_back_(alps_handle *h, alps_rack *rack,
                                 const alps_slab *s, alps_pair *pair,
                                 uint64_t bit, alps_off off, uint64_t live,
@@ -114,7 +115,8 @@ ALPS_CORE_ int alps_object_back_(alps_handle *h, const alps_object *o,
                                  alps_off off, const alps_tables *t)
 {
     return alps_small_back_(h, &alps_cache_(h)->rack[o->kind], o->slab, o->pair,
-                            o->bit, off, alps_pair_live_(o->pair), t);
+                            alps_low_bit_(o->bit), off,
+                            alps_pair_live_(o->pair), t);
 }
 
 /* Gives a reserved object back; see alps_cancel. */
@@ -156,14 +158,14 @@ ALPS_FAST_ int alps_small_slow_(alps_handle *h, alps_off off,
 ALPS_FAST_ void *alps_small_pop_(alps_handle *h, alps_rack *rack, uint64_t n,
                                  int how, const alps_tables *t)
 {
-    alps_spot spot = alps_rack_take_(rack);
+    alps_spot spot;
+    if (ALPS_UNLIKELY_(!alps_rack_take_(rack, &spot)))
+        return NULL;
     void *p = spot.object;
     uint64_t *own = spot.own;
-    if (ALPS_UNLIKELY_(!p))
-        return NULL;
     if (how & ALPS_ALLOC_ZERO)
         memset(p, 0, n);
-    alps_store_(own, alps_load_(own) ^ spot.bit);
+    alps_store_(own, alps_load_(own) ^ 1ull << spot.bit % 64);
     if (t->policy->durable) {
         int err = ALPS_OK;
         if (how & ALPS_ALLOC_ZERO)
@@ -229,15 +231,15 @@ ALPS_FAST_ void *alps_small_reserve_(alps_handle *h, uint64_t n,
 {
     uint64_t small = alps_small_size_(h, 1, n);
     alps_rack *rack = small ? alps_small_rack_(h, small, t) : NULL;
-    if (!rack)
+    alps_spot spot;
+    if (!rack || !alps_rack_take_(rack, &spot))
         return NULL;
-    alps_spot spot = alps_rack_take_(rack);
     alps_slab *s = alps_slab_head_(h, alps_offset_(h, spot.object));
     alps_pair *pair = (alps_pair *)(void *)spot.own;
     alps_keep *keep = &alps_slab_keeps_(h, s)[pair - alps_slab_pairs_(s)];
     if (!__atomic_load_n(&s->kept, __ATOMIC_RELAXED))
         __atomic_store_n(&s->kept, 1, __ATOMIC_RELEASE);
-    alps_store_(&keep->own, alps_load_(&keep->own) ^ spot.bit);
+    alps_store_(&keep->own, alps_load_(&keep->own) ^ 1ull << spot.bit % 64);
     return spot.object;
 }
 
@@ -258,12 +260,12 @@ ALPS_FAST_ int alps_small_free_(alps_handle *h, const void *p,
                        i >> 32 >= claim->count))
         return t->far(h, off);
     alps_pair *pair = &alps_slab_pairs_(claim->slab)[i >> 38];
-    uint64_t bit = 1ull << (i >> 32) % 64;
-    uint64_t own = alps_load_(&pair->own);
+    uint64_t bit = i >> 32;
+    uint64_t own = alps_load_(&pair->own) ^ 1ull << bit % 64;
     uint64_t live = own ^ alps_load_(&pair->far);
-    if (ALPS_UNLIKELY_(!(live & bit)))
+    if (ALPS_UNLIKELY_(live >> bit % 64 & 1)) // it was not before
         return t->far(h, off);
-    alps_store_(&pair->own, own ^ bit);
+    alps_store_(&pair->own, own);
     if (t->policy->durable) {
         int err = t->policy->flush(&h->map, pair, sizeof *pair);
         if (!err)
@@ -271,8 +273,8 @@ ALPS_FAST_ int alps_small_free_(alps_handle *h, const void *p,
         if (err)
             return err;
     }
-    return alps_small_back_(h, claim->rack, claim->slab, pair, bit, off,
-                            live ^ bit, t);
+    return alps_small_back_(h, claim->rack, claim->slab, pair, bit, off, live,
+                            t);
 }
 
 /* Bytes of the live or reserved object or block at `p`, or 0. */

@@ -22,9 +22,28 @@ ALPS_FN_ alps_lane *alps_thread_lane_(alps_handle *h, uintptr_t self)
     return NULL;
 }
 
-/* Nobody owns the lane any more. */
-ALPS_FN_ void alps_lane_free_(alps_lane *lane)
+/* Counts empty slabs that the thread of this lane keeps from now on, or no
+ * more. Who is killed between the two leaves the second wrong by one. */
+ALPS_FN_ void alps_empty_add_(const alps_handle *h, alps_lane *lane, uint64_t n)
 {
+    alps_store_(&lane->empty, alps_load_(&lane->empty) + n);
+    __atomic_fetch_add(&h->shared->empty, n, __ATOMIC_RELAXED);
+}
+
+/* Whether it may keep one more. */
+ALPS_FN_ int alps_empty_may_(const alps_handle *h, const alps_lane *lane)
+{
+    uint64_t slabs = alps_size_(h) >> h->at.slab_shift;
+    return alps_load_(&lane->empty) < ALPS_EMPTY_MAX &&
+           (int64_t)alps_load_(&h->shared->empty) <
+               (int64_t)(slabs >> ALPS_EMPTY_SHIFT);
+}
+
+/* Nobody owns the lane any more. */
+ALPS_FN_ void alps_lane_free_(const alps_handle *h, alps_lane *lane)
+{
+    if (alps_load_(&lane->empty))
+        alps_empty_add_(h, lane, 0 - lane->empty);
     alps_store_(&lane->held, 0);
     alps_store_(&lane->pending, 0);
     alps_store_(&lane->apply, 0);
@@ -53,9 +72,6 @@ ALPS_FN_ int alps_thread_enter_(alps_handle *h)
     c->lane = lane;
     c->token = alps_token_new_(h, number);
     c->reaped = alps_load_(&h->shared->reaped);
-    c->most = alps_size_(h) >> h->at.slab_shift >> ALPS_EMPTY_SHIFT;
-    if (c->most > ALPS_EMPTY_MAX)
-        c->most = ALPS_EMPTY_MAX;
     for (unsigned i = 0; i < 8; i++)
         alps_store_(&lane->told[i], 0);
     __atomic_store_n(&lane->token, c->token, __ATOMIC_SEQ_CST);
@@ -66,7 +82,7 @@ ALPS_FN_ int alps_thread_enter_(alps_handle *h)
     }
     if (err) {
         c->token = 0;
-        alps_lane_free_(lane);
+        alps_lane_free_(h, lane);
     }
     return err;
 }
@@ -175,20 +191,23 @@ ALPS_FN_ void alps_rack_use_(const alps_handle *h, alps_rack *rack, unsigned g,
     rack->base = (char *)alps_address_(h, rack->place) + 64 * g * rack->size;
 }
 
-/* Takes an object off those at hand; one without an object where there is
- * none. */
-ALPS_FAST_ alps_spot alps_rack_take_(alps_rack *rack)
+/* Takes an object off those at hand; 0 where there is none. */
+ALPS_FAST_ int alps_rack_take_(alps_rack *rack, alps_spot *spot)
 {
-    alps_spot spot = *rack->top;
-    if (spot.object) {
+    const alps_spot *top = rack->top;
+    uint64_t mask = rack->mask;
+    if (top->object) {
+        *spot = *top;
         rack->top--;
-    } else if (rack->mask) {
-        spot.bit = rack->mask & (0 - rack->mask);
-        spot.object = rack->base + alps_low_bit_(rack->mask) * rack->size;
-        spot.own = rack->own;
-        rack->mask ^= spot.bit;
+        return 1;
     }
-    return spot;
+    if (!mask)
+        return 0;
+    spot->bit = alps_low_bit_(mask);
+    spot->object = rack->base + spot->bit * rack->size;
+    spot->own = rack->own;
+    rack->mask = mask & (mask - 1);
+    return 1;
 }
 
 /* Forgets the objects at hand that are of slab `s`. */
@@ -243,9 +262,10 @@ ALPS_FN_ void alps_rack_review_(const alps_handle *h, alps_rack *rack)
 
 /* Gives back the slabs of a rack that have no object; answers how many. Under
  * the lock. */
-ALPS_CORE_ uint64_t alps_rack_trim_(alps_handle *h, alps_rack *rack,
-                                    const alps_tables *t)
+ALPS_CORE_ uint64_t alps_rack_trim_(alps_handle *h, alps_cache *c,
+                                    unsigned kind, const alps_tables *t)
 {
+    alps_rack *rack = &c->rack[kind];
     uint64_t n = 0;
     alps_off place;
     rack->top = rack->bottom;
@@ -255,7 +275,8 @@ ALPS_CORE_ uint64_t alps_rack_trim_(alps_handle *h, alps_rack *rack,
         alps_slab *s = alps_slab_head_(h, place);
         alps_off next = s->next;
         if (alps_slab_empty_(h, s)) {
-            rack->empty -= s->where == ALPS_EMPTY;
+            if (s->where == ALPS_EMPTY)
+                alps_empty_add_(h, c->lane, ~0ull);
             alps_list_drop_(h, &rack->partial, place);
             alps_claim_end_(h, place, t);
             n++;
@@ -277,7 +298,7 @@ ALPS_CORE_ uint64_t alps_thread_trim_(alps_handle *h, const alps_tables *t)
     uint64_t n = 0;
     const alps_seat *seat = alps_seat_find_(h, ALPS_THREAD_());
     for (unsigned kind = 0; seat && kind < ALPS_KINDS; kind++)
-        n += alps_rack_trim_(h, &seat->cache->rack[kind], t);
+        n += alps_rack_trim_(h, seat->cache, kind, t);
     return n;
 }
 
@@ -325,7 +346,7 @@ ALPS_CORE_ void alps_thread_leave_(alps_cache *c, const alps_tables *t)
     const alps_seat *seat = alps_seat_find_(h, self);
     if (seat && seat->cache == c)
         alps_seat_set_(h, self, self, NULL);
-    alps_lane_free_(c->lane);
+    alps_lane_free_(h, c->lane);
 }
 
 /* Ends the part of all threads of this process, none of which runs. */

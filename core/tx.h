@@ -266,7 +266,7 @@ ALPS_CORE_ void alps_tx_close_(alps_handle *h, alps_draft *o,
     if (lane - h->lanes < (ptrdiff_t)alps_lanes_owned_(h))
         return;
     __atomic_fetch_sub(&h->local->borrowed, 1, __ATOMIC_SEQ_CST);
-    alps_lane_free_(lane);
+    alps_lane_free_(h, lane);
 }
 
 /* Gives back what was reserved for the transaction alone. */

@@ -346,6 +346,14 @@ static int die_in_the_middle(void)
     for (unsigned i = 0; i < 512; i += 4)
         if (any_release(&mine, &root[i]))
             return 1;
+    for (unsigned i = 0; i < OBJECTS; i++)
+        if (!(object[i] = any_alloc(&mine, 64)))
+            return 1;
+    for (unsigned i = 0; i < OBJECTS; i++)
+        if (any_free(&mine, object[i]))
+            return 1;
+    if (!mine.core.shared->empty) // it dies with some
+        return 1;
     tell(board, 1);
     for (;;) {
         void *p = any_alloc(&mine, 64);
@@ -377,6 +385,7 @@ static void reservations_of_the_killed_come_back(void)
         CHECK_EQ(any_reap(&heap), 0);
         CHECK_EQ(any_trim(&heap), 0);
         CHECK(sound(&heap));
+        CHECK(heap.core.shared->empty + 1 <= 2); // killed in between: one off
         CHECK_EQ(stats().reserved, 0);
         CHECK(stats().blocks - 384 <= 1); // one may have been in its hands
         for (unsigned i = 0; i < 512; i++) {

@@ -2,7 +2,8 @@
  *
  * A thread with a lane has a cache; one that finds none left works without.
  * Threads come and go, some with the number of one before, some later than
- * they should: what they had is not lost, and works for others. */
+ * they should: what they had is not lost, and works for others. What they keep
+ * for themselves is bounded. */
 #include "worlds.h"
 #include <pthread.h>
 
@@ -191,11 +192,59 @@ static void a_thread_may_allocate_while_it_ends(void)
     end_empty();
 }
 
+/* ---- empty slabs */
+
+static pthread_barrier_t together;
+
+/* Fills a quarter of the region and lets go of it, then lives on. */
+static void *keep_what_is_empty(void *context)
+{
+    void **object = (void **)context;
+    for (unsigned i = 0; i < 4096; i++)
+        must((object[i] = any_alloc(&heap, 1000)) != NULL);
+    for (unsigned i = 0; i < 4096; i++)
+        must(any_free(&heap, object[i]) == 0);
+    pthread_barrier_wait(&together);
+    pthread_barrier_wait(&together);
+    return NULL;
+}
+
+/* One thread keeps as much as several: no more than an eighth of the region,
+ * whatever their number, and nothing when they are gone. */
+static void threads_together_keep_an_eighth(void)
+{
+    static void *object[3][4096];
+    pthread_t thread[3];
+    begin_here(16);
+    const alps_handle *h = &heap.core;
+    uint64_t slabs = alps_size_(h) >> h->at.slab_shift, most = slabs / 8;
+    for (unsigned n = 1; n <= 3; n++) {
+        uint64_t kept = 0;
+        pthread_barrier_init(&together, NULL, n + 1);
+        for (unsigned i = 0; i < n; i++)
+            CHECK_EQ(
+                pthread_create(&thread[i], NULL, keep_what_is_empty, object[i]),
+                0);
+        pthread_barrier_wait(&together);
+        for (unsigned i = 0; i < h->at.lane_count; i++)
+            kept += h->lanes[i].empty;
+        CHECK_EQ(kept, h->shared->empty);
+        CHECK(kept >= most / 2 && kept < most + n);
+        pthread_barrier_wait(&together);
+        for (unsigned i = 0; i < n; i++)
+            CHECK_EQ(pthread_join(thread[i], NULL), 0);
+        CHECK_EQ(h->shared->empty, 0);
+        pthread_barrier_destroy(&together);
+    }
+    end_empty();
+}
+
 int main(void)
 {
     setenv("ALPS_PMEM_FORCE", "1", 1);
     RUN_EVERYWHERE(threads_without_a_lane_work);
     RUN_EVERYWHERE(a_new_thread_has_the_pointer_of_an_old_one);
     RUN_EVERYWHERE(a_thread_may_allocate_while_it_ends);
+    RUN_EVERYWHERE(threads_together_keep_an_eighth);
     return check_end("lanes");
 }
