@@ -198,14 +198,18 @@ format: ## lets clang-format settle the shape of the C files
 	    tests/fuzz/*.[ch] tests/compile/*.[ch] tests/preload/*.[ch] \
 	    bench/*.[ch])
 
-# Two suites at a time: each has phases that keep one processor busy or none.
+# Two suites at a time, the longest first: each has phases that keep one
+# processor busy or none. What several of them need is made before.
+FIRST = unit aarch64 compile asan ndebug tsan
+LAST = $(filter-out unit compile sim soak,$(SUITES))
+
 .PHONY: check-all
-check-all: ## all suites there are, and more of each: what CI runs
-	@LIMIT=3600 WIDTH=2 sh tests/run.sh \
-	    "$(MAKE) -s -j2 check SIM_EFFORT='1 2000000' SOAK_SECONDS=40" \
-	    '$(MAKE) -s check-aarch64' '$(MAKE) -s check-tsan' \
-	    '$(MAKE) -s check-asan' '$(MAKE) -s check-ndebug' \
-	    '$(MAKE) -s fuzz' '$(MAKE) -s check-bench'
+check-all: examples ## all suites there are, and more of each: what CI runs
+	@LIMIT=1500 WIDTH=2 sh tests/run.sh $(FIRST:%='$(MAKE) -s check-%') \
+	    "$(MAKE) -s SIM_EFFORT='1 2000000' check-sim" \
+	    '$(MAKE) -s check-bench' '$(MAKE) -s fuzz' \
+	    '$(MAKE) -s SOAK_SECONDS=40 check-soak' \
+	    $(LAST:%='$(MAKE) -s check-%')
 
 .PHONY: clean
 clean: ## removes build/

@@ -112,6 +112,20 @@ static inline const char *shm_path(const char *what)
     return path[turn];
 }
 
+/* A number of all that a region stores, but for what every lock, lane and
+ * counter may change. By words: an emulator takes its time for bytes. */
+static inline uint64_t fingerprint_of(const alps_handle *h)
+{
+    const uint64_t *word =
+        (const uint64_t *)(const void *)(h->map.base + h->at.shards);
+    uint64_t n = (alps_size_(h) - h->at.shards) / sizeof *word, sum = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        sum = (sum ^ word[i]) * (uint64_t)0x9e3779b97f4a7c15;
+        sum ^= sum >> 29;
+    }
+    return sum;
+}
+
 /* The path of a file of this process, on a file system of the machine. */
 static inline const char *disk_path(const char *what)
 {

@@ -271,7 +271,7 @@ static void a_reservation_of_another_process_is_left_alone(void)
             elsewhere(reserve_all, NULL);
         else
             reserve_all(NULL);
-        uint32_t before = fingerprint();
+        uint64_t before = fingerprint();
         for (unsigned i = 0; i < OBJECTS; i += 7) {
             void *p = any_at(&other, any_off_of(&heap, object[i]));
             CHECK_EQ(any_free(&other, p), ALPS_EOWNER);

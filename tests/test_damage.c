@@ -5,6 +5,7 @@
  * must be a code: no crash, no hang, no access outside the region (it lies
  * between two pages that fault), and what is refused is left as it was. A
  * change in the program's own bytes cannot be noticed, but must do no harm. */
+#include "any.h"
 #include "check.h"
 #include "image.h"
 #include <signal.h>
@@ -380,11 +381,6 @@ static void half_made(void)
 
 /* The same in a file, through the system: nothing of what is refused changes,
  * neither its bytes nor its length. */
-#define ALPS_NAME onfile
-#define ALPS_BACKEND ALPS_FILE
-#define ALPS_POLICY ALPS_MSYNC
-#include "alps.h"
-
 static int file_is(const char *path, const unsigned char *bytes, uint64_t n)
 {
     static unsigned char found[IMAGE_ROOM];
@@ -403,8 +399,9 @@ static void refused_files_stay_as_they_were(void)
     int fd = mkstemp(path);
     unsigned refused = 0;
     CHECK(fd >= 0);
+    choose(&alps_backend_file_, &alps_policy_msync_);
     for (unsigned k = 0; k < 700; k++) {
-        onfile_heap h;
+        any_heap h;
         uint64_t n = k < 320 ? length : (k - 319) * 97 % length;
         snprintf(doing, sizeof doing, "file, round %u", k);
         watch();
@@ -413,9 +410,9 @@ static void refused_files_stay_as_they_were(void)
             scene.bytes[k] ^= 0x10;
         CHECK(ftruncate(fd, 0) == 0);
         CHECK_EQ(pwrite(fd, scene.bytes, n, 0), (ssize_t)n);
-        int err = onfile_open(&h, path, NULL);
+        int err = any_open(&h, path, NULL);
         if (!err)
-            CHECK_EQ(onfile_close(&h), 0);
+            CHECK_EQ(any_close(&h), 0);
         else
             CHECK(file_is(path, scene.bytes, n));
         refused += err != 0;

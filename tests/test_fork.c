@@ -85,7 +85,7 @@ static int try_all(void)
 
 static int is_refused_until_it_opens(void)
 {
-    uint32_t before = fingerprint();
+    uint64_t before = fingerprint();
     int bad = try_all();
     bad += fingerprint() != before;
     bad += any_close(&heap) != 0;
@@ -130,7 +130,7 @@ static void a_child_may_end_at_once(void)
     return;
 #endif
     furnish();
-    uint32_t before = fingerprint();
+    uint64_t before = fingerprint();
     for (unsigned round = 0; round < 20; round++)
         CHECK_EQ(end_of(start_child(try_all)), 0);
     CHECK_EQ(fingerprint(), before);
@@ -168,7 +168,7 @@ static void a_child_goes_on_with_a_copy(void)
     return;
 #endif
     furnish();
-    uint32_t before = fingerprint();
+    uint64_t before = fingerprint();
     CHECK_EQ(end_of(start_child(goes_on)), 0);
     CHECK_EQ(end_of(start_child(has_a_child_as_well)), 0);
     CHECK_EQ(fingerprint(), before);

@@ -435,19 +435,16 @@ static void stats_count_size_classes_and_fragmentation(void)
 
 /* ---- bad frees */
 
-/* All that is stored, but for what every lock, lane and counter may change. */
-static uint32_t fingerprint(void)
+static uint64_t fingerprint(void)
 {
-    alps_handle *h = &heap.core;
-    return alps_crc32c_(h->crc, 0, h->map.base + h->at.shards,
-                        (size_t)(alps_size_(h) - h->at.shards));
+    return fingerprint_of(&heap.core);
 }
 
 /* Freeing `p` in any way is refused, and nothing has changed. */
 static void not_freed(void *p)
 {
     alps_off *root = (alps_off *)any_root(&heap, 8);
-    uint32_t before = fingerprint();
+    uint64_t before = fingerprint();
     CHECK_EQ(any_free(&heap, p), ALPS_EINVALID_FREE);
     CHECK_EQ(any_cancel(&heap, p), ALPS_EINVALID_FREE);
     CHECK_EQ(any_publish(&heap, root, p), ALPS_EINVALID_FREE);
@@ -512,7 +509,7 @@ static void a_block_is_not_published_or_cancelled(void)
     begin(256u << 10, 4096);
     alps_off *root = (alps_off *)any_root(&heap, 16);
     void *p = any_alloc(&heap, 100);
-    uint32_t before = fingerprint();
+    uint64_t before = fingerprint();
     CHECK_EQ(any_cancel(&heap, p), ALPS_EINVALID_FREE);
     CHECK_EQ(any_publish(&heap, root, p), ALPS_EINVALID_FREE);
     CHECK_EQ(*root, 0);
@@ -574,7 +571,7 @@ static void what_is_no_block_is_not_released(void)
                       1ull << 47};
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
         *root = bad[i];
-        uint32_t before = fingerprint();
+        uint64_t before = fingerprint();
         CHECK_EQ(any_release(&heap, root), ALPS_EINVALID_FREE);
         CHECK(*root == bad[i]);
         CHECK_EQ(fingerprint(), before);
@@ -708,7 +705,7 @@ static void a_full_region_is_a_code_and_comes_back(void)
         CHECK_EQ(any_error(&heap), ALPS_EFULL);
         CHECK(n > 20 && n < 4096);
         CHECK(sound(&heap));
-        uint32_t before = fingerprint();
+        uint64_t before = fingerprint();
         CHECK(any_alloc(&heap, size) == NULL);
         CHECK(any_reserve(&heap, size) == NULL);
         CHECK(any_zalloc(&heap, size) == NULL);
@@ -912,7 +909,7 @@ static void a_reservation_of_another_is_left_alone(void)
     void *theirs = any_reserve(&other, 300);
     CHECK(theirs != NULL);
     void *p = any_at(&heap, any_off_of(&other, theirs));
-    uint32_t before = fingerprint();
+    uint64_t before = fingerprint();
     CHECK_EQ(any_free(&heap, p), ALPS_EOWNER);
     CHECK_EQ(any_cancel(&heap, p), ALPS_EOWNER);
     CHECK_EQ(any_publish(&heap, root, p), ALPS_EOWNER);

@@ -18,7 +18,7 @@ static int observe(int event)
 /* It is not retired, nor freed in another way, and nothing has changed. */
 static void refused(void *p)
 {
-    uint32_t before = fingerprint();
+    uint64_t before = fingerprint();
     CHECK_EQ(any_retire(&heap, p), ALPS_EINVALID_FREE);
     CHECK_EQ(any_free(&heap, p), ALPS_EINVALID_FREE);
     CHECK_EQ(any_cancel(&heap, p), ALPS_EINVALID_FREE);
@@ -123,7 +123,7 @@ static void where_nothing_can_be_noted_nothing_is_done(void)
     void *p = any_alloc(&heap, 3000);
     token_fill(p, 3000, 7);
     unsigned n = fill(0, 64);
-    uint32_t before = fingerprint();
+    uint64_t before = fingerprint();
     CHECK_EQ(any_retire(&heap, p), ALPS_EFULL);
     CHECK_EQ(fingerprint(), before);
     CHECK_EQ(any_usable(&heap, p), 3008);
@@ -189,7 +189,7 @@ static void retired_is_free_after_the_last_close(void)
 /* A child of a fork is no reader, nor retires. */
 static int child_is_refused(void)
 {
-    uint32_t before = fingerprint();
+    uint64_t before = fingerprint();
     int bad = any_enter(&heap) != ALPS_EFORK;
     bad += any_leave(&heap) != ALPS_EFORK;
     bad += any_retire(&heap, thing[0]) != ALPS_EFORK;

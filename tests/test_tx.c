@@ -6,11 +6,6 @@
 #include "worlds.h"
 #include <pthread.h>
 
-#define ALPS_NAME saved
-#define ALPS_BACKEND ALPS_FILE
-#define ALPS_POLICY ALPS_CHECKPOINT
-#include "alps.h"
-
 typedef ALPS_PTR(struct item) item_ptr;
 struct item {
     item_ptr next;
@@ -363,42 +358,43 @@ static void what_is_open_when_all_ends_has_not_happened(void)
 /* What a sync has of a transaction that is open is not there in the end. */
 static void a_sync_in_the_middle_keeps_the_beginning(void)
 {
-    saved_heap h;
-    saved_tx t;
+    any_heap h;
+    alps_tx t;
     struct book *b;
     alps_options o = options(4u << 20, 1u << 16);
     const char *path = disk_path("tx");
+    choose(&alps_backend_file_, &alps_policy_checkpoint_);
     unlink(path);
-    CHECK_EQ(saved_open(&h, path, &o), 0);
-    b = (struct book *)saved_root(&h, sizeof *b);
-    CHECK_EQ(saved_begin(&h, &t), 0);
+    CHECK_EQ(any_open(&h, path, &o), 0);
+    b = (struct book *)any_root(&h, sizeof *b);
+    CHECK_EQ(any_begin(&h, &t), 0);
     CHECK_EQ(ALPS_TX_SET(&t, b->items, 7), 0);
-    CHECK_EQ(saved_tx_snapshot(&t, b->account, 16), 0);
+    CHECK_EQ(any_tx_snapshot(&t, b->account, 16), 0);
     b->account[0] = 1;
-    CHECK_EQ(saved_commit(&t), 0);
-    CHECK_EQ(saved_begin(&h, &t), 0);
+    CHECK_EQ(any_commit(&t), 0);
+    CHECK_EQ(any_begin(&h, &t), 0);
     CHECK_EQ(ALPS_TX_SET(&t, b->items, 8), 0);
-    CHECK_EQ(saved_tx_publish(&t, &b->spare[0], saved_reserve(&h, 5000)), 0);
-    CHECK_EQ(saved_tx_snapshot(&t, b->account, 16), 0);
+    CHECK_EQ(any_tx_publish(&t, &b->spare[0], any_reserve(&h, 5000)), 0);
+    CHECK_EQ(any_tx_snapshot(&t, b->account, 16), 0);
     b->account[0] = 2;
-    CHECK_EQ(saved_sync(&h), 0);
+    CHECK_EQ(any_sync(&h), 0);
     b->account[0] = 3;
-    CHECK_EQ(saved_commit(&t), 0);
-    CHECK_EQ(saved_discard(&h), 0);
+    CHECK_EQ(any_commit(&t), 0);
+    CHECK_EQ(any_discard(&h), 0);
     o.flags = ALPS_STRICT;
-    CHECK_EQ(saved_open(&h, path, &o), 0);
-    b = (struct book *)saved_root(&h, sizeof *b);
+    CHECK_EQ(any_open(&h, path, &o), 0);
+    b = (struct book *)any_root(&h, sizeof *b);
     CHECK(b->items == 7 && b->account[0] == 1 && !b->spare[0]);
-    CHECK_EQ(saved_check(&h, NULL), 0);
-    CHECK_EQ(saved_begin(&h, &t), 0);
-    CHECK_EQ(saved_tx_snapshot(&t, b->account, 16), 0);
+    CHECK_EQ(any_check(&h, NULL), 0);
+    CHECK_EQ(any_begin(&h, &t), 0);
+    CHECK_EQ(any_tx_snapshot(&t, b->account, 16), 0);
     b->account[0] = 4;
-    CHECK_EQ(saved_close(&h), 0); // which aborts it
-    CHECK_EQ(saved_open(&h, path, &o), 0);
-    b = (struct book *)saved_root(&h, sizeof *b);
+    CHECK_EQ(any_close(&h), 0); // which aborts it
+    CHECK_EQ(any_open(&h, path, &o), 0);
+    b = (struct book *)any_root(&h, sizeof *b);
     CHECK_EQ(b->account[0], 1);
-    CHECK_EQ(saved_close(&h), 0);
-    CHECK_EQ(saved_remove(path), 0);
+    CHECK_EQ(any_close(&h), 0);
+    CHECK_EQ(any_remove(path), 0);
 }
 
 /* ---- threads */

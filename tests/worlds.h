@@ -115,12 +115,9 @@ static inline int in_slab(const void *p)
     return p && alps_object_at_(&heap.core, any_off_of(&heap, p), &o) == 1;
 }
 
-/* All that is stored, but for what every lock, lane and counter may change. */
-static inline uint32_t fingerprint(void)
+static inline uint64_t fingerprint(void)
 {
-    alps_handle *h = &heap.core;
-    return alps_crc32c_(h->crc, 0, h->map.base + h->at.shards,
-                        (size_t)(alps_size_(h) - h->at.shards));
+    return fingerprint_of(&heap.core);
 }
 
 /* Freeing `p` in any way is refused, and nothing has changed. */
@@ -128,7 +125,7 @@ static inline void not_freed(void *p)
 {
     alps_off *root = (alps_off *)any_root(&heap, 8);
     alps_off was = *root;
-    uint32_t before = fingerprint();
+    uint64_t before = fingerprint();
     CHECK_EQ(any_free(&heap, p), ALPS_EINVALID_FREE);
     CHECK_EQ(any_cancel(&heap, p), ALPS_EINVALID_FREE);
     CHECK_EQ(any_publish(&heap, root, p), ALPS_EINVALID_FREE);
