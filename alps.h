@@ -227,13 +227,20 @@
 /* An ordinary function of a part: dropped where it is not called. */
 #define ALPS_FN_ static inline __attribute__((unused))
 
-/* A function that takes the constant tables of an instance. Where they are the
- * same in all its calls an optimising compiler puts them in, so that no call
- * through a table is left in the program. */
-#define ALPS_CORE_ static inline __attribute__((unused))
-
 /* A function of the fast path: a copy in each place that calls it. */
 #define ALPS_FAST_ static inline __attribute__((always_inline, unused))
+
+/* A function that takes the constant tables of an instance. Where they are the
+ * same in all its calls an optimising compiler puts them in, so that no call
+ * through a table is left in the program. A test that tells places of the
+ * source apart has a copy of each, and of the fence, in every place. */
+#ifdef ALPS_APART
+#  define ALPS_CORE_ ALPS_FAST_
+#  define ALPS_FENCE_ ALPS_FAST_
+#else
+#  define ALPS_CORE_ static inline __attribute__((unused))
+#  define ALPS_FENCE_ ALPS_ONCE_
+#endif
 
 /* A function that is compiled once, if it is called at all; and one off the
  * fast path. Without optimisation nothing is inlined but what has to be, and
@@ -20055,7 +20062,7 @@ typedef alps_description ALPS_(description);
 typedef alps_visit ALPS_(visit);
 
 ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t a, uint64_t b);
-ALPS_ONCE_ int ALPS_(fence_)(alps_map *m);
+ALPS_FENCE_ int ALPS_(fence_)(alps_map *m);
 ALPS_COLD_ void ALPS_(ended_)(void *cache);
 ALPS_ONCE_ void *ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n,
                                int how);
@@ -20087,7 +20094,7 @@ ALPS_ONCE_ int ALPS_(far_)(alps_handle *h, uint64_t off)
 }
 
 /* What was written back so far is durable. */
-ALPS_ONCE_ int ALPS_(fence_)(alps_map *m)
+ALPS_FENCE_ int ALPS_(fence_)(alps_map *m)
 {
     return ALPS_(tables_).policy->fence(m, ALPS_(tables_).backend);
 }

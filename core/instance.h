@@ -26,7 +26,7 @@ typedef alps_description ALPS_(description);
 typedef alps_visit ALPS_(visit);
 
 ALPS_COLD_ int ALPS_(slow_)(alps_handle *h, int what, uint64_t a, uint64_t b);
-ALPS_ONCE_ int ALPS_(fence_)(alps_map *m);
+ALPS_FENCE_ int ALPS_(fence_)(alps_map *m);
 ALPS_COLD_ void ALPS_(ended_)(void *cache);
 ALPS_ONCE_ void *ALPS_(other_)(alps_handle *h, uint64_t align, uint64_t n,
                                int how);
@@ -58,7 +58,7 @@ ALPS_ONCE_ int ALPS_(far_)(alps_handle *h, uint64_t off)
 }
 
 /* What was written back so far is durable. */
-ALPS_ONCE_ int ALPS_(fence_)(alps_map *m)
+ALPS_FENCE_ int ALPS_(fence_)(alps_map *m)
 {
     return ALPS_(tables_).policy->fence(m, ALPS_(tables_).backend);
 }

@@ -132,7 +132,8 @@ void sim_seed(uint64_t seed);
 
 /* sites.c: places of the unit that write back, drain or stream */
 #define SIM_SITES 512u
-extern unsigned sim_sites_off[3];
+extern unsigned sim_sites_off[3], sim_part;
+int sim_part_differs(void);
 unsigned sim_site(int event, const void *at);
 unsigned sim_site_count(void);
 int sim_site_event(unsigned site);
@@ -192,7 +193,7 @@ struct sim_oracle {
     uint64_t root[SIM_ROOTS];
     uint64_t maybe[SIM_ROOTS]; /* what the program is about to store there */
     unsigned name[SIM_NAMES];
-    uint64_t ids;              /* patterns given out */
+    uint64_t ids; /* patterns given out */
     unsigned doubt_n;
     struct sim_block doubt[8]; /* were being freed or allocated when their
                                   processes were killed: may come and go when

@@ -14,11 +14,15 @@
 static struct {
     const void *at;
     int event;
+    unsigned parts; /* of a run that came by, a bit each */
 } sites[SIM_SITES];
 static unsigned count;
 
 /* Up to three sites are off, by number + 1. */
 unsigned sim_sites_off[3];
+
+/* The part of a run that is under way. */
+unsigned sim_part;
 
 unsigned sim_site_count(void)
 {
@@ -33,14 +37,31 @@ int sim_site_event(unsigned site)
 /* The number of the site; SIM_SITES where there are too many. */
 unsigned sim_site(int event, const void *at)
 {
-    for (unsigned i = 0; i < count; i++)
-        if (sites[i].at == at)
-            return i;
-    if (count == SIM_SITES)
+    unsigned i = 0;
+    while (i < count && sites[i].at != at)
+        i++;
+    if (i == SIM_SITES)
         return SIM_SITES;
-    sites[count].at = at;
-    sites[count].event = event;
-    return count++;
+    if (i == count) {
+        sites[count].at = at;
+        sites[count++].event = event;
+    }
+    sites[i].parts |= 1u << sim_part;
+    return i;
+}
+
+/* Whether this part may end otherwise than with nothing left out: not if it
+ * came by no place that is off. */
+int sim_part_differs(void)
+{
+    int off = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned site = sim_sites_off[i];
+        off |= site != 0;
+        if (site && (site > count || sites[site - 1].parts >> sim_part & 1))
+            return 1;
+    }
+    return !off;
 }
 
 int sim_site_is_off(unsigned site)

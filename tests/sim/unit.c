@@ -43,6 +43,8 @@ static long sim_no_call(long number, ...)
 #define ALPS_NODE_CROWD 1u
 #define ALPS_NODE_BATCH 2u
 
+/* Each place that writes back or fences has an address of its own. */
+#define ALPS_APART
 #define ALPS_CORE_ONLY
 #include "alps.h"
 
