@@ -57,6 +57,14 @@
  *     void  peer_read(peer *p, unsigned id, void *record);
  *     void  peer_table_close(peer *p);
  *
+ * PEER_MAPS, that it maps a file of `n` bytes as plain memory, of which at most
+ * `limit` may be in memory from then on, of each file or of all together.
+ *
+ *     void  peer_limit(peer *p, size_t limit, int shared);
+ *     void *peer_map(peer *p, const char *path, size_t n);
+ *     void  peer_map_sync(peer *p, void *at, size_t n);
+ *     void  peer_unmap(peer *p, void *at, size_t n);
+ *
  * PEER_REOPENS says that what was allocated is still there after a close and
  * after a crash, PEER_ALLOCATES (the default, 1) that there is an allocator at
  * all. The functions are static, not a table of pointers: a peer is called the
@@ -85,6 +93,9 @@
 #endif
 #ifndef PEER_COMMITS
 #  define PEER_COMMITS 0
+#endif
+#ifndef PEER_MAPS
+#  define PEER_MAPS 0
 #endif
 #ifndef PEER_CHASES
 #  define PEER_CHASES 0
@@ -163,6 +174,9 @@ static void bench_load_chase(const char *dir)
 #if PEER_COMMITS
 #  include "commit.h"
 #endif
+#if PEER_MAPS
+#  include "paged.h"
+#endif
 
 /* usage: PROGRAM LOAD DIRECTORY [quick] */
 int main(int argc, char **argv)
@@ -205,6 +219,10 @@ int main(int argc, char **argv)
 #if PEER_COMMITS
     if (strcmp(argv[1], "commit") == 0)
         return bench_load_commit(argv[2], s), 0;
+#endif
+#if PEER_MAPS
+    if (strcmp(argv[1], "paged") == 0)
+        return bench_load_paged(argv[2], s), 0;
 #endif
     return BENCH_NOT_OFFERED;
 }
