@@ -13,6 +13,9 @@
 #ifndef BENCH_MAPS
 #  define BENCH_MAPS 0 // whether it pages what is larger than its memory
 #endif
+#ifndef BENCH_LIMITED
+#  define BENCH_LIMITED 0 // a fourth of the region may be in memory
+#endif
 #if BENCH_MAPS
 #  define ALPS_FAULTS bench_faults
 #endif
@@ -25,6 +28,7 @@ ALPS_HANDLER(bench_faults);
 #endif
 
 #define PEER_MAPS BENCH_MAPS
+#define PEER_LIMITED BENCH_LIMITED
 #define PEER_SHARES BENCH_SHARES
 #if BENCH_DURABLE
 #  define PEER_LINKS BENCH_LINKS
@@ -47,6 +51,7 @@ typedef struct peer {
 } peer;
 
 #include "harness.h"
+#include "group.h"
 
 static void peer_open(peer *p, const char *dir, size_t bytes, int fresh)
 {
@@ -64,6 +69,12 @@ static void peer_open(peer *p, const char *dir, size_t bytes, int fresh)
     else
         snprintf(path, sizeof path, "%s/alps", dir);
     setenv("ALPS_PMEM_FORCE", "1", 1);
+#if BENCH_LIMITED
+    // in a group a fourth is for the page cache that the file goes through
+    o.memory = bytes / 4;
+    if (bench_group_enter(o.memory))
+        o.memory = o.memory / 4 * 3;
+#endif
     err = alps_open(&p->heap, path, &o);
     if (err)
         bench_die("%s: %s", path, alps_strerror(err));

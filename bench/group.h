@@ -23,13 +23,13 @@ static inline int bench_group_write(const char *group, const char *file,
 }
 
 /* From here on this process, and the files it reads and writes, have at most
- * `limit` bytes of memory. */
-static inline void bench_group_enter(size_t limit)
+ * `limit` bytes of memory: if there is a group. Answers that. */
+static inline int bench_group_enter(size_t limit)
 {
     const char *group = getenv("BENCH_GROUP");
     char word[32];
     if (!group || !*group)
-        return;
+        return 0;
     snprintf(word, sizeof word, "%zu", limit);
     if (!bench_group_write(group, "memory.max", word) &&
         !bench_group_write(group, "memory.limit_in_bytes", word))
@@ -37,4 +37,5 @@ static inline void bench_group_enter(size_t limit)
     bench_group_write(group, "memory.swap.max", "0");
     if (!bench_group_write(group, "cgroup.procs", "0"))
         bench_die("%s is not to be entered: %s", group, strerror(errno));
+    return 1;
 }

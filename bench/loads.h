@@ -65,6 +65,9 @@
  *     void  peer_map_sync(peer *p, void *at, size_t n);
  *     void  peer_unmap(peer *p, void *at, size_t n);
  *
+ * PEER_LIMITED says that what is in a heap has less memory than bytes, so that it
+ * waits for the medium.
+ *
  * PEER_REOPENS says that what was allocated is still there after a close and
  * after a crash, PEER_ALLOCATES (the default, 1) that there is an allocator at
  * all. The functions are static, not a table of pointers: a peer is called the
@@ -93,6 +96,9 @@
 #endif
 #ifndef PEER_COMMITS
 #  define PEER_COMMITS 0
+#endif
+#ifndef PEER_LIMITED
+#  define PEER_LIMITED 0
 #endif
 #ifndef PEER_MAPS
 #  define PEER_MAPS 0
@@ -149,6 +155,26 @@ static unsigned bench_run_loads(const char *name, const char *dir,
     return n;
 }
 
+#  if PEER_LIMITED
+/* rand1m, with fewer objects, of one thread. */
+static void bench_load_heap_rand1m(const char *dir, const bench_scale *s)
+{
+    static const bench_load load = {
+        "heap_rand1m", bench_work_rand1m, 8, 1200, 1, 0, {BENCH_RAND1M}};
+    static const bench_way way = {"", 1, 1};
+    bench_scale less = *s;
+    less.objects = s->objects / 16;
+    bench_team_measure(&load, &way, dir, &less);
+}
+
+static void bench_load_heap_edges(const char *dir, const bench_scale *s)
+{
+    bench_scale less = *s;
+    less.edges = s->edges - 6;
+    bench_load_edges(dir, &less);
+}
+#  endif
+
 #endif
 #ifdef PEER_LINKS
 #  include "link.h"
@@ -191,6 +217,12 @@ int main(int argc, char **argv)
         return bench_load_instructions(argv[2], s), 0;
     if (strcmp(argv[1], "edges") == 0)
         return bench_load_edges(argv[2], s), 0;
+#endif
+#if PEER_LIMITED
+    if (strcmp(argv[1], "heap_rand1m") == 0)
+        return bench_load_heap_rand1m(argv[2], s), 0;
+    if (strcmp(argv[1], "heap_edges") == 0)
+        return bench_load_heap_edges(argv[2], s), 0;
 #endif
 #ifdef PEER_LINKS
     if (strcmp(argv[1], "link") == 0)
