@@ -15,7 +15,7 @@ results=$build/results.txt
 status=0
 
 case $scale in
-full) rounds=5 filed=2 paged=3 bound=480 quick= counted="$*" ;;
+full) rounds=5 filed=2 paged=2 bound=480 quick= counted="$*" ;;
 quick) rounds=1 filed=1 paged=1 bound=40 quick=quick
     counted="glibc alps_none alps_flush" ;;
 paged) rounds=0 filed=0 paged=5 bound=0 quick= counted= ;;
@@ -91,7 +91,8 @@ measure() {
     124) echo "bench: $peer: $load took more than $most seconds" >&2 ;;
     *)
         echo "bench: $peer: $load failed (status $answer)" >&2
-        status=1
+        # in a group the system may have killed it; outside it is measured too
+        [ -n "$after" ] || status=1
         ;;
     esac
 }
