@@ -65,8 +65,8 @@
  *     void  peer_map_sync(peer *p, void *at, size_t n);
  *     void  peer_unmap(peer *p, void *at, size_t n);
  *
- * PEER_LIMITED says that what is in a heap has less memory than bytes, so that it
- * waits for the medium.
+ * PEER_LIMITED says that what is in a heap has less memory than bytes, so that
+ * it waits for the medium.
  *
  * PEER_REOPENS says that what was allocated is still there after a close and
  * after a crash, PEER_ALLOCATES (the default, 1) that there is an allocator at

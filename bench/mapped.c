@@ -1,7 +1,7 @@
 /* mapped.c -- a file as the system maps it
  *
- * No limit but that of a control group. MAPPED_ADVICE is what the system is told
- * of how it will be touched. */
+ * No limit but that of a control group. MAPPED_ADVICE is what the system is
+ * told of how it will be touched. */
 #include <fcntl.h>
 
 #define PEER_ALLOCATES 0

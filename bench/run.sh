@@ -135,9 +135,9 @@ slow=" "
 limit=90
 start=$(date +%s)
 echo "bench: $scale, at most $((rounds > paged ? rounds : paged)) rounds:$peers"
-echo "bench: edges, sync, snapshot, commit, what is paged, and all through msync" \
-    "or under checkpoint, are in files on $(df --output=fstype "$disk" | tail -n 1)," \
-    "the rest on tmpfs"
+echo "bench: edges, sync, snapshot, commit, what is paged, and all through" \
+    "msync or under checkpoint, are in files on" \
+    "$(df --output=fstype "$disk" | tail -n 1), the rest on tmpfs"
 for round in $(seq "$rounds"); do
     round pairs threadtest larson shbench xfree prodcon rand1m link batch
     took=$(($(date +%s) - start))
