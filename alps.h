@@ -3306,7 +3306,6 @@ ALPS_COLD_ void alps_latch_leave_(uint32_t *word, const sigset_t *old)
 
 #define ALPS_REMAP_MOVE_ 3u /* MREMAP_MAYMOVE | MREMAP_FIXED */
 #define ALPS_POPULATE_READ_ 22
-#define ALPS_POPULATE_WRITE_ 23
 
 #define ALPS_NO_SEGMENT (~(uint32_t)0)
 #define ALPS_NO_FRAME (~(uint32_t)0)
@@ -3426,9 +3425,10 @@ ALPS_COLD_ int alps_pool_show_(const alps_pool *pool, uint32_t frame,
         alps_pool_hide_(pool, at, 1); // it may have gone so far
         return err;
     }
-    if (pool->segment > ALPS_PAGE) // one call, and not a fault for each page
-        syscall(SYS_madvise, at, pool->segment,
-                write ? ALPS_POPULATE_WRITE_ : ALPS_POPULATE_READ_);
+    // One call, and not a fault for each page. As if to be read: what may be
+    // written is so at once, and where several pages are seen at a stroke.
+    if (pool->segment > ALPS_PAGE)
+        syscall(SYS_madvise, at, pool->segment, ALPS_POPULATE_READ_);
     return ALPS_OK;
 }
 
@@ -4276,6 +4276,15 @@ ALPS_FN_ void alps_echo_forget_(alps_echo *e)
 #  define ALPS_PAGED_WRITE(fd, p, n, off) \
     syscall(SYS_pwrite64, fd, p, (size_t)(n), (off_t)(off))
 #endif
+#ifndef ALPS_PAGED_BEGIN // to write what is in the page cache
+#  ifdef SYS_sync_file_range
+#    define ALPS_PAGED_BEGIN(fd, off, n)                         \
+      syscall(SYS_sync_file_range, fd, (off_t)(off), (off_t)(n), \
+              2u /* SYNC_FILE_RANGE_WRITE */)
+#  else
+#    define ALPS_PAGED_BEGIN(fd, off, n) ((void)(off), (void)(n))
+#  endif
+#endif
 #ifndef ALPS_PAGED_SYNC
 #  define ALPS_PAGED_SYNC(fd) fdatasync(fd)
 #endif
@@ -4319,6 +4328,7 @@ typedef struct alps_pager {
     int fd;            /* the file */
     int past;          /* the same past the page cache, or -1 */
     unsigned direct;   /* 1: that was asked for */
+    int tells;         /* 1: the file system tells what was never written */
     unsigned interval; /* milliseconds of the cleaner, or 0 */
     uint32_t ended;    /* 1: it is to end */
     int cleans;        /* 1: there is one */
@@ -4341,6 +4351,8 @@ typedef struct alps_pager {
     uint32_t stale;         /* and how often it came in a row */
     uint64_t written;       /* writes to the file, counted, */
     uint64_t synced;        /* up to here they are durable */
+    uint64_t trail;         /* from here to there segments went one behind */
+    uint64_t trail_to;      /* the other, and the medium was not told */
     uint64_t unheld;        /* the last one of what is not in memory */
     int lost; /* the code of a sync that failed, and what it should
                              have made durable is not in memory */
@@ -4398,12 +4410,28 @@ ALPS_FN_ int alps_segment_file_(const alps_pager *p, uint64_t from, uint64_t *k)
     return p->past;
 }
 
+/* Whether nothing was ever written to bytes [off, off + n) of the file, so that
+ * they need not be read to be known for zero: blocks that are reserved, or none
+ * at all. A file that was cut is not meant. */
+ALPS_COLD_ int alps_segment_empty_(const alps_pager *p, uint64_t off,
+                                   uint64_t n)
+{
+    if (!p->tells)
+        return 0;
+    off_t data = lseek(p->fd, (off_t)off, ALPS_SEEK_DATA_);
+    if (data < 0 && errno == ENXIO)
+        data = lseek(p->fd, 0, SEEK_END);
+    return data > 0 && (uint64_t)data >= off + n;
+}
+
 /* Reads the segment into a frame; what is behind the end is zero. */
 ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
                                   uint32_t frame)
 {
     unsigned char *to = alps_pool_at_(&p->pool, frame);
     uint64_t n = alps_segment_bytes_(p, segment), done = 0;
+    if (n && alps_segment_empty_(p, alps_segment_off_(p, segment), n))
+        n = 0;
     while (done < n) {
         uint64_t k = n - done;
         int fd = alps_segment_file_(p, done, &k);
@@ -4702,6 +4730,9 @@ ALPS_FN_ int alps_budget_poor_(const alps_pager *p)
  * few are normal: threads that touched one segment at once. */
 #define ALPS_STALE_MAX 10000u
 
+/* So many bytes that go one behind the other are begun with at once. */
+#define ALPS_TRAIL_ ((uint64_t)1 << 20)
+
 /* A thread may be at an instruction that needs four segments at once. */
 ALPS_FN_ void alps_pager_thread_(alps_pager *p)
 {
@@ -4732,6 +4763,22 @@ ALPS_FN_ int alps_pager_may_(const alps_pager *p, uint32_t frame)
            p->clock - f->born >= alps_pager_young_(p);
 }
 
+/* A segment was written because it goes. Where one goes behind the other, the
+ * medium is told to begin, a stretch at a time: so it is at work while threads
+ * are, and a sync finds little left to wait for. Nothing is durable by it. What
+ * goes here and there is left to the system, for it may come back and be
+ * written again. */
+ALPS_COLD_ void alps_pager_trail_(alps_pager *p, uint64_t off)
+{
+    if (off != p->trail_to)
+        p->trail = off;
+    p->trail_to = off + p->pool.segment;
+    if (off > p->trail && p->trail_to - p->trail >= ALPS_TRAIL_) {
+        ALPS_PAGED_BEGIN(p->fd, p->trail, p->trail_to - p->trail);
+        p->trail = p->trail_to;
+    }
+}
+
 /* Takes the frame from its segment; what the file does not have is written
  * before, and where that fails the segment stays. */
 ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame)
@@ -4741,8 +4788,11 @@ ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame)
     int err = alps_segment_hide_(p, frame);
     if (!err && f->dirty) {
         err = alps_segment_write_(p, frame, 0, p->pool.segment);
-        if (!err)
+        if (!err) {
             p->unheld = p->written;
+            if (p->past < 0)
+                alps_pager_trail_(p, alps_segment_off_(p, f->segment));
+        }
     }
     if (!err) {
         alps_segment_drop_(p, frame);
@@ -5205,6 +5255,7 @@ ALPS_COLD_ void alps_cleaner_stop_(alps_pager *p)
  * own are rewired: docs/paged.md. A region that grows beyond changes over while
  * it is in use: all of it is hidden at one stroke, and what was stored until
  * then is in the page cache, from where it is read as it is touched. */
+#include <sys/vfs.h>
 
 /* For alps_options.engine, and what it turned out to be. */
 enum {
@@ -5384,6 +5435,18 @@ ALPS_COLD_ int alps_engine_past_(alps_pager *p)
     return p->past < 0 ? ALPS_EUNSUPPORTED : ALPS_OK;
 }
 
+/* Whether the file system tells what was never written, and what is in its
+ * cache and not on the medium yet is none of it: ext4, XFS, btrfs, tmpfs. */
+ALPS_COLD_ int alps_engine_tells_(int fd)
+{
+    struct statfs fs;
+    if (fstatfs(fd, &fs))
+        return 0;
+    unsigned long type = (unsigned long)fs.f_type;
+    return type == 0xef53ul || type == 0x58465342ul || type == 0x9123683eul ||
+           type == 0x01021994ul;
+}
+
 /* Makes ready to rewire `reserved` bytes from `base` on, whole segments, of
  * which the file has `length`. Answers why not, or NULL; `*err` is a code. */
 ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
@@ -5412,6 +5475,7 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
     *err = alps_engine_past_(p);
     if (*err)
         return "the file system reads and writes by way of its cache only";
+    p->tells = alps_engine_tells_(p->fd);
     p->eviction->begin(p->state, n);
     p->base = base;
     p->length = length;

@@ -10,16 +10,31 @@
 #  define BENCH_PAGES \
     0 // whether sync makes all changes durable, all or nothing
 #endif
+#ifndef BENCH_MAPS
+#  define BENCH_MAPS 0 // whether it pages what is larger than its memory
+#endif
+#ifndef BENCH_LIMITED
+#  define BENCH_LIMITED 0 // a fourth of the region may be in memory
+#endif
+#if BENCH_MAPS
+#  define ALPS_FAULTS bench_faults
+#endif
 #define ALPS_BACKEND BENCH_BACKEND
 #define ALPS_POLICY BENCH_POLICY
 #include "alps.h"
 
+#if BENCH_MAPS
+ALPS_HANDLER(bench_faults);
+#endif
+
+#define PEER_MAPS BENCH_MAPS
+#define PEER_LIMITED BENCH_LIMITED
 #define PEER_SHARES BENCH_SHARES
 #if BENCH_DURABLE
 #  define PEER_LINKS BENCH_LINKS
 #  define PEER_BATCHES 1
 #endif
-#define PEER_CHASES (!BENCH_REOPENS)
+#define PEER_CHASES (!BENCH_REOPENS && !BENCH_MAPS)
 #define PEER_REOPENS BENCH_REOPENS
 #define PEER_KEEPS BENCH_REOPENS
 #define PEER_PAGES BENCH_PAGES
@@ -29,9 +44,14 @@
 typedef struct peer {
     alps_heap heap;
     alps_off *head;
+#if BENCH_MAPS
+    alps_options map;
+    alps_budget budget;
+#endif
 } peer;
 
 #include "harness.h"
+#include "group.h"
 
 static void peer_open(peer *p, const char *dir, size_t bytes, int fresh)
 {
@@ -49,6 +69,12 @@ static void peer_open(peer *p, const char *dir, size_t bytes, int fresh)
     else
         snprintf(path, sizeof path, "%s/alps", dir);
     setenv("ALPS_PMEM_FORCE", "1", 1);
+#if BENCH_LIMITED
+    // in a group a fourth is for the page cache that the file goes through
+    o.memory = bytes / 4;
+    if (bench_group_enter(o.memory))
+        o.memory = o.memory / 4 * 3;
+#endif
     err = alps_open(&p->heap, path, &o);
     if (err)
         bench_die("%s: %s", path, alps_strerror(err));
@@ -266,6 +292,39 @@ static void peer_read(peer *p, unsigned id, void *record)
 static void peer_table_close(peer *p)
 {
     peer_close(p);
+}
+#endif
+
+#if BENCH_MAPS
+static void peer_limit(peer *p, size_t limit, int shared)
+{
+    memset(&p->map, 0, sizeof p->map);
+    memset(&p->budget, 0, sizeof p->budget);
+    p->map.memory = p->budget.bytes = limit;
+    p->map.segment = BENCH_SEGMENT;
+    p->map.budget = shared ? &p->budget : NULL;
+}
+
+static void *peer_map(peer *p, const char *path, size_t n)
+{
+    void *at = alps_umalloc_with(path, n, &p->map);
+    if (!at)
+        bench_die("%s: %s", path, strerror(errno));
+    return at;
+}
+
+static void peer_map_sync(peer *p, void *at, size_t n)
+{
+    (void)p, (void)n;
+    if (alps_usync(at))
+        bench_die("alps_usync: %s", strerror(errno));
+}
+
+static void peer_unmap(peer *p, void *at, size_t n)
+{
+    (void)p, (void)n;
+    if (alps_ufree(at))
+        bench_die("alps_ufree: %s", strerror(errno));
 }
 #endif
 

@@ -246,7 +246,8 @@ static void bench_graph_more(peer *p, bench_graph *g, const bench_edge *edge,
 static void bench_load_edges(const char *dir, const bench_scale *s)
 {
     size_t n = (size_t)16 << s->edges, most = n - BENCH_MORE;
-    size_t bytes = 64 * BENCH_MIB + n * 96;
+    size_t bytes =
+        PEER_LIMITED ? 8 * BENCH_MIB + n * 64 : 64 * BENCH_MIB + n * 96;
     bench_edge *edge = (bench_edge *)bench_memory(n * sizeof *edge);
     bench_graph *g;
     uint64_t sum;

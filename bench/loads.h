@@ -57,6 +57,17 @@
  *     void  peer_read(peer *p, unsigned id, void *record);
  *     void  peer_table_close(peer *p);
  *
+ * PEER_MAPS, that it maps a file of `n` bytes as plain memory, of which at most
+ * `limit` may be in memory from then on, of each file or of all together.
+ *
+ *     void  peer_limit(peer *p, size_t limit, int shared);
+ *     void *peer_map(peer *p, const char *path, size_t n);
+ *     void  peer_map_sync(peer *p, void *at, size_t n);
+ *     void  peer_unmap(peer *p, void *at, size_t n);
+ *
+ * PEER_LIMITED says that what is in a heap has less memory than bytes, so that
+ * it waits for the medium.
+ *
  * PEER_REOPENS says that what was allocated is still there after a close and
  * after a crash, PEER_ALLOCATES (the default, 1) that there is an allocator at
  * all. The functions are static, not a table of pointers: a peer is called the
@@ -85,6 +96,12 @@
 #endif
 #ifndef PEER_COMMITS
 #  define PEER_COMMITS 0
+#endif
+#ifndef PEER_LIMITED
+#  define PEER_LIMITED 0
+#endif
+#ifndef PEER_MAPS
+#  define PEER_MAPS 0
 #endif
 #ifndef PEER_CHASES
 #  define PEER_CHASES 0
@@ -138,6 +155,26 @@ static unsigned bench_run_loads(const char *name, const char *dir,
     return n;
 }
 
+#  if PEER_LIMITED
+/* rand1m, with fewer objects, of one thread. */
+static void bench_load_heap_rand1m(const char *dir, const bench_scale *s)
+{
+    static const bench_load load = {
+        "heap_rand1m", bench_work_rand1m, 8, 1200, 1, 0, {BENCH_RAND1M}};
+    static const bench_way way = {"", 1, 1};
+    bench_scale less = *s;
+    less.objects = s->objects / 16;
+    bench_team_measure(&load, &way, dir, &less);
+}
+
+static void bench_load_heap_edges(const char *dir, const bench_scale *s)
+{
+    bench_scale less = *s;
+    less.edges = s->edges - 6;
+    bench_load_edges(dir, &less);
+}
+#  endif
+
 #endif
 #ifdef PEER_LINKS
 #  include "link.h"
@@ -163,6 +200,9 @@ static void bench_load_chase(const char *dir)
 #if PEER_COMMITS
 #  include "commit.h"
 #endif
+#if PEER_MAPS
+#  include "paged.h"
+#endif
 
 /* usage: PROGRAM LOAD DIRECTORY [quick] */
 int main(int argc, char **argv)
@@ -177,6 +217,12 @@ int main(int argc, char **argv)
         return bench_load_instructions(argv[2], s), 0;
     if (strcmp(argv[1], "edges") == 0)
         return bench_load_edges(argv[2], s), 0;
+#endif
+#if PEER_LIMITED
+    if (strcmp(argv[1], "heap_rand1m") == 0)
+        return bench_load_heap_rand1m(argv[2], s), 0;
+    if (strcmp(argv[1], "heap_edges") == 0)
+        return bench_load_heap_edges(argv[2], s), 0;
 #endif
 #ifdef PEER_LINKS
     if (strcmp(argv[1], "link") == 0)
@@ -205,6 +251,10 @@ int main(int argc, char **argv)
 #if PEER_COMMITS
     if (strcmp(argv[1], "commit") == 0)
         return bench_load_commit(argv[2], s), 0;
+#endif
+#if PEER_MAPS
+    if (strcmp(argv[1], "paged") == 0)
+        return bench_load_paged(argv[2], s), 0;
 #endif
     return BENCH_NOT_OFFERED;
 }

@@ -8,11 +8,14 @@ BENCH = build/bench
 BENCH_FLAGS = -O2 -DNDEBUG $(WARNINGS) -I. -pthread
 
 BENCH_MALLOCS = glibc jemalloc mimalloc tcmalloc
-BENCH_ALPS = alps_none alps_shmem alps_flush alps_msync alps_checkpoint
+BENCH_ALPS = alps_none alps_shmem alps_flush alps_msync alps_checkpoint \
+	alps_file alps_paged alps_paged_64k
 BENCH_BARE = $(if $(filter x86_64,$(shell uname -m)),bare bare_store)
 BENCH_PAGES = msync write_once write_twice cp
+BENCH_MAPPED = mmap mmap_random
 BENCH_PEERS = $(BENCH_MALLOCS) memkind boost pmemobj pmemobj_msync \
-	$(BENCH_BARE) $(BENCH_PAGES) sqlite lmdb $(BENCH_ALPS)
+	$(BENCH_BARE) $(BENCH_PAGES) sqlite lmdb $(BENCH_MAPPED) \
+	$(BENCH_ALPS)
 
 bench_glibc = -DPEER_LIBRARY='"libc.so"'
 bench_jemalloc = -DPEER_LIBRARY='"jemalloc"' -ljemalloc
@@ -43,6 +46,15 @@ bench_alps_checkpoint = -DBENCH_BACKEND=ALPS_FILE \
 	-DBENCH_POLICY=ALPS_CHECKPOINT \
 	-DBENCH_DURABLE=0 -DBENCH_SHMEM=0 -DBENCH_REOPENS=1 -DBENCH_SHARES=0 \
 	-DBENCH_PAGES=1
+bench_alps_file = -DBENCH_BACKEND=ALPS_FILE -DBENCH_POLICY=ALPS_NONE \
+	-DBENCH_DURABLE=0 -DBENCH_SHMEM=0 -DBENCH_REOPENS=0 -DBENCH_SHARES=0 \
+	-DBENCH_LIMITED=1
+bench_alps_paged = -DBENCH_BACKEND=ALPS_PAGED -DBENCH_POLICY=ALPS_NONE \
+	-DBENCH_DURABLE=0 -DBENCH_SHMEM=0 -DBENCH_REOPENS=0 -DBENCH_SHARES=0 \
+	-DBENCH_LIMITED=1 -DBENCH_MAPS=1 -DBENCH_SEGMENT=0
+bench_alps_paged_64k = $(subst SEGMENT=0,SEGMENT=65536,$(bench_alps_paged))
+bench_mmap = -DMAPPED_ADVICE=MADV_NORMAL
+bench_mmap_random = -DMAPPED_ADVICE=MADV_RANDOM -DPEER_ORDERED=0
 
 # What a peer needs besides the compiler: a header, and the package with it.
 bench_needs_jemalloc = jemalloc/jemalloc.h libjemalloc-dev
@@ -70,6 +82,7 @@ $(BENCH)/boost: bench/boost.cpp
 $(BENCH)/pmemobj $(BENCH)/pmemobj_msync: bench/pmemobj.c
 $(BENCH)/bare $(BENCH)/bare_store: bench/bare.c
 $(BENCH_PAGES:%=$(BENCH)/%): bench/pages.c
+$(BENCH_MAPPED:%=$(BENCH)/%): bench/mapped.c
 $(BENCH)/sqlite: bench/sqlite.c
 $(BENCH)/lmdb: bench/lmdb.c
 $(BENCH_ALPS:%=$(BENCH)/%) $(BENCH)/counts: alps.h
@@ -100,7 +113,7 @@ $(BENCH)/names: bench/names.c alps.h bench/rules.mk
 	@mkdir -p $(BENCH)
 	$(CC) $(C11) $(BENCH_FLAGS) $< -o $@
 
-.PHONY: bench bench-quick bench-counts bench-names
+.PHONY: bench bench-quick bench-paged bench-counts bench-names
 bench-names: $(BENCH)/names ## what it costs to name an object and to find it
 	@$(BENCH)/names
 
@@ -109,6 +122,9 @@ bench: $(BENCH_ALL) ## measures alps.h beside its peers: a table, pictures
 
 bench-quick: $(BENCH_ALL) ## the same as a smoke test: its figures mean little
 	@sh bench/run.sh $(BENCH) quick $(BENCH_PEERS)
+
+bench-paged: $(BENCH_ALL) ## only what is larger than its memory
+	@sh bench/run.sh $(BENCH) paged $(BENCH_MAPPED) $(BENCH_ALPS)
 
 bench-counts: $(BENCH_ALL) ## fences, lines, instructions of each operation
 	@sh bench/counts.sh $(BENCH) $(BENCH_PEERS)

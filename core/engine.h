@@ -8,6 +8,7 @@
 #pragma once
 #include "amount.h"
 #include "cleaner.h"
+#include <sys/vfs.h>
 
 /* For alps_options.engine, and what it turned out to be. */
 enum {
@@ -187,6 +188,18 @@ ALPS_COLD_ int alps_engine_past_(alps_pager *p)
     return p->past < 0 ? ALPS_EUNSUPPORTED : ALPS_OK;
 }
 
+/* Whether the file system tells what was never written, and what is in its
+ * cache and not on the medium yet is none of it: ext4, XFS, btrfs, tmpfs. */
+ALPS_COLD_ int alps_engine_tells_(int fd)
+{
+    struct statfs fs;
+    if (fstatfs(fd, &fs))
+        return 0;
+    unsigned long type = (unsigned long)fs.f_type;
+    return type == 0xef53ul || type == 0x58465342ul || type == 0x9123683eul ||
+           type == 0x01021994ul;
+}
+
 /* Makes ready to rewire `reserved` bytes from `base` on, whole segments, of
  * which the file has `length`. Answers why not, or NULL; `*err` is a code. */
 ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
@@ -215,6 +228,7 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
     *err = alps_engine_past_(p);
     if (*err)
         return "the file system reads and writes by way of its cache only";
+    p->tells = alps_engine_tells_(p->fd);
     p->eviction->begin(p->state, n);
     p->base = base;
     p->length = length;

@@ -12,6 +12,9 @@
  * few are normal: threads that touched one segment at once. */
 #define ALPS_STALE_MAX 10000u
 
+/* So many bytes that go one behind the other are begun with at once. */
+#define ALPS_TRAIL_ ((uint64_t)1 << 20)
+
 /* A thread may be at an instruction that needs four segments at once. */
 ALPS_FN_ void alps_pager_thread_(alps_pager *p)
 {
@@ -42,6 +45,22 @@ ALPS_FN_ int alps_pager_may_(const alps_pager *p, uint32_t frame)
            p->clock - f->born >= alps_pager_young_(p);
 }
 
+/* A segment was written because it goes. Where one goes behind the other, the
+ * medium is told to begin, a stretch at a time: so it is at work while threads
+ * are, and a sync finds little left to wait for. Nothing is durable by it. What
+ * goes here and there is left to the system, for it may come back and be
+ * written again. */
+ALPS_COLD_ void alps_pager_trail_(alps_pager *p, uint64_t off)
+{
+    if (off != p->trail_to)
+        p->trail = off;
+    p->trail_to = off + p->pool.segment;
+    if (off > p->trail && p->trail_to - p->trail >= ALPS_TRAIL_) {
+        ALPS_PAGED_BEGIN(p->fd, p->trail, p->trail_to - p->trail);
+        p->trail = p->trail_to;
+    }
+}
+
 /* Takes the frame from its segment; what the file does not have is written
  * before, and where that fails the segment stays. */
 ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame)
@@ -51,8 +70,11 @@ ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame)
     int err = alps_segment_hide_(p, frame);
     if (!err && f->dirty) {
         err = alps_segment_write_(p, frame, 0, p->pool.segment);
-        if (!err)
+        if (!err) {
             p->unheld = p->written;
+            if (p->past < 0)
+                alps_pager_trail_(p, alps_segment_off_(p, f->segment));
+        }
     }
     if (!err) {
         alps_segment_drop_(p, frame);

@@ -15,7 +15,6 @@
 
 #define ALPS_REMAP_MOVE_ 3u /* MREMAP_MAYMOVE | MREMAP_FIXED */
 #define ALPS_POPULATE_READ_ 22
-#define ALPS_POPULATE_WRITE_ 23
 
 #define ALPS_NO_SEGMENT (~(uint32_t)0)
 #define ALPS_NO_FRAME (~(uint32_t)0)
@@ -135,9 +134,10 @@ ALPS_COLD_ int alps_pool_show_(const alps_pool *pool, uint32_t frame,
         alps_pool_hide_(pool, at, 1); // it may have gone so far
         return err;
     }
-    if (pool->segment > ALPS_PAGE) // one call, and not a fault for each page
-        syscall(SYS_madvise, at, pool->segment,
-                write ? ALPS_POPULATE_WRITE_ : ALPS_POPULATE_READ_);
+    // One call, and not a fault for each page. As if to be read: what may be
+    // written is so at once, and where several pages are seen at a stroke.
+    if (pool->segment > ALPS_PAGE)
+        syscall(SYS_madvise, at, pool->segment, ALPS_POPULATE_READ_);
     return ALPS_OK;
 }
 

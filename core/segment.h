@@ -20,6 +20,15 @@
 #  define ALPS_PAGED_WRITE(fd, p, n, off) \
     syscall(SYS_pwrite64, fd, p, (size_t)(n), (off_t)(off))
 #endif
+#ifndef ALPS_PAGED_BEGIN // to write what is in the page cache
+#  ifdef SYS_sync_file_range
+#    define ALPS_PAGED_BEGIN(fd, off, n)                         \
+      syscall(SYS_sync_file_range, fd, (off_t)(off), (off_t)(n), \
+              2u /* SYNC_FILE_RANGE_WRITE */)
+#  else
+#    define ALPS_PAGED_BEGIN(fd, off, n) ((void)(off), (void)(n))
+#  endif
+#endif
 #ifndef ALPS_PAGED_SYNC
 #  define ALPS_PAGED_SYNC(fd) fdatasync(fd)
 #endif
@@ -63,6 +72,7 @@ typedef struct alps_pager {
     int fd;            /* the file */
     int past;          /* the same past the page cache, or -1 */
     unsigned direct;   /* 1: that was asked for */
+    int tells;         /* 1: the file system tells what was never written */
     unsigned interval; /* milliseconds of the cleaner, or 0 */
     uint32_t ended;    /* 1: it is to end */
     int cleans;        /* 1: there is one */
@@ -85,6 +95,8 @@ typedef struct alps_pager {
     uint32_t stale;         /* and how often it came in a row */
     uint64_t written;       /* writes to the file, counted, */
     uint64_t synced;        /* up to here they are durable */
+    uint64_t trail;         /* from here to there segments went one behind */
+    uint64_t trail_to;      /* the other, and the medium was not told */
     uint64_t unheld;        /* the last one of what is not in memory */
     int lost; /* the code of a sync that failed, and what it should
                              have made durable is not in memory */
@@ -142,12 +154,28 @@ ALPS_FN_ int alps_segment_file_(const alps_pager *p, uint64_t from, uint64_t *k)
     return p->past;
 }
 
+/* Whether nothing was ever written to bytes [off, off + n) of the file, so that
+ * they need not be read to be known for zero: blocks that are reserved, or none
+ * at all. A file that was cut is not meant. */
+ALPS_COLD_ int alps_segment_empty_(const alps_pager *p, uint64_t off,
+                                   uint64_t n)
+{
+    if (!p->tells)
+        return 0;
+    off_t data = lseek(p->fd, (off_t)off, ALPS_SEEK_DATA_);
+    if (data < 0 && errno == ENXIO)
+        data = lseek(p->fd, 0, SEEK_END);
+    return data > 0 && (uint64_t)data >= off + n;
+}
+
 /* Reads the segment into a frame; what is behind the end is zero. */
 ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
                                   uint32_t frame)
 {
     unsigned char *to = alps_pool_at_(&p->pool, frame);
     uint64_t n = alps_segment_bytes_(p, segment), done = 0;
+    if (n && alps_segment_empty_(p, alps_segment_off_(p, segment), n))
+        n = 0;
     while (done < n) {
         uint64_t k = n - done;
         int fd = alps_segment_file_(p, done, &k);

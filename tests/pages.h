@@ -17,6 +17,10 @@
 static volatile int bad_read, bad_write, bad_sync, short_calls;
 static volatile unsigned long writes, syncs;
 
+/* Where the medium was told to begin to write, the last time; how often. */
+static volatile uint64_t began_at, began_n;
+static volatile unsigned long begins;
+
 static void medium_wrote(const void *p, size_t n, off_t off);
 static void medium_synced(void);
 
@@ -53,6 +57,14 @@ static inline int medium_sync(void)
     return 0;
 }
 
+static inline void medium_begin(uint64_t off, uint64_t n)
+{
+    began_at = off;
+    began_n = n;
+    begins++;
+}
+
+#define ALPS_PAGED_BEGIN(fd, off, n) medium_begin(off, n)
 #define ALPS_PAGED_READ(fd, p, n, off) medium_read(fd, p, n, (off_t)(off))
 #define ALPS_PAGED_WRITE(fd, p, n, off) medium_write(fd, p, n, (off_t)(off))
 #define ALPS_PAGED_SYNC(fd) medium_sync()

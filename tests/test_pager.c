@@ -283,6 +283,69 @@ static void many_small_segments_are_few_mappings(void)
     unlink(the_path);
 }
 
+/* Nothing is in the file but a byte at 5 segments. */
+static unsigned char *sparse(const alps_options *o)
+{
+    unsigned char one = 1;
+    int fd = open(the_path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    CHECK(fd >= 0 && pwrite(fd, &one, 1, 5 * 65536) == 1);
+    CHECK_EQ(ftruncate(fd, (off_t)(4 * MIB)), 0);
+    close(fd);
+    return (unsigned char *)alps_umalloc_with(the_path, 4 * MIB, o);
+}
+
+static void what_was_never_written_is_not_read(void)
+{
+    alps_options o = paged(ALPS_EVICT_FIFO);
+    int bad = 0;
+    path_to("sparse");
+    unsigned char *p = sparse(&o);
+    const alps_pager *x = pager_of(p);
+    CHECK_EQ(p[5 * 65536], 1);
+    CHECK_EQ(x->count.bytes_read, 65536);
+    bad_read = EIO;
+    memset(p + 6 * 65536, 7, 20 * 65536); // so that no frame is zero
+    CHECK_EQ(x->count.bytes_read, 65536);
+    for (uint64_t i = 30 * 65536; i < 4 * MIB; i++)
+        bad += p[i] != 0;
+    CHECK_EQ(bad, 0);
+    CHECK_EQ(x->count.bytes_read, 65536);
+    bad_read = 0;
+    for (uint64_t i = 6 * 65536; i < 26 * 65536; i++)
+        bad += p[i] != 7; // and what was, is
+    CHECK_EQ(bad, 0);
+    CHECK_EQ(x->count.bytes_read, 21 * 65536);
+    CHECK_EQ(alps_ufree(p), 0);
+    unlink(the_path);
+}
+
+static void what_goes_one_behind_the_other_is_begun_with(void)
+{
+    alps_options o = paged(ALPS_EVICT_FIFO);
+    uint64_t end = 0, state = 1;
+    int bad = 0;
+    path_to("trail");
+    unsigned char *p =
+        (unsigned char *)alps_umalloc_with(the_path, 4 * MIB, &o);
+    for (uint64_t i = 0; i < 4 * MIB; i += 65536) {
+        unsigned long was = begins;
+        *(volatile unsigned char *)(p + i) = 1;
+        if (begins != was) {
+            bad += began_at != end || began_n != MIB;
+            end = began_at + began_n;
+        }
+    }
+    CHECK_EQ(bad, 0);
+    CHECK_EQ(end, 3 * MIB);
+    CHECK_EQ(alps_usync(p), 0);
+    unsigned long before = begins;
+    for (int i = 0; i < 300; i++)
+        ++*(volatile unsigned char *)(p + rnd(&state) % 32 * 131072);
+    CHECK_EQ(begins, before); // here and there, and it comes back
+    CHECK_EQ(alps_ufree(p), 0);
+    unlink(the_path);
+}
+
 static void opening_and_closing_leaves_nothing(void)
 {
     alps_options o = paged(0);
@@ -710,8 +773,7 @@ static void a_medium_that_fails_is_a_signal_and_a_code(void)
     alps_options o = paged(ALPS_EVICT_FIFO);
     path_to("fails");
     catch_signal(SIGBUS, &old);
-    unsigned char *p =
-        (unsigned char *)alps_umalloc_with(the_path, 4 * MIB, &o);
+    unsigned char *p = sparse(&o);
     bad_read = EIO;
     CHECK_EQ(signal_of(p + 5 * 65536 + 9), SIGBUS);
     CHECK(caught_at == p + 5 * 65536 + 9);
@@ -1024,6 +1086,8 @@ int main(void)
     RUN(no_more_is_in_memory_than_was_allowed);
     RUN(regions_share_a_budget);
     RUN(many_small_segments_are_few_mappings);
+    RUN(what_was_never_written_is_not_read);
+    RUN(what_goes_one_behind_the_other_is_begun_with);
     RUN(opening_and_closing_leaves_nothing);
     RUN(no_policy_can_live_lock);
     RUN(threads_lose_no_word);
