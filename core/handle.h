@@ -11,6 +11,7 @@ typedef struct alps_handle {
     alps_map map;     /* the open medium */
     alps_geometry at; /* where everything is */
     alps_superblock *super;
+    alps_superblock *spare; /* of a damaged region, as it should be; or NULL */
     alps_shared *shared;
     alps_done *done;
     alps_lane *lanes;
@@ -30,6 +31,7 @@ typedef struct alps_handle {
     uint64_t grow; /* bytes of a step by which the region grows, or how */
     unsigned slot; /* this handle's number among the attached */
     unsigned crc;  /* how checksums are computed */
+    int unsure;    /* 1: of a damaged region: the epoch is not known */
     int attached;  /* 1: this process, or the one it was forked from, is in */
     int error;     /* the last code that an allocation met */
 } alps_handle;
