@@ -303,17 +303,32 @@ ALPS_FN_ void alps_restore_codes_(const alps_handle *h, alps_repaired *r)
     }
 }
 
+/* No bit is set before the first extent or behind the last. */
+ALPS_FN_ void alps_restore_strays_(const alps_handle *h, uint64_t first,
+                                   uint64_t last, alps_repaired *r)
+{
+    uint64_t end = h->at.slab_end >> h->at.slab_shift;
+    for (uint64_t word = 0; word <= end / 64; word++)
+        for (uint64_t left = h->slabs[word]; left; left &= left - 1) {
+            uint64_t piece = word * 64 + alps_low_bit_(left);
+            if (piece >= first && piece < last && piece < end)
+                continue;
+            h->slabs[word] ^= left & (0 - left);
+            alps_report_mended_(r, piece << h->at.slab_shift,
+                                "a mark where there is no extent");
+        }
+}
+
 /* The bits of slabs, when the rest is durable. */
 ALPS_FN_ void alps_restore_bits_(const alps_handle *h, alps_repaired *r)
 {
     uint64_t end = h->at.slab_end >> h->at.slab_shift;
+    uint64_t first = h->at.heap >> h->at.slab_shift;
     uint64_t last = (h->at.heap + (alps_extents_(h) << h->at.extent_shift)) >>
                     h->at.slab_shift;
-    for (uint64_t piece = 0; h->at.small >= 16 && piece < end; piece++) {
-        if (piece >= last && !alps_load_(&h->slabs[piece / 64])) {
-            piece |= 63; // nothing there, and nothing that could be
-            continue;
-        }
+    if (h->at.small < 16)
+        last = first; // there are no slabs
+    alps_restore_strays_(h, first, last, r);
+    for (uint64_t piece = first; piece < last && piece < end; piece++)
         alps_restore_bit_(h, piece << h->at.slab_shift, r);
-    }
 }

@@ -621,26 +621,10 @@ static void live_objects_behind_the_end(void)
     each_slab(gains_objects);
 }
 
-/* Nothing tells what was in it: its memory stays as it is, as one block. */
-static void a_slab_of_which_nothing_is_left(void)
+/* What was a slab is a block that is live, with all that was in it. */
+static void is_one_block(const alps_handle *h, alps_off place)
 {
-    const alps_handle *h = places();
-    alps_off place = 0;
-    alps_repaired r;
     unsigned seen = 0;
-    for (unsigned i = 0; i < THINGS && !place; i++)
-        if (thing[i].n && thing[i].n <= h->at.small)
-            place = alps_slab_place_(h, thing[i].off);
-    put(whole);
-    memset(alps_slab_head_(h, place), 0xee, sizeof(alps_slab));
-    CHECK(is_named("a slab of no class"));
-    uint64_t n = 0, skipped = 0;
-    CHECK_EQ(wreck_open(&heap, ALPS_SALVAGE), 0);
-    CHECK_EQ(any_salvage(&heap, count, &n, &skipped), 0);
-    CHECK(skipped >= 512 && n < live);
-    CHECK_EQ(any_close(&heap), 0);
-    CHECK_EQ(any_repair(image_path(&scene), &r), 0);
-    CHECK(r.lost >= 1 && r.bytes >= 512 && r.first == place);
     CHECK_EQ(wreck_open(&heap, 0), 0);
     CHECK_EQ(any_check(&heap, NULL), 0);
     for (unsigned i = 0; i < THINGS; i++) {
@@ -653,6 +637,39 @@ static void a_slab_of_which_nothing_is_left(void)
     CHECK_EQ(any_close(&heap), 0);
 }
 
+/* Nothing tells what was in it: its memory stays as it is, as one block. */
+static void a_slab_of_which_nothing_is_left(void)
+{
+    static unsigned char damaged[IMAGE_ROOM];
+    static unsigned long at;
+    static alps_off place;
+    const alps_handle *h = places();
+    static alps_repaired r;
+    place = 0;
+    for (unsigned i = 0; i < THINGS && !place; i++)
+        if (thing[i].n && thing[i].n <= h->at.small)
+            place = alps_slab_place_(h, thing[i].off);
+    put(whole);
+    memset(alps_slab_head_(h, place), 0xee, sizeof(alps_slab));
+    CHECK(is_named("a slab of no class"));
+    uint64_t n = 0, skipped = 0;
+    CHECK_EQ(wreck_open(&heap, ALPS_SALVAGE), 0);
+    CHECK_EQ(any_salvage(&heap, count, &n, &skipped), 0);
+    CHECK(skipped >= 512 && n < live);
+    CHECK_EQ(any_close(&heap), 0);
+    memcpy(damaged, scene.bytes, length);
+    for (at = 1; at <= 4 * MIXTURES; at++) {
+        memcpy(scene.bytes, damaged, length);
+        wreck_begin(at % 4);
+        if (!setjmp(wreck_back))
+            CHECK_EQ(any_repair(image_path(&scene), &r), 0);
+        wreck_begin(0);
+        if (at % 4 == 0)
+            CHECK(r.lost >= 1 && r.bytes >= 512 && r.first == place);
+        CHECK_EQ(any_repair(image_path(&scene), NULL), 0);
+        is_one_block(h, place);
+    }
+}
 /* A mark is set where there is no slab. */
 static void marks_without_slabs(void)
 {
@@ -751,8 +768,8 @@ static void a_named_object_that_is_not_live(void)
         alps_block b;
         alps_object o;
         put(whole);
-        alps_off off = alps_offset_(
-            h, alps_named_entry_(h, scene.bytes + named[i]));
+        alps_off off =
+            alps_offset_(h, alps_named_entry_(h, scene.bytes + named[i]));
         if (alps_object_at_(h, off, &o) == 1)
             o.pair->far ^= o.bit;
         else if (alps_block_at_(h, off, &b) == ALPS_USED)
@@ -895,7 +912,7 @@ static void many_changes_at_once(void)
 {
     static unsigned char once[IMAGE_ROOM];
     unsigned done = 0;
-    for (unsigned round = 0; round < 1500 * MIXTURES; round++) {
+    for (unsigned round = 0; round < 2000 * MIXTURES; round++) {
         alps_repaired r;
         put(round & 1 ? whole : left);
         for (unsigned n = 1 + round % 30; n; n--) {
@@ -919,7 +936,9 @@ static void many_changes_at_once(void)
         CHECK_EQ(any_check(&heap, NULL), 0);
         CHECK_EQ(any_close(&heap), 0);
         if (check_bad_) {
-            printf("  round %u\n", round);
+            printf("  round %u: %s at %llx\n", round,
+                   r.report.first[0].text ? r.report.first[0].text : "",
+                   (unsigned long long)r.report.first[0].off);
             return;
         }
         done++;

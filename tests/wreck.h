@@ -11,7 +11,7 @@
 
 #define WRECK_BYTES (256u << 10)
 
-static image scene; // the medium
+static image scene;                          // the medium
 static unsigned char wreck_sure[IMAGE_ROOM]; // as of the last barrier
 static unsigned long wreck_barriers;         // so far
 static unsigned long wreck_at;               // the power fails at this one
