@@ -225,9 +225,8 @@ ALPS_CORE_ int alps_roster_make_(alps_handle *h, alps_names **names,
     memset(s, 0, units * ALPS_GRANULE);
     s->shift = ALPS_NAMES_SHIFT;
     s->first[0].key = ALPS_NODE_READY_;
-    err = t->backend->sync(&h->map, 0, h->map.size);
-    if (err || alps_block_at_(h, off, &b) < 0)
-        return err ? err : ALPS_ECORRUPT;
+    if (alps_block_at_(h, off, &b) < 0)
+        return ALPS_ECORRUPT;
     alps_code_set_(b.zone.codes, b.unit, ALPS_USED);
     err = t->backend->sync(&h->map, 0, h->map.size);
     alps_store_(&h->super->names, off);
