@@ -7944,7 +7944,6 @@ typedef struct alps_handle {
     uint64_t grow; /* bytes of a step by which the region grows, or how */
     unsigned slot; /* this handle's number among the attached */
     unsigned crc;  /* how checksums are computed */
-    int unsure;    /* 1: of a damaged region: the epoch is not known */
     int attached;  /* 1: this process, or the one it was forked from, is in */
     int error;     /* the last code that an allocation met */
 } alps_handle;
@@ -12993,8 +12992,7 @@ ALPS_COLD_ int alps_salvage_look_(alps_handle *h, const alps_options *o,
     s->state = ALPS_STATE_READY;
     *size = alps_salvage_size_(h, s);
     s->size = alps_seal_(*size);
-    h->unsure = !alps_sealed_(s->epoch);
-    if (h->unsure)
+    if (!alps_sealed_(s->epoch))
         s->epoch = alps_seal_(0);
     if (o->layout && strncmp(o->layout, s->name, sizeof s->name))
         return ALPS_ELAYOUT;
@@ -20486,16 +20484,6 @@ ALPS_FN_ void alps_repair_size_(const alps_handle *h, alps_repaired *r)
     alps_store_(&h->super->size, h->spare->size);
 }
 
-/* The epoch: where it is not known, the last of which there is a trace. What
- * may be of a later one is not believed. */
-ALPS_FN_ void alps_repair_epoch_(const alps_handle *h, alps_repaired *r)
-{
-    if (alps_sealed_(h->super->epoch))
-        return;
-    alps_store_(&h->super->epoch, alps_seal_(alps_salvage_epoch_(h)));
-    alps_report_mended_(r, offsetof(alps_superblock, epoch), "the epoch");
-}
-
 /* Words of the first page beside the superblock. */
 ALPS_FN_ void alps_repair_words_(const alps_handle *h, alps_repaired *r)
 {
@@ -20534,6 +20522,20 @@ ALPS_FN_ void alps_repair_void_(const alps_handle *h)
     }
 }
 
+/* The epoch is not known: it becomes the last of which there is a trace, when
+ * what may be of a later one is durably cleared. */
+ALPS_CORE_ int alps_repair_epoch_(alps_handle *h, alps_repaired *r,
+                                  const alps_tables *t)
+{
+    alps_repair_void_(h);
+    int err = alps_repair_sync_(h, t);
+    if (err)
+        return err;
+    alps_store_(&h->super->epoch, alps_seal_(alps_salvage_epoch_(h)));
+    alps_report_mended_(r, offsetof(alps_superblock, epoch), "the epoch");
+    return ALPS_OK;
+}
+
 /* Words of lanes that cannot be, when an epoch has begun, of which there is no
  * record yet. */
 ALPS_CORE_ int alps_repair_done_(alps_handle *h, alps_repaired *r,
@@ -20567,14 +20569,15 @@ ALPS_FN_ int alps_repair_ahead_(const alps_handle *h)
 
 /* Completes what a crash left, as an open does; nothing where there is
  * nothing. */
-ALPS_CORE_ int alps_repair_recover_(alps_handle *h, int unsure,
-                                    alps_repaired *r, const alps_tables *t)
+ALPS_CORE_ int alps_repair_recover_(alps_handle *h, alps_repaired *r,
+                                    const alps_tables *t)
 {
+    int unsure = !alps_sealed_(h->super->epoch);
     if (!unsure && !alps_redo_pending_(h) && !alps_repair_ahead_(h))
         return ALPS_OK;
-    if (unsure)
-        alps_repair_void_(h);
-    int err = alps_epoch_begin_(h, t);
+    int err = unsure ? alps_repair_epoch_(h, r, t) : ALPS_OK;
+    if (!err)
+        err = alps_epoch_begin_(h, t);
     if (!err)
         err = alps_repair_sync_(h, t);
     return err ? err : alps_repair_done_(h, r, t);
@@ -20603,10 +20606,8 @@ ALPS_FN_ void alps_repair_pledges_(const alps_handle *h, alps_repaired *r)
 ALPS_CORE_ int alps_repair_inside_(alps_handle *h, alps_repaired *r,
                                    const alps_tables *t)
 {
-    int unsure = h->unsure;
     alps_repair_size_(h, r);
-    alps_repair_epoch_(h, r);
-    int err = alps_repair_recover_(h, unsure, r, t);
+    int err = alps_repair_recover_(h, r, t);
     if (!err)
         alps_restore_codes_(h, r);
     if (!err && r->report.problems)

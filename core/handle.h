@@ -31,7 +31,6 @@ typedef struct alps_handle {
     uint64_t grow; /* bytes of a step by which the region grows, or how */
     unsigned slot; /* this handle's number among the attached */
     unsigned crc;  /* how checksums are computed */
-    int unsure;    /* 1: of a damaged region: the epoch is not known */
     int attached;  /* 1: this process, or the one it was forked from, is in */
     int error;     /* the last code that an allocation met */
 } alps_handle;

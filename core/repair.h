@@ -66,16 +66,6 @@ ALPS_FN_ void alps_repair_size_(const alps_handle *h, alps_repaired *r)
     alps_store_(&h->super->size, h->spare->size);
 }
 
-/* The epoch: where it is not known, the last of which there is a trace. What
- * may be of a later one is not believed. */
-ALPS_FN_ void alps_repair_epoch_(const alps_handle *h, alps_repaired *r)
-{
-    if (alps_sealed_(h->super->epoch))
-        return;
-    alps_store_(&h->super->epoch, alps_seal_(alps_salvage_epoch_(h)));
-    alps_report_mended_(r, offsetof(alps_superblock, epoch), "the epoch");
-}
-
 /* Words of the first page beside the superblock. */
 ALPS_FN_ void alps_repair_words_(const alps_handle *h, alps_repaired *r)
 {
@@ -114,6 +104,20 @@ ALPS_FN_ void alps_repair_void_(const alps_handle *h)
     }
 }
 
+/* The epoch is not known: it becomes the last of which there is a trace, when
+ * what may be of a later one is durably cleared. */
+ALPS_CORE_ int alps_repair_epoch_(alps_handle *h, alps_repaired *r,
+                                  const alps_tables *t)
+{
+    alps_repair_void_(h);
+    int err = alps_repair_sync_(h, t);
+    if (err)
+        return err;
+    alps_store_(&h->super->epoch, alps_seal_(alps_salvage_epoch_(h)));
+    alps_report_mended_(r, offsetof(alps_superblock, epoch), "the epoch");
+    return ALPS_OK;
+}
+
 /* Words of lanes that cannot be, when an epoch has begun, of which there is no
  * record yet. */
 ALPS_CORE_ int alps_repair_done_(alps_handle *h, alps_repaired *r,
@@ -147,14 +151,15 @@ ALPS_FN_ int alps_repair_ahead_(const alps_handle *h)
 
 /* Completes what a crash left, as an open does; nothing where there is
  * nothing. */
-ALPS_CORE_ int alps_repair_recover_(alps_handle *h, int unsure,
-                                    alps_repaired *r, const alps_tables *t)
+ALPS_CORE_ int alps_repair_recover_(alps_handle *h, alps_repaired *r,
+                                    const alps_tables *t)
 {
+    int unsure = !alps_sealed_(h->super->epoch);
     if (!unsure && !alps_redo_pending_(h) && !alps_repair_ahead_(h))
         return ALPS_OK;
-    if (unsure)
-        alps_repair_void_(h);
-    int err = alps_epoch_begin_(h, t);
+    int err = unsure ? alps_repair_epoch_(h, r, t) : ALPS_OK;
+    if (!err)
+        err = alps_epoch_begin_(h, t);
     if (!err)
         err = alps_repair_sync_(h, t);
     return err ? err : alps_repair_done_(h, r, t);
@@ -183,10 +188,8 @@ ALPS_FN_ void alps_repair_pledges_(const alps_handle *h, alps_repaired *r)
 ALPS_CORE_ int alps_repair_inside_(alps_handle *h, alps_repaired *r,
                                    const alps_tables *t)
 {
-    int unsure = h->unsure;
     alps_repair_size_(h, r);
-    alps_repair_epoch_(h, r);
-    int err = alps_repair_recover_(h, unsure, r, t);
+    int err = alps_repair_recover_(h, r, t);
     if (!err)
         alps_restore_codes_(h, r);
     if (!err && r->report.problems)

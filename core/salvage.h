@@ -103,8 +103,7 @@ ALPS_COLD_ int alps_salvage_look_(alps_handle *h, const alps_options *o,
     s->state = ALPS_STATE_READY;
     *size = alps_salvage_size_(h, s);
     s->size = alps_seal_(*size);
-    h->unsure = !alps_sealed_(s->epoch);
-    if (h->unsure)
+    if (!alps_sealed_(s->epoch))
         s->epoch = alps_seal_(0);
     if (o->layout && strncmp(o->layout, s->name, sizeof s->name))
         return ALPS_ELAYOUT;
