@@ -21,6 +21,7 @@ static alps_off place[NODES]; // 0: there is none
 static alps_off into[NODES];  // how far inside of it links lead
 static int reached[NODES];    // in the model
 static alps_collected sum;
+static char path[64]; // of the region, also for other processes
 
 static struct node *node_at(alps_off off)
 {
@@ -141,13 +142,14 @@ static void begin(uint64_t size)
     memset(&o, 0, sizeof o);
     o.size = size;
     o.flags = ALPS_CREATE | ALPS_TRUNCATE;
-    CHECK_EQ(any_open(&heap, shm_name("collect"), &o), 0);
+    o.grow = ALPS_GROW_NEVER;
+    CHECK_EQ(any_open(&heap, path, &o), 0);
 }
 
 static void end(void)
 {
     CHECK_EQ(any_close(&heap), 0);
-    CHECK_EQ(any_remove(shm_name("collect")), 0);
+    CHECK_EQ(any_remove(path), 0);
 }
 
 static void what_is_not_reached_is_freed(void)
@@ -281,7 +283,7 @@ static void nothing_is_freed_by_half(void)
     alps_options o;
     memset(&o, 0, sizeof o);
     o.flags = ALPS_READ_ONLY;
-    CHECK_EQ(any_open(&heap, shm_name("collect"), &o), 0);
+    CHECK_EQ(any_open(&heap, path, &o), 0);
     CHECK_EQ(any_collect(&heap, refers, NULL, &sum), ALPS_EREADONLY);
     end();
 }
@@ -322,6 +324,8 @@ static void slabs_of_other_threads(void)
     CHECK_EQ(any_collect(&heap, refers, NULL, &sum), 0);
     CHECK_EQ(sum.objects, 1500);
     CHECK_EQ(blocks(), 0);
+    CHECK_EQ(any_trim(&heap), 0);
+    CHECK(any_alloc(&heap, 6u << 20) != NULL);
     end();
 }
 
@@ -390,7 +394,9 @@ static void power_may_fail_at_each_fence(void)
 /* A process is killed in the middle: another goes on at once. */
 static int collects_and_dies(void)
 {
-    CHECK_EQ(any_open(&heap, shm_name("collect"), NULL), 0);
+    memset(&heap, 0, sizeof heap);
+    if (any_open(&heap, path, NULL))
+        return 2;
     (void)any_collect(&heap, refers, NULL, &sum);
     return 1;
 }
@@ -408,6 +414,7 @@ static void a_process_may_be_killed_at_each_fence(void)
 {
     choose(&alps_backend_shmem_, &quiet);
     manner.fence = deadly_fence;
+    unsigned killed = 0;
     for (unsigned long at = 3; at < 60; at += 1 + 6 * (SLOW - 1)) {
         begin(8u << 20);
         grow(150);
@@ -416,6 +423,7 @@ static void a_process_may_be_killed_at_each_fence(void)
         int how = end_of(start_child(collects_and_dies));
         fences_left = 0;
         CHECK(how == 1 || how == 1000 + SIGKILL);
+        killed += how == 1000 + SIGKILL;
         CHECK(all_reached());
         CHECK_EQ(any_reap(&heap), 0);
         CHECK_EQ(any_check(&heap, NULL), 0);
@@ -424,10 +432,12 @@ static void a_process_may_be_killed_at_each_fence(void)
         CHECK(all_reached());
         end();
     }
+    CHECK(killed > 3);
 }
 
 int main(void)
 {
+    snprintf(path, sizeof path, "%s", shm_name("collect"));
     RUN_BOTH(what_is_not_reached_is_freed);
     RUN_BOTH(names_are_roots);
     RUN_BOTH(what_is_held_stays);
