@@ -22918,11 +22918,11 @@ typedef alps_refers ALPS_(refers);
 
 /* Puts the region at `path` right, which nobody has open: alps_open refuses it,
  * or alps_check has found something. In place; copy it first, where what is
- * given up matters. What structures tell of each other is made whole again; of
- * memory that nothing tells to be used or free the use is assumed; what cannot
- * be kept is given up, and `r` (which may be NULL) tells how much, and the first
- * of it. 0: it can be opened; where nothing was wrong, nothing is changed. A
- * crash in it leaves a region to be repaired again. ALPS_EFORMAT, ALPS_EVERSION,
+ * given up matters. What structures tell of each other is made whole again;
+ * memory is kept where nothing tells whether it is used; what cannot be kept
+ * is given up, and `r` (which may be NULL) tells how much, and the first of it.
+ * 0: it can be opened; where nothing was wrong, nothing is changed. A crash in
+ * it leaves a region to be repaired again. ALPS_EFORMAT, ALPS_EVERSION,
  * ALPS_ECORRUPT: neither the superblock nor its spare is left.
  * ALPS_EUNFINISHED: nothing is in it. ALPS_ETRUNCATED: nor is any extent.
  * ALPS_EBUSY, ALPS_EFULL (no room for the table of names). O(region). */
@@ -22965,9 +22965,9 @@ ALPS_ONCE_ int ALPS_(collect)(ALPS_(heap) * h, alps_refers *refers,
                          &ALPS_(tables_));
 }
 
-/* An object that is asked refers to `p`: NULL, or an address anywhere in what is
- * allocated. ALPS_EINVAL: it is in nothing that is; which is counted, and does
- * no harm by itself, but tells that the program is wrong about something. */
+/* An object that is asked refers to `p`: NULL, or an address anywhere in what
+ * is allocated. ALPS_EINVAL: it is in nothing that is; which is counted, and
+ * does no harm by itself, but tells that the program is wrong somewhere. */
 ALPS_ONCE_ int ALPS_(refer)(ALPS_(collecting) * c, const void *p)
 {
     return alps_collect_refer_(c, p);
