@@ -102,6 +102,10 @@ int sim_cpuid(unsigned leaf, unsigned sub, unsigned *a, unsigned *b,
 void *sim_local(unsigned h, size_t *n);
 void sim_local_of(unsigned h);
 
+/* Memory of the process for one call. */
+#define SIM_SCRATCH (128u * 1024u)
+void sim_scratch(int on);
+
 /* crash.c */
 struct sim_limits {
     unsigned whole;    /* images: at most so many and all are made */
@@ -192,7 +196,7 @@ struct sim_oracle {
     uint64_t root[SIM_ROOTS];
     uint64_t maybe[SIM_ROOTS]; /* what the program is about to store there */
     unsigned name[SIM_NAMES];
-    uint64_t ids;              /* patterns given out */
+    uint64_t ids; /* patterns given out */
     unsigned doubt_n;
     struct sim_block doubt[8]; /* were being freed or allocated when their
                                   processes were killed: may come and go when
@@ -241,6 +245,7 @@ uint64_t unit_realloc(unsigned h, uint64_t off, size_t n);
 int unit_free(unsigned h, uint64_t off);
 int unit_retire(unsigned h, uint64_t off);
 int unit_reap(unsigned h);
+int unit_collect(unsigned h, uint64_t off);
 int unit_begin(unsigned h);
 int unit_tx_set(unsigned h, unsigned slot, uint64_t value);
 int unit_tx_publish(unsigned h, unsigned slot, uint64_t off);
