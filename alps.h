@@ -123,6 +123,11 @@
  * that is open, `copy` one that is closed, into a file that is there as a whole
  * or not at all. `consistent` and `inspect` look at a closed one.
  *
+ * Damage and leaks. `check` compares all structures. A region that is refused
+ * is opened with ALPS_SALVAGE to be read, and `salvage` shows what is left in
+ * it; `repair` puts it right in place, closed, and tells what it gave up.
+ * `collect` frees what nothing leads to: docs/repair.md.
+ *
  * Several regions. A *space* (alps_space) is a set of open regions: an
  * ALPS_FAR(T) in one of them leads into any, an ALPS_PACKED(T) in 8 bytes. A
  * region that is missing is a code, or opened on demand by your `resolver`.
@@ -158,10 +163,11 @@
  *
  * The names of internal things end in an underscore; all others are listed,
  * with what they promise, at the end of this file (instance.h, naming.h,
- * acting.h, spaces.h), the errors in error.h, the options in backend.h, the
- * report and statistics in check.h and visit.h, pointers in ptr.h and space.h,
- * what a name is in name.h, how an object is made in maker.h, macros of
- * transactions in tx.h, C++ in cxx.h and made.h.
+ * acting.h, keeping.h, spaces.h), the errors in error.h, the options in
+ * backend.h, the reports and statistics in report.h and visit.h, what is
+ * collected in collect.h, pointers in ptr.h and space.h, what a name is in
+ * name.h, how an object is made in maker.h, macros of transactions in tx.h, C++
+ * in cxx.h and made.h.
  */
 
 /* choice.h -- the words in which a program chooses
@@ -676,6 +682,7 @@ ALPS_FN_ uint64_t alps_hash_tag_(const char *type)
 #define ALPS_TRUNCATE 4u  /* discard what is there and make the region anew */
 #define ALPS_READ_ONLY 8u /* map it PROT_READ and never write to it */
 #define ALPS_STRICT 16u   /* refuse a medium that cannot keep the promise */
+#define ALPS_SALVAGE 64u /* read-only, also what is damaged: see alps_salvage */
 #define ALPS_SHRINK \
   32u /* the last to close it cuts off what is free at the
                              end */
@@ -7358,6 +7365,7 @@ ALPS_STATIC_ASSERT_(offsetof(alps_superblock, journal) == ALPS_HOME_MARK_ &&
  * region. */
 #define ALPS_BARE 448u
 #define ALPS_LOOSE 512u
+#define ALPS_SPARE 768u /* what `crc` sums once more, see super.h */
 #define ALPS_NOTE 1024u
 typedef struct alps_note {
     uint32_t crc;    /* CRC-32C of what follows */
@@ -7993,6 +8001,7 @@ typedef struct alps_handle {
     alps_map map;     /* the open medium */
     alps_geometry at; /* where everything is */
     alps_superblock *super;
+    alps_superblock *spare; /* of a damaged region, as it should be; or NULL */
     alps_shared *shared;
     alps_done *done;
     alps_lane *lanes;
@@ -10397,6 +10406,77 @@ ALPS_CORE_ uint64_t alps_loose_trim_(alps_handle *h, const alps_tables *t)
     return n;
 }
 
+/* around.h -- the object or block that an address lies in
+ *
+ * Its start is found from any address inside of it: of an object by its size,
+ * of a block by the codes before it. */
+
+/* What was found. */
+typedef struct alps_around {
+    alps_off off;
+    uint64_t n;
+} alps_around;
+
+/* The start at or before `unit`, or the first unit of the zone. */
+ALPS_FN_ uint64_t alps_around_start_(const alps_zone *z, uint64_t unit)
+{
+    while (unit > z->first && alps_code_(z->codes, unit) == ALPS_INSIDE) {
+        uint64_t near = alps_code_near_(z->codes, unit);
+        unit = near != unit ? near : (unit - 1) / 32 * 32;
+    }
+    return unit < z->first ? z->first : unit;
+}
+
+/* The object of a slab that `off` lies in; -1 if it lies behind the last. */
+ALPS_FN_ int alps_around_object_(const alps_handle *h, alps_off off,
+                                 alps_around *s)
+{
+    alps_object o;
+    alps_off place = alps_slab_place_(h, off);
+    if (alps_object_at_(h, place, &o) != 1)
+        return -1;
+    s->n = alps_kind_size_(o.kind);
+    s->off = off - (off - place) % s->n;
+    if (alps_object_at_(h, s->off, &o) != 1)
+        return -1;
+    if (alps_object_live_(&o))
+        return ALPS_USED;
+    return alps_keep_any_(o.keep) & o.bit ? ALPS_HELD : ALPS_FREE;
+}
+
+/* The block that `off` lies in. */
+ALPS_FN_ int alps_around_block_(const alps_handle *h, alps_off off,
+                                alps_around *s)
+{
+    uint64_t extent = (off - h->at.heap) >> h->at.extent_shift;
+    alps_zone z = alps_extent_heap_(h, extent) ? alps_zone_extent_(h, extent)
+                                               : alps_zone_top_(h);
+    uint64_t unit = alps_zone_unit_(&z, off);
+    if (unit < z.first)
+        return -1;
+    unit = alps_around_start_(&z, unit);
+    s->off = alps_zone_off_(&z, unit);
+    s->n = alps_zone_units_(&z, unit) << z.shift;
+    int code = (int)alps_code_(z.codes, unit);
+    return code == ALPS_INSIDE ? -1 : code;
+}
+
+/* The code of what `off` lies in: ALPS_USED is a live object or block,
+ * ALPS_HELD one that is reserved or waits, and -1: it can be in none. */
+ALPS_FN_ int alps_around_(const alps_handle *h, alps_off off, alps_around *s)
+{
+    alps_block b;
+    s->off = s->n = 0;
+    if (off < h->at.heap ||
+        (off - h->at.heap) >> h->at.extent_shift >= alps_extents_(h))
+        return -1;
+    alps_off place = alps_slab_place_(h, off);
+    if (alps_slab_is_(h, off) && alps_block_at_(h, place, &b) == ALPS_HELD &&
+        off - place < alps_block_size_(&b))
+        return alps_around_object_(h, off, s);
+    return alps_around_block_(h, off, s);
+}
+
 /* limbo.h -- what was retired, and waits for readers to be gone
  *
  * Readers that take no lock say that they read: their lane's `pin` holds the
@@ -10900,6 +10980,9 @@ ALPS_FN_ int alps_local_open_(alps_handle *h)
 
 ALPS_FN_ void alps_local_close_(alps_handle *h)
 {
+    if (h->spare)
+        munmap(h->spare, ALPS_PAGE);
+    h->spare = NULL;
     if (!h->local)
         return;
     if (h->keyed)
@@ -12417,10 +12500,10 @@ ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
     if (!err && n)
         err = t->fence(&h->map);
     order = 0;
+    if (!err) // first: with pages, what is redone may have come after an abort
+        err = alps_commit_undo_(h, owner, &n, t);
     while (!err && (r = alps_redo_next_(h, owner, &order, &lane)) != NULL)
         err = alps_redo_one_(h, lane, r, owner, t);
-    if (!err)
-        err = alps_commit_undo_(h, owner, &n, t);
     return err || !n ? err : t->fence(&h->map);
 }
 
@@ -12817,15 +12900,47 @@ ALPS_CORE_ int alps_self_slow_(alps_handle *h, const alps_tables *t)
 /* super.h -- the first page: what a region says of itself
  *
  * Judged before anything else is believed, and the last thing to become valid
- * when a region is made. */
+ * when a region is made. What never changes of it is in the page twice: the
+ * *spare* is read by who is asked to make do with a damaged region, and by
+ * nobody else. */
+
+/* Bytes that never change, and that `crc` is of. */
+#define ALPS_SUPER_FIXED_ offsetof(alps_superblock, size)
 
 /* CRC-32C of all but the state, and what changes by itself. */
-ALPS_FN_ uint32_t alps_super_crc_(const alps_handle *h)
+ALPS_FN_ uint32_t alps_super_sum_(const alps_handle *h,
+                                  const alps_superblock *s)
 {
-    alps_superblock copy = *h->super;
+    alps_superblock copy = *s;
     copy.state = 0;
     copy.crc = 0;
-    return alps_crc32c_(h->crc, 0, &copy, offsetof(alps_superblock, size));
+    return alps_crc32c_(h->crc, 0, &copy, ALPS_SUPER_FIXED_);
+}
+
+ALPS_FN_ uint32_t alps_super_crc_(const alps_handle *h)
+{
+    return alps_super_sum_(h, h->super);
+}
+
+/* The spare is to be written: what it says, as of the superblock. */
+ALPS_FN_ void alps_super_spare_(const alps_superblock *s, alps_superblock *to)
+{
+    memset(to, 0, sizeof *to);
+    memcpy(to, s, ALPS_SUPER_FIXED_);
+    to->state = 0;
+}
+
+/* Writes the spare: durably with the next fence. */
+ALPS_CORE_ int alps_super_double_(alps_handle *h, const alps_tables *t)
+{
+    alps_superblock s;
+    uint64_t word[ALPS_SUPER_FIXED_ / 8];
+    uint64_t *to = (uint64_t *)(void *)(h->map.base + ALPS_SPARE);
+    alps_super_spare_(h->super, &s);
+    memcpy(word, &s, sizeof word);
+    for (unsigned i = 0; i < sizeof word / 8; i++)
+        alps_store_(&to[i], word[i]);
+    return t->policy->flush(&h->map, to, sizeof word);
 }
 
 /* Whether the first page of the medium holds nothing at all. */
@@ -12870,6 +12985,132 @@ ALPS_CORE_ int alps_super_state_(alps_handle *h, uint64_t state,
 {
     alps_store_(&h->super->state, state);
     return t->policy->flush(&h->map, h->super, 16);
+}
+
+/* salvage.h -- what a damaged region says of itself
+ *
+ * Its numbers come from the superblock, or from the spare, or from the
+ * superblock with one bit turned if the checksum says which; from nothing else.
+ * They are put right in memory of this process: the medium is only read. So a
+ * region that open refuses can be looked at, and what is left be saved. */
+
+/* Whether these are the numbers of a region of this layout. */
+ALPS_FN_ int alps_salvage_whole_(const alps_handle *h, const alps_superblock *s)
+{
+    return s->magic == ALPS_MAGIC && s->layout == ALPS_LAYOUT &&
+           s->crc == alps_super_sum_(h, s);
+}
+
+/* Turns the one bit back that makes `s` wrong. 0: it is more than one. */
+ALPS_FN_ int alps_salvage_bit_(const alps_handle *h, alps_superblock *s)
+{
+    unsigned char *byte = (unsigned char *)(void *)s;
+    for (unsigned bit = 0; bit < 8 * ALPS_SUPER_FIXED_; bit++) {
+        byte[bit / 8] = (unsigned char)(byte[bit / 8] ^ 1u << bit % 8);
+        if (alps_salvage_whole_(h, s))
+            return 1;
+        byte[bit / 8] = (unsigned char)(byte[bit / 8] ^ 1u << bit % 8);
+    }
+    return 0;
+}
+
+/* What never changes of the superblock, made right in `s`. Otherwise the code
+ * that open has for it. */
+ALPS_COLD_ int alps_salvage_fixed_(const alps_handle *h, alps_superblock *s)
+{
+    alps_superblock spare;
+    const unsigned char *base = h->map.base;
+    memcpy(s, base, sizeof *s);
+    if (alps_salvage_whole_(h, s))
+        return ALPS_OK;
+    memcpy(&spare, base + ALPS_SPARE, sizeof spare);
+    if (alps_salvage_whole_(h, &spare)) {
+        memcpy(s, &spare, ALPS_SUPER_FIXED_);
+        return ALPS_OK;
+    }
+    if (alps_salvage_bit_(h, s))
+        return ALPS_OK;
+    int err = alps_super_check_(h);
+    return err ? err : ALPS_ECORRUPT;
+}
+
+/* The highest epoch that anything of this one can tell of: a record that is
+ * whole, an index of a shard. */
+ALPS_COLD_ uint64_t alps_salvage_epoch_(const alps_handle *h)
+{
+    uint64_t epoch = 0;
+    for (unsigned i = 0; i < h->at.lane_count; i++)
+        for (unsigned k = 0; k <= ALPS_RING; k++) {
+            const alps_record *r =
+                k < ALPS_RING ? &h->lanes[i].ring[k] : &h->lanes[i].mark;
+            if (r->check == alps_record_check_(h, r) && alps_sealed_(r->epoch))
+                epoch = r->epoch >> 16 > epoch ? r->epoch >> 16 : epoch;
+        }
+    for (const alps_shard *s = h->shards; s <= h->top; s++) {
+        uint64_t built = alps_load_(&s->built) >> ALPS_BUILD_EPOCH_;
+        epoch = built > epoch ? built : epoch;
+    }
+    return epoch;
+}
+
+/* Memory of the process for a superblock. */
+ALPS_FN_ alps_superblock *alps_salvage_page_(void)
+{
+    void *p = mmap(NULL, ALPS_PAGE, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : (alps_superblock *)p;
+}
+
+/* How much of the medium is region: as much as it says, but no more than there
+ * is. */
+ALPS_FN_ uint64_t alps_salvage_size_(const alps_handle *h,
+                                     const alps_superblock *s)
+{
+    uint64_t most = h->map.length < s->limit ? h->map.length : s->limit;
+    return alps_sealed_(s->size) && s->size >> 16 <= most ? s->size >> 16
+                                                          : most;
+}
+
+/* Examines a medium whose first page is mapped: what is wrong with it and can
+ * be made do with is no refusal. */
+ALPS_COLD_ int alps_salvage_look_(alps_handle *h, const alps_options *o,
+                                  uint64_t *size)
+{
+    const alps_superblock *there = (const alps_superblock *)h->map.base;
+    if (there->state == ALPS_STATE_MAKING)
+        return ALPS_EUNFINISHED;
+    h->spare = alps_salvage_page_();
+    if (!h->spare)
+        return ALPS_ENOMEM;
+    alps_superblock *s = h->spare;
+    int err = alps_salvage_fixed_(h, s);
+    if (err)
+        return err;
+    s->state = ALPS_STATE_READY;
+    *size = alps_salvage_size_(h, s);
+    s->size = alps_seal_(*size);
+    if (!alps_sealed_(s->epoch))
+        s->epoch = alps_seal_(0);
+    if (o->layout && strncmp(o->layout, s->name, sizeof s->name))
+        return ALPS_ELAYOUT;
+    err = alps_geometry_init_(&h->at, s->limit, s->extent_shift, s->lanes,
+                              s->processes, s->small, s->shards);
+    if (err || s->small != alps_kind_round_(s->small))
+        return ALPS_ECORRUPT;
+    return alps_geometry_extents_(&h->at, *size) ? ALPS_OK : ALPS_ETRUNCATED;
+}
+
+/* See alps_region_examine_. */
+ALPS_CORE_ int alps_salvage_examine_(alps_handle *h, const alps_options *o,
+                                     uint64_t *size, const alps_tables *t)
+{
+    if (h->map.length < ALPS_PAGE)
+        return h->map.length ? ALPS_EFORMAT : ALPS_EUNFINISHED;
+    int err = t->backend->map(&h->map, ALPS_PAGE, ALPS_PAGE, ALPS_PAGE);
+    if (err)
+        return err;
+    h->super = (alps_superblock *)(void *)h->map.base;
+    return alps_salvage_look_(h, o, size);
 }
 
 /* tail.h -- the free extents at the end of the region
@@ -13084,7 +13325,7 @@ ALPS_COLD_ int alps_placement_(alps_map *m, const alps_options *o)
 ALPS_FN_ void alps_region_place_(alps_handle *h)
 {
     unsigned char *base = h->map.base;
-    h->super = (alps_superblock *)(void *)base;
+    h->super = h->spare ? h->spare : (alps_superblock *)(void *)base;
     h->done = (alps_done *)(void *)(base + h->at.done);
     h->lanes = (alps_lane *)(void *)(base + h->at.lanes);
     h->slots = (alps_slot *)(void *)(base + h->at.slots);
@@ -13215,6 +13456,10 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
         err = t->policy->flush(&h->map, h->codes, 8);
     if (!err)
         err = t->policy->flush(&h->map, s, sizeof *s);
+    if (!err)
+        err = t->fence(&h->map);
+    if (!err)
+        err = alps_super_double_(h, t);
     if (!err)
         err = t->fence(&h->map);
     return err ? err : alps_super_state_(h, ALPS_STATE_READY, t);
@@ -13404,7 +13649,7 @@ ALPS_CORE_ int alps_region_attach_(alps_handle *h, const alps_tables *t)
  * its writer lives and will see to it. */
 ALPS_CORE_ int alps_region_settled_(alps_handle *h, const alps_tables *t)
 {
-    if (!alps_redo_pending_(h))
+    if (h->spare || !alps_redo_pending_(h))
         return ALPS_OK;
     return t->backend->leased(&h->map, ALPS_LEASE_ANY) == 1 ? ALPS_OK
                                                             : ALPS_ERECOVER;
@@ -13423,7 +13668,11 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
     if (h->map.length && (h->map.flags & ALPS_TRUNCATE) &&
         t->backend->leased(&h->map, ALPS_LEASE_ANY) == 1)
         return ALPS_EBUSY;
-    if (!make) {
+    if (!make && h->map.flags & ALPS_SALVAGE) {
+        err = alps_salvage_examine_(h, o, &size, t);
+        if (err)
+            return err;
+    } else if (!make) {
         err = alps_region_examine_(h, o, &size, t);
         if (err == ALPS_EUNFINISHED && (h->map.flags & ALPS_CREATE) &&
             !read_only)
@@ -13493,6 +13742,8 @@ ALPS_CORE_ int alps_region_open_(alps_handle *h, const char *path,
         o = *given;
     if (!o.faults)
         o.faults = t->faults;
+    if (o.flags & ALPS_SALVAGE)
+        o.flags |= ALPS_READ_ONLY;
     if (!(o.flags & ~(ALPS_STRICT | ALPS_READ_ONLY | ALPS_SHRINK)))
         o.flags |= o.flags & ALPS_READ_ONLY ? 0 : ALPS_CREATE;
     err = alps_environment_(&o);
@@ -17675,400 +17926,6 @@ ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
             : (unsigned)(1000 - s->largest_free * 1000 / s->free);
 }
 
-/* check.h -- every structure against every other
- *
- * The codes against themselves, the index against the codes, the reservations
- * and lanes against both. Nothing is changed and nothing is trusted: a damaged
- * region gives a longer report, not a crash. O(size of the maps). */
-
-#define ALPS_PROBLEMS 8
-
-/* One thing that is not as it should be. */
-typedef struct alps_problem {
-    int code;         /* ALPS_ECORRUPT, or why it could not be looked at */
-    alps_off off;     /* where */
-    const char *text; /* what */
-} alps_problem;
-
-/* What alps_check found. */
-typedef struct alps_report {
-    uint64_t problems;                 /* how many */
-    alps_problem first[ALPS_PROBLEMS]; /* the first of them */
-    uint64_t blocks, runs, reserved;   /* seen on the way; counts */
-    uint64_t names;                    /* the same */
-    uint64_t indexed;                  /* free runs that should be indexed */
-} alps_report;
-
-ALPS_FN_ void alps_check_say_(alps_report *r, alps_off off, const char *text)
-{
-    if (r->problems < ALPS_PROBLEMS) {
-        alps_problem *p = &r->first[r->problems];
-        p->code = ALPS_ECORRUPT;
-        p->off = off;
-        p->text = text;
-    }
-    r->problems++;
-}
-
-/* A free run that is indexed: its head, its foot, its neighbours in the bin. */
-ALPS_FN_ void alps_check_run_(const alps_handle *h, const alps_zone *z,
-                              uint64_t unit, uint64_t units, alps_report *r)
-{
-    const alps_run *run = alps_run_(z, unit);
-    alps_off off = alps_zone_off_(z, unit);
-    alps_bin bin = alps_bin_of_(units);
-    r->indexed++;
-    if (run->units != units) {
-        alps_check_say_(r, off, "a free run has another length than its codes");
-        return;
-    }
-    if (*alps_run_foot_(z, unit + units) != off)
-        alps_check_say_(r, off, "the foot of a free run names another head");
-    if (!alps_run_place_(h, z, run->next) ||
-        !alps_run_place_(h, z, run->previous)) {
-        alps_check_say_(r, off, "a free run links to where no run can be");
-        return;
-    }
-    const alps_off *back = &z->index->head[bin.row][bin.column];
-    if (run->previous)
-        back = &((const alps_run *)alps_address_(h, run->previous))->next;
-    if (*back != off)
-        alps_check_say_(r, off, "a free run is not in the bin of its length");
-}
-
-/* The codes of a zone, and whether what is free is indexed if it should be. */
-ALPS_FN_ void alps_check_zone_(const alps_handle *h, const alps_shard *s,
-                               const alps_zone *z, int built, alps_report *r)
-{
-    uint64_t unit = z->first;
-    unsigned before = ALPS_INSIDE;
-    if (!alps_code_inside_(z->codes, 0, z->first))
-        alps_check_say_(r, z->origin, "a code where no block can start");
-    if (alps_code_(z->codes, unit) == ALPS_INSIDE)
-        alps_check_say_(r, z->origin, "the first block has no start");
-    while (unit < z->end) {
-        uint64_t units = alps_zone_units_(z, unit);
-        unsigned code = alps_code_(z->codes, unit);
-        alps_off off = alps_zone_off_(z, unit);
-        r->blocks += code == ALPS_USED;
-        r->runs += code == ALPS_FREE;
-        r->reserved += code == ALPS_HELD;
-        if (built && code == ALPS_FREE && before == ALPS_FREE)
-            alps_check_say_(r, off, "two free runs side by side");
-        if (built && code == ALPS_FREE)
-            alps_check_run_(h, z, unit, units, r);
-        if (built && code == ALPS_HELD && !alps_held_alive_(h, s, off))
-            alps_check_say_(r, off, "a held block that nobody holds");
-        before = code;
-        unit += units;
-    }
-}
-
-/* A slab: its block, its class, no object behind its end, and what its threads
- * say of it. */
-ALPS_FN_ void alps_check_slab_(const alps_handle *h, alps_off place,
-                               alps_report *r)
-{
-    alps_block b;
-    alps_slab *head = alps_slab_head_(h, place);
-    alps_slab s = *head;
-    if (!alps_slab_derive_(h, &s)) {
-        alps_check_say_(r, place, "a slab of no class");
-        return;
-    }
-    if (alps_block_at_(h, place, &b) != ALPS_HELD || b.level ||
-        alps_zone_units_(&b.zone, b.unit) < alps_kind_granules_(h, s.kind - 1))
-        alps_check_say_(r, place, "a slab that no block holds");
-    int mine = alps_self_(h) && alps_slab_seen_to_(h, head);
-    if (mine && (head->size != s.size || head->count != s.count))
-        alps_check_say_(r, place, "a slab in use of another size");
-    for (unsigned g = 0; g < h->at.groups; g++) {
-        uint64_t live = alps_pair_live_(&alps_slab_pairs_(head)[g]);
-        uint64_t whole =
-            g < alps_slab_groups_(&s) ? alps_slab_whole_(&s, g) : 0;
-        r->blocks += (uint64_t)__builtin_popcountll(live & whole);
-        if (live & ~whole)
-            alps_check_say_(r, place, "a live object behind a slab's end");
-    }
-}
-
-/* The slabs: of one extent, if it is a heap extent; else there must be
- * none. */
-ALPS_FN_ void alps_check_slabs_(const alps_handle *h, uint64_t extent,
-                                alps_report *r)
-{
-    alps_off off = h->at.heap + (extent << h->at.extent_shift);
-    alps_off end = off + h->at.extent;
-    for (; off < end; off += 1ull << h->at.slab_shift) {
-        if (!alps_slab_is_(h, off))
-            continue;
-        if (alps_extent_heap_(h, extent))
-            alps_check_slab_(h, off, r);
-        else
-            alps_check_say_(r, off, "a slab outside of the heap extents");
-    }
-}
-
-/* No slab lies where no extent does. */
-ALPS_FN_ void alps_check_strays_(const alps_handle *h, alps_report *r)
-{
-    uint64_t first = h->at.heap >> h->at.slab_shift;
-    uint64_t last = (h->at.heap + (alps_extents_(h) << h->at.extent_shift)) >>
-                    h->at.slab_shift;
-    uint64_t end = h->at.slab_end >> h->at.slab_shift;
-    for (uint64_t word = 0; word <= end / 64; word++)
-        for (uint64_t left = alps_load_(&h->slabs[word]); left;
-             left &= left - 1) {
-            uint64_t unit = word * 64 + alps_low_bit_(left);
-            if (unit < first || unit >= last)
-                alps_check_say_(r, unit << h->at.slab_shift,
-                                "a slab where there is no extent");
-        }
-}
-
-/* The extents: each is free, large, or a heap extent of its own length. */
-ALPS_FN_ void alps_check_extents_(const alps_handle *h, alps_report *r)
-{
-    alps_zone top = alps_zone_top_(h);
-    int live = alps_self_(h) != 0;
-    alps_check_strays_(h, r);
-    alps_check_zone_(h, h->top, &top, live && h->top->cursor == h->top->built,
-                     r);
-    for (uint64_t extent = 0; extent < top.end; extent++) {
-        alps_check_slabs_(h, extent, r);
-        if (!alps_extent_heap_(h, extent))
-            continue;
-        const alps_shard *s = alps_shard_named_(h, extent);
-        alps_zone z = alps_zone_extent_(h, extent);
-        if (alps_zone_units_(&top, extent) != 1)
-            alps_check_say_(r, z.origin, "a heap extent of several extents");
-        r->blocks--; // it was counted as a block of the zone of extents
-        alps_check_zone_(h, s, &z,
-                         live && alps_extent_(h, extent)->built == s->built, r);
-    }
-}
-
-/* An index: its bits, its heads, and how many runs its bins hold. */
-ALPS_FN_ uint64_t alps_check_index_(const alps_handle *h, const alps_zone *z,
-                                    uint64_t most, alps_report *r)
-{
-    const alps_index *x = z->index;
-    alps_off where = alps_offset_(h, x);
-    uint64_t n = 0;
-    for (unsigned row = 0; row < ALPS_ROWS; row++) {
-        if (!(x->rows >> row & 1) != !x->columns[row])
-            alps_check_say_(r, where, "a row bit differs from its columns");
-        for (unsigned column = 0; column < ALPS_COLUMNS; column++) {
-            alps_off off = x->head[row][column];
-            if (!(x->columns[row] >> column & 1) != !off)
-                alps_check_say_(r, where, "a column bit differs from its bin");
-            for (; off && n <= most; n++) {
-                if (!alps_run_place_(h, z, off)) {
-                    alps_check_say_(r, where, "a bin names no run");
-                    break;
-                }
-                off = ((const alps_run *)alps_address_(h, off))->next;
-            }
-        }
-    }
-    return n;
-}
-
-/* The reservations of a shard: each names a held block of it. The table is
- * looked at only when it lies where it can. */
-ALPS_FN_ void alps_check_held_(const alps_handle *h, const alps_shard *s,
-                               alps_report *r)
-{
-    alps_off off = alps_held_place_(s);
-    unsigned shift = alps_held_shift_(s);
-    if (off >= alps_size_(h) || shift < ALPS_HELD_SHIFT || shift > 40 ||
-        8ull << shift > alps_size_(h) - off) {
-        alps_check_say_(r, h->at.shared, "the table of reservations is lost");
-        return;
-    }
-    const uint64_t *table = alps_held_table_(h, s);
-    for (uint64_t i = 0; i < 1ull << shift; i++) {
-        alps_block b;
-        alps_off place = (table[i] >> 16) * ALPS_GRANULE;
-        if (table[i] > ALPS_HELD_GONE_ &&
-            (alps_block_at_(h, place, &b) != ALPS_HELD || b.shard != s))
-            alps_check_say_(r, place, "a reservation of what is not held");
-    }
-}
-
-/* An idle lane has nothing that waits to be redone. */
-ALPS_FN_ void alps_check_lane_(const alps_handle *h, unsigned i, alps_report *r)
-{
-    const alps_lane *lane = &h->lanes[i];
-    uint64_t done = h->done[i].seq;
-    done = h->done[i].tx > done ? h->done[i].tx : done;
-    if (done > h->shared->seq && done > lane->seq)
-        alps_check_say_(r, h->at.done + i * sizeof(alps_done),
-                        "a lane has retired what never was");
-    if (lane->held || lane->freeing)
-        alps_check_say_(r, alps_offset_(h, lane), "an idle lane holds a block");
-    if (alps_undo_live_(h, i))
-        alps_check_say_(r, alps_offset_(h, &lane->mark),
-                        "an idle lane has something to undo");
-    for (unsigned k = 0; k < ALPS_RING; k++)
-        if (alps_record_live_(h, i, &lane->ring[k]))
-            alps_check_say_(r, alps_offset_(h, &lane->ring[k]),
-                            "an idle lane has a live record");
-}
-
-/* The lanes, but those that are busy. */
-ALPS_FN_ void alps_check_lanes_(const alps_handle *h, alps_report *r)
-{
-    for (unsigned i = 0; i < h->at.lane_count; i++) {
-        if (!alps_lock_try_(&h->lanes[i].lock, alps_self_(h)))
-            continue;
-        alps_check_lane_(h, i, r);
-        alps_lane_leave_(&h->lanes[i]);
-    }
-}
-
-/* Whether a live block of `n` bytes or more starts at `off`. */
-ALPS_FN_ int alps_check_live_(const alps_handle *h, alps_off off, uint64_t n)
-{
-    alps_object o;
-    alps_block b;
-    int is = alps_object_at_(h, off, &o);
-    if (is)
-        return is == 1 && alps_object_live_(&o) && alps_kind_size_(o.kind) >= n;
-    return alps_block_at_(h, off, &b) == ALPS_USED && alps_block_size_(&b) >= n;
-}
-
-/* The descriptions of an entry. */
-ALPS_FN_ void alps_check_text_(const alps_handle *h, const alps_entry *e,
-                               alps_report *r)
-{
-    alps_off off = e->text;
-    for (unsigned n = 0; off; n++) {
-        const alps_text *x = alps_named_text_(h, off);
-        if (!x || n == 64 ||
-            (!alps_named_inside_(h, e, off) &&
-             !alps_check_live_(h, off, sizeof *x + x->length + 1))) {
-            alps_check_say_(r, off, "a description is no live block");
-            return;
-        }
-        off = x->before;
-    }
-}
-
-/* An entry: a live block, whose name has the hash that it is kept by. */
-ALPS_FN_ void alps_check_entry_(const alps_handle *h, alps_off off,
-                                alps_report *r)
-{
-    const alps_entry *e = (const alps_entry *)alps_address_(h, off);
-    r->names++;
-    if (!alps_name_sane_(h, off))
-        alps_check_say_(r, off, "a named object is damaged");
-    else if (!alps_check_live_(h, off, e->place + e->element * e->count))
-        alps_check_say_(r, off, "a named object is no live block");
-    else if ((alps_hash_reverse_(
-                  alps_hash_of_(h->super->uuid, e + 1, e->length)) |
-              1) != e->node.key)
-        alps_check_say_(r, off, "a name is kept by another hash");
-    else
-        alps_check_text_(h, e, r);
-}
-
-/* The buckets that may be begun at; those without a table are none. */
-ALPS_FN_ uint64_t alps_check_buckets_(const alps_handle *h, alps_names *s,
-                                      alps_report *r)
-{
-    uint64_t ready = 0;
-    for (unsigned i = 0; i < ALPS_NAMES_TABLES; i++) {
-        uint64_t n = sizeof(alps_node) << (i + ALPS_NAMES_SHIFT);
-        if (s->table[i] && !alps_check_live_(h, s->table[i], n)) {
-            alps_check_say_(r, s->table[i], "a table of names is no block");
-            return ~0ull;
-        }
-    }
-    for (unsigned i = 0; i <= ALPS_NAMES_TABLES; i++) {
-        uint64_t first = i ? 4ull << i : 0, end = 8ull << i;
-        for (uint64_t b = first; b < end; b++) {
-            const alps_node *n = alps_node_bucket_(h, s, b);
-            if (!n)
-                break;
-            ready += (uint64_t)alps_node_ready_(n, b);
-        }
-    }
-    return ready;
-}
-
-/* The list of names. */
-ALPS_FN_ void alps_check_names_(const alps_handle *h, alps_report *r)
-{
-    uint64_t ready = 0;
-    alps_off off = h->super->names;
-    alps_names *s = alps_node_names_(h);
-    if (!off)
-        return;
-    if (!s || !alps_check_live_(h, off, sizeof *s)) {
-        alps_check_say_(r, off, "what names are found by is no block");
-        return;
-    }
-    uint64_t buckets = alps_check_buckets_(h, s, r);
-    uint64_t last = 0;
-    unsigned same = 0;
-    for (const alps_node *n = &s->first[0]; n; n = alps_node_at_(h, off)) {
-        uint64_t order = alps_node_order_(n), b = alps_hash_reverse_(order);
-        same = order == last ? same + 1 : 0;
-        if (order < last || same > ALPS_NODE_SAME_) {
-            alps_check_say_(r, alps_offset_(h, n), "names are not in order");
-            return;
-        }
-        if (order & 1)
-            alps_check_entry_(h, alps_offset_(h, n), r);
-        else if (alps_node_bucket_(h, s, b) != n)
-            alps_check_say_(r, alps_offset_(h, n), "a node is of no bucket");
-        else
-            ready += (uint64_t)alps_node_ready_(n, b);
-        last = order;
-        off = n->next;
-    }
-    if (off)
-        alps_check_say_(r, off, "a name links to where no name can be");
-    else if (ready != buckets && buckets != ~0ull)
-        alps_check_say_(r, h->super->names, "a bucket is not in the list");
-}
-
-/* See alps_check. */
-ALPS_CORE_ int alps_check_all_(alps_handle *h, alps_report *r,
-                               const alps_tables *t)
-{
-    int live = alps_self_(h) != 0;
-    memset(r, 0, sizeof *r);
-    if (live) {
-        alps_names_lock_(h, t);
-        alps_lock_all_(h, t);
-    }
-    int err = alps_super_check_(h);
-    if (err)
-        alps_check_say_(r, 0, "the superblock is damaged");
-    alps_check_extents_(h, r);
-    alps_check_names_(h, r);
-    if (live) {
-        uint64_t n = 0;
-        for (alps_shard *s = h->shards; s <= h->top; s++) {
-            alps_zone any = alps_zone_top_(h);
-            any.index = &s->index;
-            if (s != h->top)
-                any.shift = ALPS_GRANULE_SHIFT;
-            n += alps_check_index_(h, &any, r->indexed, r);
-            alps_check_held_(h, s, r);
-        }
-        if (n != r->indexed)
-            alps_check_say_(r, h->at.shards,
-                            "the bins hold more or fewer runs");
-        alps_check_lanes_(h, r);
-        alps_unlock_all_(h);
-        alps_names_unlock_(h);
-    }
-    return r->problems ? ALPS_ECORRUPT : ALPS_OK;
-}
-
 /* describe.h -- what a program got
  *
  * A policy may find a medium that keeps less than was hoped, or a machine with
@@ -19259,6 +19116,2003 @@ ALPS_COLD_ int alps_far_pack_(const alps_space *s, const alps_handle *h,
 #define ALPS_PACKED_SET(space, h, ptr, p) \
   ((void)sizeof((ptr).type_ == (p)),      \
    alps_far_pack_((space), &(h)->core, (p), &(ptr).packed))
+
+/* report.h -- what is wrong with a region, in words
+ *
+ * The first few things with their places, and how many there are. */
+
+#define ALPS_PROBLEMS 8
+
+/* One thing that is not as it should be. */
+typedef struct alps_problem {
+    int code;         /* ALPS_ECORRUPT, or why it could not be looked at */
+    alps_off off;     /* where */
+    const char *text; /* what */
+} alps_problem;
+
+/* What alps_check found. */
+typedef struct alps_report {
+    uint64_t problems;                 /* how many */
+    alps_problem first[ALPS_PROBLEMS]; /* the first of them */
+    uint64_t blocks, runs, reserved;   /* seen on the way; counts */
+    uint64_t names;                    /* the same */
+    uint64_t indexed;                  /* free runs that should be indexed */
+} alps_report;
+
+ALPS_FN_ void alps_check_say_(alps_report *r, alps_off off, const char *text)
+{
+    if (r->problems < ALPS_PROBLEMS) {
+        alps_problem *p = &r->first[r->problems];
+        p->code = ALPS_ECORRUPT;
+        p->off = off;
+        p->text = text;
+    }
+    r->problems++;
+}
+
+/* What alps_repair did. */
+typedef struct alps_repaired {
+    int refused;        /* what alps_open would have said before: 0 or a code */
+    uint64_t mended;    /* things put right of which nothing is lost */
+    uint64_t lost;      /* objects, blocks, names, pledges given up */
+    uint64_t doubtful;  /* blocks kept of which nothing tells that they are
+                           used: alps_each shows them */
+    uint64_t bytes;     /* of what was lost, as far as that can be told */
+    alps_off first;     /* where the first of it was; or 0 */
+    alps_report report; /* the first things that were wrong, and how many */
+} alps_repaired;
+
+/* Something was put right. */
+ALPS_FN_ void alps_report_mended_(alps_repaired *r, alps_off off,
+                                  const char *text)
+{
+    r->mended++;
+    alps_check_say_(&r->report, off, text);
+}
+
+/* Something had to be given up, of `n` bytes or who knows how many (0). */
+ALPS_FN_ void alps_report_lost_(alps_repaired *r, alps_off off, uint64_t n,
+                                const char *text)
+{
+    r->first = r->lost ? r->first : off;
+    r->lost++;
+    r->bytes += n;
+    alps_check_say_(&r->report, off, text);
+}
+
+/* A block is kept that nothing speaks for. */
+ALPS_FN_ void alps_report_doubt_(alps_repaired *r, alps_off off,
+                                 const char *text)
+{
+    r->doubtful++;
+    alps_check_say_(&r->report, off, text);
+}
+
+/* check.h -- every structure of the heap against every other
+ *
+ * The codes against themselves, the index against the codes, the reservations
+ * against both, names against what is live. Nothing is changed and nothing is
+ * trusted: a damaged region gives a longer report, not a crash. O(size of the
+ * maps). */
+
+/* A free run that is indexed: its head, its foot, its neighbours in the bin. */
+ALPS_FN_ void alps_check_run_(const alps_handle *h, const alps_zone *z,
+                              uint64_t unit, uint64_t units, alps_report *r)
+{
+    const alps_run *run = alps_run_(z, unit);
+    alps_off off = alps_zone_off_(z, unit);
+    alps_bin bin = alps_bin_of_(units);
+    r->indexed++;
+    if (run->units != units) {
+        alps_check_say_(r, off, "a free run has another length than its codes");
+        return;
+    }
+    if (*alps_run_foot_(z, unit + units) != off)
+        alps_check_say_(r, off, "the foot of a free run names another head");
+    if (!alps_run_place_(h, z, run->next) ||
+        !alps_run_place_(h, z, run->previous)) {
+        alps_check_say_(r, off, "a free run links to where no run can be");
+        return;
+    }
+    const alps_off *back = &z->index->head[bin.row][bin.column];
+    if (run->previous)
+        back = &((const alps_run *)alps_address_(h, run->previous))->next;
+    if (*back != off)
+        alps_check_say_(r, off, "a free run is not in the bin of its length");
+}
+
+/* The codes of a zone, and whether what is free is indexed if it should be. */
+ALPS_FN_ void alps_check_zone_(const alps_handle *h, const alps_shard *s,
+                               const alps_zone *z, int built, alps_report *r)
+{
+    uint64_t unit = z->first;
+    unsigned before = ALPS_INSIDE;
+    if (!alps_code_inside_(z->codes, 0, z->first))
+        alps_check_say_(r, z->origin, "a code where no block can start");
+    if (alps_code_(z->codes, unit) == ALPS_INSIDE)
+        alps_check_say_(r, z->origin, "the first block has no start");
+    while (unit < z->end) {
+        uint64_t units = alps_zone_units_(z, unit);
+        unsigned code = alps_code_(z->codes, unit);
+        alps_off off = alps_zone_off_(z, unit);
+        r->blocks += code == ALPS_USED;
+        r->runs += code == ALPS_FREE;
+        r->reserved += code == ALPS_HELD;
+        if (built && code == ALPS_FREE && before == ALPS_FREE)
+            alps_check_say_(r, off, "two free runs side by side");
+        if (built && code == ALPS_FREE)
+            alps_check_run_(h, z, unit, units, r);
+        if (built && code == ALPS_HELD && !alps_held_alive_(h, s, off))
+            alps_check_say_(r, off, "a held block that nobody holds");
+        before = code;
+        unit += units;
+    }
+}
+
+/* A slab: its block, its class, no object behind its end, and what its threads
+ * say of it. */
+ALPS_FN_ void alps_check_slab_(const alps_handle *h, alps_off place,
+                               alps_report *r)
+{
+    alps_block b;
+    alps_slab *head = alps_slab_head_(h, place);
+    alps_slab s = *head;
+    if (!alps_slab_derive_(h, &s)) {
+        alps_check_say_(r, place, "a slab of no class");
+        return;
+    }
+    if (alps_block_at_(h, place, &b) != ALPS_HELD || b.level ||
+        alps_zone_units_(&b.zone, b.unit) < alps_kind_granules_(h, s.kind - 1))
+        alps_check_say_(r, place, "a slab that no block holds");
+    int mine = alps_self_(h) && alps_slab_seen_to_(h, head);
+    if (mine && (head->size != s.size || head->count != s.count))
+        alps_check_say_(r, place, "a slab in use of another size");
+    for (unsigned g = 0; g < h->at.groups; g++) {
+        uint64_t live = alps_pair_live_(&alps_slab_pairs_(head)[g]);
+        uint64_t whole =
+            g < alps_slab_groups_(&s) ? alps_slab_whole_(&s, g) : 0;
+        r->blocks += (uint64_t)__builtin_popcountll(live & whole);
+        if (live & ~whole)
+            alps_check_say_(r, place, "a live object behind a slab's end");
+    }
+}
+
+/* The slabs: of one extent, if it is a heap extent; else there must be
+ * none. */
+ALPS_FN_ void alps_check_slabs_(const alps_handle *h, uint64_t extent,
+                                alps_report *r)
+{
+    alps_off off = h->at.heap + (extent << h->at.extent_shift);
+    alps_off end = off + h->at.extent;
+    for (; off < end; off += 1ull << h->at.slab_shift) {
+        if (!alps_slab_is_(h, off))
+            continue;
+        if (alps_extent_heap_(h, extent))
+            alps_check_slab_(h, off, r);
+        else
+            alps_check_say_(r, off, "a slab outside of the heap extents");
+    }
+}
+
+/* No slab lies where no extent does. */
+ALPS_FN_ void alps_check_strays_(const alps_handle *h, alps_report *r)
+{
+    uint64_t first = h->at.heap >> h->at.slab_shift;
+    uint64_t last = (h->at.heap + (alps_extents_(h) << h->at.extent_shift)) >>
+                    h->at.slab_shift;
+    uint64_t end = h->at.slab_end >> h->at.slab_shift;
+    for (uint64_t word = 0; word <= end / 64; word++)
+        for (uint64_t left = alps_load_(&h->slabs[word]); left;
+             left &= left - 1) {
+            uint64_t unit = word * 64 + alps_low_bit_(left);
+            if (unit < first || unit >= last)
+                alps_check_say_(r, unit << h->at.slab_shift,
+                                "a slab where there is no extent");
+        }
+}
+
+/* The extents: each is free, large, or a heap extent of its own length. */
+ALPS_FN_ void alps_check_extents_(const alps_handle *h, alps_report *r)
+{
+    alps_zone top = alps_zone_top_(h);
+    int live = alps_self_(h) != 0;
+    alps_check_strays_(h, r);
+    alps_check_zone_(h, h->top, &top, live && h->top->cursor == h->top->built,
+                     r);
+    for (uint64_t extent = 0; extent < top.end; extent++) {
+        alps_check_slabs_(h, extent, r);
+        if (!alps_extent_heap_(h, extent))
+            continue;
+        const alps_shard *s = alps_shard_named_(h, extent);
+        alps_zone z = alps_zone_extent_(h, extent);
+        if (alps_zone_units_(&top, extent) != 1)
+            alps_check_say_(r, z.origin, "a heap extent of several extents");
+        r->blocks--; // it was counted as a block of the zone of extents
+        alps_check_zone_(h, s, &z,
+                         live && alps_extent_(h, extent)->built == s->built, r);
+    }
+}
+
+/* An index: its bits, its heads, and how many runs its bins hold. */
+ALPS_FN_ uint64_t alps_check_index_(const alps_handle *h, const alps_zone *z,
+                                    uint64_t most, alps_report *r)
+{
+    const alps_index *x = z->index;
+    alps_off where = alps_offset_(h, x);
+    uint64_t n = 0;
+    for (unsigned row = 0; row < ALPS_ROWS; row++) {
+        if (!(x->rows >> row & 1) != !x->columns[row])
+            alps_check_say_(r, where, "a row bit differs from its columns");
+        for (unsigned column = 0; column < ALPS_COLUMNS; column++) {
+            alps_off off = x->head[row][column];
+            if (!(x->columns[row] >> column & 1) != !off)
+                alps_check_say_(r, where, "a column bit differs from its bin");
+            for (; off && n <= most; n++) {
+                if (!alps_run_place_(h, z, off)) {
+                    alps_check_say_(r, where, "a bin names no run");
+                    break;
+                }
+                off = ((const alps_run *)alps_address_(h, off))->next;
+            }
+        }
+    }
+    return n;
+}
+
+/* The reservations of a shard: each names a held block of it. The table is
+ * looked at only when it lies where it can. */
+ALPS_FN_ void alps_check_held_(const alps_handle *h, const alps_shard *s,
+                               alps_report *r)
+{
+    alps_off off = alps_held_place_(s);
+    unsigned shift = alps_held_shift_(s);
+    if (off >= alps_size_(h) || shift < ALPS_HELD_SHIFT || shift > 40 ||
+        8ull << shift > alps_size_(h) - off) {
+        alps_check_say_(r, h->at.shared, "the table of reservations is lost");
+        return;
+    }
+    const uint64_t *table = alps_held_table_(h, s);
+    for (uint64_t i = 0; i < 1ull << shift; i++) {
+        alps_block b;
+        alps_off place = (table[i] >> 16) * ALPS_GRANULE;
+        if (table[i] > ALPS_HELD_GONE_ &&
+            (alps_block_at_(h, place, &b) != ALPS_HELD || b.shard != s))
+            alps_check_say_(r, place, "a reservation of what is not held");
+    }
+}
+
+/* Whether a live block of `n` bytes or more starts at `off`. */
+ALPS_FN_ int alps_check_live_(const alps_handle *h, alps_off off, uint64_t n)
+{
+    alps_object o;
+    alps_block b;
+    int is = alps_object_at_(h, off, &o);
+    if (is)
+        return is == 1 && alps_object_live_(&o) && alps_kind_size_(o.kind) >= n;
+    return alps_block_at_(h, off, &b) == ALPS_USED && alps_block_size_(&b) >= n;
+}
+
+/* The descriptions of an entry. */
+ALPS_FN_ void alps_check_text_(const alps_handle *h, const alps_entry *e,
+                               alps_report *r)
+{
+    alps_off off = e->text;
+    for (unsigned n = 0; off; n++) {
+        const alps_text *x = alps_named_text_(h, off);
+        if (!x || n == 64 ||
+            (!alps_named_inside_(h, e, off) &&
+             !alps_check_live_(h, off, sizeof *x + x->length + 1))) {
+            alps_check_say_(r, off, "a description is no live block");
+            return;
+        }
+        off = x->before;
+    }
+}
+
+/* An entry: a live block, whose name has the hash that it is kept by. */
+ALPS_FN_ void alps_check_entry_(const alps_handle *h, alps_off off,
+                                alps_report *r)
+{
+    const alps_entry *e = (const alps_entry *)alps_address_(h, off);
+    r->names++;
+    if (!alps_name_sane_(h, off))
+        alps_check_say_(r, off, "a named object is damaged");
+    else if (!alps_check_live_(h, off, e->place + e->element * e->count))
+        alps_check_say_(r, off, "a named object is no live block");
+    else if ((alps_hash_reverse_(
+                  alps_hash_of_(h->super->uuid, e + 1, e->length)) |
+              1) != e->node.key)
+        alps_check_say_(r, off, "a name is kept by another hash");
+    else
+        alps_check_text_(h, e, r);
+}
+
+/* The buckets that may be begun at; those without a table are none. */
+ALPS_FN_ uint64_t alps_check_buckets_(const alps_handle *h, alps_names *s,
+                                      alps_report *r)
+{
+    uint64_t ready = 0;
+    for (unsigned i = 0; i < ALPS_NAMES_TABLES; i++) {
+        uint64_t n = sizeof(alps_node) << (i + ALPS_NAMES_SHIFT);
+        if (s->table[i] && !alps_check_live_(h, s->table[i], n)) {
+            alps_check_say_(r, s->table[i], "a table of names is no block");
+            return ~0ull;
+        }
+    }
+    for (unsigned i = 0; i <= ALPS_NAMES_TABLES; i++) {
+        uint64_t first = i ? 4ull << i : 0, end = 8ull << i;
+        for (uint64_t b = first; b < end; b++) {
+            const alps_node *n = alps_node_bucket_(h, s, b);
+            if (!n)
+                break;
+            ready += (uint64_t)alps_node_ready_(n, b);
+        }
+    }
+    return ready;
+}
+
+/* The list of names. */
+ALPS_FN_ void alps_check_names_(const alps_handle *h, alps_report *r)
+{
+    uint64_t ready = 0;
+    alps_off off = h->super->names;
+    alps_names *s = alps_node_names_(h);
+    if (!off)
+        return;
+    if (!s || !alps_check_live_(h, off, sizeof *s)) {
+        alps_check_say_(r, off, "what names are found by is no block");
+        return;
+    }
+    uint64_t buckets = alps_check_buckets_(h, s, r);
+    uint64_t last = 0;
+    unsigned same = 0;
+    for (const alps_node *n = &s->first[0]; n; n = alps_node_at_(h, off)) {
+        uint64_t order = alps_node_order_(n), b = alps_hash_reverse_(order);
+        same = order == last ? same + 1 : 0;
+        if (order < last || same > ALPS_NODE_SAME_) {
+            alps_check_say_(r, alps_offset_(h, n), "names are not in order");
+            return;
+        }
+        if (order & 1)
+            alps_check_entry_(h, alps_offset_(h, n), r);
+        else if (alps_node_bucket_(h, s, b) != n)
+            alps_check_say_(r, alps_offset_(h, n), "a node is of no bucket");
+        else
+            ready += (uint64_t)alps_node_ready_(n, b);
+        last = order;
+        off = n->next;
+    }
+    if (off)
+        alps_check_say_(r, off, "a name links to where no name can be");
+    else if (ready != buckets && buckets != ~0ull)
+        alps_check_say_(r, h->super->names, "a bucket is not in the list");
+}
+
+/* audit.h -- what the first page, the lanes and their logs refer to
+ *
+ * The superblock against its spare, pledges against what is live, lanes against
+ * what they hold, the log of a transaction against the chunks it is in. Of a
+ * lane whose thread is at work only words are looked at, and once more where
+ * they seem wrong; its log is its own. */
+
+/* Bits that no count of a lane reaches. */
+#define ALPS_RETIRED_MAX_ 48
+
+/* The first page: the superblock as it is on the medium, its spare, and words
+ * beside it. A region that is older than the spare has zeroes there. */
+ALPS_FN_ void alps_audit_super_(const alps_handle *h, alps_report *r)
+{
+    alps_superblock real, spare, want;
+    alps_handle there = *h;
+    memcpy(&real, h->map.base, sizeof real);
+    memcpy(&spare, h->map.base + ALPS_SPARE, sizeof spare);
+    there.super = &real;
+    if (alps_super_check_(&there))
+        alps_check_say_(r, 0, "the superblock is damaged");
+    else if (real.size >> 16 > h->map.length && h->spare)
+        alps_check_say_(r, h->map.length, "the medium is shorter");
+    alps_super_spare_(h->super, &want);
+    if (memcmp(&spare, &want, ALPS_SUPER_FIXED_) &&
+        (spare.magic || spare.crc || spare.layout || spare.limit))
+        alps_check_say_(r, ALPS_SPARE, "the spare of the superblock differs");
+    const uint64_t *bare = (const uint64_t *)alps_address_(h, ALPS_BARE);
+    const uint64_t *loose = (const uint64_t *)alps_address_(h, ALPS_LOOSE);
+    if (alps_load_(bare) > 1)
+        alps_check_say_(r, ALPS_BARE, "neither a copy nor none");
+    if (alps_load_(loose) && (h->spare || alps_load_(loose) != 1))
+        alps_check_say_(r, ALPS_LOOSE, "the newest bytes were not written");
+    if (h->spare && h->map.journal ? h->map.journal->lost
+                                   : h->spare && h->spare->journal)
+        alps_check_say_(r, ALPS_HOME_MARK_, "the journal is not there");
+}
+
+/* Pledges, but those that their makers are at: of a live object each. The rest
+ * of what one says may be of an older one, see docs/spaces.md. */
+ALPS_FN_ void alps_audit_pledges_(const alps_handle *h, alps_report *r)
+{
+    for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
+        const alps_pledge *p = alps_pledge_at_(h, i);
+        alps_off where = alps_offset_(h, p);
+        uint64_t owner = __atomic_load_n(&p->owner, __ATOMIC_ACQUIRE);
+        alps_off off = alps_load_(&p->block);
+        if (!off || (alps_self_(h) && owner && alps_process_in_(h, owner)))
+            continue;
+        if (!alps_pledge_live_(h, off))
+            alps_check_say_(r, where, "a pledge of what is not live");
+        else if (alps_load_(&p->wide) > 1 || alps_load_(&p->dest) % 8)
+            alps_check_say_(r, where, "a pledge whose link can be nowhere");
+    }
+}
+
+/* Whether `off` is in memory that is reserved or held back, or has none. */
+ALPS_FN_ int alps_audit_kept_(const alps_handle *h, alps_off off)
+{
+    alps_around s;
+    return alps_around_(h, off, &s) == ALPS_HELD;
+}
+
+/* Whether the `n` lines of actions from `off` on are whole, and in chunks. */
+ALPS_FN_ int alps_audit_log_(const alps_handle *h, alps_off off, uint64_t n,
+                             uint64_t number)
+{
+    for (; n; n--, off += ALPS_LINE) {
+        const alps_record *r = alps_log_look_(h, &off, number);
+        unsigned op = r ? r->op & 15u : 0;
+        if (op < ALPS_OP_PUBLISH || op > ALPS_OP_SET ||
+            !alps_audit_kept_(h, off))
+            return 0;
+    }
+    return 1;
+}
+
+/* A lane that nobody is at, because its process is dead: what it was at is to
+ * be completed, or undone. */
+ALPS_FN_ void alps_audit_dead_(const alps_handle *h, unsigned i, alps_report *r)
+{
+    const alps_lane *lane = &h->lanes[i];
+    alps_off off = lane->mark.block;
+    for (unsigned k = 0; k < ALPS_RING; k++) {
+        const alps_record *c = &lane->ring[k];
+        if ((c->op & 15) == ALPS_OP_COMMIT && alps_record_live_(h, i, c) &&
+            !alps_audit_log_(h, c->block, c->units, c->value))
+            alps_check_say_(r, alps_offset_(h, c),
+                            "the log of a transaction is not whole");
+    }
+    if (alps_undo_live_(h, i) && !alps_commit_is_(h, i, lane->mark.seq) &&
+        (!alps_audit_kept_(h, off) ||
+         !alps_undo_look_(h, &off, lane->mark.seq)))
+        alps_check_say_(r, alps_offset_(h, &lane->mark),
+                        "there are no bytes to put back");
+}
+
+/* What a word of a lane names, as far as anybody can tell: 1 if it can be. */
+ALPS_FN_ int alps_audit_named_(const alps_handle *h, const uint64_t *word)
+{
+    alps_off off = alps_load_(word);
+    for (unsigned looks = 0; off && looks < 2; looks++) {
+        if (off >= h->at.heap && off < alps_size_(h) && off % 16 == 0)
+            return 1;
+        off = alps_load_(word);
+    }
+    return !off;
+}
+
+/* The words of any lane. */
+ALPS_FN_ void alps_audit_words_(const alps_handle *h, unsigned i,
+                                alps_report *r)
+{
+    const alps_lane *lane = &h->lanes[i];
+    alps_off where = alps_offset_(h, lane);
+    uint64_t freeing = alps_load_(&lane->freeing);
+    if (!alps_audit_named_(h, &lane->held) ||
+        !alps_audit_named_(h, &lane->pending))
+        alps_check_say_(r, where, "a lane holds what is no memory");
+    if (freeing && (freeing & ((1u << ALPS_NUMBER_SHIFT_) - 1)) != i)
+        alps_check_say_(r, where, "a lane frees for another's transaction");
+    alps_off limbo = alps_load_(&lane->limbo);
+    if (limbo && !alps_limbo_chunk_(h, limbo) &&
+        alps_load_(&lane->limbo) == limbo)
+        alps_check_say_(r, where, "a lane retires into what is no chunk");
+}
+
+/* An idle lane has nothing that waits to be redone. */
+ALPS_FN_ void alps_audit_lane_(const alps_handle *h, unsigned i, alps_report *r)
+{
+    const alps_lane *lane = &h->lanes[i];
+    uint64_t done = h->done[i].seq;
+    done = h->done[i].tx > done ? h->done[i].tx : done;
+    if (done > h->shared->seq && done > lane->seq)
+        alps_check_say_(r, h->at.done + i * sizeof(alps_done),
+                        "a lane has retired what never was");
+    if (done >> ALPS_RETIRED_MAX_)
+        alps_check_say_(r, h->at.done + i * sizeof(alps_done),
+                        "a lane has retired more than it can");
+    if (lane->held || lane->freeing)
+        alps_check_say_(r, alps_offset_(h, lane), "an idle lane holds a block");
+    if (alps_undo_live_(h, i))
+        alps_check_say_(r, alps_offset_(h, &lane->mark),
+                        "an idle lane has something to undo");
+    for (unsigned k = 0; k < ALPS_RING; k++)
+        if (alps_record_live_(h, i, &lane->ring[k]))
+            alps_check_say_(r, alps_offset_(h, &lane->ring[k]),
+                            "an idle lane has a live record");
+}
+
+/* All lanes. */
+ALPS_CORE_ void alps_audit_lanes_(alps_handle *h, alps_report *r,
+                                  const alps_tables *t)
+{
+    for (unsigned i = 0; i < h->at.lane_count; i++) {
+        uint64_t owner = alps_load_(&h->lanes[i].lock);
+        alps_audit_words_(h, i, r);
+        if (owner && owner != alps_self_(h) && !alps_owner_lives_(h, owner, t))
+            alps_audit_dead_(h, i, r);
+        if (!alps_lock_try_(&h->lanes[i].lock, alps_self_(h)))
+            continue;
+        alps_audit_lane_(h, i, r);
+        alps_lane_leave_(&h->lanes[i]);
+    }
+}
+
+/* What waits for readers: a list of chunks, none of which is overfull. Under
+ * the lock of the region. */
+ALPS_FN_ void alps_audit_limbo_(const alps_handle *h, alps_report *r)
+{
+    alps_off off = h->shared->limbo, last = 0;
+    uint64_t most = alps_size_(h) / sizeof(alps_chunk);
+    for (; off && most; most--) {
+        const alps_chunk *c = alps_limbo_chunk_(h, off);
+        if (!c || c->count > ALPS_CHUNK) {
+            alps_check_say_(r, off, "what waits for readers is no chunk");
+            return;
+        }
+        last = off;
+        off = c->next;
+    }
+    if (off || last != h->shared->limbo_last)
+        alps_check_say_(r, last, "the list of what waits has another end");
+}
+
+/* One log of the transaction under way: its chunks are this process's, one
+ * behind the other, and the next line goes into the last one. */
+ALPS_FN_ void alps_audit_chunks_(const alps_handle *h, const alps_log *log,
+                                 alps_report *r)
+{
+    alps_off chunk = log->chunk, first = chunk;
+    uint64_t most = alps_size_(h) / ALPS_LINE;
+    if (!log->first)
+        return;
+    for (; chunk && most; most--) {
+        alps_around s;
+        if (alps_around_(h, chunk, &s) != ALPS_HELD || s.off != chunk) {
+            alps_check_say_(r, chunk, "a chunk of a log is not reserved");
+            return;
+        }
+        first = chunk;
+        chunk = *(const alps_off *)alps_address_(h, chunk);
+    }
+    if (chunk || log->first != first + ALPS_LINE || log->at <= log->chunk ||
+        log->at > log->end || log->end - log->chunk > log->bytes)
+        alps_check_say_(r, log->chunk, "the chunks of a log are not in a row");
+}
+
+/* The transaction that this thread has open. */
+ALPS_FN_ void alps_audit_draft_(const alps_handle *h, alps_report *r)
+{
+    for (unsigned i = 0; i < h->at.lane_count; i++) {
+        const alps_draft *o = &h->drafts[i];
+        if (!alps_draft_is_(o, ALPS_THREAD_()))
+            continue;
+        alps_audit_chunks_(h, &o->log, r);
+        alps_audit_chunks_(h, &o->undo, r);
+        if (o->marked && !alps_undo_live_(h, i))
+            alps_check_say_(r, alps_offset_(h, &o->lane->mark),
+                            "a transaction has lost its mark");
+    }
+}
+
+/* All of the index. Under all locks. */
+ALPS_CORE_ void alps_audit_index_(alps_handle *h, alps_report *r,
+                                  const alps_tables *t)
+{
+    uint64_t n = 0;
+    for (alps_shard *s = h->shards; s <= h->top; s++) {
+        alps_zone any = alps_zone_top_(h);
+        any.index = &s->index;
+        if (s != h->top)
+            any.shift = ALPS_GRANULE_SHIFT;
+        n += alps_check_index_(h, &any, r->indexed, r);
+        alps_check_held_(h, s, r);
+    }
+    if (n != r->indexed)
+        alps_check_say_(r, h->at.shards, "the bins hold more or fewer runs");
+    alps_audit_lanes_(h, r, t);
+    alps_audit_limbo_(h, r);
+    alps_audit_draft_(h, r);
+}
+
+/* See alps_check. */
+ALPS_CORE_ int alps_audit_(alps_handle *h, alps_report *r, const alps_tables *t)
+{
+    int live = alps_self_(h) != 0;
+    memset(r, 0, sizeof *r);
+    if (live) {
+        alps_names_lock_(h, t);
+        alps_lock_all_(h, t);
+    }
+    alps_audit_super_(h, r);
+    alps_check_extents_(h, r);
+    alps_check_names_(h, r);
+    alps_audit_pledges_(h, r);
+    if (live) {
+        alps_audit_index_(h, r, t);
+        alps_unlock_all_(h);
+        alps_names_unlock_(h);
+    }
+    return r->problems ? ALPS_ECORRUPT : ALPS_OK;
+}
+
+/* rescue.h -- what is left in a damaged region
+ *
+ * Shows what is live beyond doubt, and counts the bytes of the rest: what has
+ * no start, slabs of no class or without a block, and what the medium has
+ * lost. */
+
+/* Bytes of [first, end) of a zone that no block starts in. */
+ALPS_FN_ uint64_t alps_rescue_front_(const alps_zone *z)
+{
+    uint64_t start = alps_code_next_(z->codes, z->first, z->end);
+    return (start - z->first) << z->shift;
+}
+
+/* Whether the slab at `place` is one: of a class, and with a block. Otherwise
+ * the bytes that it seems to have. */
+ALPS_FN_ int alps_rescue_slab_(const alps_handle *h, alps_off place,
+                               uint64_t *bytes)
+{
+    alps_block b;
+    alps_slab s = *alps_slab_head_(h, place);
+    int held = alps_block_at_(h, place, &b) == ALPS_HELD;
+    *bytes = held ? alps_block_size_(&b) : 1ull << h->at.slab_shift;
+    if (!alps_slab_derive_(h, &s))
+        return 0;
+    uint64_t n = alps_kind_granules_(h, s.kind - 1) * ALPS_GRANULE;
+    if (held && *bytes >= n)
+        return 1;
+    *bytes = n;
+    return 0;
+}
+
+/* Walks the slabs of one extent; what is outside of heap extents is lost. */
+ALPS_FN_ int alps_rescue_slabs_(const alps_handle *h, uint64_t extent,
+                                alps_visit *visit, void *context,
+                                uint64_t *skipped)
+{
+    alps_off off = h->at.heap + (extent << h->at.extent_shift);
+    alps_off end = off + h->at.extent;
+    int heap = alps_extent_heap_(h, extent);
+    for (; off < end; off += 1ull << h->at.slab_shift) {
+        uint64_t bytes = 1ull << h->at.slab_shift;
+        if (!alps_slab_is_(h, off))
+            continue;
+        if (!heap || !alps_rescue_slab_(h, off, &bytes)) {
+            *skipped += bytes;
+            continue;
+        }
+        int stop = alps_visit_slab_(h, off, visit, context);
+        if (stop)
+            return stop;
+    }
+    return 0;
+}
+
+/* Bytes that the region has by its superblock and the medium has not. */
+ALPS_FN_ uint64_t alps_rescue_cut_(const alps_handle *h)
+{
+    const alps_superblock *s = (const alps_superblock *)h->map.base;
+    uint64_t size = s->size >> 16;
+    return h->spare && alps_sealed_(s->size) && size <= h->at.limit &&
+                   size > alps_size_(h)
+               ? size - alps_size_(h)
+               : 0;
+}
+
+/* See alps_salvage. */
+ALPS_FN_ int alps_rescue_(const alps_handle *h, alps_visit *visit,
+                          void *context, uint64_t *skipped)
+{
+    alps_zone top = alps_zone_top_(h);
+    *skipped = alps_rescue_cut_(h) + alps_rescue_front_(&top);
+    for (uint64_t extent = 0; extent < top.end; extent++) {
+        int stop = alps_rescue_slabs_(h, extent, visit, context, skipped);
+        if (!stop && alps_extent_heap_(h, extent)) {
+            alps_zone z = alps_zone_extent_(h, extent);
+            *skipped += alps_rescue_front_(&z);
+            *skipped += (alps_zone_units_(&top, extent) - 1) << top.shift;
+            stop = alps_visit_zone_(h, &z, visit, context);
+        }
+        if (stop)
+            return stop;
+    }
+    return alps_visit_zone_(h, &top, visit, context);
+}
+
+/* restore.h -- the heap of a damaged region, made whole
+ *
+ * Codes, kinds of extents, slabs and their bits, as far as each is told by the
+ * others; docs/repair.md has the rules. Nobody else is in the region, and no
+ * index is. Where nothing tells whether memory is used it is kept. Whatever
+ * subset of the stores of one step a crash leaves, the same is found again, or
+ * something that is kept. */
+
+/* Wrong codes of a map, at most, for it to be one. */
+#define ALPS_RESTORE_FEW_ 4u
+
+/* Whether the map of `extent` is that of a heap extent: no block starts in its
+ * front, and one behind it. */
+ALPS_FN_ int alps_restore_front_(const alps_handle *h, uint64_t extent)
+{
+    alps_zone z = alps_zone_extent_(h, extent);
+    return alps_code_inside_(z.codes, 0, z.first) &&
+           alps_code_(z.codes, z.first) != ALPS_INSIDE;
+}
+
+/* Whether a slab is marked in `extent`. */
+ALPS_FN_ int alps_restore_marked_(const alps_handle *h, uint64_t extent)
+{
+    alps_off off = h->at.heap + (extent << h->at.extent_shift);
+    for (uint64_t in = 0; in < h->at.extent; in += 1ull << h->at.slab_shift)
+        if (alps_slab_is_(h, off + in))
+            return 1;
+    return 0;
+}
+
+/* Whether `extent`, which is not a heap extent by its code, is one: its front
+ * is, and a slab is marked in it or its kind says so. */
+ALPS_FN_ int alps_restore_was_(const alps_handle *h, uint64_t extent)
+{
+    return extent < alps_extents_(h) && alps_restore_front_(h, extent) &&
+           (alps_restore_marked_(h, extent) || alps_extent_kind_(h, extent));
+}
+
+/* Whether a heap extent without slabs has a map that is at most a little wrong.
+ * Else it is a large object, whose bytes are not to be touched. */
+ALPS_FN_ int alps_restore_mapped_(const alps_handle *h, uint64_t extent)
+{
+    alps_zone z = alps_zone_extent_(h, extent);
+    unsigned n = 0;
+    for (uint64_t unit = alps_code_next_(z.codes, 0, z.first);
+         unit < z.first && n <= ALPS_RESTORE_FEW_; n++)
+        unit = alps_code_next_(z.codes, unit + 1, z.first);
+    if (alps_code_(z.codes, z.first) == ALPS_INSIDE)
+        return !n && !alps_code_inside_(z.codes, z.first, z.end);
+    return n <= ALPS_RESTORE_FEW_;
+}
+
+/* `extent` starts something: a heap extent if it was one, else what is kept as
+ * a large block. */
+ALPS_FN_ void alps_restore_start_(const alps_handle *h, uint64_t extent,
+                                  alps_repaired *r)
+{
+    alps_zone top = alps_zone_top_(h);
+    alps_off off = alps_zone_off_(&top, extent);
+    int heap = alps_restore_was_(h, extent);
+    if (alps_extent_kind_(h, extent) != heap)
+        alps_extent_kind_set_(h, extent, heap);
+    alps_code_set_(top.codes, extent, ALPS_USED);
+    if (heap)
+        alps_report_mended_(r, off, "a heap extent without a start");
+    else
+        alps_report_doubt_(r, off, "extents without a start");
+}
+
+/* What its slabs say is a heap extent becomes one again. */
+ALPS_FN_ void alps_restore_lost_(const alps_handle *h, uint64_t extent,
+                                 alps_repaired *r)
+{
+    alps_zone top = alps_zone_top_(h);
+    alps_extent_kind_set_(h, extent, 1);
+    alps_code_set_(top.codes, extent, ALPS_USED);
+    alps_report_mended_(r, alps_zone_off_(&top, extent),
+                        "a heap extent that says it is none");
+}
+
+/* The extents, from the first on: each is free, large, or a heap extent, and
+ * what follows a heap extent is a start. */
+ALPS_FN_ void alps_restore_extents_(const alps_handle *h, alps_repaired *r)
+{
+    uint64_t extents = alps_extents_(h);
+    int starts = 1;
+    for (uint64_t extent = 0; extent < extents; extent++) {
+        int marked = alps_restore_marked_(h, extent);
+        if (starts && alps_code_(h->codes, extent) == ALPS_INSIDE)
+            alps_restore_start_(h, extent, r);
+        if (!alps_extent_heap_(h, extent)) {
+            if (marked && alps_restore_front_(h, extent))
+                alps_restore_lost_(h, extent, r);
+        } else if (!marked && !alps_restore_mapped_(h, extent)) {
+            alps_extent_kind_set_(h, extent, 0);
+            alps_report_doubt_(r, h->at.heap + (extent << h->at.extent_shift),
+                               "a heap extent without a map");
+        }
+        starts = alps_extent_heap_(h, extent);
+    }
+}
+
+/* The map of a heap extent: where its blocks begin. */
+ALPS_FN_ void alps_restore_zone_(const alps_handle *h, uint64_t extent,
+                                 alps_repaired *r)
+{
+    alps_zone z = alps_zone_extent_(h, extent);
+    alps_off off = alps_zone_off_(&z, z.first);
+    if (!alps_code_inside_(z.codes, 0, z.first)) {
+        alps_code_clear_(z.codes, 0, z.first);
+        alps_report_mended_(r, z.origin, "a code where no block can start");
+    }
+    if (alps_code_(z.codes, z.first) != ALPS_INSIDE)
+        return;
+    alps_code_set_(z.codes, z.first, ALPS_USED);
+    alps_report_doubt_(r, off, "the first block has no start");
+}
+
+/* The live objects of a slab whose class is known, and those behind its end. */
+ALPS_FN_ uint64_t alps_restore_live_(const alps_handle *h, alps_slab *head,
+                                     const alps_slab *s, int behind)
+{
+    uint64_t n = 0;
+    for (unsigned g = 0; g < h->at.groups; g++) {
+        uint64_t whole = g < alps_slab_groups_(s) ? alps_slab_whole_(s, g) : 0;
+        uint64_t live = alps_pair_live_(&alps_slab_pairs_(head)[g]);
+        n += (uint64_t)__builtin_popcountll(behind ? live & ~whole
+                                                   : live & whole);
+    }
+    return n;
+}
+
+/* The class of a slab that has lost it, by what its last owner noted: 0 where
+ * that does not fit together. */
+ALPS_FN_ uint32_t alps_restore_kind_(const alps_handle *h,
+                                     const alps_slab *head)
+{
+    for (unsigned kind = 0; kind < ALPS_KINDS; kind++) {
+        alps_slab s = *head;
+        s.kind = kind + 1;
+        if (head->size == alps_kind_size_(kind) && alps_slab_derive_(h, &s) &&
+            head->scale == s.scale && head->count == s.count)
+            return s.kind;
+    }
+    return 0;
+}
+
+/* Where a slab is, and what its map says of that. */
+typedef struct alps_ward {
+    alps_off place;
+    alps_slab *head;
+    alps_slab s; /* a copy, with what follows from its class */
+    alps_zone z;
+    uint64_t unit, units; /* that it takes */
+    uint64_t has;         /* to the next start */
+    unsigned code;
+    int known; /* it has a class */
+} alps_ward;
+
+ALPS_FN_ void alps_restore_ward_(const alps_handle *h, alps_off place,
+                                 alps_ward *w)
+{
+    uint64_t extent = (place - h->at.heap) >> h->at.extent_shift;
+    w->place = place;
+    w->head = alps_slab_head_(h, place);
+    w->s = *w->head;
+    w->known = alps_slab_derive_(h, &w->s);
+    w->z = alps_zone_extent_(h, extent);
+    w->unit = alps_zone_unit_(&w->z, place);
+    w->units = w->known ? alps_kind_granules_(h, w->s.kind - 1) : 1;
+    w->has = 0;
+    w->code = ALPS_INSIDE;
+    if (w->unit >= w->z.first && w->unit < w->z.end) {
+        w->has = alps_zone_units_(&w->z, w->unit);
+        w->code = alps_code_(w->z.codes, w->unit);
+    }
+}
+
+/* Whether a block holds the slab. */
+ALPS_FN_ int alps_restore_sound_(const alps_ward *w)
+{
+    return w->known && w->code == ALPS_HELD && w->has >= w->units;
+}
+
+/* A slab whose class is lost: it is found again; or its block is kept as one,
+ * so that what is in it can be looked at. */
+ALPS_FN_ void alps_restore_class_(const alps_handle *h, const alps_ward *w,
+                                  alps_repaired *r)
+{
+    uint32_t kind = alps_restore_kind_(h, w->head);
+    if (kind && w->code == ALPS_HELD) {
+        __atomic_store_n(&w->head->kind, kind, __ATOMIC_RELAXED);
+        alps_report_mended_(r, w->place, "a slab of no class");
+        return;
+    }
+    if (w->code == ALPS_HELD)
+        alps_code_set_(w->z.codes, w->unit, ALPS_USED);
+    alps_report_lost_(r, w->place,
+                      w->code == ALPS_HELD ? w->has << ALPS_GRANULE_SHIFT : 0,
+                      "a slab of no class: its objects are one block");
+}
+
+/* A slab with live objects that no block holds: codes inside of it are wrong,
+ * for a slab has no live objects when its bit is cleared. */
+ALPS_FN_ void alps_restore_block_(const alps_ward *w, alps_repaired *r)
+{
+    uint64_t end = w->unit + w->units;
+    if (w->unit < w->z.first || end > w->z.end)
+        return;
+    if (end < w->z.end && alps_code_(w->z.codes, end) == ALPS_INSIDE) {
+        alps_code_set_(w->z.codes, end, ALPS_USED);
+        alps_report_doubt_(r, alps_zone_off_(&w->z, end),
+                           "memory behind a slab without a start");
+    }
+    ALPS_BARRIER_();
+    alps_code_set_(w->z.codes, w->unit, ALPS_HELD);
+    alps_code_clear_(w->z.codes, w->unit + 1, end);
+    alps_report_mended_(r, w->place, "a slab that no block holds");
+}
+
+/* No object behind the last is live. */
+ALPS_FN_ void alps_restore_behind_(const alps_handle *h, const alps_ward *w,
+                                   alps_repaired *r)
+{
+    for (unsigned g = 0; g < h->at.groups; g++) {
+        alps_pair *pair = &alps_slab_pairs_(w->head)[g];
+        uint64_t whole =
+            g < alps_slab_groups_(&w->s) ? alps_slab_whole_(&w->s, g) : 0;
+        uint64_t more = alps_pair_live_(pair) & ~whole;
+        if (more)
+            alps_store_(&pair->far, alps_load_(&pair->far) ^ more);
+    }
+    alps_report_mended_(r, w->place, "a live object behind a slab's end");
+}
+
+/* The first step for the slab that is marked at `place`: its class and codes,
+ * not its bit. */
+ALPS_FN_ void alps_restore_slab_(const alps_handle *h, alps_off place,
+                                 alps_repaired *r)
+{
+    alps_ward w;
+    alps_restore_ward_(h, place, &w);
+    if (!w.known) {
+        alps_restore_class_(h, &w, r);
+        alps_restore_ward_(h, place, &w);
+    }
+    if (!w.known)
+        return;
+    if (alps_restore_live_(h, w.head, &w.s, 1))
+        alps_restore_behind_(h, &w, r);
+    if (!alps_restore_sound_(&w) && alps_restore_live_(h, w.head, &w.s, 0))
+        alps_restore_block_(&w, r);
+}
+
+/* Whether a slab is at `place` whose bit is lost: a block is held that is as
+ * long as it, and has live objects. Where there is no slab none is live. */
+ALPS_FN_ int alps_restore_unmarked_(const alps_handle *h, alps_off place)
+{
+    alps_ward w;
+    alps_restore_ward_(h, place, &w);
+    return w.known && w.code == ALPS_HELD && w.has == w.units &&
+           !alps_restore_live_(h, w.head, &w.s, 1) &&
+           alps_restore_live_(h, w.head, &w.s, 0);
+}
+
+/* The second step, when the first is durable: the bit itself. */
+ALPS_FN_ void alps_restore_bit_(const alps_handle *h, alps_off place,
+                                alps_repaired *r)
+{
+    alps_ward w;
+    uint64_t extent = (place - h->at.heap) >> h->at.extent_shift;
+    int heap = place >= h->at.heap && extent < alps_extents_(h) &&
+               alps_extent_heap_(h, extent);
+    if (!alps_slab_is_(h, place)) {
+        if (!heap || !alps_restore_unmarked_(h, place))
+            return;
+        alps_slab_mark_(h, place, 1);
+        alps_report_mended_(r, place, "a slab that is not marked");
+        return;
+    }
+    if (heap)
+        alps_restore_ward_(h, place, &w);
+    if (heap && alps_restore_sound_(&w))
+        return;
+    alps_slab_mark_(h, place, 0);
+    alps_report_mended_(r, place, "a mark where there is no slab");
+}
+
+/* Codes, kinds and slabs; not the bits of slabs. */
+ALPS_FN_ void alps_restore_codes_(const alps_handle *h, alps_repaired *r)
+{
+    alps_restore_extents_(h, r);
+    for (uint64_t extent = 0; extent < alps_extents_(h); extent++) {
+        alps_off off = h->at.heap + (extent << h->at.extent_shift);
+        if (!alps_extent_heap_(h, extent))
+            continue;
+        for (uint64_t in = 0; in < h->at.extent; in += 1ull << h->at.slab_shift)
+            if (alps_slab_is_(h, off + in))
+                alps_restore_slab_(h, off + in, r);
+        alps_restore_zone_(h, extent, r);
+    }
+}
+
+/* No bit is set before the first extent or behind the last. */
+ALPS_FN_ void alps_restore_strays_(const alps_handle *h, uint64_t first,
+                                   uint64_t last, alps_repaired *r)
+{
+    uint64_t end = h->at.slab_end >> h->at.slab_shift;
+    for (uint64_t word = 0; word <= end / 64; word++)
+        for (uint64_t left = h->slabs[word]; left; left &= left - 1) {
+            uint64_t piece = word * 64 + alps_low_bit_(left);
+            if (piece >= first && piece < last && piece < end)
+                continue;
+            h->slabs[word] ^= left & (0 - left);
+            alps_report_mended_(r, piece << h->at.slab_shift,
+                                "a mark where there is no extent");
+        }
+}
+
+/* The bits of slabs, when the rest is durable. */
+ALPS_FN_ void alps_restore_bits_(const alps_handle *h, alps_repaired *r)
+{
+    uint64_t end = h->at.slab_end >> h->at.slab_shift;
+    uint64_t first = h->at.heap >> h->at.slab_shift;
+    uint64_t last = (h->at.heap + (alps_extents_(h) << h->at.extent_shift)) >>
+                    h->at.slab_shift;
+    if (h->at.small < 16)
+        last = first; // there are no slabs
+    alps_restore_strays_(h, first, last, r);
+    for (uint64_t piece = first; piece < last && piece < end; piece++)
+        alps_restore_bit_(h, piece << h->at.slab_shift, r);
+}
+
+/* roster.h -- the list of names, made anew
+ *
+ * An entry tells by its checksum and by its hash that it is one, and lies at
+ * the start of a live block: so all are found without the list, which is linked
+ * anew through them and through the buckets that are left. Nothing of an entry
+ * but its link is changed, so whenever a crash comes they are found again. */
+
+/* The entries of a region, by their places. */
+typedef struct alps_roster {
+    const alps_handle *h;
+    alps_off *off;
+    uint64_t n, room;
+    int err;
+} alps_roster;
+
+/* Memory for twice as many. */
+ALPS_FN_ int alps_roster_grow_(alps_roster *o)
+{
+    uint64_t room = o->room ? 2 * o->room : 4096;
+    void *p = mmap(NULL, room * sizeof *o->off, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return ALPS_ENOMEM;
+    if (o->off) {
+        memcpy(p, o->off, o->n * sizeof *o->off);
+        munmap(o->off, o->room * sizeof *o->off);
+    }
+    o->off = (alps_off *)p;
+    o->room = room;
+    return ALPS_OK;
+}
+
+/* Whether a block of `n` bytes is an entry. */
+ALPS_FN_ int alps_roster_is_(const alps_handle *h, alps_off off, uint64_t n)
+{
+    const alps_entry *e = (const alps_entry *)alps_address_(h, off);
+    return n >= sizeof *e && alps_name_sane_(h, off) && e->place <= n &&
+           e->element * e->count <= n - e->place &&
+           (alps_hash_reverse_(
+                alps_hash_of_(h->super->uuid, e + 1, e->length)) |
+            1) == e->node.key;
+}
+
+/* Called for each live block. */
+ALPS_FN_ int alps_roster_visit_(void *context, void *p, size_t n)
+{
+    alps_roster *o = (alps_roster *)context;
+    alps_off off = alps_offset_(o->h, p);
+    if (!alps_roster_is_(o->h, off, n))
+        return 0;
+    if (o->n == o->room)
+        o->err = alps_roster_grow_(o);
+    if (!o->err)
+        o->off[o->n++] = off;
+    return o->err;
+}
+
+ALPS_FN_ uint64_t alps_roster_key_(const alps_roster *o, uint64_t i)
+{
+    return ((const alps_node *)alps_address_(o->h, o->off[i]))->key;
+}
+
+/* Lets the entry at `i` sink to where it belongs in a heap of `n`. */
+ALPS_FN_ void alps_roster_sink_(const alps_roster *o, uint64_t i, uint64_t n)
+{
+    for (uint64_t child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n &&
+            alps_roster_key_(o, child) < alps_roster_key_(o, child + 1))
+            child++;
+        if (alps_roster_key_(o, i) >= alps_roster_key_(o, child))
+            return;
+        alps_off off = o->off[i];
+        o->off[i] = o->off[child];
+        o->off[child] = off;
+    }
+}
+
+/* Sorts them by key. */
+ALPS_FN_ void alps_roster_sort_(const alps_roster *o)
+{
+    for (uint64_t i = o->n / 2; i--;)
+        alps_roster_sink_(o, i, o->n);
+    for (uint64_t n = o->n; n > 1;) {
+        alps_off off = o->off[--n];
+        o->off[n] = o->off[0];
+        o->off[0] = off;
+        alps_roster_sink_(o, 0, n);
+    }
+}
+
+/* Whether the `n` nodes at `node` are of the buckets from `b` on. */
+ALPS_FN_ int alps_roster_buckets_(const alps_node *node, uint64_t b, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t key = node[i].key & ~ALPS_NODE_READY_;
+        if (node[i].key && key != alps_hash_reverse_(b + i))
+            return 0;
+    }
+    return 1;
+}
+
+/* What names are found by, if it looks like that. */
+ALPS_FN_ alps_names *alps_roster_names_(const alps_handle *h)
+{
+    alps_names *s = alps_node_names_(h);
+    int is = s && alps_roster_buckets_(s->first, 0, 1u << ALPS_NAMES_SHIFT);
+    for (unsigned i = 0; is && i < 7; i++)
+        is = !s->line_[i];
+    return is && s->first[0].key == ALPS_NODE_READY_ ? s : NULL;
+}
+
+/* What is at `off` and has `n` bytes is live again, where its object or block
+ * says that it is not, and nothing else starts in it. */
+ALPS_FN_ void alps_roster_revive_(const alps_handle *h, alps_off off,
+                                  uint64_t n, alps_repaired *r)
+{
+    alps_object o;
+    alps_block b;
+    if (alps_check_live_(h, off, n))
+        return;
+    int is = alps_object_at_(h, off, &o);
+    if (is == 1 && !alps_object_live_(&o) && alps_kind_size_(o.kind) >= n)
+        alps_object_turn_(&o.pair->own, &o.pair->far, o.bit, 0);
+    int code = is ? -1 : alps_block_at_(h, off, &b);
+    uint64_t end = code < 0
+                       ? 0
+                       : b.unit + (alps_round_up_(n, 1ull << b.zone.shift) >>
+                                   b.zone.shift);
+    if (end && end <= b.zone.end && code != ALPS_USED &&
+        alps_code_inside_(b.zone.codes, b.unit + 1, end)) {
+        if (end < b.zone.end && code == ALPS_FREE &&
+            alps_code_(b.zone.codes, end) == ALPS_INSIDE)
+            alps_code_set_(b.zone.codes, end, ALPS_FREE);
+        alps_code_set_(b.zone.codes, b.unit, ALPS_USED);
+    }
+    if (alps_check_live_(h, off, n))
+        alps_report_mended_(r, off, "what has a name is not live");
+}
+
+/* Revives what names are found by, and what has a name, as far as the list
+ * goes. */
+ALPS_FN_ void alps_roster_walk_(const alps_handle *h, alps_repaired *r)
+{
+    alps_names *s = alps_roster_names_(h);
+    uint64_t most = alps_size_(h) / sizeof(alps_entry);
+    if (!s)
+        return;
+    alps_roster_revive_(h, h->super->names, sizeof *s, r);
+    for (unsigned i = 0; i < ALPS_NAMES_TABLES; i++) {
+        uint64_t b = 8ull << i;
+        const alps_node *node = alps_node_bucket_(h, s, b);
+        if (s->table[i] && node && alps_roster_buckets_(node, b, b))
+            alps_roster_revive_(h, s->table[i], b * sizeof *node, r);
+    }
+    for (alps_off off = s->first[0].next; off && most; most--) {
+        const alps_node *n = alps_node_at_(h, off);
+        if (!n)
+            return;
+        const alps_entry *e = (const alps_entry *)(const void *)n;
+        if (n->key & 1 && alps_name_sane_(h, off))
+            alps_roster_revive_(h, off, e->place + e->element * e->count, r);
+        off = n->next;
+    }
+}
+
+/* Makes a run of `units` at the end of one that is free a used block: when all
+ * that it is to hold is durable. */
+ALPS_FN_ alps_off alps_roster_take_(const alps_handle *h, uint64_t units)
+{
+    for (uint64_t extent = 0; extent < alps_extents_(h); extent++) {
+        if (!alps_extent_heap_(h, extent))
+            continue;
+        alps_zone z = alps_zone_extent_(h, extent);
+        for (uint64_t unit = z.first, n; unit < z.end; unit += n) {
+            n = alps_zone_units_(&z, unit);
+            if (alps_code_(z.codes, unit) == ALPS_FREE && n >= units)
+                return alps_zone_off_(&z, unit + n - units);
+        }
+    }
+    return 0;
+}
+
+/* Makes a free extent an empty heap extent. */
+ALPS_CORE_ int alps_roster_extent_(alps_handle *h, const alps_tables *t)
+{
+    alps_zone top = alps_zone_top_(h);
+    uint64_t extent = 0, n = 0;
+    for (uint64_t unit = 0; unit < top.end; unit += n) {
+        n = alps_zone_units_(&top, unit);
+        extent = unit + n - 1;
+        if (alps_code_(top.codes, unit) == ALPS_FREE)
+            break;
+        n = extent + 1 < top.end ? n : 0;
+        if (!n)
+            return ALPS_EFULL;
+    }
+    alps_zone z = alps_zone_extent_(h, extent);
+    for (uint64_t word = 0; word < (z.end + 31) / 32; word++)
+        alps_store_(&z.codes[word], 0);
+    alps_code_set_(z.codes, z.first, ALPS_FREE);
+    memset(alps_address_(h, z.origin + h->at.told), 0,
+           (size_t)(h->at.heads - h->at.told));
+    alps_extent_kind_set_(h, extent, 1);
+    int err = t->backend->sync(&h->map, 0, h->map.size);
+    if (!err)
+        alps_code_set_(top.codes, extent, ALPS_USED);
+    return err;
+}
+
+/* Makes what names are found by; the buckets are yet to be linked. */
+ALPS_CORE_ int alps_roster_make_(alps_handle *h, alps_names **names,
+                                 const alps_tables *t)
+{
+    alps_block b;
+    uint64_t units = (sizeof(alps_names) + ALPS_GRANULE - 1) / ALPS_GRANULE;
+    alps_off off = alps_roster_take_(h, units);
+    int err = off ? ALPS_OK : alps_roster_extent_(h, t);
+    if (!err && !off)
+        off = alps_roster_take_(h, units);
+    if (err || !off)
+        return err ? err : ALPS_EFULL;
+    alps_names *s = (alps_names *)alps_address_(h, off);
+    memset(s, 0, units * ALPS_GRANULE);
+    s->shift = ALPS_NAMES_SHIFT;
+    s->first[0].key = ALPS_NODE_READY_;
+    if (alps_block_at_(h, off, &b) < 0)
+        return ALPS_ECORRUPT;
+    alps_code_set_(b.zone.codes, b.unit, ALPS_USED);
+    err = t->backend->sync(&h->map, 0, h->map.size);
+    alps_store_(&h->super->names, off);
+    *names = s;
+    return err;
+}
+
+/* Keeps the tables of buckets that are such, up to the first that is not. */
+ALPS_FN_ unsigned alps_roster_tables_(const alps_handle *h, alps_names *s)
+{
+    unsigned shift = ALPS_NAMES_SHIFT, most = shift + ALPS_NAMES_TABLES;
+    for (; shift < most && s->table[shift - ALPS_NAMES_SHIFT]; shift++) {
+        alps_off off = s->table[shift - ALPS_NAMES_SHIFT];
+        const alps_node *node = alps_node_bucket_(h, s, 1ull << shift);
+        if (!node || !alps_check_live_(h, off, sizeof *node << shift) ||
+            !alps_roster_buckets_(node, 1ull << shift, 1ull << shift))
+            break;
+    }
+    for (unsigned i = shift; i < most; i++)
+        if (s->table[i - ALPS_NAMES_SHIFT])
+            s->table[i - ALPS_NAMES_SHIFT] = 0;
+    return shift;
+}
+
+/* Links the buckets of `s`, 2^`shift`, and the entries. */
+ALPS_FN_ void alps_roster_link_(const alps_roster *o, alps_names *s,
+                                unsigned shift)
+{
+    const alps_handle *h = o->h;
+    alps_node *last = NULL;
+    uint64_t i = 0;
+    for (uint64_t turn = 0; turn < 1ull << shift; turn++) {
+        uint64_t order = turn << (64 - shift);
+        alps_node *n = alps_node_bucket_(h, s, alps_hash_reverse_(order));
+        for (; i < o->n && alps_roster_key_(o, i) < order; i++) {
+            last->next = o->off[i];
+            last = (alps_node *)alps_address_(h, o->off[i]);
+        }
+        n->key = order | ALPS_NODE_READY_;
+        if (last)
+            last->next = alps_offset_(h, n);
+        last = n;
+    }
+    for (; i < o->n; i++) {
+        last->next = o->off[i];
+        last = (alps_node *)alps_address_(h, o->off[i]);
+    }
+    last->next = 0;
+    alps_store_(&s->shift, shift);
+}
+
+/* Descriptions that are none are given up. */
+ALPS_FN_ void alps_roster_texts_(const alps_roster *o, alps_repaired *r)
+{
+    for (uint64_t i = 0; i < o->n; i++) {
+        alps_report own;
+        alps_entry *e = (alps_entry *)alps_address_(o->h, o->off[i]);
+        memset(&own, 0, sizeof own);
+        alps_check_text_(o->h, e, &own);
+        if (!own.problems)
+            continue;
+        alps_store_(&e->text, 0);
+        alps_report_lost_(r, o->off[i], 0, "the description of a name");
+    }
+}
+
+/* Links all names anew. `was` are those that there seemed to be. */
+ALPS_CORE_ int alps_roster_renew_(alps_handle *h, const alps_roster *o,
+                                  uint64_t was, alps_repaired *r,
+                                  const alps_tables *t)
+{
+    alps_names *s = alps_roster_names_(h);
+    int err = ALPS_OK;
+    if (s && !alps_check_live_(h, h->super->names, sizeof *s))
+        s = NULL;
+    alps_roster_sort_(o);
+    if (!s && o->n)
+        err = alps_roster_make_(h, &s, t);
+    if (err)
+        return err;
+    if (s)
+        alps_roster_link_(o, s, alps_roster_tables_(h, s));
+    else
+        alps_store_(&h->super->names, 0);
+    alps_report_mended_(r, h->super->names, "the list of names");
+    for (uint64_t i = o->n; i < was; i++)
+        alps_report_lost_(r, h->super->names, 0, "a name");
+    return ALPS_OK;
+}
+
+/* Finds all names, and sees to their list where it has not all of them. */
+ALPS_CORE_ int alps_roster_restore_(alps_handle *h, alps_repaired *r,
+                                    const alps_tables *t)
+{
+    alps_report list;
+    alps_roster o;
+    memset(&o, 0, sizeof o);
+    memset(&list, 0, sizeof list);
+    o.h = h;
+    alps_roster_walk_(h, r);
+    (void)alps_visit_all_(h, alps_roster_visit_, &o);
+    int err = o.err;
+    if (!err)
+        alps_roster_texts_(&o, r);
+    if (!err)
+        alps_check_names_(h, &list);
+    if (!err && (list.problems || list.names != o.n))
+        err = alps_roster_renew_(h, &o, list.names, r, t);
+    if (o.off)
+        munmap(o.off, o.room * sizeof *o.off);
+    return err;
+}
+
+/* repair.h -- a damaged region is put right, by one who was asked to
+ *
+ * Where nobody has it open, in place: first the superblock, then what a crash
+ * left half done, then codes, bits of slabs, names and pledges, each step
+ * durable before the next. So a crash leaves a region that can be repaired
+ * again. docs/repair.md has the rules. */
+
+/* All that was stored so far is on the medium. */
+ALPS_CORE_ int alps_repair_sync_(alps_handle *h, const alps_tables *t)
+{
+    return t->backend->sync(&h->map, 0, h->map.size);
+}
+
+/* Whether anybody has the region open for writing. */
+ALPS_CORE_ int alps_repair_busy_(alps_handle *h, const alps_tables *t)
+{
+    int others = t->backend->leased(&h->map, ALPS_LEASE_ANY);
+    for (unsigned i = 0; others < 0 && i < h->at.slot_count; i++) {
+        uint64_t owner = alps_slot_owner_(h, i);
+        if (owner && alps_owner_lives_(h, owner, t))
+            return 1;
+    }
+    return others > 0;
+}
+
+/* The superblock becomes what `h->spare` says; the spare on the medium when
+ * that is durable. 1: it was wrong. */
+ALPS_CORE_ int alps_repair_super_(alps_handle *h, alps_repaired *r,
+                                  const alps_tables *t)
+{
+    alps_superblock *s = (alps_superblock *)(void *)h->map.base, want;
+    const uint64_t *from = (const uint64_t *)(const void *)h->spare;
+    uint64_t *to = (uint64_t *)(void *)s;
+    int wrong = memcmp(s, h->spare, ALPS_SUPER_FIXED_) != 0;
+    for (unsigned i = 0; i < ALPS_SUPER_FIXED_ / 8; i++)
+        if (to[i] != from[i])
+            alps_store_(&to[i], from[i]);
+    if (wrong)
+        alps_report_mended_(r, 0, "the superblock");
+    int err = wrong ? alps_repair_sync_(h, t) : ALPS_OK;
+    alps_super_spare_(h->spare, &want);
+    h->super = s;
+    if (!err && memcmp(h->map.base + ALPS_SPARE, &want, ALPS_SUPER_FIXED_)) {
+        const uint64_t *old = (const uint64_t *)alps_address_(h, ALPS_SPARE);
+        int none = !old[0] && !old[2]; // a region that is older than spares
+        if (!none)
+            alps_report_mended_(r, ALPS_SPARE, "the spare of the superblock");
+        if (!none || wrong)
+            err = alps_super_double_(h, t);
+    }
+    return err ? err : wrong;
+}
+
+/* Bytes of the region that the medium has not. */
+ALPS_FN_ void alps_repair_size_(const alps_handle *h, alps_repaired *r)
+{
+    uint64_t old = h->super->size >> 16, size = h->spare->size >> 16;
+    if (h->super->size == h->spare->size)
+        return;
+    if (alps_sealed_(h->super->size) && old > size && old <= h->at.limit)
+        alps_report_lost_(r, size, old - size, "the end of the region");
+    else
+        alps_report_mended_(r, offsetof(alps_superblock, size), "the size");
+    alps_store_(&h->super->size, h->spare->size);
+}
+
+/* Words of the first page beside the superblock. */
+ALPS_FN_ void alps_repair_words_(const alps_handle *h, alps_repaired *r)
+{
+    uint64_t *bare = (uint64_t *)alps_address_(h, ALPS_BARE);
+    uint64_t *loose = (uint64_t *)alps_address_(h, ALPS_LOOSE);
+    if (*bare > 1) {
+        alps_store_(bare, 1); // whoever opens it reserves its blocks
+        alps_report_mended_(r, ALPS_BARE, "neither a copy nor none");
+    }
+    if (*loose) {
+        alps_store_(loose, 0);
+        alps_report_lost_(r, ALPS_LOOSE, 0, "the newest bytes");
+    }
+    if (h->super->journal &&
+        (h->map.journal ? h->map.journal->lost : h->super->journal != 0)) {
+        alps_store_(&h->super->journal, 0);
+        alps_report_lost_(r, ALPS_HOME_MARK_, 0, "what is in the journal");
+    }
+}
+
+/* What an index of a later epoch could take for its own is cleared: extents
+ * are of no shard, slabs of nobody. */
+ALPS_FN_ void alps_repair_void_(const alps_handle *h)
+{
+    for (uint64_t extent = 0; extent < alps_extents_(h); extent++) {
+        alps_off off = h->at.heap + (extent << h->at.extent_shift);
+        if (!alps_extent_heap_(h, extent))
+            continue;
+        alps_store_(&alps_extent_(h, extent)->built, 0);
+        for (uint64_t in = 0; in < h->at.extent; in += 1ull << h->at.slab_shift)
+            if (alps_slab_is_(h, off + in)) {
+                alps_slab *s = alps_slab_head_(h, off + in);
+                alps_store_(&s->owner, 0);
+                alps_store_(&s->process, 0);
+            }
+    }
+}
+
+/* The epoch is not known: it becomes the last of which there is a trace, when
+ * what may be of a later one is durably cleared. */
+ALPS_CORE_ int alps_repair_epoch_(alps_handle *h, alps_repaired *r,
+                                  const alps_tables *t)
+{
+    alps_repair_void_(h);
+    int err = alps_repair_sync_(h, t);
+    if (err)
+        return err;
+    alps_store_(&h->super->epoch, alps_seal_(alps_salvage_epoch_(h)));
+    alps_report_mended_(r, offsetof(alps_superblock, epoch), "the epoch");
+    return ALPS_OK;
+}
+
+/* Words of lanes that cannot be, when an epoch has begun, of which there is no
+ * record yet. */
+ALPS_CORE_ int alps_repair_done_(alps_handle *h, alps_repaired *r,
+                                 const alps_tables *t)
+{
+    int any = 0;
+    for (unsigned i = 0; i < h->at.lane_count; i++) {
+        alps_done *done = &h->done[i];
+        if (!((done->seq | done->tx) >> ALPS_RETIRED_MAX_))
+            continue;
+        alps_report_mended_(r, alps_offset_(h, done),
+                            "a lane has retired more than it can");
+        alps_store_(&done->seq, 0);
+        alps_store_(&done->tx, 0);
+        any = 1;
+    }
+    if (!any)
+        return ALPS_OK;
+    alps_shared_reset_(h, h->super->epoch >> 16);
+    return alps_repair_sync_(h, t);
+}
+
+/* Whether a lane has retired more than it can. */
+ALPS_FN_ int alps_repair_ahead_(const alps_handle *h)
+{
+    for (unsigned i = 0; i < h->at.lane_count; i++)
+        if ((h->done[i].seq | h->done[i].tx) >> ALPS_RETIRED_MAX_)
+            return 1;
+    return 0;
+}
+
+/* Completes what a crash left, as an open does; nothing where there is
+ * nothing. */
+ALPS_CORE_ int alps_repair_recover_(alps_handle *h, alps_repaired *r,
+                                    const alps_tables *t)
+{
+    int unsure = !alps_sealed_(h->super->epoch);
+    if (!unsure && !alps_redo_pending_(h) && !alps_repair_ahead_(h))
+        return ALPS_OK;
+    int err = unsure ? alps_repair_epoch_(h, r, t) : ALPS_OK;
+    if (!err)
+        err = alps_epoch_begin_(h, t);
+    if (!err)
+        err = alps_repair_sync_(h, t);
+    return err ? err : alps_repair_done_(h, r, t);
+}
+
+/* Pledges of what is not live end; where the link can be nowhere the object
+ * stays. */
+ALPS_FN_ void alps_repair_pledges_(const alps_handle *h, alps_repaired *r)
+{
+    for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
+        alps_pledge *p = alps_pledge_at_(h, i);
+        alps_off off = alps_load_(&p->block);
+        if (!off)
+            continue;
+        if (alps_pledge_live_(h, off) && p->wide <= 1 && p->dest % 8 == 0)
+            continue;
+        if (alps_pledge_live_(h, off))
+            alps_report_doubt_(r, off, "an object whose pledge is damaged");
+        else
+            alps_report_lost_(r, alps_offset_(h, p), 0, "a pledge");
+        alps_store_(&p->block, 0);
+    }
+}
+
+/* All but the superblock. */
+ALPS_CORE_ int alps_repair_inside_(alps_handle *h, alps_repaired *r,
+                                   const alps_tables *t)
+{
+    alps_repair_size_(h, r);
+    int err = alps_repair_recover_(h, r, t);
+    if (!err)
+        alps_restore_codes_(h, r);
+    if (!err && r->report.problems)
+        err = alps_repair_sync_(h, t);
+    if (!err)
+        alps_restore_bits_(h, r);
+    if (!err)
+        err = alps_roster_restore_(h, r, t);
+    if (err)
+        return err;
+    alps_repair_pledges_(h, r);
+    if (r->report.problems)
+        err = alps_repair_sync_(h, t);
+    if (!err)
+        alps_repair_words_(h, r); // last: until then open refuses it
+    return err || !r->report.problems ? err : alps_repair_sync_(h, t);
+}
+
+/* What open would say of it. */
+ALPS_FN_ int alps_repair_refused_(const alps_handle *h)
+{
+    alps_handle there = *h;
+    there.super = (alps_superblock *)(void *)h->map.base;
+    int err = alps_super_check_(&there);
+    if (err)
+        return err;
+    if (h->map.journal ? h->map.journal->lost : there.super->journal != 0)
+        return ALPS_EJOURNAL;
+    if (alps_load_((const uint64_t *)alps_address_(h, ALPS_LOOSE)))
+        return ALPS_ECORRUPT;
+    return alps_size_(&there) > h->map.length ? ALPS_ETRUNCATED : ALPS_OK;
+}
+
+/* Repairs the region that `h` has open, and whose first page was examined.
+ * `again`: a journal beside it is to be looked at first, which the superblock
+ * did not lead to. */
+ALPS_CORE_ int alps_repair_mapped_(alps_handle *h, uint64_t size, int *again,
+                                   alps_repaired *r, const alps_tables *t)
+{
+    int first = !*again;
+    int err = alps_region_again_(h, size, t);
+    if (!err && alps_repair_busy_(h, t))
+        err = ALPS_EBUSY;
+    if (err)
+        return err;
+    if (first)
+        r->refused = alps_repair_refused_(h);
+    int wrong = alps_repair_super_(h, r, t);
+    if (wrong < 0)
+        return wrong;
+    *again = first && wrong && h->super->journal;
+    return *again ? alps_repair_sync_(h, t) : alps_repair_inside_(h, r, t);
+}
+
+/* Opens the medium, in the guard, and repairs what is in it. */
+ALPS_CORE_ int alps_repair_try_(const char *path, int *again, alps_repaired *r,
+                                const alps_tables *t)
+{
+    alps_handle h;
+    alps_options o;
+    uint64_t size = 0;
+    memset(&h, 0, sizeof h);
+    memset(&o, 0, sizeof o);
+    h.map.fd = -1;
+    h.map.flags = o.flags = ALPS_SALVAGE;
+    h.crc = alps_crc_kind_();
+    o.faults = t->faults;
+    int err = alps_environment_(&o);
+    if (!err)
+        err = t->backend->open(&h.map, path, &o);
+    if (err)
+        return err;
+    err = alps_salvage_examine_(&h, &o, &size, t);
+    if (!err)
+        err = alps_repair_mapped_(&h, size, again, r, t);
+    if (!err && t->backend->write && h.map.apart)
+        err = t->backend->write(&h.map, 0, size);
+    alps_local_close_(&h);
+    int late = t->backend->close(&h.map);
+    return err ? err : late;
+}
+
+/* See alps_repair. */
+ALPS_CORE_ int alps_repair_(const char *path, alps_repaired *r,
+                            const alps_tables *t)
+{
+    int again = 0;
+    memset(r, 0, sizeof *r);
+    int err = alps_repair_try_(path, &again, r, t);
+    return err || !again ? err : alps_repair_try_(path, &again, r, t);
+}
+
+/* collect.h -- what nothing leads to is freed
+ *
+ * From what the library knows of (names, and what hangs between two regions)
+ * and from the root area on, the program says what each object refers to; what
+ * was not come to is freed. Marks are bits in memory of this process, one for
+ * each 16 bytes of the region, so a death leaves nothing but what has been
+ * freed. Nothing is freed before all that can be reached is marked. See
+ * docs/repair.md. */
+
+struct alps_collecting;
+
+/* Called for each object that something refers to, and for the root area, once:
+ * calls alps_refer for each address that it holds. Anything but 0 ends it, and
+ * is the answer; nothing is freed then. */
+typedef int alps_refers(void *context, struct alps_collecting *c, void *p,
+                        size_t n);
+
+/* What came of it. */
+typedef struct alps_collected {
+    uint64_t objects, bytes;   /* that were freed */
+    uint64_t kept, kept_bytes; /* that something leads to */
+    uint64_t strays;           /* addresses of nothing that is allocated */
+} alps_collected;
+
+/* An object that is to be asked what it refers to. */
+typedef struct alps_reached {
+    alps_off off;
+    uint64_t n;
+} alps_reached;
+
+/* A collection under way: the program hands it on, and looks at nothing. */
+typedef struct alps_collecting {
+    alps_handle *h;
+    uint64_t *mark; /* a bit for each 16 bytes; of an object the first */
+    uint64_t mark_n;
+    alps_reached *row; /* those to be asked */
+    uint64_t n, room;
+    alps_collected sum;
+    int err;
+} alps_collecting;
+
+/* Memory of the process, zeroed, lent as it is touched. */
+ALPS_FN_ void *alps_collect_memory_(uint64_t n)
+{
+    void *p = mmap(NULL, (size_t)n, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* Marks what starts at `off`. 0: it is marked. */
+ALPS_FN_ int alps_collect_mark_(const alps_collecting *c, alps_off off)
+{
+    uint64_t *word = &c->mark[off / 16 / 64];
+    uint64_t bit = 1ull << off / 16 % 64;
+    if (*word & bit)
+        return 0;
+    *word |= bit;
+    return 1;
+}
+
+/* [off, off + n) is to be asked. */
+ALPS_FN_ void alps_collect_push_(alps_collecting *c, alps_off off, uint64_t n)
+{
+    if (c->n == c->room) {
+        uint64_t room = c->room ? 2 * c->room : 4096;
+        alps_reached *row =
+            (alps_reached *)alps_collect_memory_(room * sizeof *row);
+        if (!row) {
+            c->err = ALPS_ENOMEM;
+            return;
+        }
+        if (c->row) {
+            memcpy(row, c->row, c->n * sizeof *row);
+            munmap(c->row, c->room * sizeof *row);
+        }
+        c->row = row;
+        c->room = room;
+    }
+    c->row[c->n].off = off;
+    c->row[c->n].n = n;
+    c->n++;
+}
+
+/* Marks what `off` lies in, if anything; `at` tells it. 1 if it was not. */
+ALPS_FN_ int alps_collect_reach_(alps_collecting *c, alps_off off,
+                                 alps_around *at)
+{
+    int code = alps_around_(c->h, off, at);
+    if (code != ALPS_USED && code != ALPS_HELD) {
+        c->sum.strays++;
+        return 0;
+    }
+    return alps_collect_mark_(c, at->off);
+}
+
+/* See alps_refer. */
+ALPS_FN_ int alps_collect_refer_(alps_collecting *c, const void *p)
+{
+    alps_around at;
+    uint64_t strays = c->sum.strays;
+    if (!p)
+        return ALPS_OK;
+    if (alps_collect_reach_(c, alps_offset_(c->h, p), &at))
+        alps_collect_push_(c, at.off, at.n);
+    return c->sum.strays != strays ? ALPS_EINVAL : c->err;
+}
+
+/* Marks what belongs to the library alone: it refers to nothing. */
+ALPS_FN_ void alps_collect_own_(alps_collecting *c, alps_off off)
+{
+    alps_around at;
+    if (off)
+        (void)alps_collect_reach_(c, off, &at);
+}
+
+/* Marks an entry and its descriptions; its object is to be asked. */
+ALPS_FN_ void alps_collect_entry_(alps_collecting *c, const alps_entry *e)
+{
+    size_t n = 0;
+    const alps_handle *h = c->h;
+    void *p = alps_name_object_(e, &n);
+    alps_off off = e->text;
+    alps_collect_own_(c, alps_offset_(h, e));
+    alps_collect_push_(c, alps_offset_(h, p), n);
+    for (unsigned k = 0; off && k < 64; k++) {
+        const alps_text *x = alps_named_text_(h, off);
+        if (!alps_named_inside_(h, e, off))
+            alps_collect_own_(c, off);
+        off = x ? x->before : 0;
+    }
+}
+
+/* Marks all that names are found by, and all names. ALPS_ECORRUPT where they
+ * are damaged: then nothing may be taken for unreachable. */
+ALPS_FN_ int alps_collect_names_(alps_collecting *c)
+{
+    alps_report r;
+    const alps_handle *h = c->h;
+    alps_names *s = alps_node_names_(h);
+    memset(&r, 0, sizeof r);
+    alps_check_names_(h, &r);
+    if (r.problems)
+        return ALPS_ECORRUPT;
+    if (!s)
+        return ALPS_OK;
+    alps_collect_own_(c, alps_offset_(h, s));
+    for (unsigned i = 0; i < ALPS_NAMES_TABLES; i++)
+        alps_collect_own_(c, s->table[i]);
+    for (alps_off off = s->first[0].next; off;) {
+        const alps_node *n = alps_node_at_(h, off);
+        if (alps_node_order_(n) & 1)
+            alps_collect_entry_(c, (const alps_entry *)(const void *)n);
+        off = n->next;
+    }
+    return c->err;
+}
+
+/* Marks what the library itself refers to. */
+ALPS_FN_ int alps_collect_roots_(alps_collecting *c)
+{
+    for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
+        alps_off off = alps_load_(&alps_pledge_at_(c->h, i)->block);
+        if (off)
+            (void)alps_collect_refer_(c, alps_address_(c->h, off));
+    }
+    return alps_collect_names_(c);
+}
+
+/* Asks the root area, and then whatever is to be asked. */
+ALPS_FN_ int alps_collect_ask_(alps_collecting *c, alps_refers *refers,
+                               void *context)
+{
+    int stop = refers(context, c, c->h->map.base + ALPS_PAGE, ALPS_ROOT_SIZE);
+    while (!stop && !c->err && c->n) {
+        alps_reached at = c->row[--c->n];
+        stop = refers(context, c, alps_address_(c->h, at.off), (size_t)at.n);
+    }
+    return stop ? stop : c->err;
+}
+
+/* The objects of group `g` of a slab that are marked. */
+ALPS_FN_ uint64_t alps_collect_marked_(const alps_collecting *c, alps_off place,
+                                       uint64_t size, unsigned g, uint64_t live)
+{
+    uint64_t marked = 0;
+    for (uint64_t left = live; left; left &= left - 1) {
+        unsigned i = alps_low_bit_(left);
+        uint64_t at = (place + (64 * (uint64_t)g + i) * size) / 16;
+        marked |= (c->mark[at / 64] >> at % 64 & 1) << i;
+    }
+    return marked;
+}
+
+/* Adds up. */
+ALPS_FN_ void alps_collect_count_(alps_collecting *c, uint64_t live,
+                                  uint64_t dead, uint64_t size)
+{
+    uint64_t all = (uint64_t)__builtin_popcountll(live);
+    uint64_t n = (uint64_t)__builtin_popcountll(dead);
+    c->sum.objects += n;
+    c->sum.bytes += n * size;
+    c->sum.kept += all - n;
+    c->sum.kept_bytes += (all - n) * size;
+}
+
+/* Frees what is not marked in the slab at `place`, as one who does not own it:
+ * a word for each 64 objects, and one fence for all. */
+ALPS_CORE_ int alps_collect_slab_(alps_collecting *c, alps_off place,
+                                  const alps_tables *t)
+{
+    alps_handle *h = c->h;
+    alps_slab *head = alps_slab_head_(h, place);
+    alps_slab s = *head;
+    alps_object o;
+    uint64_t any = 0;
+    int err = ALPS_OK;
+    if (!alps_slab_derive_(h, &s) || alps_object_at_(h, place, &o) != 1)
+        return ALPS_OK;
+    for (unsigned g = 0; !err && g < alps_slab_groups_(&s); g++) {
+        alps_pair *pair = &alps_slab_pairs_(head)[g];
+        uint64_t live = alps_pair_live_(pair) & alps_slab_whole_(&s, g);
+        uint64_t dead = live & ~alps_collect_marked_(c, place, s.size, g, live);
+        alps_collect_count_(c, live, dead, s.size);
+        if (!dead)
+            continue;
+        any = 1;
+        __atomic_fetch_xor(&pair->far, dead, __ATOMIC_SEQ_CST);
+        err = t->policy->flush(&h->map, pair, sizeof *pair);
+    }
+    if (!err && any)
+        err = t->fence(&h->map);
+    if (any)
+        alps_far_tell_(h, &o, place, t);
+    return err;
+}
+
+/* Frees the blocks of a zone that are not marked. */
+ALPS_CORE_ int alps_collect_zone_(alps_collecting *c, const alps_zone *z,
+                                  const alps_tables *t)
+{
+    uint64_t unit = alps_code_next_(z->codes, z->first, z->end);
+    int err = ALPS_OK;
+    while (!err && unit < z->end) {
+        uint64_t next = alps_code_next_(z->codes, unit + 1, z->end);
+        alps_off off = alps_zone_off_(z, unit);
+        if (alps_code_(z->codes, unit) == ALPS_USED &&
+            (z->shift == ALPS_GRANULE_SHIFT ||
+             !alps_extent_heap_(c->h, unit))) {
+            int dead = !(c->mark[off / 16 / 64] >> off / 16 % 64 & 1);
+            alps_collect_count_(c, 1, (uint64_t)dead,
+                                (next - unit) << z->shift);
+            if (dead)
+                err = t->far(c->h, off);
+        }
+        unit = next;
+    }
+    return err;
+}
+
+/* Frees what is not marked in one heap extent. */
+ALPS_CORE_ int alps_collect_extent_(alps_collecting *c, uint64_t extent,
+                                    const alps_tables *t)
+{
+    alps_off off = c->h->at.heap + (extent << c->h->at.extent_shift);
+    alps_off end = off + c->h->at.extent;
+    int err = ALPS_OK;
+    for (; !err && off < end; off += 1ull << c->h->at.slab_shift)
+        if (alps_slab_is_(c->h, off))
+            err = alps_collect_slab_(c, off, t);
+    alps_zone z = alps_zone_extent_(c->h, extent);
+    return err ? err : alps_collect_zone_(c, &z, t);
+}
+
+/* Frees all that is not marked. */
+ALPS_CORE_ int alps_collect_sweep_(alps_collecting *c, const alps_tables *t)
+{
+    alps_zone top = alps_zone_top_(c->h);
+    int err = ALPS_OK;
+    for (uint64_t extent = 0; !err && extent < top.end; extent++)
+        if (alps_extent_heap_(c->h, extent))
+            err = alps_collect_extent_(c, extent, t);
+    return err ? err : alps_collect_zone_(c, &top, t);
+}
+
+/* Whether this thread has a transaction open. */
+ALPS_FN_ int alps_collect_busy_(const alps_handle *h)
+{
+    for (unsigned i = 0; i < h->at.lane_count; i++)
+        if (alps_draft_is_(&h->drafts[i], ALPS_THREAD_()))
+            return 1;
+    return 0;
+}
+
+/* See alps_collect. */
+ALPS_CORE_ int alps_collect_(alps_handle *h, alps_refers *refers, void *context,
+                             alps_collected *sum, const alps_tables *t)
+{
+    alps_collecting c;
+    memset(&c, 0, sizeof c);
+    memset(sum, 0, sizeof *sum);
+    int err = alps_ready_(h, t);
+    if (!err && alps_collect_busy_(h))
+        err = ALPS_EBUSY;
+    if (err)
+        return err;
+    c.h = h;
+    c.mark_n = alps_round_up_(alps_size_(h) / 128 + 8, 8);
+    c.mark = (uint64_t *)alps_collect_memory_(c.mark_n);
+    if (!c.mark)
+        return ALPS_ENOMEM;
+    err = alps_collect_roots_(&c);
+    if (!err)
+        err = alps_collect_ask_(&c, refers, context);
+    if (!err)
+        err = alps_collect_sweep_(&c, t);
+    munmap(c.mark, c.mark_n);
+    if (c.row)
+        munmap(c.row, c.room * sizeof *c.row);
+    *sum = c.sum;
+    return err;
+}
 
 /* cxx.h -- what C++ adds: fancy pointers, an allocator, objects by name
  *
@@ -20524,7 +22378,7 @@ static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
                                                        alps_report *r)
 {
     alps_report own;
-    return alps_check_all_(&h->core, r ? r : &own, &ALPS_(tables_));
+    return alps_audit_(&h->core, r ? r : &own, &ALPS_(tables_));
 }
 
 /* Adds up what the region holds. Holds all locks meanwhile, which threads with
@@ -21136,6 +22990,73 @@ ALPS_ONCE_ int ALPS_(tx_publish_new)(ALPS_(tx) * t, alps_off *dest, size_t n,
         ALPS_(slow_)
     (t->handle, ALPS_SLOW_CANCEL, alps_offset_(t->handle, p), 0);
     return err;
+}
+
+/* keeping.h -- the public functions of damage and of leaks, under the name of
+ * this instance
+ *
+ * As those of instance.h. docs/repair.md tells what is put right and how. None
+ * of them is inlined. */
+typedef alps_repaired ALPS_(repaired);
+typedef alps_collecting ALPS_(collecting);
+typedef alps_collected ALPS_(collected);
+typedef alps_refers ALPS_(refers);
+
+/* Puts the region at `path` right, which nobody has open: alps_open refuses it,
+ * or alps_check has found something. In place; copy it first, where what is
+ * given up matters. What structures tell of each other is made whole again;
+ * memory is kept where nothing tells whether it is used; what cannot be kept
+ * is given up, and `r` (which may be NULL) tells how much, and the first of it.
+ * 0: it can be opened; where nothing was wrong, nothing is changed. A crash in
+ * it leaves a region to be repaired again. ALPS_EFORMAT, ALPS_EVERSION,
+ * ALPS_ECORRUPT: neither the superblock nor its spare is left.
+ * ALPS_EUNFINISHED: nothing is in it. ALPS_ETRUNCATED: nor is any extent.
+ * ALPS_EBUSY, ALPS_EFULL (no room for the table of names). O(region). */
+ALPS_ONCE_ int ALPS_(repair)(const char *path, alps_repaired *r)
+{
+    alps_repaired own;
+    return alps_repair_(path, r ? r : &own, &ALPS_(tables_));
+}
+
+/* As alps_each, for a region that is damaged, mostly one opened with
+ * ALPS_SALVAGE: calls `visit` for what is live without doubt. `*skipped`, which
+ * may be NULL, are the bytes of what is not shown though it may have been live:
+ * slabs of no class or without a block, memory without a start, what the medium
+ * has lost. 0 bytes: alps_each shows the same. */
+ALPS_ONCE_ int ALPS_(salvage)(ALPS_(heap) * h, alps_visit *visit, void *context,
+                              uint64_t *skipped)
+{
+    uint64_t own = 0;
+    return alps_rescue_(&h->core, visit, context, skipped ? skipped : &own);
+}
+
+/* Frees what nothing leads to. `refers` is called for the root area, for each
+ * named object, for what is pledged between two regions, and for each object
+ * come to, once; it calls alps_refer with every address in it. What else the
+ * program refers to, from other regions or from memory of its own, it says when
+ * it is called for the root area. Nobody else uses the region meanwhile, no
+ * thread and no process, and `refers` changes nothing: what another has
+ * allocated and not linked yet is freed. Reservations stay, but what only they
+ * lead to does not. Nothing is freed before all is marked: not 0 from `refers`,
+ * which is the answer then, ALPS_ENOMEM and ALPS_ECORRUPT (damaged names) leave
+ * all as it was. After a crash in it, what was freed is, and the rest is as it
+ * was. `sum` may be NULL. ALPS_EBUSY: this thread has a transaction open. A
+ * fence for each slab and each block freed; memory of 1/128 of the region.
+ * O(region). */
+ALPS_ONCE_ int ALPS_(collect)(ALPS_(heap) * h, alps_refers *refers,
+                              void *context, alps_collected *sum)
+{
+    alps_collected own;
+    return alps_collect_(&h->core, refers, context, sum ? sum : &own,
+                         &ALPS_(tables_));
+}
+
+/* An object that is asked refers to `p`: NULL, or an address anywhere in what
+ * is allocated. ALPS_EINVAL: it is in nothing that is; which is counted, and
+ * does no harm by itself, but tells that the program is wrong somewhere. */
+ALPS_ONCE_ int ALPS_(refer)(ALPS_(collecting) * c, const void *p)
+{
+    return alps_collect_refer_(c, p);
 }
 
 #endif

@@ -13,6 +13,7 @@
 #define ALPS_TRUNCATE 4u  /* discard what is there and make the region anew */
 #define ALPS_READ_ONLY 8u /* map it PROT_READ and never write to it */
 #define ALPS_STRICT 16u   /* refuse a medium that cannot keep the promise */
+#define ALPS_SALVAGE 64u /* read-only, also what is damaged: see alps_salvage */
 #define ALPS_SHRINK \
   32u /* the last to close it cuts off what is free at the
                              end */

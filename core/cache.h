@@ -123,6 +123,9 @@ ALPS_FN_ int alps_local_open_(alps_handle *h)
 
 ALPS_FN_ void alps_local_close_(alps_handle *h)
 {
+    if (h->spare)
+        munmap(h->spare, ALPS_PAGE);
+    h->spare = NULL;
     if (!h->local)
         return;
     if (h->keyed)

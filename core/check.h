@@ -1,40 +1,13 @@
-/* check.h -- every structure against every other
+/* check.h -- every structure of the heap against every other
  *
  * The codes against themselves, the index against the codes, the reservations
- * and lanes against both. Nothing is changed and nothing is trusted: a damaged
- * region gives a longer report, not a crash. O(size of the maps). */
+ * against both, names against what is live. Nothing is changed and nothing is
+ * trusted: a damaged region gives a longer report, not a crash. O(size of the
+ * maps). */
 #pragma once
 #include "named.h"
+#include "report.h"
 #include "visit.h"
-
-#define ALPS_PROBLEMS 8
-
-/* One thing that is not as it should be. */
-typedef struct alps_problem {
-    int code;         /* ALPS_ECORRUPT, or why it could not be looked at */
-    alps_off off;     /* where */
-    const char *text; /* what */
-} alps_problem;
-
-/* What alps_check found. */
-typedef struct alps_report {
-    uint64_t problems;                 /* how many */
-    alps_problem first[ALPS_PROBLEMS]; /* the first of them */
-    uint64_t blocks, runs, reserved;   /* seen on the way; counts */
-    uint64_t names;                    /* the same */
-    uint64_t indexed;                  /* free runs that should be indexed */
-} alps_report;
-
-ALPS_FN_ void alps_check_say_(alps_report *r, alps_off off, const char *text)
-{
-    if (r->problems < ALPS_PROBLEMS) {
-        alps_problem *p = &r->first[r->problems];
-        p->code = ALPS_ECORRUPT;
-        p->off = off;
-        p->text = text;
-    }
-    r->problems++;
-}
 
 /* A free run that is indexed: its head, its foot, its neighbours in the bin. */
 ALPS_FN_ void alps_check_run_(const alps_handle *h, const alps_zone *z,
@@ -222,37 +195,6 @@ ALPS_FN_ void alps_check_held_(const alps_handle *h, const alps_shard *s,
     }
 }
 
-/* An idle lane has nothing that waits to be redone. */
-ALPS_FN_ void alps_check_lane_(const alps_handle *h, unsigned i, alps_report *r)
-{
-    const alps_lane *lane = &h->lanes[i];
-    uint64_t done = h->done[i].seq;
-    done = h->done[i].tx > done ? h->done[i].tx : done;
-    if (done > h->shared->seq && done > lane->seq)
-        alps_check_say_(r, h->at.done + i * sizeof(alps_done),
-                        "a lane has retired what never was");
-    if (lane->held || lane->freeing)
-        alps_check_say_(r, alps_offset_(h, lane), "an idle lane holds a block");
-    if (alps_undo_live_(h, i))
-        alps_check_say_(r, alps_offset_(h, &lane->mark),
-                        "an idle lane has something to undo");
-    for (unsigned k = 0; k < ALPS_RING; k++)
-        if (alps_record_live_(h, i, &lane->ring[k]))
-            alps_check_say_(r, alps_offset_(h, &lane->ring[k]),
-                            "an idle lane has a live record");
-}
-
-/* The lanes, but those that are busy. */
-ALPS_FN_ void alps_check_lanes_(const alps_handle *h, alps_report *r)
-{
-    for (unsigned i = 0; i < h->at.lane_count; i++) {
-        if (!alps_lock_try_(&h->lanes[i].lock, alps_self_(h)))
-            continue;
-        alps_check_lane_(h, i, r);
-        alps_lane_leave_(&h->lanes[i]);
-    }
-}
-
 /* Whether a live block of `n` bytes or more starts at `off`. */
 ALPS_FN_ int alps_check_live_(const alps_handle *h, alps_off off, uint64_t n)
 {
@@ -358,39 +300,4 @@ ALPS_FN_ void alps_check_names_(const alps_handle *h, alps_report *r)
         alps_check_say_(r, off, "a name links to where no name can be");
     else if (ready != buckets && buckets != ~0ull)
         alps_check_say_(r, h->super->names, "a bucket is not in the list");
-}
-
-/* See alps_check. */
-ALPS_CORE_ int alps_check_all_(alps_handle *h, alps_report *r,
-                               const alps_tables *t)
-{
-    int live = alps_self_(h) != 0;
-    memset(r, 0, sizeof *r);
-    if (live) {
-        alps_names_lock_(h, t);
-        alps_lock_all_(h, t);
-    }
-    int err = alps_super_check_(h);
-    if (err)
-        alps_check_say_(r, 0, "the superblock is damaged");
-    alps_check_extents_(h, r);
-    alps_check_names_(h, r);
-    if (live) {
-        uint64_t n = 0;
-        for (alps_shard *s = h->shards; s <= h->top; s++) {
-            alps_zone any = alps_zone_top_(h);
-            any.index = &s->index;
-            if (s != h->top)
-                any.shift = ALPS_GRANULE_SHIFT;
-            n += alps_check_index_(h, &any, r->indexed, r);
-            alps_check_held_(h, s, r);
-        }
-        if (n != r->indexed)
-            alps_check_say_(r, h->at.shards,
-                            "the bins hold more or fewer runs");
-        alps_check_lanes_(h, r);
-        alps_unlock_all_(h);
-        alps_names_unlock_(h);
-    }
-    return r->problems ? ALPS_ECORRUPT : ALPS_OK;
 }

@@ -3,7 +3,7 @@
  * A policy may find a medium that keeps less than was hoped, or a machine with
  * another instruction; the program can read what it is. */
 #pragma once
-#include "check.h"
+#include "visit.h"
 
 typedef struct alps_description {
     const char *backend; /* names of the parts */

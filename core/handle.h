@@ -11,6 +11,7 @@ typedef struct alps_handle {
     alps_map map;     /* the open medium */
     alps_geometry at; /* where everything is */
     alps_superblock *super;
+    alps_superblock *spare; /* of a damaged region, as it should be; or NULL */
     alps_shared *shared;
     alps_done *done;
     alps_lane *lanes;

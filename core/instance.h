@@ -424,7 +424,7 @@ static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
                                                        alps_report *r)
 {
     alps_report own;
-    return alps_check_all_(&h->core, r ? r : &own, &ALPS_(tables_));
+    return alps_audit_(&h->core, r ? r : &own, &ALPS_(tables_));
 }
 
 /* Adds up what the region holds. Holds all locks meanwhile, which threads with

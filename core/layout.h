@@ -91,6 +91,7 @@ ALPS_STATIC_ASSERT_(offsetof(alps_superblock, journal) == ALPS_HOME_MARK_ &&
  * region. */
 #define ALPS_BARE 448u
 #define ALPS_LOOSE 512u
+#define ALPS_SPARE 768u /* what `crc` sums once more, see super.h */
 #define ALPS_NOTE 1024u
 typedef struct alps_note {
     uint32_t crc;    /* CRC-32C of what follows */

@@ -112,6 +112,11 @@
  * that is open, `copy` one that is closed, into a file that is there as a whole
  * or not at all. `consistent` and `inspect` look at a closed one.
  *
+ * Damage and leaks. `check` compares all structures. A region that is refused
+ * is opened with ALPS_SALVAGE to be read, and `salvage` shows what is left in
+ * it; `repair` puts it right in place, closed, and tells what it gave up.
+ * `collect` frees what nothing leads to: docs/repair.md.
+ *
  * Several regions. A *space* (alps_space) is a set of open regions: an
  * ALPS_FAR(T) in one of them leads into any, an ALPS_PACKED(T) in 8 bytes. A
  * region that is missing is a code, or opened on demand by your `resolver`.
@@ -147,9 +152,10 @@
  *
  * The names of internal things end in an underscore; all others are listed,
  * with what they promise, at the end of this file (instance.h, naming.h,
- * acting.h, spaces.h), the errors in error.h, the options in backend.h, the
- * report and statistics in check.h and visit.h, pointers in ptr.h and space.h,
- * what a name is in name.h, how an object is made in maker.h, macros of
- * transactions in tx.h, C++ in cxx.h and made.h.
+ * acting.h, keeping.h, spaces.h), the errors in error.h, the options in
+ * backend.h, the reports and statistics in report.h and visit.h, what is
+ * collected in collect.h, pointers in ptr.h and space.h, what a name is in
+ * name.h, how an object is made in maker.h, macros of transactions in tx.h, C++
+ * in cxx.h and made.h.
  */
 #pragma once

@@ -101,10 +101,10 @@ ALPS_CORE_ int alps_redo_all_(alps_handle *h, uint64_t owner,
     if (!err && n)
         err = t->fence(&h->map);
     order = 0;
+    if (!err) // first: with pages, what is redone may have come after an abort
+        err = alps_commit_undo_(h, owner, &n, t);
     while (!err && (r = alps_redo_next_(h, owner, &order, &lane)) != NULL)
         err = alps_redo_one_(h, lane, r, owner, t);
-    if (!err)
-        err = alps_commit_undo_(h, owner, &n, t);
     return err || !n ? err : t->fence(&h->map);
 }
 

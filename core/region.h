@@ -11,8 +11,8 @@
 #include "note.h"
 #include "environment.h"
 #include "placement.h"
+#include "salvage.h"
 #include "tail.h"
-#include "super.h"
 
 #define ALPS_SIZE_DEFAULT (64ull << 20)
 
@@ -20,7 +20,7 @@
 ALPS_FN_ void alps_region_place_(alps_handle *h)
 {
     unsigned char *base = h->map.base;
-    h->super = (alps_superblock *)(void *)base;
+    h->super = h->spare ? h->spare : (alps_superblock *)(void *)base;
     h->done = (alps_done *)(void *)(base + h->at.done);
     h->lanes = (alps_lane *)(void *)(base + h->at.lanes);
     h->slots = (alps_slot *)(void *)(base + h->at.slots);
@@ -151,6 +151,10 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
         err = t->policy->flush(&h->map, h->codes, 8);
     if (!err)
         err = t->policy->flush(&h->map, s, sizeof *s);
+    if (!err)
+        err = t->fence(&h->map);
+    if (!err)
+        err = alps_super_double_(h, t);
     if (!err)
         err = t->fence(&h->map);
     return err ? err : alps_super_state_(h, ALPS_STATE_READY, t);
@@ -340,7 +344,7 @@ ALPS_CORE_ int alps_region_attach_(alps_handle *h, const alps_tables *t)
  * its writer lives and will see to it. */
 ALPS_CORE_ int alps_region_settled_(alps_handle *h, const alps_tables *t)
 {
-    if (!alps_redo_pending_(h))
+    if (h->spare || !alps_redo_pending_(h))
         return ALPS_OK;
     return t->backend->leased(&h->map, ALPS_LEASE_ANY) == 1 ? ALPS_OK
                                                             : ALPS_ERECOVER;
@@ -359,7 +363,11 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
     if (h->map.length && (h->map.flags & ALPS_TRUNCATE) &&
         t->backend->leased(&h->map, ALPS_LEASE_ANY) == 1)
         return ALPS_EBUSY;
-    if (!make) {
+    if (!make && h->map.flags & ALPS_SALVAGE) {
+        err = alps_salvage_examine_(h, o, &size, t);
+        if (err)
+            return err;
+    } else if (!make) {
         err = alps_region_examine_(h, o, &size, t);
         if (err == ALPS_EUNFINISHED && (h->map.flags & ALPS_CREATE) &&
             !read_only)
@@ -429,6 +437,8 @@ ALPS_CORE_ int alps_region_open_(alps_handle *h, const char *path,
         o = *given;
     if (!o.faults)
         o.faults = t->faults;
+    if (o.flags & ALPS_SALVAGE)
+        o.flags |= ALPS_READ_ONLY;
     if (!(o.flags & ~(ALPS_STRICT | ALPS_READ_ONLY | ALPS_SHRINK)))
         o.flags |= o.flags & ALPS_READ_ONLY ? 0 : ALPS_CREATE;
     err = alps_environment_(&o);

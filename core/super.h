@@ -1,17 +1,49 @@
 /* super.h -- the first page: what a region says of itself
  *
  * Judged before anything else is believed, and the last thing to become valid
- * when a region is made. */
+ * when a region is made. What never changes of it is in the page twice: the
+ * *spare* is read by who is asked to make do with a damaged region, and by
+ * nobody else. */
 #pragma once
 #include "handle.h"
 
+/* Bytes that never change, and that `crc` is of. */
+#define ALPS_SUPER_FIXED_ offsetof(alps_superblock, size)
+
 /* CRC-32C of all but the state, and what changes by itself. */
-ALPS_FN_ uint32_t alps_super_crc_(const alps_handle *h)
+ALPS_FN_ uint32_t alps_super_sum_(const alps_handle *h,
+                                  const alps_superblock *s)
 {
-    alps_superblock copy = *h->super;
+    alps_superblock copy = *s;
     copy.state = 0;
     copy.crc = 0;
-    return alps_crc32c_(h->crc, 0, &copy, offsetof(alps_superblock, size));
+    return alps_crc32c_(h->crc, 0, &copy, ALPS_SUPER_FIXED_);
+}
+
+ALPS_FN_ uint32_t alps_super_crc_(const alps_handle *h)
+{
+    return alps_super_sum_(h, h->super);
+}
+
+/* The spare is to be written: what it says, as of the superblock. */
+ALPS_FN_ void alps_super_spare_(const alps_superblock *s, alps_superblock *to)
+{
+    memset(to, 0, sizeof *to);
+    memcpy(to, s, ALPS_SUPER_FIXED_);
+    to->state = 0;
+}
+
+/* Writes the spare: durably with the next fence. */
+ALPS_CORE_ int alps_super_double_(alps_handle *h, const alps_tables *t)
+{
+    alps_superblock s;
+    uint64_t word[ALPS_SUPER_FIXED_ / 8];
+    uint64_t *to = (uint64_t *)(void *)(h->map.base + ALPS_SPARE);
+    alps_super_spare_(h->super, &s);
+    memcpy(word, &s, sizeof word);
+    for (unsigned i = 0; i < sizeof word / 8; i++)
+        alps_store_(&to[i], word[i]);
+    return t->policy->flush(&h->map, to, sizeof word);
 }
 
 /* Whether the first page of the medium holds nothing at all. */

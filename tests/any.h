@@ -76,6 +76,12 @@ ANY(int, fence, (any_heap * h));
 ANY(int, persist, (any_heap * h, const void *p, size_t n));
 ANY(int, each, (any_heap * h, alps_visit *visit, void *context));
 ANY(int, check, (any_heap * h, alps_report *r));
+ANY(int, repair, (const char *path, alps_repaired *r));
+ANY(int, salvage,
+    (any_heap * h, alps_visit *visit, void *context, uint64_t *skipped));
+ANY(int, collect,
+    (any_heap * h, alps_refers *refers, void *context, alps_collected *sum));
+ANY(int, refer, (alps_collecting * c, const void *p));
 ANY(int, stats, (any_heap * h, alps_statistics *s));
 ANY(int, describe, (any_heap * h, alps_description *d));
 ANY(int, error, (const any_heap *h));

@@ -12,7 +12,8 @@ int direct_publish(alps_heap *h, alps_off *dest);
 
 int direct_life(alps_heap *h, const char *path)
 {
-    int err = alps_open(h, path, NULL);
+    int err = alps_repair(path, NULL);
+    err = err ? err : alps_open(h, path, NULL);
     if (err)
         return err;
     err = alps_grow(h, 1u << 30);

@@ -12,6 +12,8 @@ static unsigned char local[SIM_HANDLES][SIM_LOCAL]
     __attribute__((aligned(SIM_PAGE)));
 static size_t used[SIM_HANDLES];
 static unsigned opening[SIM_DEPTH + 1]; // a crash on the way opens others
+static unsigned char scratch[SIM_DEPTH + 1][SIM_SCRATCH];
+static size_t scratched[SIM_DEPTH + 1]; // of it are lent, and 1 more; 0: none
 
 /* The memory of handle `h`, and how much of it there is. */
 void *sim_local(unsigned h, size_t *n)
@@ -24,6 +26,22 @@ void *sim_local(unsigned h, size_t *n)
 void sim_local_of(unsigned h)
 {
     opening[sim_depth] = h;
+    scratched[sim_depth] = 0;
+}
+
+/* The next mappings are for one call alone; or are not any more. */
+void sim_scratch(int on)
+{
+    scratched[sim_depth] = on != 0;
+}
+
+static void *lend(size_t n)
+{
+    size_t at = (scratched[sim_depth] + 63) / 64 * 64;
+    if (n > SIM_SCRATCH - at)
+        abort();
+    scratched[sim_depth] = at + n + 1;
+    return memset(scratch[sim_depth] + at, 0, n);
 }
 
 /* ---- what of the unit is renamed ---- */
@@ -36,6 +54,8 @@ void *sim_mmap(void *at, size_t n, int access, int flags, int fd, long off)
     (void)flags;
     (void)fd;
     (void)off;
+    if (scratched[sim_depth])
+        return lend(n);
     if (n > SIM_LOCAL)
         abort();
     unsigned h = opening[sim_depth];

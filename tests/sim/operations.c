@@ -254,6 +254,21 @@ int op_retire(const struct op *op)
     return 1;
 }
 
+/* The same, found by a collection. */
+int op_collect(const struct op *op)
+{
+    const struct sim_block *b = nameless();
+    if (!b)
+        return 0;
+    uint64_t off = b->off;
+    begin_call(SIM_FREE, *b, 0);
+    op_must(unit_collect(op->h, off), "collect");
+    if (call()->doing == SIM_FREE)
+        sim_oracle_drop(off);
+    op_returned("return of collect");
+    return 1;
+}
+
 int op_realloc(const struct op *op)
 {
     struct sim_oracle *o = &sim_oracle;
@@ -752,6 +767,8 @@ static const struct op others[] = {
     {"release 3", op_release, 0, 3, 0, 0},
     {"realloc to 1000", op_realloc, 0, 0, 1000, 0},
     {"reap", op_reap, 0, 0, 0, 0},
+    {"collect", op_collect, 0, 0, 0, 0},
+    {"collect by B", op_collect, 1, 0, 0, 0},
     {"leave", op_leave, 0, 0, 0, 0},
     {"alloc 64 by B", op_alloc, 1, 0, 64, 0},
     {"construct a", op_construct, 0, 0, 24, 0},

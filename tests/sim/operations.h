@@ -16,6 +16,7 @@ int op_alloc(const struct op *op);
 int op_zalloc(const struct op *op);
 int op_free(const struct op *op);
 int op_retire(const struct op *op);
+int op_collect(const struct op *op);
 int op_realloc(const struct op *op);
 int op_cancel(const struct op *op);
 int op_reserve(const struct op *op);

@@ -511,6 +511,10 @@ void programs_scripts(void)
         "alloc 100; store, sync; free; zalloc 100; alloc 100; store, sync",
         "publish 200 to 1; release 1; publish 200 to 0 by B; release 0 by B; "
         "publish 200 to 1; release 1; publish 200 to 0 by B",
+        "publish 64 to 0; alloc 64; alloc 64; collect; collect by B; alloc "
+        "100; alloc 1900; collect by B; collect; alloc 3000; collect; alloc 64",
+        "construct a; alloc 64 by B; collect; alloc 1900; collect; describe a; "
+        "alloc 100; collect by B; destroy a; alloc 64; reserve; collect",
         "reserve; publish 64 to 0; alloc 100; publish it to 1; release 0 by B; "
         "reserve, cancel; zalloc 100; free by B; realloc to 40; close, open",
     };

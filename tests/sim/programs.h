@@ -5,7 +5,7 @@
 struct node {
     struct sim_world world;
     struct sim_oracle oracle;
-    unsigned char handle[2][1024];
+    unsigned char handle[2][2048];
     unsigned char local[2][SIM_LOCAL];
     unsigned thread;
     unsigned depth; /* operations so far */

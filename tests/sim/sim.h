@@ -102,6 +102,10 @@ int sim_cpuid(unsigned leaf, unsigned sub, unsigned *a, unsigned *b,
 void *sim_local(unsigned h, size_t *n);
 void sim_local_of(unsigned h);
 
+/* Memory of the process for one call. */
+#define SIM_SCRATCH (128u * 1024u)
+void sim_scratch(int on);
+
 /* crash.c */
 struct sim_limits {
     unsigned whole;    /* images: at most so many and all are made */
@@ -242,6 +246,7 @@ uint64_t unit_realloc(unsigned h, uint64_t off, size_t n);
 int unit_free(unsigned h, uint64_t off);
 int unit_retire(unsigned h, uint64_t off);
 int unit_reap(unsigned h);
+int unit_collect(unsigned h, uint64_t off);
 int unit_begin(unsigned h);
 int unit_tx_set(unsigned h, unsigned slot, uint64_t value);
 int unit_tx_publish(unsigned h, unsigned slot, uint64_t off);

@@ -330,6 +330,40 @@ int unit_retire(unsigned h, uint64_t off)
     return err == ALPS_EFULL || err == ALPS_EBUSY ? 1 : err;
 }
 
+/* What a collection is told: all but one block is referred to. */
+struct but {
+    unsigned h;
+    uint64_t off;
+    alps_collecting *c;
+};
+
+static int refer_but(void *context, void *p, size_t n)
+{
+    const struct but *b = context;
+    (void)n;
+    return off_of(b->h, p) == b->off ? 0 : alps_refer(b->c, p);
+}
+
+static int refers_but(void *context, alps_collecting *c, void *p, size_t n)
+{
+    struct but *b = context;
+    (void)n;
+    b->c = c;
+    return p == alps_root(&heaps[b->h], 8)
+               ? alps_each(&heaps[b->h], refer_but, b)
+               : 0;
+}
+
+/* Collects; nothing leads to the block at `off`. */
+int unit_collect(unsigned h, uint64_t off)
+{
+    struct but b = {h, off, NULL};
+    sim_scratch(1);
+    int err = alps_collect(&heaps[h], refers_but, &b, NULL);
+    sim_scratch(0);
+    return err;
+}
+
 int unit_reap(unsigned h)
 {
     return alps_reap(&heaps[h]);
