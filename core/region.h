@@ -152,8 +152,6 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
     if (!err)
         err = t->policy->flush(&h->map, s, sizeof *s);
     if (!err)
-        err = t->fence(&h->map);
-    if (!err)
         err = alps_super_double_(h, t);
     if (!err)
         err = t->fence(&h->map);

@@ -111,7 +111,7 @@ const char *sim_site_name(unsigned site)
            fgets(place, sizeof place, f)) {
         function[strcspn(function, "\n")] = 0;
         place[strcspn(place, " \n")] = 0;
-        if (strncmp(function, "sim_", 4))
+        if (strncmp(function, "sim_", 4) && strcmp(function, "alps_fence_"))
             add_place(text, size, function, place);
     }
     if (f)
