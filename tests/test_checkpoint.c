@@ -274,6 +274,77 @@ static void zeroes(void)
     with_each_way(zeroes_way);
 }
 
+/* What the file holds in its own name. */
+static uint32_t sum_of_file(void)
+{
+    static unsigned char bytes[1 << 20];
+    uint32_t sum = 0;
+    int fd = open(path, O_RDONLY);
+    ssize_t n;
+    while ((n = read(fd, bytes, sizeof bytes)) > 0)
+        sum = alps_crc32c_(ALPS_CRC_TABLE, sum, bytes, (size_t)n);
+    CHECK_EQ(n, 0);
+    close(fd);
+    return sum;
+}
+
+/* The system takes back all that it can of the region's memory. */
+static void press(alps_heap *h)
+{
+#ifndef MADV_PAGEOUT
+#  define MADV_PAGEOUT 21
+#endif
+    if (madvise(h->core.map.base, h->core.map.size, MADV_PAGEOUT))
+        CHECK_EQ(errno, EINVAL); // before Linux 5.4
+}
+
+static int all_are(const unsigned char *p, size_t n, unsigned char what)
+{
+    for (size_t i = 0; i < n; i++)
+        if (p[i] != what)
+            return 0;
+    return 1;
+}
+
+/* Whether anything was synced or not, nothing reaches the file by it, and
+ * nothing is lost. */
+static void memory_pressure_way(void)
+{
+    alps_heap h;
+    enum { N = 1 << 20 };
+    uint64_t *w = open_words(&h);
+    unsigned char *p = (unsigned char *)alps_alloc_aligned(&h, 4096, N);
+    if (!CHECK(p != NULL))
+        return;
+    w[0] = alps_off_of(&h, p);
+    memset(p, 1, N);
+    CHECK_EQ(alps_sync(&h), 0);
+    for (unsigned char round = 2; round < 5; round++) {
+        uint32_t file = sum_of_file();
+        press(&h); // of what was synced
+        CHECK(all_are(p, N, (unsigned char)(round - 1)));
+        memset(p, round, N);
+        press(&h); // of what was not
+        CHECK(all_are(p, N, round));
+        CHECK_EQ(sum_of_file(), file);
+        CHECK_EQ(alps_sync(&h), 0);
+        press(&h);
+        CHECK(all_are(p, N, round));
+    }
+    memset(p, 9, N);
+    press(&h);
+    CHECK_EQ(alps_discard(&h), 0);
+    w = open_words(&h);
+    CHECK(all_are((unsigned char *)alps_at(&h, w[0]), N, 4));
+    CHECK_EQ(alps_check(&h, NULL), 0);
+    CHECK_EQ(alps_close(&h), 0);
+}
+
+static void memory_pressure(void)
+{
+    with_each_way(memory_pressure_way);
+}
+
 /* ---- who else */
 
 static void one_writes(void)
@@ -845,6 +916,7 @@ int main(void)
     RUN(a_region_grows);
     RUN(discard_goes_back);
     RUN(zeroes);
+    RUN(memory_pressure);
     RUN(one_writes);
     RUN(readers_see_the_last_sync);
     RUN(the_file_of_a_reader_stays);

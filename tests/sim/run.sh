@@ -63,6 +63,13 @@ told FLUSH x86 weave
 told MSYNC pages weave
 told NONE kill weave
 told FLUSH weak mutate
+# Were calls shared, many places would have one address, and go unlooked at.
+places=$(sed -n 's/^mutations: \([0-9]*\),.*/\1/p' build/sim/FLUSH-weak-mutate.txt)
+if [ "${places:-0}" -ge 150 ]; then
+    ok "$places places were left out"
+else
+    fail "${places:-0} places were left out" "fewer than 150"
+fi
 if [ $images -ge "$least" ]; then
     ok "$images images are enough"
 else
