@@ -10,9 +10,11 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <linux/futex.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -180,7 +182,7 @@ struct ledger {
     uint64_t holds[3][SLOTS]; // serials promised to be there; 0: none
     uint64_t serial;          // last given out
     uint64_t loose;           // blocks that may be without a name
-    uint64_t ask;             // 1: the witness is to look; 2: to end
+    uint64_t ask;             // of the witness: see ask()
     char wrong[160];          // what it found
     struct {
         struct intent doing;
@@ -672,6 +674,24 @@ static void at_an_instruction(unsigned rounds)
     }
 }
 
+/* What the witness is asked for: 1 to look, 2 to end, 3 to begin; 0: it has
+ * answered. Who waits sleeps: a process that spins takes the processor from one
+ * that goes step by step. */
+static void ask(uint64_t what)
+{
+    set(&ledger->ask, what);
+    syscall(SYS_futex, &ledger->ask, FUTEX_WAKE, 2, NULL, NULL, 0);
+}
+
+static uint64_t await_change(uint64_t is)
+{
+    uint64_t now;
+    while ((now = get(&ledger->ask)) == is)
+        syscall(SYS_futex, &ledger->ask, FUTEX_WAIT, (uint32_t)is, NULL, NULL,
+                0);
+    return now;
+}
+
 /* A process that has the region open all the time, and looks when asked. */
 static void witness(void)
 {
@@ -679,22 +699,16 @@ static void witness(void)
     alps_options o = options();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     int err = k->open(&h, path, &o);
-    set(&ledger->ask, 0);
-    for (;;) {
-        uint64_t ask = get(&ledger->ask);
-        if (ask == 2)
-            _exit(err || k->close(&h) ? 1 : 0);
-        if (ask == 0) {
-            sched_yield();
-            continue;
-        }
+    ask(0);
+    while (await_change(0) == 1) {
         err = err ? err : k->reap(&h);
         if (err)
             snprintf(ledger->wrong, sizeof ledger->wrong, "code %d", err);
         else
             judge(&h, ledger->wrong, sizeof ledger->wrong);
-        set(&ledger->ask, 0);
+        ask(0);
     }
+    _exit(err || k->close(&h) ? 1 : 0);
 }
 
 /* Events of one publish and one release, which the last one left undone. */
@@ -766,9 +780,8 @@ static pid_t start_once(void (*once)(any_heap *), unsigned long traced)
 static void ask_witness(const char *when, unsigned long event, uint64_t step)
 {
     ledger->wrong[0] = 0;
-    set(&ledger->ask, 1);
-    while (get(&ledger->ask))
-        sched_yield();
+    ask(1);
+    await_change(1);
     if (ledger->wrong[0])
         fprintf(stderr, "%s, %s, event %lu, step %llu: %s\n", k->name, when,
                 event, (unsigned long long)step, ledger->wrong);
@@ -780,12 +793,11 @@ static void ask_witness(const char *when, unsigned long event, uint64_t step)
 static void beside_a_witness(void (*once)(any_heap *), uint64_t stride)
 {
     int status = 1;
-    set(&ledger->ask, 3);
+    ask(3);
     pid_t watcher = fork();
     if (watcher == 0)
         witness();
-    while (get(&ledger->ask))
-        nap(200);
+    await_change(3);
     pid_t pid = start_once(once, 0);
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
     unsigned long all = (unsigned long)ledger->worker[0].ops;
@@ -803,7 +815,7 @@ static void beside_a_witness(void (*once)(any_heap *), uint64_t stride)
             ask_witness("killed beside a witness", event, step);
         }
     CHECK(kills - before >= all);
-    set(&ledger->ask, 2);
+    ask(2);
     CHECK(waitpid(watcher, &status, 0) == watcher && status == 0);
 }
 
