@@ -9867,6 +9867,19 @@ ALPS_CORE_ int alps_holes_make_(alps_handle *h, const alps_tables *t)
 #  define ALPS_REBUILD_MAX 16u
 #endif
 
+/* Makes all of the extent, whatever was there, one free run; answers what it
+ * is then. */
+ALPS_FN_ alps_zone alps_extent_clear_(const alps_handle *h, uint64_t extent)
+{
+    alps_zone z = alps_zone_extent_(h, extent);
+    for (uint64_t word = 0; word < (z.end + 31) / 32; word++)
+        alps_store_(&z.codes[word], 0);
+    alps_code_set_(z.codes, z.first, ALPS_FREE);
+    memset(alps_address_(h, z.origin + h->at.told), 0,
+           (size_t)(h->at.heads - h->at.told));
+    return z;
+}
+
 /* Makes the extent at `off`, which is held, a heap extent of shard `s`. Its map
  * and kind are durable before its code says that it is used. Under the locks of
  * `s` and of all extents. */
@@ -9877,12 +9890,7 @@ ALPS_CORE_ int alps_extent_fill_(alps_handle *h, alps_shard *s, alps_off off,
     uint64_t extent = alps_zone_unit_(&top, off);
     // what is there may be of a former region
     alps_store_(&alps_extent_(h, extent)->built, alps_build_void_(h, s));
-    alps_zone z = alps_zone_extent_(h, extent);
-    for (uint64_t word = 0; word < (z.end + 31) / 32; word++)
-        alps_store_(&z.codes[word], 0);
-    alps_code_set_(z.codes, z.first, ALPS_FREE);
-    memset(alps_address_(h, z.origin + h->at.told), 0,
-           (size_t)(h->at.heads - h->at.told));
+    alps_zone z = alps_extent_clear_(h, extent);
     int err = t->policy->flush(&h->map, alps_extent_(h, extent),
                                sizeof(alps_extent) + z.end / 4);
     alps_extent_kind_set_(h, extent, 1);
@@ -20364,12 +20372,7 @@ ALPS_CORE_ int alps_roster_extent_(alps_handle *h, const alps_tables *t)
         if (!n)
             return ALPS_EFULL;
     }
-    alps_zone z = alps_zone_extent_(h, extent);
-    for (uint64_t word = 0; word < (z.end + 31) / 32; word++)
-        alps_store_(&z.codes[word], 0);
-    alps_code_set_(z.codes, z.first, ALPS_FREE);
-    memset(alps_address_(h, z.origin + h->at.told), 0,
-           (size_t)(h->at.heads - h->at.told));
+    (void)alps_extent_clear_(h, extent);
     alps_extent_kind_set_(h, extent, 1);
     int err = t->backend->sync(&h->map, 0, h->map.size);
     if (!err)

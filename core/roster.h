@@ -196,12 +196,7 @@ ALPS_CORE_ int alps_roster_extent_(alps_handle *h, const alps_tables *t)
         if (!n)
             return ALPS_EFULL;
     }
-    alps_zone z = alps_zone_extent_(h, extent);
-    for (uint64_t word = 0; word < (z.end + 31) / 32; word++)
-        alps_store_(&z.codes[word], 0);
-    alps_code_set_(z.codes, z.first, ALPS_FREE);
-    memset(alps_address_(h, z.origin + h->at.told), 0,
-           (size_t)(h->at.heads - h->at.told));
+    (void)alps_extent_clear_(h, extent);
     alps_extent_kind_set_(h, extent, 1);
     int err = t->backend->sync(&h->map, 0, h->map.size);
     if (!err)

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "traced.h"
 
 /* Stops a traced process after so many flushes, fences and locks; from there
  * it goes on by single steps. */
@@ -650,17 +651,6 @@ static int stepped(pid_t pid, uint64_t n)
             return 0;
     }
     return 1;
-}
-
-/* Whether processes may be traced here. */
-static int may_trace(void)
-{
-    int status = 1;
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(ptrace(PTRACE_TRACEME, 0, NULL, NULL) ? 77 : 0);
-    waitpid(pid, &status, 0);
-    return status == 0;
 }
 
 /* One worker, killed at an instruction; the next opener looks. */
