@@ -222,7 +222,8 @@ static int is_named(const char *text)
     return has;
 }
 
-/* Repairs the scene; the power fails on the way, at each barrier. */
+/* Repairs the scene; the power fails on the way, at each barrier, and behind
+ * the last one. */
 static int repair(struct gone g, alps_repaired *r)
 {
     static unsigned char damaged[IMAGE_ROOM];
@@ -251,6 +252,19 @@ static int repair(struct gone g, alps_repaired *r)
                 return -1;
             }
         }
+    for (k = 0; !err && k < MIXTURES; k++) { // and when it has answered
+        if (scene.length != n)
+            image_length(&scene, n);
+        memcpy(scene.bytes, damaged, n);
+        wreck_begin(~0ul);
+        CHECK_EQ(any_repair(image_path(&scene), NULL), 0);
+        wreck_mix();
+        wreck_begin(0);
+        if (is_well(g)) {
+            printf("  after power failed behind it\n");
+            return -1;
+        }
+    }
     if (scene.length != n)
         image_length(&scene, n);
     memcpy(scene.bytes, damaged, n);
