@@ -20358,6 +20358,12 @@ ALPS_FN_ alps_off alps_roster_take_(const alps_handle *h, uint64_t units)
     return 0;
 }
 
+/* All that was stored so far is on the medium. */
+ALPS_CORE_ int alps_repair_sync_(alps_handle *h, const alps_tables *t)
+{
+    return t->backend->sync(&h->map, 0, h->map.size);
+}
+
 /* Makes a free extent an empty heap extent. */
 ALPS_CORE_ int alps_roster_extent_(alps_handle *h, const alps_tables *t)
 {
@@ -20374,7 +20380,7 @@ ALPS_CORE_ int alps_roster_extent_(alps_handle *h, const alps_tables *t)
     }
     (void)alps_extent_clear_(h, extent);
     alps_extent_kind_set_(h, extent, 1);
-    int err = t->backend->sync(&h->map, 0, h->map.size);
+    int err = alps_repair_sync_(h, t);
     if (!err)
         alps_code_set_(top.codes, extent, ALPS_USED);
     return err;
@@ -20399,7 +20405,7 @@ ALPS_CORE_ int alps_roster_make_(alps_handle *h, alps_names **names,
     if (alps_block_at_(h, off, &b) < 0)
         return ALPS_ECORRUPT;
     alps_code_set_(b.zone.codes, b.unit, ALPS_USED);
-    err = t->backend->sync(&h->map, 0, h->map.size);
+    err = alps_repair_sync_(h, t);
     alps_store_(&h->super->names, off);
     *names = s;
     return err;
@@ -20517,12 +20523,6 @@ ALPS_CORE_ int alps_roster_restore_(alps_handle *h, alps_repaired *r,
  * left half done, then codes, bits of slabs, names and pledges, each step
  * durable before the next. So a crash leaves a region that can be repaired
  * again. docs/repair.md has the rules. */
-
-/* All that was stored so far is on the medium. */
-ALPS_CORE_ int alps_repair_sync_(alps_handle *h, const alps_tables *t)
-{
-    return t->backend->sync(&h->map, 0, h->map.size);
-}
 
 /* Whether anybody has the region open for writing. */
 ALPS_CORE_ int alps_repair_busy_(alps_handle *h, const alps_tables *t)

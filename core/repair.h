@@ -7,12 +7,6 @@
 #pragma once
 #include "roster.h"
 
-/* All that was stored so far is on the medium. */
-ALPS_CORE_ int alps_repair_sync_(alps_handle *h, const alps_tables *t)
-{
-    return t->backend->sync(&h->map, 0, h->map.size);
-}
-
 /* Whether anybody has the region open for writing. */
 ALPS_CORE_ int alps_repair_busy_(alps_handle *h, const alps_tables *t)
 {
