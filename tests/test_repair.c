@@ -634,6 +634,43 @@ static void gains_objects(const alps_handle *h, alps_off off)
     CHECK_EQ(r.lost, 0);
 }
 
+/* Where a word of the first page keeps others out, an open is refused until all
+ * is right: it would free the slab. */
+static void loses_mark_and_is_refused(const alps_handle *h, alps_off off)
+{
+    static unsigned char damaged[IMAGE_ROOM];
+    static unsigned long at;
+    static unsigned k;
+    unsigned long barriers;
+    uint64_t one = 1;
+    alps_slab_mark_(h, off, 0);
+    memcpy(scene.bytes + ALPS_LOOSE, &one, 8);
+    memcpy(damaged, scene.bytes, scene.length);
+    wreck_begin(~0ul);
+    CHECK_EQ(any_repair(image_path(&scene), NULL), 0);
+    barriers = wreck_barriers;
+    for (at = 1; at <= barriers; at++)
+        for (k = 0; k < 4 * MIXTURES; k++) {
+            memcpy(scene.bytes, damaged, scene.length);
+            wreck_begin(at);
+            if (!setjmp(wreck_back))
+                (void)any_repair(image_path(&scene), NULL);
+            wreck_begin(0);
+            int err = wreck_open(&heap, 0);
+            if (err) {
+                CHECK_EQ(err, ALPS_ECORRUPT);
+                continue;
+            }
+            CHECK_EQ(any_close(&heap), 0);
+            is_well(none);
+        }
+}
+
+static void a_slab_that_is_not_marked_and_a_word_that_refuses(void)
+{
+    each_slab(loses_mark_and_is_refused);
+}
+
 static void a_slab_that_is_not_marked(void)
 {
     each_slab(loses_mark);
@@ -1035,6 +1072,7 @@ int main(void)
     RUN(the_front_of_a_map);
     RUN(a_large_object_of_another_kind);
     RUN(a_slab_that_is_not_marked);
+    RUN(a_slab_that_is_not_marked_and_a_word_that_refuses);
     RUN(a_slab_of_no_class);
     RUN(a_slab_without_a_block);
     RUN(live_objects_behind_the_end);
