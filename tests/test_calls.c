@@ -157,6 +157,8 @@ static int run(unsigned fails, int error, unsigned *calls, long *which,
     int status = 0, sig = 0, inside = 0, on = 0, failing = 0;
     memset(told, 0, sizeof *told);
     *calls = 0;
+    *which = 0; // not each run makes as many calls as the first
+    *loosely = 0;
     fflush(stdout);
     pid_t pid = fork();
     if (!pid) {
