@@ -7545,7 +7545,8 @@ typedef struct alps_shard {
                            shard: `built`, if its index is to be trusted */
     uint64_t held;      /* place of the held table | log2 of its entries */
     uint64_t held_used; /* entries of it that are not empty */
-    uint64_t line2_[4];
+    uint64_t idle;      /* what it has not told alps_shared.idle yet: signed */
+    uint64_t line2_[3];
     alps_index index;
 } alps_shard;
 ALPS_STATIC_ASSERT_(sizeof(alps_shard) % ALPS_LINE == 0, "lines");
@@ -7997,6 +7998,8 @@ ALPS_COLD_ int alps_copy_medium_(int from, uint64_t length, const char *to,
  * of its threads. All other state is in the region, where every process sees
  * it. A handle stays where it is while it is open. */
 
+#define ALPS_HOPS_ 64u
+
 typedef struct alps_handle {
     alps_map map;     /* the open medium */
     alps_geometry at; /* where everything is */
@@ -8023,6 +8026,7 @@ typedef struct alps_handle {
     unsigned crc;  /* how checksums are computed */
     int attached;  /* 1: this process, or the one it was forked from, is in */
     int error;     /* the last code that an allocation met */
+    unsigned char hops[ALPS_HOPS_]; /* by thread, see alps_shard_home_ */
 } alps_handle;
 
 /* The tables of an instance and its path off the fast one, handed down as a
@@ -8113,6 +8117,8 @@ ALPS_FN_ alps_off alps_offset_(const alps_handle *h, const void *p)
     return (alps_off)((uintptr_t)p - (uintptr_t)h->map.base);
 }
 
+#define ALPS_IDLE_FEW_ 3u
+
 /* Counts extents without a block that still have all their blocks on the
  * medium: roughly, for what is done about it may be done too soon or too
  * late. */
@@ -8125,6 +8131,23 @@ ALPS_FN_ void alps_idle_less_(const alps_handle *h, uint64_t n)
 {
     uint64_t idle = alps_load_(&h->shared->idle);
     alps_store_(&h->shared->idle, idle < n ? 0 : idle - n);
+}
+
+/* One more (1) or less (-1) in an index, of which the lock is held. Its shard
+ * tells the region of a few at once: threads that take and free the only block
+ * of an extent would fight for the line of the count. */
+ALPS_FN_ void alps_idle_turn_(const alps_handle *h, alps_index *index, int n)
+{
+    alps_shard *s = (alps_shard *)(void *)((unsigned char *)index -
+                                           offsetof(alps_shard, index));
+    s->idle += (uint64_t)(int64_t)n;
+    if (s->idle + ALPS_IDLE_FEW_ <= 2 * ALPS_IDLE_FEW_)
+        return;
+    if (n > 0)
+        alps_idle_more_(h, s->idle);
+    else
+        alps_idle_less_(h, 0 - s->idle);
+    s->idle = 0;
 }
 
 /* Whether it is time to do something about them. */
@@ -8773,7 +8796,7 @@ ALPS_FAST_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
         return err;
     if (ALPS_UNLIKELY_(have == z->end - z->first) &&
         z->shift == ALPS_GRANULE_SHIFT)
-        alps_idle_less_(h, 1);
+        alps_idle_turn_(h, z->index, -1);
     if (at + units < end) {
         alps_code_set_(z->codes, at + units, ALPS_FREE);
         alps_run_insert_(z, at + units, end - at - units);
@@ -8838,7 +8861,7 @@ ALPS_FAST_ int alps_zone_give_(const alps_handle *h, const alps_zone *z,
     }
     if (ALPS_UNLIKELY_(unit + units - start == z->end - z->first) &&
         z->shift == ALPS_GRANULE_SHIFT)
-        alps_idle_more_(h, 1);
+        alps_idle_turn_(h, z->index, 1);
     if (next != unit + units)
         alps_code_set_(z->codes, next, ALPS_INSIDE);
     if (start != unit) {
@@ -9322,12 +9345,33 @@ ALPS_FN_ int alps_shard_has_(const alps_handle *h, const alps_shard *s,
                alps_load_(&s->built) >> ALPS_BUILD_EPOCH_;
 }
 
+/* How often this thread left a shard to another one: about, for threads whose
+ * stacks lie far apart may share the count. */
+ALPS_FAST_ unsigned char *alps_hops_(alps_handle *h)
+{
+    return &h->hops[(uint64_t)ALPS_THREAD_() / ALPS_PAGE % ALPS_HOPS_];
+}
+
 /* The shard that this thread prefers. Stacks lie an odd number of pages apart,
  * so threads made one after the other have different ones. */
-ALPS_FAST_ alps_shard *alps_shard_home_(const alps_handle *h)
+ALPS_FAST_ alps_shard *alps_shard_home_(alps_handle *h)
 {
-    uint64_t number = (uint64_t)ALPS_THREAD_() / ALPS_PAGE + h->slot;
+    uint64_t number = (uint64_t)ALPS_THREAD_() / ALPS_PAGE + h->slot +
+                      __atomic_load_n(alps_hops_(h), __ATOMIC_RELAXED);
     return &h->shards[number & (h->at.shard_count - 1)];
+}
+
+/* The same; where another thread of this process is in it, it is the next one
+ * from now on, so that threads part that met (ptmalloc's arenas). Of another
+ * process it may be a dead one, and somebody has to notice. */
+ALPS_FAST_ alps_shard *alps_shard_apart_(alps_handle *h)
+{
+    alps_shard *s = alps_shard_home_(h);
+    uint64_t owner = alps_load_(&s->lock);
+    if (ALPS_LIKELY_(!owner || owner != alps_self_(h)))
+        return s;
+    __atomic_fetch_add(alps_hops_(h), 1, __ATOMIC_RELAXED);
+    return alps_shard_home_(h);
 }
 
 /* A block: where its code is. */
@@ -9972,7 +10016,7 @@ ALPS_CORE_ int alps_extents_drop_(alps_handle *h, alps_shard *s, uint64_t *n,
             alps_index_reset_(s);
             return ALPS_ECORRUPT;
         }
-        alps_idle_less_(h, 1);
+        alps_idle_turn_(h, &s->index, -1);
         int err = alps_extent_drop_(
             h, (b.zone.origin - h->at.heap) >> h->at.extent_shift, t);
         if (err)
@@ -12679,7 +12723,7 @@ ALPS_CORE_ int alps_reap_dead_(alps_handle *h, const alps_tables *t)
 /* Makes a shard anew: in this epoch it has no extent yet. */
 ALPS_FN_ void alps_shard_reset_(alps_handle *h, alps_shard *s, uint64_t epoch)
 {
-    s->lock = 0;
+    s->lock = s->idle = 0;
     s->built = epoch << ALPS_BUILD_EPOCH_ | (uint64_t)(s - h->shards);
     alps_index_reset_(s);
     if (s != h->top)
@@ -14117,7 +14161,7 @@ ALPS_FAST_ int alps_heap_take_(alps_handle *h, alps_request *r, int fast,
                                alps_off *off, const alps_tables *t)
 {
     if (ALPS_LIKELY_(r->level == ALPS_LEVEL_GRANULE)) {
-        r->shard = alps_shard_home_(h);
+        r->shard = alps_shard_apart_(h);
         alps_shard_lock_(h, r->shard, 0, t);
         if (ALPS_LIKELY_(alps_take_(h, r->shard, fast, r->units, r->align,
                                     r->code, off) == ALPS_OK))

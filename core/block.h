@@ -45,12 +45,33 @@ ALPS_FN_ int alps_shard_has_(const alps_handle *h, const alps_shard *s,
                alps_load_(&s->built) >> ALPS_BUILD_EPOCH_;
 }
 
+/* How often this thread left a shard to another one: about, for threads whose
+ * stacks lie far apart may share the count. */
+ALPS_FAST_ unsigned char *alps_hops_(alps_handle *h)
+{
+    return &h->hops[(uint64_t)ALPS_THREAD_() / ALPS_PAGE % ALPS_HOPS_];
+}
+
 /* The shard that this thread prefers. Stacks lie an odd number of pages apart,
  * so threads made one after the other have different ones. */
-ALPS_FAST_ alps_shard *alps_shard_home_(const alps_handle *h)
+ALPS_FAST_ alps_shard *alps_shard_home_(alps_handle *h)
 {
-    uint64_t number = (uint64_t)ALPS_THREAD_() / ALPS_PAGE + h->slot;
+    uint64_t number = (uint64_t)ALPS_THREAD_() / ALPS_PAGE + h->slot +
+                      __atomic_load_n(alps_hops_(h), __ATOMIC_RELAXED);
     return &h->shards[number & (h->at.shard_count - 1)];
+}
+
+/* The same; where another thread of this process is in it, it is the next one
+ * from now on, so that threads part that met (ptmalloc's arenas). Of another
+ * process it may be a dead one, and somebody has to notice. */
+ALPS_FAST_ alps_shard *alps_shard_apart_(alps_handle *h)
+{
+    alps_shard *s = alps_shard_home_(h);
+    uint64_t owner = alps_load_(&s->lock);
+    if (ALPS_LIKELY_(!owner || owner != alps_self_(h)))
+        return s;
+    __atomic_fetch_add(alps_hops_(h), 1, __ATOMIC_RELAXED);
+    return alps_shard_home_(h);
 }
 
 /* A block: where its code is. */

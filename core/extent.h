@@ -118,7 +118,7 @@ ALPS_CORE_ int alps_extents_drop_(alps_handle *h, alps_shard *s, uint64_t *n,
             alps_index_reset_(s);
             return ALPS_ECORRUPT;
         }
-        alps_idle_less_(h, 1);
+        alps_idle_turn_(h, &s->index, -1);
         int err = alps_extent_drop_(
             h, (b.zone.origin - h->at.heap) >> h->at.extent_shift, t);
         if (err)

@@ -7,6 +7,8 @@
 #include "bits.h"
 #include "layout.h"
 
+#define ALPS_HOPS_ 64u
+
 typedef struct alps_handle {
     alps_map map;     /* the open medium */
     alps_geometry at; /* where everything is */
@@ -33,6 +35,7 @@ typedef struct alps_handle {
     unsigned crc;  /* how checksums are computed */
     int attached;  /* 1: this process, or the one it was forked from, is in */
     int error;     /* the last code that an allocation met */
+    unsigned char hops[ALPS_HOPS_]; /* by thread, see alps_shard_home_ */
 } alps_handle;
 
 /* The tables of an instance and its path off the fast one, handed down as a
@@ -123,6 +126,8 @@ ALPS_FN_ alps_off alps_offset_(const alps_handle *h, const void *p)
     return (alps_off)((uintptr_t)p - (uintptr_t)h->map.base);
 }
 
+#define ALPS_IDLE_FEW_ 3u
+
 /* Counts extents without a block that still have all their blocks on the
  * medium: roughly, for what is done about it may be done too soon or too
  * late. */
@@ -135,6 +140,23 @@ ALPS_FN_ void alps_idle_less_(const alps_handle *h, uint64_t n)
 {
     uint64_t idle = alps_load_(&h->shared->idle);
     alps_store_(&h->shared->idle, idle < n ? 0 : idle - n);
+}
+
+/* One more (1) or less (-1) in an index, of which the lock is held. Its shard
+ * tells the region of a few at once: threads that take and free the only block
+ * of an extent would fight for the line of the count. */
+ALPS_FN_ void alps_idle_turn_(const alps_handle *h, alps_index *index, int n)
+{
+    alps_shard *s = (alps_shard *)(void *)((unsigned char *)index -
+                                           offsetof(alps_shard, index));
+    s->idle += (uint64_t)(int64_t)n;
+    if (s->idle + ALPS_IDLE_FEW_ <= 2 * ALPS_IDLE_FEW_)
+        return;
+    if (n > 0)
+        alps_idle_more_(h, s->idle);
+    else
+        alps_idle_less_(h, 0 - s->idle);
+    s->idle = 0;
 }
 
 /* Whether it is time to do something about them. */

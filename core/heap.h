@@ -122,7 +122,7 @@ ALPS_FAST_ int alps_heap_take_(alps_handle *h, alps_request *r, int fast,
                                alps_off *off, const alps_tables *t)
 {
     if (ALPS_LIKELY_(r->level == ALPS_LEVEL_GRANULE)) {
-        r->shard = alps_shard_home_(h);
+        r->shard = alps_shard_apart_(h);
         alps_shard_lock_(h, r->shard, 0, t);
         if (ALPS_LIKELY_(alps_take_(h, r->shard, fast, r->units, r->align,
                                     r->code, off) == ALPS_OK))

@@ -271,7 +271,8 @@ typedef struct alps_shard {
                            shard: `built`, if its index is to be trusted */
     uint64_t held;      /* place of the held table | log2 of its entries */
     uint64_t held_used; /* entries of it that are not empty */
-    uint64_t line2_[4];
+    uint64_t idle;      /* what it has not told alps_shared.idle yet: signed */
+    uint64_t line2_[3];
     alps_index index;
 } alps_shard;
 ALPS_STATIC_ASSERT_(sizeof(alps_shard) % ALPS_LINE == 0, "lines");

@@ -272,7 +272,7 @@ ALPS_CORE_ int alps_reap_dead_(alps_handle *h, const alps_tables *t)
 /* Makes a shard anew: in this epoch it has no extent yet. */
 ALPS_FN_ void alps_shard_reset_(alps_handle *h, alps_shard *s, uint64_t epoch)
 {
-    s->lock = 0;
+    s->lock = s->idle = 0;
     s->built = epoch << ALPS_BUILD_EPOCH_ | (uint64_t)(s - h->shards);
     alps_index_reset_(s);
     if (s != h->top)

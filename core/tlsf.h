@@ -262,7 +262,7 @@ ALPS_FAST_ int alps_zone_carve_(const alps_handle *h, const alps_zone *z,
         return err;
     if (ALPS_UNLIKELY_(have == z->end - z->first) &&
         z->shift == ALPS_GRANULE_SHIFT)
-        alps_idle_less_(h, 1);
+        alps_idle_turn_(h, z->index, -1);
     if (at + units < end) {
         alps_code_set_(z->codes, at + units, ALPS_FREE);
         alps_run_insert_(z, at + units, end - at - units);
@@ -327,7 +327,7 @@ ALPS_FAST_ int alps_zone_give_(const alps_handle *h, const alps_zone *z,
     }
     if (ALPS_UNLIKELY_(unit + units - start == z->end - z->first) &&
         z->shift == ALPS_GRANULE_SHIFT)
-        alps_idle_more_(h, 1);
+        alps_idle_turn_(h, z->index, 1);
     if (next != unit + units)
         alps_code_set_(z->codes, next, ALPS_INSIDE);
     if (start != unit) {

@@ -76,6 +76,46 @@ static void each_thread_has_its_shard(void)
     end();
 }
 
+/* It does not wait for who is in its shard, and stays where it went. */
+static void who_meets_another_goes_elsewhere(void)
+{
+    begin(SHARDS);
+    wanted = 1;
+    heap.core.shards[1].lock = alps_self_(&heap.core); // as another thread
+    block[0] = any_alloc(&heap, 3000);
+    heap.core.shards[1].lock = 0;
+    block[1] = any_alloc(&heap, 3000);
+    wanted = 0;
+    block[2] = any_alloc(&heap, 3000); // others stay where they are
+    CHECK_EQ(shard_of(block[0]), 2);
+    CHECK_EQ(shard_of(block[1]), 2);
+    CHECK_EQ(shard_of(block[2]), 0);
+    for (unsigned i = 0; i < 3; i++)
+        CHECK_EQ(any_free(&heap, block[i]), 0);
+    end();
+}
+
+/* Who takes and frees the only block of an extent leaves the region's line
+ * alone; what many leave empty is told. */
+static void empty_extents_are_told_a_few_at_once(void)
+{
+    begin(SHARDS);
+    for (unsigned i = 0; i < 8; i++)
+        CHECK((block[i] = any_alloc(&heap, 40000)) != NULL);
+    uint64_t before = heap.core.shared->idle;
+    for (unsigned i = 0; i < 8; i++)
+        CHECK_EQ(any_free(&heap, block[i]), 0);
+    uint64_t after = heap.core.shared->idle;
+    CHECK(after >= before + 8 - 2 * ALPS_IDLE_FEW_ && after <= before + 16);
+    CHECK_EQ(any_free(&heap, any_alloc(&heap, 40000)), 0);
+    after = heap.core.shared->idle;
+    for (unsigned i = 0; i < 100; i++) {
+        CHECK_EQ(any_free(&heap, any_alloc(&heap, 40000)), 0);
+        CHECK_EQ(heap.core.shared->idle, after);
+    }
+    end();
+}
+
 /* Allocates until nothing is left; answers how many. */
 static unsigned fill(size_t n)
 {
@@ -364,6 +404,8 @@ static void threads_share_the_shards(void)
 int main(void)
 {
     RUN_BOTH(each_thread_has_its_shard);
+    RUN_BOTH(who_meets_another_goes_elsewhere);
+    RUN_BOTH(empty_extents_are_told_a_few_at_once);
     RUN_BOTH(a_shard_that_is_full_takes_from_the_others);
     RUN_BOTH(runs_of_extents_come_from_all_shards);
     RUN_BOTH(reservations_are_in_the_table_of_their_shard);
