@@ -6,6 +6,19 @@
 #pragma once
 #include <stdio.h>
 
+/* Sanitizers and emulators are slow: they get fewer rounds of everything. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+    defined(__aarch64__)
+#  define SLOW 5u
+#elif defined(__has_feature)
+#  if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#    define SLOW 5u
+#  endif
+#endif
+#ifndef SLOW
+#  define SLOW 1u
+#endif
+
 static unsigned check_passed_, check_failed_, check_skipped_; // tests
 static unsigned check_bad_;     // checks of the test that runs
 static const char *check_skip_; // why it was skipped, or NULL

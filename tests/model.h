@@ -10,19 +10,6 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-/* Sanitizers and emulators are slow: they get fewer rounds of everything. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-    defined(__aarch64__)
-#  define SLOW 5u
-#elif defined(__has_feature)
-#  if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#    define SLOW 5u
-#  endif
-#endif
-#ifndef SLOW
-#  define SLOW 1u
-#endif
-
 /* ---- a policy that is durable in name */
 
 static inline int quiet_open_(alps_map *m, const alps_backend *b)
@@ -113,8 +100,10 @@ static inline const char *shm_path(const char *what)
 }
 
 /* A number of all that a region stores, but for what every lock, lane and
- * counter may change. By words: an emulator takes its time for bytes. */
-static inline uint64_t fingerprint_of(const alps_handle *h)
+ * counter may change. By words: an emulator takes its time for bytes. It is for
+ * moments when no thread runs, and a sanitizer takes its time too. */
+__attribute__((noinline, unused, no_sanitize_thread)) static uint64_t
+fingerprint_of(const alps_handle *h)
 {
     const uint64_t *word =
         (const uint64_t *)(const void *)(h->map.base + h->at.shards);

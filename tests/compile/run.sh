@@ -183,13 +183,16 @@ END
 }
 
 # At -O1 gcc has to be told to put constants into what it calls.
-directs() # short, compiler, what -O1 wants
+directs() # short, compiler, levels
 {
-    for level in "-O1 $3" -O2; do
-        direct "$1" "$2" "$level" ALPS_FILE ALPS_CHECKPOINT
-        direct "$1" "$2" "$level" ALPS_FILE ALPS_MSYNC
-        direct "$1" "$2" "$level" ALPS_ANON ALPS_NONE
-        direct "$1" "$2" "$level" ALPS_PMEM ALPS_FLUSH
+    short=$1
+    compiler=$2
+    shift 2
+    for level; do
+        direct "$short" "$compiler" "$level" ALPS_FILE ALPS_CHECKPOINT
+        direct "$short" "$compiler" "$level" ALPS_FILE ALPS_MSYNC
+        direct "$short" "$compiler" "$level" ALPS_ANON ALPS_NONE
+        direct "$short" "$compiler" "$level" ALPS_PMEM ALPS_FLUSH
     done
 }
 
@@ -211,7 +214,7 @@ gcc)
     control "$c"
     matrix gcc "$c"
     pairs gcc "$c -O1"
-    directs gcc "$c" -fipa-cp
+    directs gcc "$c" "-O1 -fipa-cp" -O2
     if have "${CXX:-g++}"; then
         matrix g++ "${CXX:-g++} -x c++ -std=gnu++11"
     else
@@ -226,7 +229,7 @@ clang)
         matrix clang "$c"
         matrix clang++ "$cxx"
         pairs clang++ "$cxx -O0"
-        directs clang "$c" ""
+        directs clang "$c" -O1 -O2
     else
         lack "all with clang" "${CLANG:-clang}"
     fi
@@ -245,7 +248,7 @@ aarch64)
     else
         control "$c"
         matrix aarch64 "$c -std=gnu11"
-        directs aarch64 "$c -std=gnu11" -fipa-cp
+        directs aarch64 "$c -std=gnu11" -O2
         if have "$cxx"; then
             matrix aarch64++ "$cxx -x c++ -std=gnu++11"
         else
