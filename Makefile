@@ -62,7 +62,7 @@ demo: examples ## builds the examples, kills them, shows that nothing is lost
 # alps.h as it was committed, and what follows makes it anew where it is older
 # than a part.
 SUITES = generated generator house reject compile readme unit demo preload \
-	sim soak
+	shared sim soak
 
 .PHONY: check $(SUITES:%=check-%)
 check: ## runs all tests; the last line is the total
@@ -91,6 +91,13 @@ check-demo: examples
 
 check-preload: examples ## programs of the system with the malloc of examples/
 	@sh tests/preload.sh build
+
+check-shared: build/shared ## copies on xfs and btrfs, where one may mount
+	@sh tests/shared/run.sh build/shared
+
+build/shared: tests/shared/shared.c tests/check.h alps.h
+	@mkdir -p build
+	$(CC) $(C11) $(WARNINGS) -Werror -O1 -g -I. -Itests $< -o $@ -lpthread
 
 # As many compilers as there are processors, unless a -j said how many.
 JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
