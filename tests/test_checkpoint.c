@@ -2,6 +2,7 @@
  *
  * On a real file: what is there after a sync, after a kill, beside readers, with
  * a disk that is full. Every crash is in test_torn.c. */
+#define ALPS_JOURNAL_MAX (1 << 20) // pages come home now and then
 #define ALPS_BACKEND ALPS_FILE
 #define ALPS_POLICY ALPS_CHECKPOINT
 #include "alps.h"
@@ -752,6 +753,58 @@ static void a_sync_is_of_one_moment(void)
     with_each_way(a_sync_is_of_one_moment_way);
 }
 
+#define COUNTED 64 // pages
+
+/* The same number in each page, one more for each sync. */
+static void *counts_and_syncs(void *context)
+{
+    struct writer *me = (struct writer *)context;
+    while (!__atomic_load_n(me->stop, __ATOMIC_RELAXED)) {
+        me->rounds++;
+        for (unsigned i = 0; i < COUNTED; i++)
+            __atomic_store_n(in_ring(me->ring, i), me->rounds,
+                             __ATOMIC_RELEASE);
+        if (alps_sync(me->h))
+            break;
+    }
+    return NULL;
+}
+
+/* A snapshot is of one moment, though others bring pages home meanwhile. */
+static void a_snapshot_waits_for_its_turn(void)
+{
+    char copied[240];
+    alps_heap h, s;
+    int stop = 0;
+    pthread_t thread;
+    alps_options read_only = {.flags = ALPS_READ_ONLY};
+    fresh();
+    open_words(&h);
+    struct writer w = {&h, NULL, &stop, 0, 0};
+    w.ring = (uint64_t *)alps_alloc_aligned(&h, ALPS_PAGE, COUNTED * ALPS_PAGE);
+    uint64_t at = alps_off_of(&h, w.ring);
+    memset(w.ring, 0, COUNTED * ALPS_PAGE);
+    snprintf(copied, sizeof copied, "%s.copy", path);
+    pthread_create(&thread, NULL, counts_and_syncs, &w);
+    for (unsigned i = 0; i < 100 / SLOW; i++) {
+        CHECK_EQ(alps_snapshot(&h, copied), 0);
+        if (!CHECK_EQ(alps_open(&s, copied, &read_only), 0))
+            break;
+        uint64_t *ring = (uint64_t *)alps_at(&s, at);
+        uint64_t first = *in_ring(ring, 0), k = 1;
+        while (k < COUNTED && *in_ring(ring, k) == first)
+            k++;
+        for (; k < COUNTED; k++) // of one moment, so of two rounds at most
+            CHECK_EQ(*in_ring(ring, k), first - 1);
+        CHECK_EQ(alps_close(&s), 0);
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    CHECK(w.rounds > 1);
+    unlink(copied);
+    CHECK_EQ(alps_close(&h), 0);
+}
+
 /* Many that commit at once share commits, and each finds its own. */
 static void *commits(void *context)
 {
@@ -930,6 +983,7 @@ int main(void)
     RUN(a_leftover_means_nothing);
     RUN(a_full_disk_loses_nothing);
     RUN(a_sync_is_of_one_moment);
+    RUN(a_snapshot_waits_for_its_turn);
     RUN(commits_are_shared);
     RUN(a_sync_in_halves);
     RUN(killed_at_random);
