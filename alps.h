@@ -7998,8 +7998,6 @@ ALPS_COLD_ int alps_copy_medium_(int from, uint64_t length, const char *to,
  * of its threads. All other state is in the region, where every process sees
  * it. A handle stays where it is while it is open. */
 
-#define ALPS_HOPS_ 64u
-
 typedef struct alps_handle {
     alps_map map;     /* the open medium */
     alps_geometry at; /* where everything is */
@@ -8026,7 +8024,6 @@ typedef struct alps_handle {
     unsigned crc;  /* how checksums are computed */
     int attached;  /* 1: this process, or the one it was forked from, is in */
     int error;     /* the last code that an allocation met */
-    unsigned char hops[ALPS_HOPS_]; /* by thread, see alps_shard_home_ */
 } alps_handle;
 
 /* The tables of an instance and its path off the fast one, handed down as a
@@ -8075,11 +8072,14 @@ typedef struct alps_tables {
     struct alps_faults *faults;               /* of the instance, or NULL */
 } alps_tables;
 
+#define ALPS_HOPS_ 64u
+
 /* What is gone in the child of a fork: its first page. */
 typedef struct alps_local {
     uint64_t owner;    /* what this process writes into lock words; 0: none */
     uint64_t lock;     /* 1 while a thread works on the seats */
     uint64_t borrowed; /* transactions of threads that own no lane */
+    unsigned char hops[ALPS_HOPS_]; /* by thread, see alps_shard_home_ */
 } alps_local;
 
 /* Who this process is in the region: 0 where it only reads, and in the child of
@@ -9347,14 +9347,14 @@ ALPS_FN_ int alps_shard_has_(const alps_handle *h, const alps_shard *s,
 
 /* How often this thread left a shard to another one: about, for threads whose
  * stacks lie far apart may share the count. */
-ALPS_FAST_ unsigned char *alps_hops_(alps_handle *h)
+ALPS_FAST_ unsigned char *alps_hops_(const alps_handle *h)
 {
-    return &h->hops[(uint64_t)ALPS_THREAD_() / ALPS_PAGE % ALPS_HOPS_];
+    return &h->local->hops[(uint64_t)ALPS_THREAD_() / ALPS_PAGE % ALPS_HOPS_];
 }
 
 /* The shard that this thread prefers. Stacks lie an odd number of pages apart,
  * so threads made one after the other have different ones. */
-ALPS_FAST_ alps_shard *alps_shard_home_(alps_handle *h)
+ALPS_FAST_ alps_shard *alps_shard_home_(const alps_handle *h)
 {
     uint64_t number = (uint64_t)ALPS_THREAD_() / ALPS_PAGE + h->slot +
                       __atomic_load_n(alps_hops_(h), __ATOMIC_RELAXED);
@@ -9364,7 +9364,7 @@ ALPS_FAST_ alps_shard *alps_shard_home_(alps_handle *h)
 /* The same; where another thread of this process is in it, it is the next one
  * from now on, so that threads part that met (ptmalloc's arenas). Of another
  * process it may be a dead one, and somebody has to notice. */
-ALPS_FAST_ alps_shard *alps_shard_apart_(alps_handle *h)
+ALPS_FAST_ alps_shard *alps_shard_apart_(const alps_handle *h)
 {
     alps_shard *s = alps_shard_home_(h);
     uint64_t owner = alps_load_(&s->lock);

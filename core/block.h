@@ -47,14 +47,14 @@ ALPS_FN_ int alps_shard_has_(const alps_handle *h, const alps_shard *s,
 
 /* How often this thread left a shard to another one: about, for threads whose
  * stacks lie far apart may share the count. */
-ALPS_FAST_ unsigned char *alps_hops_(alps_handle *h)
+ALPS_FAST_ unsigned char *alps_hops_(const alps_handle *h)
 {
-    return &h->hops[(uint64_t)ALPS_THREAD_() / ALPS_PAGE % ALPS_HOPS_];
+    return &h->local->hops[(uint64_t)ALPS_THREAD_() / ALPS_PAGE % ALPS_HOPS_];
 }
 
 /* The shard that this thread prefers. Stacks lie an odd number of pages apart,
  * so threads made one after the other have different ones. */
-ALPS_FAST_ alps_shard *alps_shard_home_(alps_handle *h)
+ALPS_FAST_ alps_shard *alps_shard_home_(const alps_handle *h)
 {
     uint64_t number = (uint64_t)ALPS_THREAD_() / ALPS_PAGE + h->slot +
                       __atomic_load_n(alps_hops_(h), __ATOMIC_RELAXED);
@@ -64,7 +64,7 @@ ALPS_FAST_ alps_shard *alps_shard_home_(alps_handle *h)
 /* The same; where another thread of this process is in it, it is the next one
  * from now on, so that threads part that met (ptmalloc's arenas). Of another
  * process it may be a dead one, and somebody has to notice. */
-ALPS_FAST_ alps_shard *alps_shard_apart_(alps_handle *h)
+ALPS_FAST_ alps_shard *alps_shard_apart_(const alps_handle *h)
 {
     alps_shard *s = alps_shard_home_(h);
     uint64_t owner = alps_load_(&s->lock);

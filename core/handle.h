@@ -7,8 +7,6 @@
 #include "bits.h"
 #include "layout.h"
 
-#define ALPS_HOPS_ 64u
-
 typedef struct alps_handle {
     alps_map map;     /* the open medium */
     alps_geometry at; /* where everything is */
@@ -35,7 +33,6 @@ typedef struct alps_handle {
     unsigned crc;  /* how checksums are computed */
     int attached;  /* 1: this process, or the one it was forked from, is in */
     int error;     /* the last code that an allocation met */
-    unsigned char hops[ALPS_HOPS_]; /* by thread, see alps_shard_home_ */
 } alps_handle;
 
 /* The tables of an instance and its path off the fast one, handed down as a
@@ -84,11 +81,14 @@ typedef struct alps_tables {
     struct alps_faults *faults;               /* of the instance, or NULL */
 } alps_tables;
 
+#define ALPS_HOPS_ 64u
+
 /* What is gone in the child of a fork: its first page. */
 typedef struct alps_local {
     uint64_t owner;    /* what this process writes into lock words; 0: none */
     uint64_t lock;     /* 1 while a thread works on the seats */
     uint64_t borrowed; /* transactions of threads that own no lane */
+    unsigned char hops[ALPS_HOPS_]; /* by thread, see alps_shard_home_ */
 } alps_local;
 
 /* Who this process is in the region: 0 where it only reads, and in the child of

@@ -795,6 +795,7 @@ static void beside_a_witness(void (*once)(any_heap *), uint64_t stride)
     unsigned long before = kills;
     // where nothing is written back, two events are a whole operation apart
     const uint64_t steps = k == &onshm ? 600 : 90;
+    stride = stride < steps ? stride : steps; // once after each at least
     for (unsigned long event = 1; event <= all; event++)
         for (uint64_t step = roll(stride); step < steps && !check_bad_;
              step += stride) {
