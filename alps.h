@@ -12126,8 +12126,8 @@ ALPS_FN_ void alps_commit_block_(const alps_handle *h, const alps_record *r,
     alps_redo_store_(h, r);
 }
 
-/* Carries out a line while others work. `own`: as above, and an object is not of
- * our slab; otherwise the lock of the region is held. */
+/* Carries out a line while others work. `own`: as above, and an object is not
+ * of our slab; otherwise the lock of the region is held. */
 ALPS_CORE_ void alps_commit_line_(alps_handle *h, const alps_record *r, int own,
                                   const alps_tables *t)
 {
@@ -15880,15 +15880,13 @@ ALPS_CORE_ int alps_action_same_(const alps_handle *h, const alps_cache *c,
                        (publish ? ALPS_HELD : ALPS_USED)
                    ? ALPS_OK
                    : ALPS_EINVALID_FREE;
-    if (publish && alps_object_claimed_(h, r->block, &o))
-        return alps_kind_size_(o.kind) == r->units
-                   ? alps_object_mine_held_(c, &o, r->block)
-                   : ALPS_EINVALID_FREE;
-    if (alps_object_at_(h, r->block, &o) != 1 ||
+    int mine = alps_object_claimed_(h, r->block, &o);
+    if ((!mine && alps_object_at_(h, r->block, &o) != 1) ||
         alps_kind_size_(o.kind) != r->units)
         return ALPS_EINVALID_FREE;
     if (publish)
-        return alps_object_held_(h, &o, r->block);
+        return mine ? alps_object_mine_held_(c, &o, r->block)
+                    : alps_object_held_(h, &o, r->block);
     return alps_object_live_(&o) ? ALPS_OK : ALPS_EINVALID_FREE;
 }
 
@@ -16215,10 +16213,12 @@ ALPS_FAST_ int alps_tx_line_(alps_handle *h, alps_draft *o, alps_record *r,
         return ALPS_EINVAL;
     if ((r->op & 15) == ALPS_OP_SET)
         return ALPS_OK;
-    if (publish && ALPS_LIKELY_(alps_object_claimed_(h, r->block, &own))) {
+    if (ALPS_LIKELY_(alps_object_claimed_(h, r->block, &own))) {
         s.n = r->units = alps_kind_size_(own.kind);
         r->op |= ALPS_OP_SMALL;
-        err = alps_object_mine_held_(alps_cache_(h), &own, r->block);
+        err = publish ? alps_object_mine_held_(alps_cache_(h), &own, r->block)
+              : alps_object_live_(&own) ? ALPS_OK
+                                        : ALPS_EINVALID_FREE;
     } else {
         err = alps_subject_find_(h, r, publish ? ALPS_HELD : ALPS_USED, &s, t);
     }

@@ -61,15 +61,13 @@ ALPS_CORE_ int alps_action_same_(const alps_handle *h, const alps_cache *c,
                        (publish ? ALPS_HELD : ALPS_USED)
                    ? ALPS_OK
                    : ALPS_EINVALID_FREE;
-    if (publish && alps_object_claimed_(h, r->block, &o))
-        return alps_kind_size_(o.kind) == r->units
-                   ? alps_object_mine_held_(c, &o, r->block)
-                   : ALPS_EINVALID_FREE;
-    if (alps_object_at_(h, r->block, &o) != 1 ||
+    int mine = alps_object_claimed_(h, r->block, &o);
+    if ((!mine && alps_object_at_(h, r->block, &o) != 1) ||
         alps_kind_size_(o.kind) != r->units)
         return ALPS_EINVALID_FREE;
     if (publish)
-        return alps_object_held_(h, &o, r->block);
+        return mine ? alps_object_mine_held_(c, &o, r->block)
+                    : alps_object_held_(h, &o, r->block);
     return alps_object_live_(&o) ? ALPS_OK : ALPS_EINVALID_FREE;
 }
 

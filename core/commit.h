@@ -102,8 +102,8 @@ ALPS_FN_ void alps_commit_block_(const alps_handle *h, const alps_record *r,
     alps_redo_store_(h, r);
 }
 
-/* Carries out a line while others work. `own`: as above, and an object is not of
- * our slab; otherwise the lock of the region is held. */
+/* Carries out a line while others work. `own`: as above, and an object is not
+ * of our slab; otherwise the lock of the region is held. */
 ALPS_CORE_ void alps_commit_line_(alps_handle *h, const alps_record *r, int own,
                                   const alps_tables *t)
 {

@@ -147,10 +147,12 @@ ALPS_FAST_ int alps_tx_line_(alps_handle *h, alps_draft *o, alps_record *r,
         return ALPS_EINVAL;
     if ((r->op & 15) == ALPS_OP_SET)
         return ALPS_OK;
-    if (publish && ALPS_LIKELY_(alps_object_claimed_(h, r->block, &own))) {
+    if (ALPS_LIKELY_(alps_object_claimed_(h, r->block, &own))) {
         s.n = r->units = alps_kind_size_(own.kind);
         r->op |= ALPS_OP_SMALL;
-        err = alps_object_mine_held_(alps_cache_(h), &own, r->block);
+        err = publish ? alps_object_mine_held_(alps_cache_(h), &own, r->block)
+              : alps_object_live_(&own) ? ALPS_OK
+                                        : ALPS_EINVALID_FREE;
     } else {
         err = alps_subject_find_(h, r, publish ? ALPS_HELD : ALPS_USED, &s, t);
     }
