@@ -197,6 +197,35 @@ static void what_cannot_be_is_refused(void)
     close_book();
 }
 
+/* Of slabs of this thread, which are found in a way of their own. */
+static void small_ones_are_refused_too(void)
+{
+    alps_tx t;
+    open_book();
+    alps_off *spare = book->spare;
+    char *p = (char *)any_reserve(&heap, 100);
+    char *q = (char *)any_alloc(&heap, 100);
+    CHECK_EQ(any_begin(&heap, &t), 0);
+    CHECK_EQ(any_tx_publish(&t, &spare[0], q), ALPS_EINVALID_FREE);
+    CHECK_EQ(any_tx_publish(&t, &spare[0], p + 16), ALPS_EINVALID_FREE);
+    CHECK_EQ(any_tx_free(&t, p), ALPS_EINVALID_FREE);
+    CHECK_EQ(any_tx_free(&t, q + 16), ALPS_EINVALID_FREE);
+    CHECK_EQ(any_tx_publish(&t, &spare[0], p), 0);
+    CHECK_EQ(any_cancel(&heap, p), 0); // behind its back
+    CHECK_EQ(any_commit(&t), ALPS_EINVALID_FREE);
+    CHECK_EQ(spare[0], 0);
+    p = (char *)any_reserve(&heap, 100);
+    CHECK_EQ(any_publish(&heap, &spare[0], p), 0);
+    CHECK_EQ(any_release(&heap, &spare[0]), 0); // not handed out yet
+    CHECK_EQ(any_begin(&heap, &t), 0);
+    CHECK_EQ(any_tx_publish(&t, &spare[0], p), ALPS_EINVALID_FREE);
+    CHECK_EQ(any_abort(&t), 0);
+    CHECK_EQ(any_publish(&heap, &spare[0], p), ALPS_EINVALID_FREE);
+    CHECK_EQ(any_free(&heap, q), 0);
+    CHECK(sound(&heap));
+    close_book();
+}
+
 /* The first few are looked up in a row, more in a table; and whatever the log
  * goes on in, all of them happen. */
 static void none_is_published_twice(void)
@@ -664,6 +693,7 @@ int main(void)
     RUN_EVERYWHERE(an_abort_leaves_what_was_before);
     RUN_EVERYWHERE(what_is_published_may_be_linked_inside);
     RUN_EVERYWHERE(what_cannot_be_is_refused);
+    RUN_EVERYWHERE(small_ones_are_refused_too);
     RUN_EVERYWHERE(none_is_published_twice);
     RUN_EVERYWHERE(nested_ones_are_one);
     RUN_EVERYWHERE(a_constructor_may_fail);
