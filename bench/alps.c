@@ -33,6 +33,7 @@ ALPS_HANDLER(bench_faults);
 #if BENCH_DURABLE
 #  define PEER_LINKS BENCH_LINKS
 #  define PEER_BATCHES 1
+#  define PEER_STORES 1
 #endif
 #define PEER_CHASES (!BENCH_REOPENS && !BENCH_MAPS)
 #define PEER_REOPENS BENCH_REOPENS
@@ -145,6 +146,16 @@ static void peer_batch(peer *p, unsigned kind, unsigned i, uint64_t fill)
     err = err ? err : alps_commit(&t);
     if (err)
         bench_die("sixteen links: %s", alps_strerror(err));
+}
+#endif
+
+#if BENCH_DURABLE
+#  include "store_alps.h"
+
+static void peer_store(peer *p, store *s)
+{
+    s->heap = &p->heap;
+    s->root = p->head;
 }
 #endif
 

@@ -29,6 +29,10 @@ static int count_observe(int event, const void *p, size_t n)
 #define ALPS_POLICY ALPS_FLUSH
 #include "alps.h"
 
+#include "store_alps.h"
+
+#include "maps.h"
+
 enum { COUNT_ROUNDS = 1000 };
 
 static void count_die(const char *what, int code)
@@ -43,15 +47,21 @@ static void count_expect(const char *what, int err)
         count_die(what, err);
 }
 
-static void count_line(const char *operation, size_t n)
+static void count_figures(void)
 {
     double rounds = COUNT_ROUNDS;
-    printf("%-8s %6zu %7.2f %7.2f %7.2f %7.2f\n", operation, n,
+    printf(" %7.2f %7.2f %7.2f %7.2f\n",
            (double)count_seen.event[ALPS_SAW_FENCE] / rounds,
            (double)count_seen.lines / rounds,
            (double)count_seen.event[ALPS_SAW_STREAM] / rounds,
            (double)count_seen.event[ALPS_SAW_LOCK] / rounds);
     memset(&count_seen, 0, sizeof count_seen);
+}
+
+static void count_line(const char *operation, size_t n)
+{
+    printf("%-8s %6zu", operation, n);
+    count_figures();
 }
 
 /* Counts one operation on COUNT_ROUNDS objects of `n` bytes each. */
@@ -86,6 +96,32 @@ static void count_size(alps_heap *h, alps_off *head, size_t n)
     for (i = 0; i < COUNT_ROUNDS; i++)
         count_expect("release", alps_release(h, &head[i]));
     count_line("release", n);
+}
+
+/* Counts a key's share of inserting COUNT_ROUNDS keys, and of removing them. */
+static void count_map(alps_heap *h, const bench_map *m)
+{
+    unsigned i, round;
+    uint64_t dice = 1, root[8] = {0};
+    store s;
+    s.heap = h;
+    s.root = alps_root(h, sizeof root);
+    memcpy(s.root, root, sizeof root);
+    for (round = 0; round < 2; round++) { // the first one takes what it needs
+        uint64_t keys = dice;
+        memset(&count_seen, 0, sizeof count_seen);
+        for (i = 0; i < COUNT_ROUNDS; i++)
+            m->insert(&s, bench_random(&keys), i);
+        if (round) {
+            printf("%-8sinsert ", m->name);
+            count_figures();
+        }
+        for (i = 0, keys = dice; i < COUNT_ROUNDS; i++)
+            if (!m->remove(&s, bench_random(&keys)))
+                count_die(m->name, ALPS_EINVAL);
+    }
+    printf("%-8sremove ", m->name);
+    count_figures();
 }
 
 /* Takes a heap's extents into use, which is done once for many objects and is
@@ -126,6 +162,8 @@ int main(int argc, char **argv)
            "streams", "locks");
     for (i = 0; i < sizeof size / sizeof *size; i++)
         count_size(&h, head, size[i]);
+    for (i = 0; i < sizeof bench_maps / sizeof *bench_maps; i++)
+        count_map(&h, bench_maps[i]);
     count_expect("close", alps_close(&h));
     return 0;
 }

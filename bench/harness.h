@@ -34,16 +34,17 @@ typedef struct bench_scale {
     unsigned pages;        /* of the file of sync and snapshot */
     unsigned records;      /* of the table of commit */
     unsigned commits;
+    unsigned keys;    /* of a map */
     unsigned limit;   /* of paged: MiB that may be in memory */
     unsigned touches; /* of paged, at random */
     unsigned regions; /* of paged, so many sizes of them */
 } bench_scale;
 
-static const bench_scale bench_full = {0.12, 1000000, 10000000, 10000000,
-                                       7,    20,      262144,   100000,
-                                       1000, 64,      1000,     3};
-static const bench_scale bench_quick = {0.01, 100000, 300000, 100000, 5,   14,
-                                        4096, 10000,  50,     16,     100, 1};
+static const bench_scale bench_full = {0.12, 1000000, 10000000, 10000000, 7,
+                                       20,   262144,  100000,   1000,     50000,
+                                       64,   1000,    3};
+static const bench_scale bench_quick = {
+    0.01, 100000, 300000, 100000, 5, 14, 4096, 10000, 50, 2000, 16, 100, 1};
 
 /* Ends the program with what went wrong. What it made in the directory it was
  * given is removed by run.sh, as after a crash. */

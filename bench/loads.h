@@ -25,6 +25,11 @@
  *
  *     void  peer_batch(peer *p, unsigned kind, unsigned i, uint64_t fill);
  *
+ * PEER_STORES says that it has transactions, by which maps.h makes its maps in
+ * what the peer has open: a type `store` with the functions told there, and
+ *
+ *     void  peer_store(peer *p, store *s);
+ *
  * PEER_CHASES says that the peer has pointers of its own, and what it costs to
  * follow them is measured by
  *
@@ -103,6 +108,9 @@
 #ifndef PEER_MAPS
 #  define PEER_MAPS 0
 #endif
+#ifndef PEER_STORES
+#  define PEER_STORES 0
+#endif
 #ifndef PEER_CHASES
 #  define PEER_CHASES 0
 #endif
@@ -179,6 +187,9 @@ static void bench_load_heap_edges(const char *dir, const bench_scale *s)
 #ifdef PEER_LINKS
 #  include "link.h"
 #endif
+#if PEER_STORES
+#  include "map.h"
+#endif
 #if PEER_CHASES
 static void bench_load_chase(const char *dir)
 {
@@ -231,6 +242,10 @@ int main(int argc, char **argv)
 #ifdef PEER_BATCHES
     if (strcmp(argv[1], "batch") == 0)
         return bench_load_batch(argv[2], s), 0;
+#endif
+#if PEER_STORES
+    if (strcmp(argv[1], "map") == 0)
+        return bench_load_map(argv[2], s), 0;
 #endif
 #if PEER_CHASES
     if (strcmp(argv[1], "chase") == 0)

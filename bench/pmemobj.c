@@ -16,6 +16,7 @@
 #endif
 #define PEER_REOPENS 1
 #define PEER_BATCHES 2 /* by published actions, and by a transaction */
+#define PEER_STORES 1
 #define PEER_CHASES 1
 
 typedef struct peer {
@@ -122,6 +123,14 @@ static void peer_transact(peer *p, unsigned first, uint64_t fill)
 static void peer_batch(peer *p, unsigned kind, unsigned i, uint64_t fill)
 {
     kind ? peer_transact(p, i, fill) : peer_publish(p, i, fill);
+}
+
+#include "store_pmemobj.h"
+
+static void peer_store(peer *p, store *s)
+{
+    s->pool = p->pool;
+    s->root = p->head;
 }
 
 #include "chase.h"

@@ -105,7 +105,7 @@ $(BENCH_PROGRAMS): $(BENCH_LOADS) bench/rules.mk
 
 BENCH_ALL = $(BENCH_PROGRAMS) $(BENCH)/counts
 
-$(BENCH)/counts: bench/counts.c bench/rules.mk
+$(BENCH)/counts: bench/counts.c $(BENCH_LOADS) bench/rules.mk
 	@mkdir -p $(BENCH)
 	$(CC) $(C11) $(BENCH_FLAGS) $< -o $@
 

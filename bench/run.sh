@@ -141,7 +141,7 @@ echo "bench: edges, sync, snapshot, commit, what is paged, and all through" \
     "msync or under checkpoint, are in files on" \
     "$(df --output=fstype "$disk" | tail -n 1), the rest on tmpfs"
 for round in $(seq "$rounds"); do
-    round pairs threadtest larson shbench xfree prodcon rand1m link batch
+    round pairs threadtest larson shbench xfree prodcon rand1m link batch map
     took=$(($(date +%s) - start))
     if [ "$round" -lt "$rounds" ] &&
         [ $((took + took / round)) -gt "$bound" ]; then

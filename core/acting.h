@@ -47,19 +47,18 @@ ALPS_ONCE_ int ALPS_(begin)(ALPS_(heap) * h, ALPS_(tx) * t)
 
 /* `*word`, in the region and 8-aligned, is to be `value` when the transaction
  * commits. ALPS_EINVAL, ALPS_EFULL, ALPS_EABORTED. No fence. O(1). */
-static inline __attribute__((unused)) int
-ALPS_(tx_set)(ALPS_(tx) * t, uint64_t *word, uint64_t value)
+ALPS_ONCE_ int ALPS_(tx_set)(ALPS_(tx) * t, uint64_t *word, uint64_t value)
 {
-    return ALPS_(act_)(t, ALPS_OP_SET, word, NULL, value);
+    return alps_tx_add_(t, ALPS_OP_SET, word, NULL, value, &ALPS_(tables_));
 }
 
 /* See alps_publish: when the transaction commits, with the contents as of
  * then. `dest` may be in what is reserved and published as well. Aborted, it
  * is a reservation still. No fence. O(1). */
-static inline __attribute__((unused)) int
-ALPS_(tx_publish)(ALPS_(tx) * t, alps_off *dest, void *p)
+ALPS_ONCE_ int ALPS_(tx_publish)(ALPS_(tx) * t, alps_off *dest, void *p)
 {
-    return p ? ALPS_(act_)(t, ALPS_OP_PUBLISH, dest, p, 0) : ALPS_EINVAL;
+    return p ? alps_tx_add_(t, ALPS_OP_PUBLISH, dest, p, 0, &ALPS_(tables_))
+             : ALPS_EINVAL;
 }
 
 /* See alps_release: what `*dest` names now, when the transaction commits. A

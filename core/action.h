@@ -38,14 +38,18 @@ ALPS_FN_ int alps_action_private_(const alps_handle *h, alps_off off)
     if (kind >= ALPS_KINDS)
         return 0;
     uint64_t in = off - alps_slab_place_(h, off);
-    in -= in % alps_kind_size_(kind);
-    int is = alps_object_at_(h, alps_slab_place_(h, off) + in, &o);
+    in = (in * alps_kind_scale_(kind) >> 32) * alps_kind_size_(kind);
+    alps_off start = alps_slab_place_(h, off) + in;
+    if (ALPS_LIKELY_(alps_object_claimed_(h, start, &o)))
+        return !alps_object_live_(&o);
+    int is = alps_object_at_(h, start, &o);
     return is == 1 ? !alps_object_live_(&o)
                    : !is && alps_action_inside_(h, off);
 }
 
 /* Whether what the line is about still is as it was when it was added. */
-ALPS_CORE_ int alps_action_same_(const alps_handle *h, const alps_record *r)
+ALPS_CORE_ int alps_action_same_(const alps_handle *h, const alps_cache *c,
+                                 const alps_record *r)
 {
     alps_object o;
     alps_block b;
@@ -57,31 +61,54 @@ ALPS_CORE_ int alps_action_same_(const alps_handle *h, const alps_record *r)
                        (publish ? ALPS_HELD : ALPS_USED)
                    ? ALPS_OK
                    : ALPS_EINVALID_FREE;
-    if (alps_object_at_(h, r->block, &o) != 1)
+    int mine = alps_object_claimed_(h, r->block, &o);
+    if ((!mine && alps_object_at_(h, r->block, &o) != 1) ||
+        alps_kind_size_(o.kind) != r->units)
         return ALPS_EINVALID_FREE;
     if (publish)
-        return alps_object_held_(h, &o, r->block);
+        return mine ? alps_object_mine_held_(c, &o, r->block)
+                    : alps_object_held_(h, &o, r->block);
     return alps_object_live_(&o) ? ALPS_OK : ALPS_EINVALID_FREE;
 }
 
-/* The first step of a commit: looks at every action once more, and stores to
- * words that are contents of what is not published yet. */
-ALPS_CORE_ int alps_action_look_(const alps_handle *h, const alps_draft *o)
+/* Stores to words that are contents of what is not published yet. */
+ALPS_FN_ void alps_action_store_(const alps_handle *h, const alps_draft *o)
 {
-    int err = ALPS_OK;
     alps_off off = o->log.first;
-    for (uint64_t i = 0; i < o->actions && !err; i++, off += ALPS_LINE)
-        err = alps_action_same_(h, alps_log_at_(h, &off));
-    off = o->log.first;
-    for (uint64_t i = 0; i < o->actions && !err; i++, off += ALPS_LINE) {
+    for (uint64_t i = 0; i < o->actions; i++, off += ALPS_LINE) {
         alps_record *r = alps_log_at_(h, &off);
-        if (!o->publishes || r->op & ALPS_OP_WORDLESS ||
-            !alps_action_private_(h, r->dest))
+        if (r->op & ALPS_OP_WORDLESS || !alps_action_private_(h, r->dest))
             continue;
         alps_redo_store_(h, r);
         r->op |= ALPS_OP_WORDLESS;
     }
+}
+
+/* The first step of a commit: looks at every action once more, and stores to
+ * such words where there are any. */
+ALPS_CORE_ int alps_action_look_(alps_handle *h, const alps_draft *o)
+{
+    int err = ALPS_OK, inside = 0;
+    alps_off off = o->log.first;
+    const alps_cache *c = alps_cache_(h);
+    for (uint64_t i = 0; i < o->actions && !err; i++, off += ALPS_LINE) {
+        const alps_record *r = alps_log_at_(h, &off);
+        err = alps_action_same_(h, c, r);
+        if (o->publishes && !inside && !(r->op & ALPS_OP_WORDLESS))
+            inside = alps_action_private_(h, r->dest);
+    }
+    if (!err && inside)
+        alps_action_store_(h, o);
     return err;
+}
+
+/* The bytes that the line publishes, which was looked at. */
+ALPS_FN_ uint64_t alps_action_contents_(const alps_handle *h,
+                                        const alps_record *r)
+{
+    int small =
+        (r->op & (15 | ALPS_OP_SMALL)) == (ALPS_OP_PUBLISH | ALPS_OP_SMALL);
+    return ALPS_LIKELY_(small) ? r->units : alps_redo_contents_(h, r);
 }
 
 /* Contents, with their sums, and lines are on their way to the medium. */
@@ -92,7 +119,7 @@ ALPS_CORE_ int alps_action_prepare_(alps_handle *h, const alps_draft *o,
     alps_off off = o->log.first;
     for (uint64_t i = 0; i < o->actions && !err; i++, off += ALPS_LINE) {
         alps_record *r = alps_log_at_(h, &off);
-        uint64_t n = t->policy->durable ? alps_redo_contents_(h, r) : 0;
+        uint64_t n = t->policy->durable ? alps_action_contents_(h, r) : 0;
         const void *p = alps_address_(h, r->block);
         if (n && !o->early && !o->marked) {
             r->op |= ALPS_OP_SUMMED;
@@ -119,29 +146,39 @@ ALPS_CORE_ int alps_action_prepare_(alps_handle *h, const alps_draft *o,
 /* Lines that were written back just now: a pair that many objects share is so
  * once. */
 typedef struct alps_recent {
+    unsigned any; /* which of `line` are set */
     const void *line[16];
 } alps_recent;
 
 ALPS_FN_ int alps_action_recent_(alps_recent *recent, const void *p)
 {
-    const void **at = &recent->line[(uintptr_t)p / ALPS_LINE % 16];
+    unsigned k = (uintptr_t)p / ALPS_LINE % 16;
     const void *line = (const void *)((uintptr_t)p / ALPS_LINE * ALPS_LINE);
-    int is = *at == line;
-    *at = line;
+    int is = recent->any >> k & 1 && recent->line[k] == line;
+    recent->any |= 1u << k;
+    recent->line[k] = line;
     return is;
+}
+
+/* The words that speak for the object at `off`. */
+ALPS_FN_ const alps_pair *alps_action_pair_(const alps_handle *h, alps_off off)
+{
+    alps_object o;
+    if (ALPS_LIKELY_(alps_object_claimed_(h, off, &o)))
+        return o.pair;
+    return alps_object_at_(h, off, &o) == 1 ? o.pair : NULL;
 }
 
 /* Writes back what a line has changed. */
 ALPS_CORE_ int alps_action_flush_(alps_handle *h, const alps_record *r,
                                   alps_recent *recent, const alps_tables *t)
 {
-    alps_object o;
     alps_block b;
     int err = ALPS_OK;
     if (r->op & ALPS_OP_SMALL) {
-        if (alps_object_at_(h, r->block, &o) == 1 &&
-            !alps_action_recent_(recent, o.pair))
-            err = t->policy->flush(&h->map, o.pair, sizeof *o.pair);
+        const alps_pair *pair = alps_action_pair_(h, r->block);
+        if (pair && !alps_action_recent_(recent, pair))
+            err = t->policy->flush(&h->map, pair, sizeof *pair);
     } else if ((r->op & 15) != ALPS_OP_SET &&
                alps_block_at_(h, r->block, &b) >= 0) {
         int publish = (r->op & 15) == ALPS_OP_PUBLISH;
@@ -159,11 +196,15 @@ ALPS_CORE_ int alps_action_apply_(alps_handle *h, const alps_draft *o,
 {
     int err = ALPS_OK;
     alps_recent recent;
-    const alps_cache *c = alps_cache_(h);
     alps_off off = o->log.first;
-    memset(&recent, 0, sizeof recent);
+    recent.any = 0;
     for (uint64_t i = 0; i < o->actions; i++, off += ALPS_LINE) {
-        alps_commit_line_(h, alps_log_at_(h, &off), 1, c ? c->token : 0, t);
+        const alps_record *r = alps_log_at_(h, &off);
+        alps_object own;
+        if (r->op & ALPS_OP_SMALL && alps_object_claimed_(h, r->block, &own))
+            alps_commit_object_(h, r, &own, 1, 1);
+        else
+            alps_commit_line_(h, r, 1, t);
         ALPS_BARRIER_();
         alps_store_(&o->lane->apply, i + 2);
     }
@@ -182,7 +223,7 @@ ALPS_CORE_ int alps_action_give_(alps_handle *h, const alps_draft *o,
     int err = ALPS_OK;
     const alps_cache *c = alps_cache_(h);
     alps_off off = o->log.first;
-    for (uint64_t i = 0; i < o->actions; i++, off += ALPS_LINE) {
+    for (uint64_t i = 0; o->frees && i < o->actions; i++, off += ALPS_LINE) {
         const alps_record *r = alps_log_at_(h, &off);
         if ((r->op & 15) != ALPS_OP_RELEASE)
             continue;

@@ -45,12 +45,12 @@ ALPS_COLD_ unsigned alps_crc_kind_(void)
     return ALPS_CRC_TABLE;
 }
 
+/* A step of the sum, whose upper half is 0 before and after. */
 #if defined(__x86_64__)
-ALPS_FN_ uint32_t alps_crc_word_(uint32_t crc, uint64_t word)
+ALPS_FN_ uint64_t alps_crc_word_(uint64_t crc, uint64_t word)
 {
-    uint64_t wide = crc;
-    __asm__("crc32q %1, %0" : "+r"(wide) : "r"(word));
-    return (uint32_t)wide;
+    __asm__("crc32q %1, %0" : "+r"(crc) : "rm"(word));
+    return crc;
 }
 
 ALPS_FN_ uint32_t alps_crc_byte_(uint32_t crc, unsigned char byte)
@@ -59,7 +59,7 @@ ALPS_FN_ uint32_t alps_crc_byte_(uint32_t crc, unsigned char byte)
     return crc;
 }
 #elif defined(__aarch64__)
-ALPS_FN_ uint32_t alps_crc_word_(uint32_t crc, uint64_t word)
+ALPS_FN_ uint64_t alps_crc_word_(uint64_t crc, uint64_t word)
 {
     __asm__(".arch_extension crc\n\tcrc32cx %w0, %w0, %x1"
             : "+r"(crc)
@@ -81,12 +81,19 @@ ALPS_FN_ uint32_t alps_crc_byte_(uint32_t crc, unsigned char byte)
 ALPS_FN_ uint32_t alps_crc_hard_(uint32_t crc, const unsigned char *at,
                                  size_t n)
 {
-    for (; n >= 8; at += 8, n -= 8) {
-        uint64_t word;
-        memcpy(&word, at, 8);
-        crc = alps_crc_word_(crc, word);
+    uint64_t sum = crc, word[4];
+    for (; n >= sizeof word; at += sizeof word, n -= sizeof word) {
+        memcpy(word, at, sizeof word);
+        sum = alps_crc_word_(sum, word[0]);
+        sum = alps_crc_word_(sum, word[1]);
+        sum = alps_crc_word_(sum, word[2]);
+        sum = alps_crc_word_(sum, word[3]);
     }
-    for (; n; at++, n--)
+    for (; n >= 8; at += 8, n -= 8) {
+        memcpy(word, at, 8);
+        sum = alps_crc_word_(sum, word[0]);
+    }
+    for (crc = (uint32_t)sum; n; at++, n--)
         crc = alps_crc_byte_(crc, *at);
     return crc;
 }

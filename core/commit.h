@@ -65,12 +65,12 @@ ALPS_CORE_ int alps_commit_prepare_(alps_handle *h, const alps_record *c,
     return err;
 }
 
-/* Carries out what a line says of an object, unless it was. `own`: we commit;
- * else its process is dead. What is freed is pinned. */
+/* Carries out what a line says of an object, unless it was. `own`: we commit,
+ * and the object is of our slab if it is `mine`; else its process is dead. What
+ * is freed is pinned. */
 ALPS_FN_ void alps_commit_object_(const alps_handle *h, const alps_record *r,
-                                  const alps_object *o, int own, uint64_t token)
+                                  const alps_object *o, int own, int mine)
 {
-    int mine = own && alps_object_mine_(o, token);
     int publish = (r->op & 15) == ALPS_OP_PUBLISH;
     int turn = alps_object_live_(o) != publish;
     if (turn && !publish)
@@ -102,10 +102,10 @@ ALPS_FN_ void alps_commit_block_(const alps_handle *h, const alps_record *r,
     alps_redo_store_(h, r);
 }
 
-/* Carries out a line while others work. `own`: as above; otherwise the lock of
- * the region is held. */
+/* Carries out a line while others work. `own`: as above, and an object is not
+ * of our slab; otherwise the lock of the region is held. */
 ALPS_CORE_ void alps_commit_line_(alps_handle *h, const alps_record *r, int own,
-                                  uint64_t token, const alps_tables *t)
+                                  const alps_tables *t)
 {
     alps_object o;
     alps_block b;
@@ -113,7 +113,7 @@ ALPS_CORE_ void alps_commit_line_(alps_handle *h, const alps_record *r, int own,
         alps_redo_store_(h, r);
     } else if (r->op & ALPS_OP_SMALL) {
         if (alps_object_at_(h, r->block, &o) == 1)
-            alps_commit_object_(h, r, &o, own, token);
+            alps_commit_object_(h, r, &o, own, 0);
     } else {
         int code = alps_block_lock_(h, r->block, &b, !own, t);
         if (code < 0)
@@ -157,7 +157,7 @@ ALPS_CORE_ int alps_commit_go_on_(alps_handle *h, alps_lane *lane,
         if (!r)
             break;
         if (i + 1 >= alps_load_(&lane->apply)) {
-            alps_commit_line_(h, r, 0, 0, t);
+            alps_commit_line_(h, r, 0, t);
             ALPS_BARRIER_();
             alps_store_(&lane->apply, i + 2);
         }

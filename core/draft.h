@@ -13,6 +13,7 @@ typedef struct alps_log {
     alps_off end;   /* of the room for lines, in this chunk */
     alps_off chunk; /* the last chunk */
     uint64_t bytes; /* of it */
+    uint64_t all;   /* of all chunks */
 } alps_log;
 
 /* Bytes that are kept already. */
@@ -31,12 +32,15 @@ typedef struct alps_draft {
     int aborted;    /* by one inside */
     int early;      /* contents are to be durable before the record */
     int publishes;  /* some action does */
+    int frees;      /* the same */
     uint64_t actions;
     alps_log log;   /* of actions */
     alps_log undo;  /* of bytes as they were */
     alps_off last;  /* the newest line of that; or 0 */
     int marked;     /* the lane's mark says that there is that log */
     uint64_t used;  /* objects spoken for */
+    uint64_t seen;  /* a bit for each of 64 kinds of places: none of `few` has
+                       a place of a kind whose bit is not set */
     uint64_t room;  /* in `many`: a power of two */
     uint64_t *many; /* a hash of their places; NULL: `few` has them */
     uint64_t few[ALPS_DRAFT_FEW];
@@ -97,7 +101,8 @@ ALPS_COLD_ int alps_draft_widen_(alps_draft *o)
 ALPS_FN_ int alps_draft_speak_(alps_draft *o, alps_off off)
 {
     int err = ALPS_OK;
-    for (uint64_t i = 0; !o->many && i < o->used; i++)
+    uint64_t kind = 1ull << (off * 0x9e3779b97f4a7c15ull >> 58);
+    for (uint64_t i = 0; o->seen & kind && !o->many && i < o->used; i++)
         if (o->few[i] == off)
             return ALPS_EINVALID_FREE;
     if (o->many ? 2 * o->used >= o->room : o->used == ALPS_DRAFT_FEW)
@@ -108,6 +113,7 @@ ALPS_FN_ int alps_draft_speak_(alps_draft *o, alps_off off)
         o->few[o->used] = off;
     else if (!alps_draft_enter_(o->many, o->room, off))
         return ALPS_EINVALID_FREE;
+    o->seen |= kind;
     o->used++;
     return ALPS_OK;
 }

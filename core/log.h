@@ -85,22 +85,20 @@ ALPS_CORE_ int alps_log_reserve_(alps_handle *h, uint64_t bytes, uint64_t least,
     return ALPS_OK;
 }
 
-/* Sees to room for `n` bytes of lines in one chunk. A line more is always
- * left: that which says where the log goes on. */
-ALPS_CORE_ int alps_log_room_(alps_handle *h, alps_log *log, uint64_t n,
+/* Goes on in another chunk, as large as all before it. */
+ALPS_CORE_ int alps_log_more_(alps_handle *h, alps_log *log, uint64_t n,
                               uint64_t number, const alps_tables *t)
 {
     alps_log to;
     alps_record next;
     uint64_t most =
         h->at.extent / 2 < ALPS_LOG_MOST ? h->at.extent / 2 : ALPS_LOG_MOST;
-    uint64_t bytes = log->first ? 2 * log->bytes : ALPS_LOG_FIRST;
-    if (ALPS_LIKELY_(log->first && log->end - log->at >= n))
-        return ALPS_OK;
+    uint64_t bytes = log->first ? log->all : ALPS_LOG_FIRST;
     int err = alps_log_reserve_(h, bytes < most ? bytes : most,
                                 n + 2 * sizeof next, &to, t);
     if (err)
         return err;
+    to.all = log->all + to.bytes;
     *(alps_off *)alps_address_(h, to.chunk) = log->first ? log->chunk : 0;
     to.at = to.chunk + ALPS_LINE;
     to.end = to.chunk + to.bytes - sizeof next;
@@ -115,6 +113,16 @@ ALPS_CORE_ int alps_log_room_(alps_handle *h, alps_log *log, uint64_t n,
     }
     *log = to;
     return err;
+}
+
+/* Sees to room for `n` bytes of lines in one chunk. A line more is always
+ * left: that which says where the log goes on. */
+ALPS_FAST_ int alps_log_room_(alps_handle *h, alps_log *log, uint64_t n,
+                              uint64_t number, const alps_tables *t)
+{
+    return ALPS_LIKELY_(log->end - log->at >= n)
+               ? ALPS_OK
+               : alps_log_more_(h, log, n, number, t);
 }
 
 /* Gives the chunks back. */

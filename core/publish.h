@@ -106,17 +106,17 @@ typedef struct alps_subject {
 ALPS_CORE_ int alps_subject_find_(alps_handle *h, alps_record *r, unsigned code,
                                   alps_subject *s, const alps_tables *t)
 {
-    int is = alps_object_at_(h, r->block, &s->object);
+    int is = alps_object_find_(h, r->block, &s->object, &s->mine);
     if (is < 0)
         return ALPS_EINVALID_FREE;
     s->small = is;
     if (is) {
-        const alps_cache *c = alps_cache_(h);
-        s->mine = c && alps_object_mine_(&s->object, c->token);
         s->n = r->units = alps_kind_size_(s->object.kind);
         r->op |= ALPS_OP_SMALL;
         if (code == ALPS_HELD)
-            return alps_object_held_(h, &s->object, r->block);
+            return s->mine ? alps_object_mine_held_(alps_cache_(h), &s->object,
+                                                    r->block)
+                           : alps_object_held_(h, &s->object, r->block);
         return alps_object_live_(&s->object) ? ALPS_OK : ALPS_EINVALID_FREE;
     }
     int err = alps_heap_own_(h, r->block, code, &s->block, t);

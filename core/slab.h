@@ -26,6 +26,18 @@ ALPS_FAST_ unsigned alps_kind_size_(unsigned kind)
     return size[kind];
 }
 
+/* 2^32 by the bytes of an object, rounded up: `in` times this is, above its
+ * low 32 bits, how many objects fit into `in` bytes, exactly for less than
+ * 2^22. A division would take longer than all else that finds an object. */
+ALPS_FAST_ uint64_t alps_kind_scale_(unsigned kind)
+{
+    static const uint32_t scale[ALPS_KINDS] = {
+        268435457, 134217729, 89478486, 67108865, 53687092, 44739243, 38347923,
+        33554433,  26843546,  22369622, 19173962, 16777217, 13421773, 11184811,
+        9586981,   8388609,   6710887,  5592406,  4793491,  4194305};
+    return scale[kind];
+}
+
 /* The class that serves `n` bytes, at most ALPS_SMALL_MAX. */
 ALPS_FAST_ unsigned alps_kind_of_(uint64_t n)
 {
@@ -166,7 +178,8 @@ ALPS_FN_ int alps_slab_live_beside_(alps_slab *s, uint64_t in)
 /* Objects of a slab of class `kind`. */
 ALPS_FAST_ uint32_t alps_kind_count_(const alps_handle *h, unsigned kind)
 {
-    uint32_t count = (1u << h->at.slab_shift) / alps_kind_size_(kind);
+    uint32_t count =
+        (uint32_t)(alps_kind_scale_(kind) << h->at.slab_shift >> 32);
     return count < 64 * h->at.groups ? count : 64 * h->at.groups;
 }
 
@@ -184,7 +197,7 @@ ALPS_FN_ int alps_slab_derive_(const alps_handle *h, alps_slab *s)
     if (kind >= ALPS_KINDS || alps_kind_size_(kind) > h->at.small)
         return 0;
     s->size = alps_kind_size_(kind);
-    s->scale = (uint32_t)((1ull << 32) / s->size) + 1;
+    s->scale = (uint32_t)alps_kind_scale_(kind);
     s->count = alps_kind_count_(h, kind);
     return 1;
 }
@@ -225,11 +238,9 @@ ALPS_FN_ int alps_object_at_(const alps_handle *h, alps_off off, alps_object *o)
         return 0;
     uint64_t size = alps_kind_size_(o->kind);
     uint64_t in = off - alps_slab_place_(h, off);
-    uint64_t i = in / size;
-    if (in >= alps_kind_granules_(h, o->kind) * ALPS_GRANULE)
-        return 0;
+    uint64_t i = in * alps_kind_scale_(o->kind) >> 32;
     if (i * size != in || i >= alps_kind_count_(h, o->kind))
-        return -1;
+        return in < alps_kind_granules_(h, o->kind) * ALPS_GRANULE ? -1 : 0;
     o->pair = &alps_slab_pairs_(o->slab)[i / 64];
     o->keep = &alps_slab_keeps_(h, o->slab)[i / 64];
     o->bit = 1ull << (i % 64);

@@ -93,6 +93,17 @@ ALPS_FN_ int alps_object_held_(const alps_handle *h, const alps_object *o,
                                                           : ALPS_EOWNER;
 }
 
+/* The same for one of a slab of this thread, whose cache is `c`. */
+ALPS_FAST_ int alps_object_mine_held_(const alps_cache *c, const alps_object *o,
+                                      alps_off off)
+{
+    uint64_t kept = alps_load_(&o->keep->own) ^ alps_load_(&o->keep->far);
+    return kept & ~alps_pair_live_(o->pair) & o->bit && c &&
+                   alps_load_(&c->lane->pending) != off
+               ? ALPS_OK
+               : ALPS_EINVALID_FREE;
+}
+
 /* An object of this thread's slab, number `bit` % 64 of its group, may be
  * handed out: it is put at hand, or found again by its pair. `live` are the
  * live ones of the group. */

@@ -123,6 +123,34 @@ ALPS_FN_ void alps_claim_(const alps_handle *h, alps_off place, alps_rack *rack)
                      __ATOMIC_RELEASE);
 }
 
+/* Whether `off` is an object of a slab of this thread: found by its claim, for
+ * a fifth of what it takes to ask the region. */
+ALPS_FAST_ int alps_object_claimed_(const alps_handle *h, alps_off off,
+                                    alps_object *o)
+{
+    if (off >= h->at.slab_end)
+        return 0;
+    const alps_claim *claim = &h->claims[off >> h->at.slab_shift];
+    uint64_t i = (off & h->at.slab_mask) * claim->scale;
+    if (__atomic_load_n(&claim->thread, __ATOMIC_RELAXED) != ALPS_THREAD_() ||
+        (uint32_t)i >= claim->scale || i >> 32 >= claim->count)
+        return 0;
+    o->slab = claim->slab;
+    o->pair = &alps_slab_pairs_(o->slab)[i >> 38];
+    o->keep = &alps_slab_keeps_(h, o->slab)[i >> 38];
+    o->bit = 1ull << (i >> 32) % 64;
+    o->kind = __atomic_load_n(&o->slab->kind, __ATOMIC_RELAXED) - 1;
+    return 1;
+}
+
+/* See alps_object_at_; `*mine` tells whether it is of a slab of this thread. */
+ALPS_FAST_ int alps_object_find_(alps_handle *h, alps_off off, alps_object *o,
+                                 int *mine)
+{
+    *mine = alps_object_claimed_(h, off, o);
+    return ALPS_LIKELY_(*mine) ? 1 : alps_object_at_(h, off, o);
+}
+
 /* Lets go of a slab of this thread: see alps_slab_loosen_. */
 ALPS_CORE_ void alps_claim_end_(alps_handle *h, alps_off place,
                                 const alps_tables *t)

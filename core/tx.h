@@ -137,64 +137,72 @@ ALPS_FN_ int alps_tx_word_(const alps_handle *h, alps_off off)
 
 /* Fills in what the line is about. The block, if there is one, is what it has
  * to be. */
-ALPS_CORE_ int alps_tx_line_(alps_handle *h, alps_draft *o, alps_record *r,
+ALPS_FAST_ int alps_tx_line_(alps_handle *h, alps_draft *o, alps_record *r,
                              const alps_tables *t)
 {
     alps_subject s;
-    int publish = (r->op & 15) == ALPS_OP_PUBLISH;
-    memset(&s, 0, sizeof s);
+    alps_object own;
+    int err, publish = (r->op & 15) == ALPS_OP_PUBLISH;
     if (!(r->op & ALPS_OP_WORDLESS) && !alps_tx_word_(h, r->dest))
         return ALPS_EINVAL;
     if ((r->op & 15) == ALPS_OP_SET)
         return ALPS_OK;
-    int err = alps_subject_find_(h, r, publish ? ALPS_HELD : ALPS_USED, &s, t);
-    if (err)
-        return err;
-    if (publish && t->policy->durable &&
+    if (ALPS_LIKELY_(alps_object_claimed_(h, r->block, &own))) {
+        s.n = r->units = alps_kind_size_(own.kind);
+        r->op |= ALPS_OP_SMALL;
+        err = publish ? alps_object_mine_held_(alps_cache_(h), &own, r->block)
+              : alps_object_live_(&own) ? ALPS_OK
+                                        : ALPS_EINVALID_FREE;
+    } else {
+        err = alps_subject_find_(h, r, publish ? ALPS_HELD : ALPS_USED, &s, t);
+    }
+    if (!err && publish && t->policy->durable &&
         (s.n > ALPS_SUM_MAX || r->op & ALPS_OP_LARGE))
         o->early = 1;
-    return ALPS_OK;
+    return err;
 }
 
-/* Adds an action: see alps_tx_set and those beside it. */
-ALPS_CORE_ int alps_tx_add_(alps_tx *x, unsigned op, const void *word,
+/* Adds an action: see alps_tx_set and those beside it. In line, so that who
+ * always adds the same has nothing to decide. */
+ALPS_FAST_ int alps_tx_add_(alps_tx *x, unsigned op, const void *word,
                             const void *p, uint64_t value, const alps_tables *t)
 {
     alps_draft *o;
-    alps_record r;
     int err = alps_tx_ready_(x, &o, t);
+    alps_handle *h = x->handle;
+    if (!err)
+        err = alps_log_room_(h, &o->log, ALPS_LINE, o->number, t);
     if (err)
         return err;
-    alps_handle *h = x->handle;
-    memset(&r, 0, sizeof r);
-    r.seq = o->number;
-    r.op = op;
-    r.dest = word ? alps_offset_(h, word) : 0;
-    r.value = value;
+    // where it is to be: a copy would wait for the words it is made of
+    alps_record *r = (alps_record *)alps_address_(h, o->log.at);
+    memset(r, 0, sizeof *r);
+    r->seq = o->number;
+    r->op = op;
+    r->dest = word ? alps_offset_(h, word) : 0;
+    r->value = value;
     if (p && op == ALPS_OP_SET)
-        r.value = alps_offset_(h, p);
+        r->value = alps_offset_(h, p);
     else if (p)
-        r.block = alps_offset_(h, p);
+        r->block = alps_offset_(h, p);
     if ((op & 15) == ALPS_OP_PUBLISH)
-        r.value = r.block;
+        r->value = r->block;
     if (op == ALPS_OP_RELEASE) {
-        if (!alps_tx_word_(h, r.dest))
+        if (!alps_tx_word_(h, r->dest))
             return ALPS_EINVAL;
-        r.block = alps_load_((const uint64_t *)alps_address_(h, r.dest));
-        if (!r.block)
+        r->block = alps_load_((const uint64_t *)alps_address_(h, r->dest));
+        if (!r->block)
             return ALPS_OK;
     }
-    err = alps_tx_line_(h, o, &r, t);
-    if (!err)
-        err = alps_log_room_(h, &o->log, sizeof r, o->number, t);
-    if (!err && r.block)
-        err = alps_draft_speak_(o, r.block);
+    err = alps_tx_line_(h, o, r, t);
+    if (!err && r->block)
+        err = alps_draft_speak_(o, r->block);
     if (err)
         return err;
-    memcpy(alps_address_(h, o->log.at), &r, sizeof r);
-    o->log.at += sizeof r;
+    o->log.at += sizeof *r;
     o->actions++;
     o->publishes |= (op & 15) == ALPS_OP_PUBLISH;
+    o->frees |= (op & 15) == ALPS_OP_RELEASE;
     return ALPS_OK;
 }
 

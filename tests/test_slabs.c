@@ -131,6 +131,17 @@ static void a_slab_goes_back_when_its_last_object_does(void)
     end();
 }
 
+/* By a product in place of a division. */
+static void every_place_has_its_object(void)
+{
+    for (unsigned kind = 0; kind < ALPS_KINDS; kind++) {
+        uint64_t size = alps_kind_size_(kind), wrong = 0;
+        for (uint64_t in = 0; in <= 1u << ALPS_SLAB_SHIFT_MAX; in++)
+            wrong += in * alps_kind_scale_(kind) >> 32 != in / size;
+        CHECK_EQ(wrong, 0);
+    }
+}
+
 /* Over its neighbours, to the end of the slab: objects are spoilt, what tells
  * of them is not. */
 static void an_overflow_reaches_no_bit(void)
@@ -334,6 +345,7 @@ int main(void)
     RUN_EVERYWHERE(small_objects_go_on_until_all_is_taken);
     RUN_EVERYWHERE(empty_slabs_go_back);
     RUN_EVERYWHERE(a_slab_goes_back_when_its_last_object_does);
+    RUN(every_place_has_its_object);
     RUN_EVERYWHERE(an_overflow_reaches_no_bit);
     RUN_EVERYWHERE(a_reservation_is_published_cancelled_or_freed);
     RUN_EVERYWHERE(extents_of_every_size_have_slabs);

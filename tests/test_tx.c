@@ -197,6 +197,68 @@ static void what_cannot_be_is_refused(void)
     close_book();
 }
 
+/* Of slabs of this thread, which are found in a way of their own. */
+static void small_ones_are_refused_too(void)
+{
+    alps_tx t;
+    open_book();
+    alps_off *spare = book->spare;
+    char *p = (char *)any_reserve(&heap, 100);
+    char *q = (char *)any_alloc(&heap, 100);
+    CHECK_EQ(any_begin(&heap, &t), 0);
+    CHECK_EQ(any_tx_publish(&t, &spare[0], q), ALPS_EINVALID_FREE);
+    CHECK_EQ(any_tx_publish(&t, &spare[0], p + 16), ALPS_EINVALID_FREE);
+    CHECK_EQ(any_tx_free(&t, p), ALPS_EINVALID_FREE);
+    CHECK_EQ(any_tx_free(&t, q + 16), ALPS_EINVALID_FREE);
+    CHECK_EQ(any_tx_publish(&t, &spare[0], p), 0);
+    CHECK_EQ(any_cancel(&heap, p), 0); // behind its back
+    CHECK_EQ(any_commit(&t), ALPS_EINVALID_FREE);
+    CHECK_EQ(spare[0], 0);
+    p = (char *)any_reserve(&heap, 100);
+    CHECK_EQ(any_publish(&heap, &spare[0], p), 0);
+    CHECK_EQ(any_release(&heap, &spare[0]), 0); // not handed out yet
+    CHECK_EQ(any_begin(&heap, &t), 0);
+    CHECK_EQ(any_tx_publish(&t, &spare[0], p), ALPS_EINVALID_FREE);
+    CHECK_EQ(any_abort(&t), 0);
+    CHECK_EQ(any_publish(&heap, &spare[0], p), ALPS_EINVALID_FREE);
+    CHECK_EQ(any_free(&heap, q), 0);
+    CHECK(sound(&heap));
+    close_book();
+}
+
+/* The first few are looked up in a row, more in a table; and whatever the log
+ * goes on in, all of them happen. */
+static void none_is_published_twice(void)
+{
+    enum { MANY = 40 };
+    alps_tx t;
+    void *p[MANY];
+    open_book();
+    alps_off *word = (alps_off *)any_zalloc(&heap, MANY * sizeof *word);
+    CHECK(word != NULL);
+    CHECK_EQ(any_begin(&heap, &t), 0);
+    for (unsigned i = 0; i < MANY; i++) {
+        CHECK((p[i] = any_reserve(&heap, 48)) != NULL);
+        CHECK_EQ(any_tx_publish(&t, &word[i], p[i]), 0);
+        for (unsigned k = 0; k <= i; k++)
+            CHECK_EQ(any_tx_publish(&t, &word[k], p[k]), ALPS_EINVALID_FREE);
+    }
+    CHECK_EQ(any_commit(&t), 0);
+    for (unsigned i = 0; i < MANY; i++)
+        CHECK_EQ(word[i], any_off_of(&heap, p[i]));
+    CHECK(sound(&heap));
+    CHECK_EQ(stats().reserved, 0);
+    CHECK_EQ(any_begin(&heap, &t), 0);
+    for (unsigned i = 0; i < MANY; i++) {
+        CHECK_EQ(any_tx_release(&t, &word[i]), 0);
+        for (unsigned k = 0; k <= i; k++)
+            CHECK_EQ(any_tx_free(&t, p[k]), ALPS_EINVALID_FREE);
+    }
+    CHECK_EQ(any_tx_free(&t, word), 0);
+    CHECK_EQ(any_commit(&t), 0);
+    close_book();
+}
+
 static void nested_ones_are_one(void)
 {
     alps_tx outer, inner;
@@ -631,6 +693,8 @@ int main(void)
     RUN_EVERYWHERE(an_abort_leaves_what_was_before);
     RUN_EVERYWHERE(what_is_published_may_be_linked_inside);
     RUN_EVERYWHERE(what_cannot_be_is_refused);
+    RUN_EVERYWHERE(small_ones_are_refused_too);
+    RUN_EVERYWHERE(none_is_published_twice);
     RUN_EVERYWHERE(nested_ones_are_one);
     RUN_EVERYWHERE(a_constructor_may_fail);
     RUN_EVERYWHERE(where_there_is_no_room_it_can_go_on_or_not);
