@@ -121,7 +121,8 @@
  * see it; `grow` does it at once, `trim` gives what is free back to the file
  * system, and so does the library when it is much. `snapshot` copies a region
  * that is open, `copy` one that is closed, into a file that is there as a whole
- * or not at all. `consistent` and `inspect` look at a closed one.
+ * or not at all. `consistent` and `inspect` look at a closed one. Where one disk
+ * is too small, option `parts` lets it go on in further files: docs/parts.md.
  *
  * Damage and leaks. `check` compares all structures. A region that is refused
  * is opened with ALPS_SALVAGE to be read, and `salvage` shows what is left in
@@ -14487,10 +14488,10 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
     struct timespec now;
     alps_region_place_(h);
     uint64_t old = h->map.fixed ? h->at.heap : ALPS_PAGE; // the rest is new
-    alps_off rest = h->map.parts ? ALPS_SPARE : ALPS_ONWARD;
-    int err = alps_region_zero_(h, 16, ALPS_ONWARD - 16, t);
-    if (!err)
-        err = alps_region_zero_(h, rest, old - rest, t);
+    uint64_t to = h->map.parts ? ALPS_ONWARD : old;
+    int err = alps_region_zero_(h, 16, to - 16, t);
+    if (!err && h->map.parts) // what they are found by stays
+        err = alps_region_zero_(h, ALPS_SPARE, old - ALPS_SPARE, t);
     if (err)
         return err;
     alps_code_set_(h->codes, 0, ALPS_FREE);

@@ -65,10 +65,10 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
     struct timespec now;
     alps_region_place_(h);
     uint64_t old = h->map.fixed ? h->at.heap : ALPS_PAGE; // the rest is new
-    alps_off rest = h->map.parts ? ALPS_SPARE : ALPS_ONWARD;
-    int err = alps_region_zero_(h, 16, ALPS_ONWARD - 16, t);
-    if (!err)
-        err = alps_region_zero_(h, rest, old - rest, t);
+    uint64_t to = h->map.parts ? ALPS_ONWARD : old;
+    int err = alps_region_zero_(h, 16, to - 16, t);
+    if (!err && h->map.parts) // what they are found by stays
+        err = alps_region_zero_(h, ALPS_SPARE, old - ALPS_SPARE, t);
     if (err)
         return err;
     alps_code_set_(h->codes, 0, ALPS_FREE);
