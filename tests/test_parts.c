@@ -698,15 +698,18 @@ static void a_part_is_of_one_region_alone(void)
 
 static void who_knows_no_parts_refuses_them(void)
 {
+    char blind_name[64];
+    snprintf(blind_name, sizeof blind_name, "%s", shm_name("parts-blind"));
     const struct {
         const alps_backend *backend;
         const char *path;
     } blind[] = {{&alps_backend_anon_, NULL},
-                 {&alps_backend_shmem_, shm_name("parts-blind")},
+                 {&alps_backend_shmem_, blind_name},
                  {&alps_backend_paged_, at("paged")}};
     alps_options o = options(two_more);
-    static const alps_part apart[] = {{"alps-test-part-of-it", KIB(320)},
-                                      {NULL, 0}};
+    char apart_name[64];
+    snprintf(apart_name, sizeof apart_name, "%s", shm_name("parts-apart"));
+    const alps_part apart[] = {{apart_name, KIB(320)}, {NULL, 0}};
     for (unsigned i = 0; i < 3; i++) {
         choose(blind[i].backend, &alps_policy_none_);
         CHECK_EQ(any_open(&heap, blind[i].path, &o), ALPS_EUNSUPPORTED);
@@ -723,8 +726,8 @@ static void who_knows_no_parts_refuses_them(void)
     o = options(NULL);
     alps_repaired r;
     choose(&alps_backend_shmem_, &alps_policy_none_);
-    CHECK_EQ(any_open(&heap, shm_name("parts-blind"), &o), ALPS_EUNSUPPORTED);
-    CHECK_EQ(any_repair(shm_name("parts-blind"), &r), ALPS_EUNSUPPORTED);
+    CHECK_EQ(any_open(&heap, blind_name, &o), ALPS_EUNSUPPORTED);
+    CHECK_EQ(any_repair(blind_name, &r), ALPS_EUNSUPPORTED);
     choose(&alps_backend_paged_, &alps_policy_none_);
     CHECK_EQ(any_open(&heap, shm_path("parts-blind"), &o), ALPS_EUNSUPPORTED);
     CHECK_EQ(any_repair(shm_path("parts-blind"), &r), ALPS_EUNSUPPORTED);
