@@ -1874,8 +1874,7 @@ ALPS_COLD_ int alps_parts_take_(alps_map *m, const alps_onward *on, int any)
     int is = err ? err : alps_part_judge_(p->crc, fd, on, &head);
     if (is < 0)
         err = is;
-    else if (alps_parts_among_(p, fd) ||
-             (is != ALPS_PART_HERE && !(any && is == ALPS_PART_BEGUN)))
+    else if (is != ALPS_PART_HERE && !(any && is == ALPS_PART_BEGUN))
         err = ALPS_EPART;
     if (!err && !any)
         err = alps_attach_(fd);

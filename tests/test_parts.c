@@ -582,6 +582,21 @@ static void a_file_of_anybody_is_no_part(void)
         CHECK(err == (i < ALPS_PART_NEXT_ ? ALPS_EPART : ALPS_ECORRUPT));
         bytes[i] ^= 4;
     }
+    // a head that is whole has to be this one
+    for (unsigned i = 0; i < 4; i++) {
+        alps_part_head head;
+        memcpy(&head, bytes, sizeof head);
+        head.from += i == 0 ? 4096 : 0;
+        head.number += i == 1;
+        head.front = i == 2 ? 0 : head.front;
+        head.version += i == 3;
+        head.crc = alps_part_sum_(alps_crc_kind_(), &head);
+        CHECK_EQ(put_bytes(at("second"), bytes, n), 0);
+        int fd = open(at("second"), O_RDWR | O_CLOEXEC);
+        CHECK_EQ(pwrite(fd, &head, sizeof head, 0), sizeof head);
+        close(fd);
+        CHECK_EQ(reopen(&heap, 0), ALPS_EPART);
+    }
     free(bytes);
     CHECK_EQ(rename(at("away"), at("second")), 0);
     // so does each of what leads to it
@@ -691,9 +706,42 @@ static void a_part_is_of_one_region_alone(void)
     unlink(at("other"));
     CHECK_EQ(folder_sum(), sum);
     CHECK_EQ(any_remove(at("region")), ALPS_EBUSY);
+    CHECK_EQ(any_remove(at("second")), ALPS_EBUSY);
+    CHECK_EQ(any_close(&heap), 0);
+    sum = folder_sum();
+    CHECK_EQ(reopen(&heap, ALPS_READ_ONLY), 0);
+    CHECK_EQ(any_remove(at("third")), ALPS_EBUSY);
     CHECK_EQ(folder_sum(), sum);
     CHECK_EQ(files(), 3 + (there("region.journal") != 0));
     end();
+}
+
+/* One part in memory is enough for syncs to promise nothing. */
+static void the_strict_want_every_part_on_a_disk(void)
+{
+    const alps_part parts[] = {{at("second"), KIB(320)}, {NULL, 0}};
+    const alps_part nearby[] = {{disk_path("parts-second"), KIB(320)},
+                                {NULL, 0}};
+    char first[80];
+    snprintf(first, sizeof first, "%s", disk_path("parts-first"));
+    choose(&alps_backend_file_, &alps_policy_msync_);
+    alps_options o = options(nearby);
+    o.flags |= ALPS_STRICT;
+    int err = any_open(&heap, first, &o);
+    if (!err)
+        CHECK_EQ(any_close(&heap), 0);
+    CHECK_EQ(any_remove(first), 0);
+    if (err == ALPS_ENOTPMEM) {
+        SKIP("there is no disk here");
+        return;
+    }
+    CHECK_EQ(err, 0);
+    o.parts = parts;
+    CHECK_EQ(any_open(&heap, first, &o), ALPS_ENOTPMEM);
+    o.flags = ALPS_CREATE;
+    CHECK_EQ(any_open(&heap, first, &o), 0);
+    CHECK_EQ(any_close(&heap), 0);
+    CHECK_EQ(any_remove(first), 0);
 }
 
 static void who_knows_no_parts_refuses_them(void)
@@ -1033,6 +1081,7 @@ int main(void)
     RUN_IN_ALL(a_part_that_is_cut_short_is_truncated);
     RUN_IN_ALL(what_cannot_be_a_part_is_refused);
     RUN_IN_ALL(a_part_is_of_one_region_alone);
+    RUN_ONCE(the_strict_want_every_part_on_a_disk);
     RUN_ONCE(who_knows_no_parts_refuses_them);
     RUN_IN_ALL(what_is_made_anew_leaves_no_old_parts);
     RUN_ONCE(what_is_missing_or_foreign_does_not_keep_it_from_being_removed);
