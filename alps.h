@@ -121,7 +121,9 @@
  * see it; `grow` does it at once, `trim` gives what is free back to the file
  * system, and so does the library when it is much. `snapshot` copies a region
  * that is open, `copy` one that is closed, into a file that is there as a whole
- * or not at all. `consistent` and `inspect` look at a closed one.
+ * or not at all. `consistent` and `inspect` look at a closed one. Where one
+ * disk is too small, option `parts` lets it go on in further files:
+ * docs/parts.md.
  *
  * Damage and leaks. `check` compares all structures. A region that is refused
  * is opened with ALPS_SALVAGE to be read, and `salvage` shows what is left in
@@ -397,7 +399,9 @@ enum {
     ALPS_EJOURNAL = -27, /* commits of the region are in a journal that is
                             not beside it */
     ALPS_EMISSING = -28, /* a region that is not in the space */
-    ALPS_EABORTED = -29  /* the transaction was aborted by one inside of it */
+    ALPS_EABORTED = -29, /* the transaction was aborted by one inside of it */
+    ALPS_EPART = -30 /* a file that the region goes on in is not there, or is
+                            not the one */
 };
 
 /* The text of a code. Never NULL. Safe in any thread. */
@@ -434,6 +438,7 @@ ALPS_COLD_ const char *alps_error_text_(int code)
         "commits of the region are in a journal that is not beside it",
         "the region is not in the space",
         "the transaction was aborted",
+        "a file that the region goes on in is missing, or is another",
     };
     if (code > 0 || code <= -(int)(sizeof text / sizeof *text))
         return "unknown code";
@@ -594,6 +599,29 @@ ALPS_FN_ uint32_t alps_crc32c_(unsigned how, uint32_t seed, const void *p,
     return ~alps_crc_soft_(~seed, at, n);
 }
 
+/* A CRC-16 (CCITT) of the 48 bits of `value`. */
+ALPS_FN_ uint64_t alps_crc16_(uint64_t value)
+{
+    uint32_t crc = 0xffff;
+    for (int bit = 47; bit >= 0; bit--) {
+        uint32_t in = (uint32_t)(value >> bit & 1) ^ (crc >> 15 & 1);
+        crc = (crc << 1 & 0xffff) ^ (in ? 0x1021u : 0u);
+    }
+    return crc;
+}
+
+/* A sealed word: a value of 48 bits above its CRC-16, so that one 8-byte store
+ * changes both. */
+ALPS_FN_ uint64_t alps_seal_(uint64_t value)
+{
+    return value << 16 | alps_crc16_(value);
+}
+
+ALPS_FN_ int alps_sealed_(uint64_t word)
+{
+    return (word & 0xffff) == alps_crc16_(word >> 16);
+}
+
 /* hash.h -- names as numbers
  *
  * SipHash-1-3 (Aumasson and Bernstein: SipHash, 2012) under a key of 128 bits,
@@ -697,6 +725,18 @@ ALPS_FN_ uint64_t alps_hash_tag_(const char *type)
 /* For alps_options.grow. */
 #define ALPS_GROW_NEVER 1u
 
+/* A file that a region goes on in, behind the one that it is opened by. */
+typedef struct alps_part {
+    const char *path; /* where it is not absolute, from the folder of the first
+                         file; with a / at its end a folder: the file is then
+                         called as the first one, with .1, .2 ... behind; at
+                         most 159 bytes; NULL ends the list */
+    uint64_t from;    /* the first byte of the region that is in it, a multiple
+                         of the system's page; 0, of all that are new: a new
+                         region is divided evenly, one that is there goes on
+                         where it ends */
+} alps_part;
+
 /* How a region is opened. All zero asks for the defaults. */
 typedef struct alps_options {
     uint64_t size;  /* bytes of a new region; 0: 64 MiB */
@@ -727,6 +767,10 @@ typedef struct alps_options {
                            does it */
     const char *description; /* what else the program says of a new region, in
                                 words; NULL: nothing; at most 495 bytes */
+    const alps_part *parts;  /* files that the region goes on in when the ones
+                               before are full, NULL: none; kept in it. One that
+                               is there gets those that it has not, if nobody
+                               else has it open (ALPS_EBUSY). File and pmem */
     uint64_t
         nodes; /* bit i: pages are taken from node i of the machine, in turn
                        with others; 0: as they come. See placement.h */
@@ -803,6 +847,10 @@ typedef struct alps_map {
     struct alps_journal *journal; /* where it commits them to, or NULL */
     alps_gather gather;           /* of policy msync */
     struct alps_pager *pager;     /* of backend paged, or NULL */
+    struct alps_parts *parts;     /* of a region that is in several files, see
+                                     parts.h; or NULL */
+    unsigned more;  /* 1: it is to get further ones, by a `resize` to the length
+                      that it has */
     unsigned apart; /* 1: what is stored is not in the file until the backend's
                        `write` has put it there */
     void *user;     /* of a backend of the program's own */
@@ -1450,61 +1498,20 @@ ALPS_COLD_ int alps_fd_sync_name_(const char *path)
     return err;
 }
 
-/* Maps bytes [0, `n`) of the descriptor at `base`, which is held for it. */
-ALPS_COLD_ int alps_fd_map_at_(alps_map *m, unsigned char *base, uint64_t n,
-                               int how)
+/* The path of the file behind `fd`, by whatever links it was opened; where the
+ * system does not tell, that by which it was. */
+ALPS_COLD_ int alps_fd_path_(int fd, const char *path, char real[4096])
 {
-    int may = m->flags & ALPS_READ_ONLY ? PROT_READ : PROT_READ | PROT_WRITE;
-    void *p =
-        mmap(base, (size_t)n, may, how | MAP_NORESERVE | MAP_FIXED, m->fd, 0);
-    return p == MAP_FAILED ? alps_oserror_() : ALPS_OK;
-}
-
-/* The map of the contract; `how` is MAP_SHARED, or more. Where so many
- * addresses are refused half as many are tried, down to what is needed. */
-ALPS_COLD_ int alps_fd_map_(alps_map *m, uint64_t size, uint64_t reserve,
-                            uint64_t align, int how)
-{
-    if (size == 0 || size > m->length || reserve < size)
+    char link[40];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, real, 4095);
+    real[n < 0 ? 0 : n] = 0;
+    if (real[0] == '/')
+        return ALPS_OK;
+    if (strlen(path) > 4095)
         return ALPS_EINVAL;
-    for (;;) {
-        int err = ALPS_ENOMEM;
-        unsigned char *base = alps_hold_region_(reserve, align);
-        if (base)
-            err = alps_fd_map_at_(m, base, reserve, how);
-        if (!err) {
-            m->base = base;
-            m->size = size;
-            m->reserved = reserve;
-            m->door = 1;
-            return ALPS_OK;
-        }
-        if (base)
-            alps_let_addresses_(base, reserve, 1);
-        if (err != ALPS_ENOMEM || reserve == size)
-            return err;
-        reserve = reserve / 2 > size ? reserve / 2 : size;
-    }
-}
-
-ALPS_COLD_ int alps_fd_unmap_(alps_map *m)
-{
-    int err =
-        m->base ? alps_let_addresses_(m->base, m->reserved, m->door) : ALPS_OK;
-    if (err)
-        return err;
-    m->base = NULL;
-    m->size = m->reserved = 0;
+    strcpy(real, path);
     return ALPS_OK;
-}
-
-ALPS_COLD_ int alps_fd_close_(alps_map *m)
-{
-    int err = alps_fd_unmap_(m);
-    if (m->fd >= 0 && close(m->fd) && !err)
-        err = alps_oserror_();
-    m->fd = -1;
-    return err;
 }
 
 /* Fills bytes [off, off + n), which lie beyond the old end, with zeros: slow,
@@ -1555,27 +1562,922 @@ ALPS_COLD_ int alps_fd_grow_(int fd, uint64_t from, uint64_t to)
     return err;
 }
 
-/* The resize of the contract. Another process may have made the file longer
+/* amount.h -- a number of bytes in words
+ *
+ * What the environment says of sizes: digits, and K, M, G or T behind them.
+ * Anything else is refused: who mistypes a limit learns of it. */
+
+/* Reads `word` into `*n`. ALPS_EINVAL: it is no such number, or too large. */
+ALPS_COLD_ int alps_amount_(const char *word, uint64_t *n)
+{
+    static const char suffix[] = "KMGT";
+    uint64_t value = 0;
+    const char *at = word;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        if (value > (UINT64_MAX >> 8) / 10)
+            return ALPS_EINVAL;
+        value = value * 10 + (uint64_t)(*at - '0');
+    }
+    if (at == word)
+        return ALPS_EINVAL;
+    const char *found = *at ? strchr(suffix, *at) : NULL;
+    unsigned shift = found ? 10 * (unsigned)(found - suffix + 1) : 0;
+    if ((*at && !found) || (found && at[1]) || value > UINT64_MAX >> 8 >> shift)
+        return ALPS_EINVAL;
+    *n = value << shift;
+    return ALPS_OK;
+}
+
+/* The same of the variable `name`; `*n` stays where there is none. */
+ALPS_COLD_ int alps_amount_asked_(const char *name, uint64_t *n)
+{
+    const char *word = getenv(name);
+    return word && *word ? alps_amount_(word, n) : ALPS_OK;
+}
+
+/* The number from 1 on of `word` in a table of words, into `*n`. */
+ALPS_COLD_ int alps_word_asked_(const char *name, const char *const *words,
+                                unsigned count, unsigned *n)
+{
+    const char *word = getenv(name);
+    if (!word || !*word)
+        return *n > count ? ALPS_EINVAL : ALPS_OK;
+    for (unsigned i = 0; i < count; i++)
+        if (!strcmp(word, words[i])) {
+            *n = i + 1;
+            return ALPS_OK;
+        }
+    return ALPS_EINVAL;
+}
+
+/* part.h -- a file that a region goes on in, and what it says of itself
+ *
+ * A region may lie in several files, one behind the other. Each names the next:
+ * the first file in its first page, the others, the *parts*, in their heads.
+ * What names a part has a random number that the part's head has as well, so
+ * that parts which were exchanged are found out. docs/parts.md has the order of
+ * things, docs/format.md the bytes. */
+
+#define ALPS_PART_MAGIC_ 0x5452415053504c41ull /* "ALPSPART" */
+
+/* What the first 16 bytes of a region say, and say of one in the making. */
+#define ALPS_PART_REGION_ 0x5041454853504c41ull
+#define ALPS_PART_MAKING_ 0x676e696b616d2e2eull
+
+/* Files of a region at most, beside the first. */
+#define ALPS_PARTS_MAX 63u
+
+/* Where the first page of a region names what it goes on in. */
+#define ALPS_ONWARD 576u
+#define ALPS_PART_PATH 160u
+typedef struct alps_onward {
+    uint64_t from;   /* the first byte of the region that is there, sealed; 0:
+                        the region goes on nowhere, or not yet */
+    uint32_t crc;    /* CRC-32C of what follows */
+    uint32_t number; /* of the part, from 1 on */
+    uint8_t id[16];  /* random, of this part alone */
+    char path[ALPS_PART_PATH]; /* zero-padded; where it is not absolute, from
+                                  the folder of the region's first file */
+} alps_onward;
+ALPS_STATIC_ASSERT_(sizeof(alps_onward) == 192, "size");
+
+/* The first bytes of a part. */
+typedef struct alps_part_head {
+    uint64_t magic;    /* ALPS_PART_MAGIC_ */
+    uint32_t version;  /* ALPS_PART_VERSION_ */
+    uint32_t crc;      /* CRC-32C of what follows, up to `next` */
+    uint8_t id[16];    /* what names this part has the same */
+    uint64_t from;     /* the first byte of the region that is here */
+    uint64_t front;    /* where in the file that byte is */
+    uint32_t number;   /* of this part */
+    uint32_t line_[3]; /* zero */
+    alps_onward next;  /* what the region goes on in behind it */
+} alps_part_head;
+ALPS_STATIC_ASSERT_(sizeof(alps_part_head) == 256, "size");
+#define ALPS_PART_VERSION_ 1u
+#define ALPS_PART_NEXT_ offsetof(alps_part_head, next)
+
+/* Bytes of a part before its piece of the region, which is to be where the
+ * system can map it, by huge pages if the region's own place lets it. They are
+ * a hole but for the head. */
+#define ALPS_PART_FRONT_ ((uint64_t)64 << 10)
+#define ALPS_PART_HUGE_ ((uint64_t)2 << 20)
+
+ALPS_FN_ uint64_t alps_part_front_(uint64_t from)
+{
+    return from % ALPS_PART_HUGE_ ? ALPS_PART_FRONT_ : ALPS_PART_HUGE_;
+}
+
+ALPS_FN_ uint32_t alps_onward_sum_(unsigned how, const alps_onward *on)
+{
+    return alps_crc32c_(how, 0, &on->number,
+                        sizeof *on - offsetof(alps_onward, number));
+}
+
+/* Whether what names a part can be read, also of a part that is not there
+ * yet. */
+ALPS_FN_ int alps_onward_whole_(unsigned how, const alps_onward *on)
+{
+    return on->crc == alps_onward_sum_(how, on) && on->path[0] &&
+           !on->path[ALPS_PART_PATH - 1];
+}
+
+/* Whether a region goes on, as `on` says: 1, 0, or ALPS_ECORRUPT. */
+ALPS_FN_ int alps_onward_leads_(unsigned how, const alps_onward *on)
+{
+    if (!on->from)
+        return 0;
+    return alps_sealed_(on->from) && alps_onward_whole_(how, on)
+               ? 1
+               : ALPS_ECORRUPT;
+}
+
+ALPS_FN_ uint32_t alps_part_sum_(unsigned how, const alps_part_head *head)
+{
+    return alps_crc32c_(how, 0, head->id,
+                        ALPS_PART_NEXT_ - offsetof(alps_part_head, id));
+}
+
+/* What a file turns out to be for which a region names a part. */
+enum {
+    ALPS_PART_HERE = 1,  /* that part */
+    ALPS_PART_BEGUN = 2, /* nothing yet: its making was cut short */
+    ALPS_PART_OTHER = 3  /* something else */
+};
+
+/* Whether the file behind `fd` is the part that `on` names; reads its head. */
+ALPS_COLD_ int alps_part_judge_(unsigned how, int fd, const alps_onward *on,
+                                alps_part_head *head)
+{
+    struct stat st;
+    static const alps_part_head none = {
+        0, 0, 0, {0}, 0, 0, 0, {0}, {0, 0, 0, {0}, {0}}};
+    memset(head, 0, sizeof *head);
+    if (fstat(fd, &st))
+        return alps_oserror_();
+    uint64_t n = (uint64_t)st.st_size;
+    int err = alps_fd_read_(fd, head, n < sizeof *head ? n : sizeof *head, 0);
+    if (err)
+        return err;
+    int sound = head->magic == ALPS_PART_MAGIC_ &&
+                head->crc == alps_part_sum_(how, head);
+    if (sound)
+        return head->version == ALPS_PART_VERSION_ &&
+                       !memcmp(head->id, on->id, sizeof head->id) &&
+                       head->number == on->number &&
+                       head->front % ALPS_PAGE == 0 && head->front &&
+                       (!on->from || head->from == on->from >> 16)
+                   ? ALPS_PART_HERE
+                   : ALPS_PART_OTHER;
+    return n <= ALPS_PAGE && (head->magic == ALPS_PART_MAGIC_ ||
+                              !memcmp(head, &none, sizeof none))
+               ? ALPS_PART_BEGUN
+               : ALPS_PART_OTHER;
+}
+
+/* The folder that `path` is in, which is from the folder `dir` on; or -1. */
+ALPS_COLD_ int alps_part_folder_(int dir, const char *path)
+{
+    char folder[ALPS_PART_PATH + 2];
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) + 1 : 0;
+    memcpy(folder, path, n);
+    memcpy(folder + n, ".", 2);
+    return openat(dir, folder, O_DIRECTORY | O_CLOEXEC | ALPS_O_PATH_);
+}
+
+/* Makes the name `path` durable. */
+ALPS_COLD_ int alps_part_sync_name_(int dir, const char *path)
+{
+    int fd = alps_part_folder_(dir, path);
+    if (fd < 0)
+        return ALPS_OK; // as alps_fd_sync_name_
+    int err = alps_fd_sync_dir_(fd);
+    close(fd);
+    return err;
+}
+
+/* parts.h -- the files of a region that is in several
+ *
+ * Found by following who names whom, each looked at before it is believed. A
+ * part is named before there is a file, and counts when the name says where it
+ * begins: so whatever a crash leaves can be found, and be taken away. */
+
+/* One file of a region, and what is in it. */
+typedef struct alps_piece {
+    int fd;
+    unsigned grown; /* 1: its length, or its blocks, are not durable yet */
+    uint64_t from;  /* the first byte of the region that is in it, */
+    uint64_t front; /* and where in the file that is */
+} alps_piece;
+
+/* What a process knows of them. */
+typedef struct alps_parts {
+    const alps_part *asked; /* what the program wants the region to go on in; */
+    const char *words;      /* or the environment. NULL: nothing */
+    unsigned n;             /* files, with the first; */
+    unsigned crc;           /* how checksums are computed */
+    int dir;                /* the folder of the first */
+    dev_t dev;              /* which file that is */
+    ino_t ino;
+    char name[256]; /* its name there */
+    alps_piece piece[ALPS_PARTS_MAX + 1];
+} alps_parts;
+ALPS_STATIC_ASSERT_(sizeof(alps_parts) <= ALPS_PAGE, "a page");
+
+/* Forgets all files but the first `keep`; they stay as they are. */
+ALPS_COLD_ void alps_parts_drop_(alps_parts *p, unsigned keep)
+{
+    while (p->n > keep)
+        close(p->piece[--p->n].fd);
+}
+
+ALPS_COLD_ void alps_parts_end_(alps_map *m)
+{
+    alps_parts *p = m->parts;
+    if (!p)
+        return;
+    alps_parts_drop_(p, 1);
+    if (p->dir >= 0)
+        close(p->dir);
+    munmap(p, sizeof *p);
+    m->parts = NULL;
+}
+
+/* Begins with the first file, that is open already. */
+ALPS_COLD_ int alps_parts_begin_(alps_map *m, const char *path)
+{
+    char real[4096];
+    void *room = mmap(NULL, sizeof(alps_parts), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED)
+        return ALPS_ENOMEM;
+    alps_parts *p = (alps_parts *)room;
+    m->parts = p;
+    p->n = 1;
+    p->dir = -1;
+    p->crc = alps_crc_kind_();
+    p->piece[0].fd = m->fd;
+    struct stat st;
+    int err =
+        fstat(m->fd, &st) ? alps_oserror_() : alps_fd_path_(m->fd, path, real);
+    char *slash = err ? NULL : strrchr(real, '/');
+    const char *last = slash ? slash + 1 : real;
+    if (!err && strlen(last) >= sizeof p->name)
+        err = ALPS_EINVAL;
+    if (!err) {
+        p->dev = st.st_dev;
+        p->ino = st.st_ino;
+        strcpy(p->name, last);
+        if (slash)
+            slash[1] = 0;
+        p->dir = open(slash ? real : ".",
+                      O_RDONLY | O_DIRECTORY | O_CLOEXEC | ALPS_O_PATH_);
+        if (p->dir < 0)
+            err = alps_oserror_();
+    }
+    if (err)
+        alps_parts_end_(m);
+    return err;
+}
+
+/* Where the region ends in file `i`, if it goes on behind it. */
+ALPS_FN_ uint64_t alps_parts_until_(const alps_parts *p, unsigned i)
+{
+    return i + 1 < p->n ? p->piece[i + 1].from : UINT64_MAX;
+}
+
+/* Where file `i` names the next. */
+ALPS_FN_ uint64_t alps_parts_place_(unsigned i)
+{
+    return i ? ALPS_PART_NEXT_ : ALPS_ONWARD;
+}
+
+/* Whether the file behind `fd` is one of them already. */
+ALPS_COLD_ int alps_parts_among_(const alps_parts *p, int fd)
+{
+    struct stat st, other;
+    if (fstat(fd, &st))
+        return 1; // never mind which
+    for (unsigned i = 0; i < p->n; i++)
+        if (!fstat(p->piece[i].fd, &other) && st.st_dev == other.st_dev &&
+            st.st_ino == other.st_ino)
+            return 1;
+    return 0;
+}
+
+/* Takes the file that `on` names, if it is that part; with `any` also one whose
+ * making was cut short. ALPS_EPART: there is no such file, or another. */
+ALPS_COLD_ int alps_parts_take_(alps_map *m, const alps_onward *on, int any)
+{
+    alps_part_head head;
+    alps_parts *p = m->parts;
+    int how = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    how |= m->flags & ALPS_READ_ONLY ? O_RDONLY : O_RDWR;
+    int fd = openat(p->dir, on->path, how);
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR ? ALPS_EPART
+                                                   : alps_fd_open_error_();
+    int err = alps_fd_kind_(fd, 0);
+    int is = err ? err : alps_part_judge_(p->crc, fd, on, &head);
+    if (is < 0)
+        err = is;
+    else if (is != ALPS_PART_HERE && !(any && is == ALPS_PART_BEGUN))
+        err = ALPS_EPART;
+    if (!err && !any)
+        err = alps_attach_(fd);
+    if (err) {
+        close(fd);
+        return err;
+    }
+    alps_piece *piece = &p->piece[p->n++];
+    piece->fd = fd;
+    piece->grown = 0;
+    piece->from = head.from;
+    piece->front = head.front;
+    return ALPS_OK;
+}
+
+/* Takes all that the region goes on in. With `any` as far as they are there,
+ * also what was begun only: to take it away. */
+ALPS_COLD_ int alps_parts_find_(alps_map *m, int any)
+{
+    alps_parts *p = m->parts;
+    alps_onward on;
+    for (;;) {
+        unsigned i = p->n - 1;
+        int err =
+            alps_fd_read_(p->piece[i].fd, &on, sizeof on, alps_parts_place_(i));
+        if (err)
+            return any && err == ALPS_ETRUNCATED ? ALPS_OK : err;
+        int leads = any ? alps_onward_whole_(p->crc, &on)
+                        : alps_onward_leads_(p->crc, &on);
+        if (leads <= 0)
+            return leads;
+        if (on.number != p->n || p->n > ALPS_PARTS_MAX ||
+            (on.from && on.from >> 16 <= p->piece[i].from))
+            return any ? ALPS_OK : ALPS_ECORRUPT;
+        err = alps_parts_take_(m, &on, any);
+        if (err)
+            return any && err == ALPS_EPART ? ALPS_OK : err;
+    }
+}
+
+/* Takes away what was found behind the first `keep` files, the last one first,
+ * so that a crash leaves what can still be found. */
+ALPS_COLD_ int alps_parts_unlink_(alps_map *m, unsigned keep)
+{
+    alps_parts *p = m->parts;
+    alps_onward on;
+    int err = alps_parts_find_(m, 1);
+    while (!err && p->n > keep) {
+        unsigned i = p->n - 2;
+        err =
+            alps_fd_read_(p->piece[i].fd, &on, sizeof on, alps_parts_place_(i));
+        if (!err && unlinkat(p->dir, on.path, 0) && errno != ENOENT)
+            err = alps_oserror_();
+        if (!err)
+            err = alps_part_sync_name_(p->dir, on.path);
+        if (!err)
+            close(p->piece[--p->n].fd);
+    }
+    return err;
+}
+
+/* Takes all parts away, and then the word that leads to them. What is not of
+ * the region stays. */
+ALPS_COLD_ int alps_parts_discard_(alps_map *m)
+{
+    static const alps_onward none = {0, 0, 0, {0}, {0}};
+    alps_onward on;
+    alps_parts_drop_(m->parts, 1);
+    int err = alps_parts_unlink_(m, 1);
+    alps_parts_drop_(m->parts, 1);
+    if (err || alps_fd_read_(m->fd, &on, sizeof on, ALPS_ONWARD) ||
+        !memcmp(&on, &none, sizeof on))
+        return err;
+    err = alps_fd_write_(m->fd, &none, sizeof none, ALPS_ONWARD);
+    return err ? err : alps_fd_sync_data_(m->fd);
+}
+
+/* Opens a part's file, or creates it, for a region to go on in. ALPS_EEXIST:
+ * something is in it. */
+ALPS_COLD_ int alps_parts_file_(const alps_map *m, const char *path, int *fd)
+{
+    struct stat st;
+    const alps_parts *p = m->parts;
+    int how = O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    mode_t mode = fstat(m->fd, &st) ? 0600 : st.st_mode & 0777;
+    *fd = openat(p->dir, path, how);
+    if (*fd < 0 && errno == ENOENT)
+        *fd = openat(p->dir, path, how | O_CREAT | O_EXCL, mode);
+    if (*fd < 0)
+        return alps_fd_open_error_();
+    int err = alps_fd_kind_(*fd, 0);
+    if (!err && alps_parts_among_(p, *fd))
+        err = ALPS_EINVAL;
+    if (!err)
+        err = alps_detached_(*fd);
+    if (err == ALPS_EUNSUPPORTED)
+        err = ALPS_OK; // no range locks here
+    if (!err && fstat(*fd, &st))
+        err = alps_oserror_();
+    if (!err && st.st_size)
+        err = ALPS_EEXIST;
+    if (err)
+        close(*fd);
+    return err;
+}
+
+/* Writes what file `i` says of the next, durably. */
+ALPS_COLD_ int alps_parts_name_(const alps_parts *p, unsigned i,
+                                const alps_onward *on)
+{
+    int fd = p->piece[i].fd;
+    int err = alps_fd_write_(fd, on, sizeof *on, alps_parts_place_(i));
+    return err ? err : alps_fd_sync_data_(fd);
+}
+
+/* Lets the region go on from byte `from` in the file `on` names: named first,
+ * then made, then it counts. */
+ALPS_COLD_ int alps_parts_add_(alps_map *m, alps_onward *on, uint64_t from)
+{
+    alps_parts *p = m->parts;
+    alps_part_head head;
+    unsigned last = p->n - 1;
+    uint64_t id[2] = {alps_random_(), alps_random_()};
+    int fd = -1;
+    memset(&head, 0, sizeof head);
+    memcpy(on->id, id, sizeof id);
+    on->from = 0;
+    on->number = p->n;
+    on->crc = alps_onward_sum_(p->crc, on);
+    memcpy(head.id, id, sizeof id);
+    head.magic = ALPS_PART_MAGIC_;
+    head.version = ALPS_PART_VERSION_;
+    head.from = from;
+    head.front = alps_part_front_(from);
+    head.number = on->number;
+    head.crc = alps_part_sum_(p->crc, &head);
+    int err = alps_parts_unlink_(m, p->n); // what was begun before
+    if (!err)
+        err = alps_parts_name_(p, last, on);
+    if (!err)
+        err = alps_parts_file_(m, on->path, &fd);
+    if (err)
+        return err;
+    err = alps_part_sync_name_(p->dir, on->path);
+    if (!err)
+        err = alps_fd_write_(fd, &head, sizeof head, 0);
+    if (!err)
+        err = alps_fd_sync_data_(fd);
+    if (!err && ftruncate(fd, (off_t)head.front))
+        err = alps_oserror_();
+    on->from = alps_seal_(from);
+    if (!err)
+        err = alps_parts_name_(p, last, on);
+    if (!err)
+        err = alps_attach_(fd);
+    if (err) {
+        close(fd);
+        return err;
+    }
+    alps_piece *piece = &p->piece[p->n++];
+    piece->fd = fd;
+    piece->grown = 1;
+    piece->from = from;
+    piece->front = head.front;
+    return ALPS_OK;
+}
+
+/* wanted.h -- the files that a program wants a region to go on in
+ *
+ * By alps_options, or by the environment. All of it is looked at before
+ * anything is changed; then the region gets its parts. */
+
+/* What the environment says of part `i`, from 1 on: [from@]path, and a comma
+ * before the next. 1; 0: no more; or ALPS_EINVAL. */
+ALPS_COLD_ int alps_wanted_word_(const char *words, unsigned i, alps_onward *on,
+                                 uint64_t *from)
+{
+    char number[32];
+    for (; i > 1; i--) {
+        words = strchr(words, ',');
+        if (!words++)
+            return 0;
+    }
+    size_t n = strcspn(words, ","), k = strcspn(words, "@");
+    if (k < n && k < sizeof number) {
+        memcpy(number, words, k);
+        number[k] = 0;
+        if (!alps_amount_(number, from)) {
+            words += k + 1;
+            n -= k + 1;
+        }
+    }
+    if (!n || n >= sizeof on->path)
+        return ALPS_EINVAL;
+    memcpy(on->path, words, n);
+    return 1;
+}
+
+/* Which path part `i` is to have, and where it is to begin; 0: that is for us
+ * to say. 1; 0: no more parts are asked for; or ALPS_EINVAL. */
+ALPS_COLD_ int alps_wanted_(const alps_parts *p, unsigned i, alps_onward *on,
+                            uint64_t *from)
+{
+    memset(on, 0, sizeof *on);
+    *from = 0;
+    if (p->asked) {
+        const alps_part *part = p->asked;
+        for (unsigned k = 0; k < i; k++, part++)
+            if (!part->path)
+                return 0;
+        part--;
+        size_t n = strlen(part->path);
+        if (!n || n >= sizeof on->path)
+            return ALPS_EINVAL;
+        memcpy(on->path, part->path, n);
+        *from = part->from;
+    } else {
+        int is = p->words ? alps_wanted_word_(p->words, i, on, from) : 0;
+        if (is <= 0)
+            return is;
+    }
+    size_t n = strlen(on->path), room = sizeof on->path - n;
+    if (on->path[n - 1] == '/') { // a folder
+        int k = snprintf(on->path + n, room, "%s.%u", p->name, i);
+        if (k < 0 || (size_t)k >= room)
+            return ALPS_EINVAL;
+    }
+    return i > ALPS_PARTS_MAX ? ALPS_EINVAL : 1;
+}
+
+/* How many parts are asked for, those that are there among them; or
+ * ALPS_EINVAL. */
+ALPS_COLD_ int alps_wanted_count_(const alps_parts *p)
+{
+    alps_onward on;
+    uint64_t from;
+    for (unsigned i = 1;; i++) {
+        int is = alps_wanted_(p, i, &on, &from);
+        if (is <= 0)
+            return is < 0 ? is : (int)i - 1;
+    }
+}
+
+/* Where a region that is there can go on at the earliest: behind all that it
+ * has, and each file has something of it. */
+ALPS_COLD_ uint64_t alps_wanted_least_(const alps_map *m)
+{
+    uint64_t page = alps_system_page_();
+    uint64_t last = m->parts->piece[m->parts->n - 1].from + page;
+    uint64_t end = alps_round_up_(m->length, page);
+    return end < last ? last : end;
+}
+
+/* Whether a file can be made there. */
+ALPS_COLD_ int alps_wanted_folder_(const alps_parts *p, const char *path)
+{
+    int fd = alps_part_folder_(p->dir, path);
+    if (fd < 0)
+        return alps_oserror_();
+    int err = faccessat(fd, ".", W_OK | X_OK, 0) ? alps_oserror_() : ALPS_OK;
+    close(fd);
+    return err;
+}
+
+/* Whether what has the path of a part may become one: it is nothing yet, or of
+ * the region that is to be made anew. */
+ALPS_COLD_ int alps_wanted_free_(const alps_parts *p, const char *path)
+{
+    struct stat st;
+    int fd = openat(p->dir, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT)
+        return alps_wanted_folder_(p, path);
+    int err = fd < 0 ? alps_fd_open_error_() : alps_fd_kind_(fd, 0);
+    if (fd < 0)
+        return err;
+    if (!err && fstat(fd, &st))
+        err = alps_oserror_();
+    int among = !err && alps_parts_among_(p, fd);
+    if (among && st.st_dev == p->dev && st.st_ino == p->ino)
+        err = ALPS_EINVAL; // the first file itself
+    else if (!err && st.st_size && !among)
+        err = ALPS_EEXIST;
+    close(fd);
+    return err;
+}
+
+/* Looks at what is asked for behind the parts that there are. ALPS_EINVAL: no
+ * order, or no pages; ALPS_EEXIST: a file has that path. */
+ALPS_COLD_ int alps_wanted_check_(alps_parts *p, unsigned first, uint64_t least)
+{
+    alps_onward on, other;
+    uint64_t from, other_from, page = alps_system_page_();
+    unsigned placed = 0;
+    int n = alps_wanted_count_(p);
+    for (unsigned i = first; n >= 0 && i <= (unsigned)n; i++) {
+        (void)alps_wanted_(p, i, &on, &from);
+        placed += from != 0;
+        if (from && (from % page || from % ALPS_PAGE || from < least ||
+                     from >= (uint64_t)1 << 47))
+            return ALPS_EINVAL;
+        least = from + page;
+        for (unsigned k = 1; k < i; k++) {
+            (void)alps_wanted_(p, k, &other, &other_from);
+            if (!strcmp(on.path, other.path))
+                return ALPS_EINVAL;
+        }
+        int err = alps_wanted_free_(p, on.path);
+        if (err)
+            return err;
+    }
+    if (n >= 0 && placed && placed != (unsigned)n - first + 1)
+        return ALPS_EINVAL; // some have their place and others have not
+    return n < 0 ? n : ALPS_OK;
+}
+
+/* Lets the region, of `size` bytes, go on in all that is asked for. Where
+ * nobody said where, a new region is divided evenly, and one that is there goes
+ * on where it ends. */
+ALPS_COLD_ int alps_wanted_make_(alps_map *m, uint64_t size)
+{
+    alps_parts *p = m->parts;
+    alps_onward on;
+    uint64_t from;
+    int n = alps_wanted_count_(p), err = n < 0 ? n : ALPS_OK;
+    if (!err && m->more) // who has it mapped would not see them
+        err = alps_detached_(m->fd);
+    if (err)
+        return err;
+    uint64_t each = size / ((uint64_t)n + 1);
+    each = alps_round_up_(each, each < ALPS_PART_HUGE_ ? ALPS_PART_FRONT_
+                                                       : ALPS_PART_HUGE_);
+    uint64_t end = alps_wanted_least_(m);
+    for (unsigned i = p->n; !err && i <= (unsigned)n; i++) {
+        err = alps_wanted_(p, i, &on, &from);
+        if (err < 0)
+            return err;
+        if (!from)
+            from = m->more ? end : each * i;
+        end = from + ALPS_PART_FRONT_;
+        err = alps_parts_add_(m, &on, from);
+    }
+    int late = m->more ? alps_attach_(m->fd) : ALPS_OK; // as others do
+    return err ? err : late;
+}
+
+/* medium.h -- the file of a region, or all its files, as one
+ *
+ * What the backends over descriptors share: the mapping, lengths, what is given
+ * back and reserved, and what is synced. Bytes are those of the region: most
+ * regions have one file, and its bytes are theirs.
+ *
+ * All of `reserve` is mapped at once, also what lies beyond the end of the
+ * files: such pages fault only when touched, and become usable by themselves
+ * when the files grow, in every process that has mapped them, whoever makes
+ * them grow. So growth needs no second mapping, and no word to other
+ * processes. */
+
+/* A stretch of the region that lies in one file. */
+typedef struct alps_stretch {
+    int fd;
+    unsigned file;
+    uint64_t at; /* where in it */
+    uint64_t n;
+} alps_stretch;
+
+/* As much of [off, off + n) as lies in the file that has its beginning. */
+ALPS_COLD_ alps_stretch alps_stretch_(const alps_map *m, uint64_t off,
+                                      uint64_t n)
+{
+    alps_stretch s = {m->fd, 0, off, n};
+    const alps_parts *p = m->parts;
+    if (!p)
+        return s;
+    while (off >= alps_parts_until_(p, s.file))
+        s.file++;
+    uint64_t left = alps_parts_until_(p, s.file) - off;
+    const alps_piece *piece = &p->piece[s.file];
+    s.fd = piece->fd;
+    s.at = off - piece->from + piece->front;
+    s.n = n < left ? n : left;
+    return s;
+}
+
+ALPS_COLD_ int alps_medium_read_(const alps_map *m, void *to, uint64_t n,
+                                 uint64_t off)
+{
+    unsigned char *at = (unsigned char *)to;
+    int err = ALPS_OK;
+    while (!err && n) {
+        alps_stretch s = alps_stretch_(m, off, n);
+        err = alps_fd_read_(s.fd, at, s.n, s.at);
+        at += s.n;
+        off += s.n;
+        n -= s.n;
+    }
+    return err;
+}
+
+ALPS_COLD_ int alps_medium_write_(const alps_map *m, const void *from,
+                                  uint64_t n, uint64_t off)
+{
+    const unsigned char *at = (const unsigned char *)from;
+    int err = ALPS_OK;
+    while (!err && n) {
+        alps_stretch s = alps_stretch_(m, off, n);
+        err = alps_fd_write_(s.fd, at, s.n, s.at);
+        at += s.n;
+        off += s.n;
+        n -= s.n;
+    }
+    return err;
+}
+
+/* As alps_fd_data_; what is found is in one file. */
+ALPS_COLD_ int alps_medium_data_(const alps_map *m, uint64_t length,
+                                 uint64_t off, uint64_t *from, uint64_t *to)
+{
+    while (off < length) {
+        alps_stretch s = alps_stretch_(m, off, length - off);
+        uint64_t shift = off - s.at;
+        if (alps_fd_data_(s.fd, s.at + s.n, s.at, from, to)) {
+            *from += shift;
+            *to += shift;
+            return 1;
+        }
+        off += s.n;
+    }
+    return 0;
+}
+
+/* All that was written to the files is on the medium. */
+ALPS_COLD_ int alps_medium_sync_data_(const alps_map *m)
+{
+    const alps_parts *p = m->parts;
+    int err = alps_fd_sync_data_(m->fd);
+    for (unsigned i = 1; !err && p && i < p->n; i++)
+        err = alps_fd_sync_data_(p->piece[i].fd);
+    return err;
+}
+
+/* How many bytes of a region there are, up to the first that is missing. */
+ALPS_COLD_ int alps_medium_length_(const alps_map *m, uint64_t *length)
+{
+    struct stat st;
+    const alps_parts *p = m->parts;
+    if (fstat(m->fd, &st))
+        return alps_oserror_();
+    *length = (uint64_t)st.st_size;
+    for (unsigned i = 0; p && i < p->n; i++) {
+        const alps_piece *piece = &p->piece[i];
+        uint64_t most = alps_parts_until_(p, i) - piece->from;
+        if (fstat(piece->fd, &st))
+            return alps_oserror_();
+        uint64_t have = (uint64_t)st.st_size;
+        have = have < piece->front ? 0 : have - piece->front;
+        *length = piece->from + (have < most ? have : most);
+        if (have < most)
+            break;
+    }
+    return ALPS_OK;
+}
+
+/* ---- lengths */
+
+/* How long file `i` is in a region of `size` bytes. */
+ALPS_COLD_ uint64_t alps_medium_end_(const alps_parts *p, unsigned i,
+                                     uint64_t size)
+{
+    const alps_piece *piece = &p->piece[i];
+    uint64_t until = alps_parts_until_(p, i);
+    if (size <= piece->from)
+        return piece->front;
+    return piece->front + (size < until ? size : until) - piece->from;
+}
+
+/* Makes one file as long as it is to be; `*was` is how long it was before, or
+ * UINT64_MAX if it was so long. */
+ALPS_COLD_ int alps_medium_stretch_(alps_parts *p, unsigned i, uint64_t size,
+                                    uint64_t *was)
+{
+    struct stat st;
+    alps_piece *piece = &p->piece[i];
+    uint64_t end = alps_medium_end_(p, i, size);
+    *was = UINT64_MAX;
+    if (fstat(piece->fd, &st))
+        return alps_oserror_();
+    uint64_t length = (uint64_t)st.st_size;
+    if (length >= end)
+        return ALPS_OK;
+    piece->grown = 1;
+    if (length < piece->front)
+        length = piece->front;
+    int err = alps_fd_grow_(piece->fd, length, end);
+    if (!err)
+        *was = length;
+    return err;
+}
+
+/* Makes the region longer, from `length` to `size`: in every file that has
+ * something of it, or in none. */
+ALPS_COLD_ int alps_medium_grow_(const alps_map *m, uint64_t length,
+                                 uint64_t size)
+{
+    uint64_t was[ALPS_PARTS_MAX + 1];
+    alps_parts *p = m->parts;
+    int err = ALPS_OK;
+    unsigned i = 0;
+    if (!p)
+        return alps_fd_grow_(m->fd, length, size);
+    for (; !err && i < p->n; i++)
+        err = alps_medium_stretch_(p, i, size, &was[i]);
+    while (err && i--)
+        if (was[i] != UINT64_MAX && ftruncate(p->piece[i].fd, (off_t)was[i]))
+            return alps_oserror_();
+    return err;
+}
+
+/* Cuts off all beyond `size`. */
+ALPS_COLD_ int alps_medium_cut_(const alps_map *m, uint64_t size)
+{
+    struct stat st;
+    const alps_parts *p = m->parts;
+    if (!p)
+        return ftruncate(m->fd, (off_t)size) ? alps_oserror_() : ALPS_OK;
+    for (unsigned i = p->n; i--;) {
+        int fd = p->piece[i].fd;
+        uint64_t end = alps_medium_end_(p, i, size);
+        if (fstat(fd, &st))
+            return alps_oserror_();
+        if ((uint64_t)st.st_size > end && ftruncate(fd, (off_t)end))
+            return alps_oserror_();
+    }
+    return ALPS_OK;
+}
+
+/* The reserve of the contract, where it need not last. */
+ALPS_COLD_ int alps_medium_refill_(alps_map *m, uint64_t off, uint64_t n)
+{
+    int err = ALPS_OK;
+    if (m->flags & ALPS_READ_ONLY)
+        return ALPS_EREADONLY;
+    while (!err && n) {
+        alps_stretch s = alps_stretch_(m, off, n);
+        err = alps_fd_reserve_(s.fd, s.at, s.n);
+        if (m->parts)
+            m->parts->piece[s.file].grown = 1;
+        off += s.n;
+        n -= s.n;
+    }
+    return err;
+}
+
+/* The files that a region goes on in: they come when it gets its length, and go
+ * when it has none any more. */
+ALPS_COLD_ int alps_medium_parts_(alps_map *m, uint64_t size)
+{
+    alps_parts *p = m->parts;
+    int err = ALPS_OK;
+    if (!p)
+        return ALPS_OK;
+    if (size <= ALPS_PAGE)
+        return alps_parts_discard_(m);
+    if (m->base || !(p->asked || p->words))
+        return ALPS_OK;
+    err = alps_wanted_make_(m, size);
+    p->asked = NULL;
+    p->words = NULL;
+    m->more = 0;
+    return err;
+}
+
+/* The resize of the contract. Another process may have made the region longer
  * than this handle knows: then there is nothing left to do, and nothing is cut
  * off. Asked for the length it has, it reserves blocks where there are holes,
  * which a copying tool or `punch` may have left. */
-ALPS_COLD_ int alps_fd_resize_(alps_map *m, uint64_t size)
+ALPS_COLD_ int alps_medium_resize_(alps_map *m, uint64_t size)
 {
-    struct stat st;
-    int err = ALPS_OK;
+    uint64_t length = 0;
+    unsigned more = m->more;
     if (m->flags & ALPS_READ_ONLY)
         return ALPS_EREADONLY;
     if (m->base && size > m->reserved)
         return ALPS_ENOMEM;
-    if (fstat(m->fd, &st))
-        return alps_oserror_();
-    uint64_t length = (uint64_t)st.st_size;
+    int err = alps_medium_parts_(m, size);
+    if (err || more)
+        return err;
+    err = alps_medium_length_(m, &length);
+    if (err)
+        return err;
     if (size > length)
-        err = alps_fd_grow_(m->fd, length, size);
+        err = alps_medium_grow_(m, length, size);
     else if (size == length)
-        err = alps_fd_reserve_(m->fd, 0, size);
+        err = alps_medium_refill_(m, 0, size);
     else if (size < m->length)
-        err = ftruncate(m->fd, (off_t)size) ? alps_oserror_() : ALPS_OK;
+        err = alps_medium_cut_(m, size);
     if (err)
         return err;
     m->length = size < m->length || size > length ? size : length;
@@ -1584,30 +2486,80 @@ ALPS_COLD_ int alps_fd_resize_(alps_map *m, uint64_t size)
     return ALPS_OK;
 }
 
-ALPS_COLD_ int alps_fd_punch_(alps_map *m, uint64_t off, uint64_t n)
+ALPS_COLD_ int alps_medium_punch_(alps_map *m, uint64_t off, uint64_t n)
 {
     if (m->flags & ALPS_READ_ONLY)
         return ALPS_EREADONLY;
-    if (!n)
-        return ALPS_OK;
-    if (syscall(SYS_fallocate, m->fd,
-                ALPS_FALLOC_PUNCH_HOLE_ | ALPS_FALLOC_KEEP_SIZE_, (off_t)off,
-                (off_t)n))
-        return alps_oserror_();
+    while (n) {
+        alps_stretch s = alps_stretch_(m, off, n);
+        if (syscall(SYS_fallocate, s.fd,
+                    ALPS_FALLOC_PUNCH_HOLE_ | ALPS_FALLOC_KEEP_SIZE_,
+                    (off_t)s.at, (off_t)s.n))
+            return alps_oserror_();
+        off += s.n;
+        n -= s.n;
+    }
     return ALPS_OK;
 }
 
-/* The reserve of the contract, where it need not last. */
-ALPS_COLD_ int alps_fd_refill_(alps_map *m, uint64_t off, uint64_t n)
+/* ---- the mapping */
+
+/* Maps bytes [0, `n`) at `base`, which is held for them. */
+ALPS_COLD_ int alps_medium_map_at_(const alps_map *m, unsigned char *base,
+                                   uint64_t n, int how)
 {
-    if (m->flags & ALPS_READ_ONLY)
-        return ALPS_EREADONLY;
-    return alps_fd_reserve_(m->fd, off, n);
+    int may = m->flags & ALPS_READ_ONLY ? PROT_READ : PROT_READ | PROT_WRITE;
+    for (uint64_t off = 0; off < n;) {
+        alps_stretch s = alps_stretch_(m, off, n - off);
+        if (mmap(base + off, (size_t)s.n, may, how | MAP_NORESERVE | MAP_FIXED,
+                 s.fd, (off_t)s.at) == MAP_FAILED)
+            return alps_oserror_();
+        off += s.n;
+    }
+    return ALPS_OK;
 }
 
-/* Bytes [off, off + n) of the mapping, and the length of the file with them,
- * are on the medium when this returns. */
-ALPS_COLD_ int alps_fd_sync_(alps_map *m, uint64_t off, uint64_t n)
+/* The map of the contract; `how` is MAP_SHARED, or more. Where so many
+ * addresses are refused half as many are tried, down to what is needed. */
+ALPS_COLD_ int alps_medium_map_(alps_map *m, uint64_t size, uint64_t reserve,
+                                uint64_t align, int how)
+{
+    if (size == 0 || size > m->length || reserve < size)
+        return ALPS_EINVAL;
+    for (;;) {
+        int err = ALPS_ENOMEM;
+        unsigned char *base = alps_hold_region_(reserve, align);
+        if (base)
+            err = alps_medium_map_at_(m, base, reserve, how);
+        if (!err) {
+            m->base = base;
+            m->size = size;
+            m->reserved = reserve;
+            m->door = 1;
+            return ALPS_OK;
+        }
+        if (base)
+            alps_let_addresses_(base, reserve, 1);
+        if (err != ALPS_ENOMEM || reserve == size)
+            return err;
+        reserve = reserve / 2 > size ? reserve / 2 : size;
+    }
+}
+
+ALPS_COLD_ int alps_medium_unmap_(alps_map *m)
+{
+    int err =
+        m->base ? alps_let_addresses_(m->base, m->reserved, m->door) : ALPS_OK;
+    if (err)
+        return err;
+    m->base = NULL;
+    m->size = m->reserved = 0;
+    return ALPS_OK;
+}
+
+/* Bytes [off, off + n) of the mapping, and the lengths of files with them, are
+ * on the medium when this returns: the system syncs each file that has some. */
+ALPS_COLD_ int alps_medium_sync_(alps_map *m, uint64_t off, uint64_t n)
 {
     uint64_t into = off % alps_system_page_();
     if (n && msync(m->base + (off - into), (size_t)(n + into), MS_SYNC))
@@ -1615,27 +2567,151 @@ ALPS_COLD_ int alps_fd_sync_(alps_map *m, uint64_t off, uint64_t n)
     return ALPS_OK;
 }
 
+/* The same of the length of one file, where the region has some of it at
+ * `off`. */
+ALPS_COLD_ int alps_medium_sync_file_(alps_map *m, int fd, uint64_t off)
+{
+    if (m->sole)
+        return alps_fd_sync_data_(fd);
+    if (m->base && off < m->size)
+        return alps_medium_sync_(m, off, 1);
+    return fsync(fd) ? alps_oserror_() : ALPS_OK;
+}
+
 /* A new length is durable before anything that is stored in the new bytes, or
  * about them, can be: without this every one of 12 power cuts while a region
  * on DAX grew left a file shorter than the region in it said. One page of the
  * mapping will do: the file system writes the inode with it, and a sync of all
  * would stop the program until all that it has stored so far is written. */
-ALPS_COLD_ int alps_fd_sync_length_(alps_map *m)
+ALPS_COLD_ int alps_medium_sync_length_(alps_map *m)
 {
-    if (m->base)
-        return alps_fd_sync_(m, 0, 1);
-    return fsync(m->fd) ? alps_oserror_() : ALPS_OK;
+    alps_parts *p = m->parts;
+    if (!p)
+        return alps_medium_sync_file_(m, m->fd, 0);
+    for (unsigned i = 0; i < p->n; i++) {
+        alps_piece *piece = &p->piece[i];
+        if (!piece->grown)
+            continue;
+        int err = alps_medium_sync_file_(m, piece->fd, piece->from);
+        if (err)
+            return err;
+        piece->grown = 0;
+    }
+    return ALPS_OK;
 }
 
-ALPS_COLD_ int alps_fd_remove_(const char *path)
+/* ---- opened, closed, removed */
+
+ALPS_COLD_ int alps_medium_close_(alps_map *m)
 {
+    int err = alps_medium_unmap_(m);
+    alps_parts_end_(m);
+    if (m->fd >= 0 && close(m->fd) && !err)
+        err = alps_oserror_();
+    m->fd = -1;
+    return err;
+}
+
+/* Finds the files of a region that is there, and whether it is to get more. For
+ * who salvages there are as many as there are. */
+ALPS_COLD_ int alps_medium_find_(alps_map *m)
+{
+    alps_parts *p = m->parts;
+    int salvage = m->flags & ALPS_SALVAGE && m->flags & ALPS_READ_ONLY;
+    int err = alps_parts_find_(m, 0);
+    if (salvage && (err == ALPS_EPART || err == ALPS_ECORRUPT))
+        err = ALPS_OK;
+    if (!err && p->n > 1)
+        err = alps_medium_length_(m, &m->length);
+    int n = err ? 0 : alps_wanted_count_(p);
+    if (err || n < 0)
+        return err ? err : n;
+    unsigned there = p->n;
+    uint64_t least = alps_wanted_least_(m);
+    m->more = (unsigned)n >= there;
+    if (!m->more) {
+        p->asked = NULL;
+        return ALPS_OK;
+    }
+    err = alps_parts_find_(m, 1); // what was begun before is in nobody's way
+    if (!err)
+        err = alps_wanted_check_(p, there, least);
+    alps_parts_drop_(p, there);
+    return err;
+}
+
+/* Finds the files of the region at `path`, whose first one was just opened. Of
+ * one that is to be made anew they go then, and are not looked for. */
+ALPS_COLD_ int alps_medium_enter_(alps_map *m, const char *path,
+                                  const alps_options *o)
+{
+    alps_onward on;
+    uint64_t word[2] = {0, 0}; // magic and state
+    const char *words = getenv("ALPS_PARTS");
+    int reads = (m->flags & ALPS_READ_ONLY) != 0, err = ALPS_OK;
+    memset(&on, 0, sizeof on);
+    if (m->length >= ALPS_PAGE)
+        err = alps_fd_read_(m->fd, word, sizeof word, 0);
+    if (!err && m->length >= ALPS_PAGE)
+        err = alps_fd_read_(m->fd, &on, sizeof on, ALPS_ONWARD);
+    if (err)
+        return err;
+    int leads = alps_onward_leads_(alps_crc_kind_(), &on);
+    int named =
+        leads > 0 || ((on.from || on.crc) && word[0] == ALPS_PART_REGION_);
+    int anew = m->length <= ALPS_PAGE || word[1] == ALPS_PART_MAKING_ ||
+               m->flags & ALPS_TRUNCATE;
+    const alps_part *asked = o && !reads ? o->parts : NULL;
+    if (asked || reads || !anew || m->pager || (words && !*words))
+        words = NULL;
+    if (!asked && !words && !named)
+        return ALPS_OK;
+    if (m->pager)
+        return asked || leads ? ALPS_EUNSUPPORTED : ALPS_OK;
+    err = alps_parts_begin_(m, path);
+    if (err)
+        return err;
+    m->parts->asked = asked;
+    m->parts->words = words;
+    if (!anew)
+        return alps_medium_find_(m);
+    err = alps_parts_find_(m, 1);
+    if (!err)
+        err = alps_wanted_check_(m->parts, 1, ALPS_PAGE);
+    alps_parts_drop_(m->parts, 1);
+    return err;
+}
+
+/* Removes the parts of the region behind `m->fd`, if it has any. */
+ALPS_COLD_ int alps_medium_bare_(alps_map *m, const char *path)
+{
+    alps_onward on;
+    if (alps_fd_read_(m->fd, &on, sizeof on, ALPS_ONWARD) || !on.path[0])
+        return ALPS_OK;
+    int err = alps_parts_begin_(m, path);
+    if (!err)
+        err = alps_parts_unlink_(m, 1);
+    alps_parts_end_(m);
+    return err;
+}
+
+ALPS_COLD_ int alps_medium_remove_(const char *path)
+{
+    alps_map m;
     if (!path || !*path)
         return ALPS_EINVAL;
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0)
+    memset(&m, 0, sizeof m);
+    m.fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (m.fd < 0)
         return alps_fd_open_error_();
-    int err = alps_fd_remove_at_(fd, path);
-    close(fd);
+    int err = alps_fd_kind_(m.fd, 0);
+    if (!err)
+        err = alps_detached_(m.fd);
+    if (!err)
+        err = alps_medium_bare_(&m, path);
+    if (!err)
+        err = alps_fd_remove_at_(m.fd, path);
+    close(m.fd);
     return err;
 }
 
@@ -2064,27 +3140,11 @@ ALPS_COLD_ int alps_journal_room_(alps_journal *j, uint64_t pages)
     return ALPS_OK;
 }
 
-/* The path of the file behind `fd`, by whatever links it was opened; where the
- * system does not tell, that by which it was. */
-ALPS_COLD_ int alps_journal_path_(int fd, const char *path, char real[4096])
-{
-    char link[40];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(link, real, 4095);
-    real[n < 0 ? 0 : n] = 0;
-    if (real[0] == '/')
-        return ALPS_OK;
-    if (strlen(path) > 4095)
-        return ALPS_EINVAL;
-    strcpy(real, path);
-    return ALPS_OK;
-}
-
 /* Finds out where the journal of the file behind `fd` would be. */
 ALPS_COLD_ int alps_journal_name_(alps_journal *j, int fd, const char *path)
 {
     char dir[4096];
-    int err = alps_journal_path_(fd, path, dir);
+    int err = alps_fd_path_(fd, path, dir);
     if (err)
         return err;
     char *slash = strrchr(dir, '/');
@@ -2465,10 +3525,10 @@ ALPS_COLD_ int alps_home_same_(const alps_map *m, uint64_t page,
     const alps_journal *j = m->journal;
     unsigned char *old = j->bytes + ALPS_FRAME_CHUNK_ * (uint64_t)ALPS_PAGE;
     int here = alps_page_in_(j->here, page);
-    uint64_t at = here ? j->place[page] : page;
-    return !alps_fd_read_(here ? j->fd : m->fd, old, ALPS_PAGE,
-                          at * ALPS_PAGE) &&
-           !memcmp(old, bytes, ALPS_PAGE);
+    int err = here ? alps_fd_read_(j->fd, old, ALPS_PAGE,
+                                   j->place[page] * (uint64_t)ALPS_PAGE)
+                   : alps_medium_read_(m, old, ALPS_PAGE, page * ALPS_PAGE);
+    return !err && !memcmp(old, bytes, ALPS_PAGE);
 }
 
 /* Whether a page that is due may be as it was. */
@@ -2530,9 +3590,9 @@ ALPS_FN_ uint64_t alps_home_run_(const alps_journal *j, uint64_t page,
     return n;
 }
 
-/* Copies the newest version of each page to the file of the region, or to any
+/* Copies the newest version of each page to the files of the region, or to any
  * other. */
-ALPS_COLD_ int alps_home_copy_(const alps_journal *j, int fd)
+ALPS_COLD_ int alps_home_copy_(const alps_journal *j, const alps_map *to)
 {
     uint64_t end = j->size / ALPS_PAGE + (j->size % ALPS_PAGE != 0), n;
     uint64_t page = alps_page_next_(j->here, 0, end);
@@ -2544,22 +3604,19 @@ ALPS_COLD_ int alps_home_copy_(const alps_journal *j, int fd)
         int err = alps_fd_read_(j->fd, j->bytes, k,
                                 (uint64_t)j->place[page] * ALPS_PAGE);
         if (!err)
-            err = alps_fd_write_(fd, j->bytes, k, off);
+            err = alps_medium_write_(to, j->bytes, k, off);
         if (err)
             return err;
     }
     return ALPS_OK;
 }
 
-/* The file has room for all that the journal says. */
+/* The files have room for all that the journal says. */
 ALPS_COLD_ int alps_home_room_(const alps_map *m)
 {
-    struct stat st;
-    if (fstat(m->fd, &st))
-        return alps_oserror_();
-    return (uint64_t)st.st_size < m->journal->size
-               ? alps_fd_grow_(m->fd, (uint64_t)st.st_size, m->journal->size)
-               : ALPS_OK;
+    uint64_t length = 0, size = m->journal->size;
+    int err = alps_medium_length_(m, &length);
+    return err || length >= size ? err : alps_medium_grow_(m, length, size);
 }
 
 /* Bytes [off, off + n), whole pages, are not needed any more: not by the
@@ -2599,7 +3656,7 @@ ALPS_COLD_ void alps_home_punch_(alps_map *m)
         for (n = 0; page + n < end && alps_page_in_(j->hole, page + n) &&
                     !alps_page_in_(j->here, page + n);)
             n++;
-        alps_fd_punch_(m, page * ALPS_PAGE, n * ALPS_PAGE);
+        alps_medium_punch_(m, page * ALPS_PAGE, n * ALPS_PAGE);
         n += !n;
     }
     alps_pages_clear_(j->hole, j->pages);
@@ -2617,11 +3674,11 @@ ALPS_COLD_ int alps_home_come_(alps_map *m)
         return err;
     err = alps_home_room_(m);
     if (!err)
-        err = alps_home_copy_(j, m->fd);
+        err = alps_home_copy_(j, m);
     if (!err)
         alps_home_punch_(m);
     if (!err)
-        err = alps_fd_sync_data_(m->fd);
+        err = alps_medium_sync_data_(m);
     if (!err) {
         alps_pages_clear_(j->here, j->size / ALPS_PAGE + 1);
         err = alps_journal_restart_(j, alps_random_());
@@ -3048,7 +4105,7 @@ ALPS_COLD_ void alps_sole_known_(const alps_map *m)
 {
     const alps_journal *j = m->journal;
     uint64_t from = 0, to = 0;
-    while (alps_fd_data_(m->fd, m->length, to, &from, &to))
+    while (alps_medium_data_(m, m->length, to, &from, &to))
         for (uint64_t page = from / ALPS_PAGE;
              page * ALPS_PAGE < to && page < j->pages; page++)
             alps_page_add_(j->known, page);
@@ -3075,7 +4132,7 @@ ALPS_COLD_ int alps_sole_blanks_(const alps_map *m, uint64_t end)
 {
     uint64_t from = 0, to = 0, step = ALPS_SOLE_STEP_, last = 0;
     unsigned n = 0;
-    while (to < end && alps_fd_data_(m->fd, m->length, to, &from, &to)) {
+    while (to < end && alps_medium_data_(m, m->length, to, &from, &to)) {
         if (n++ == ALPS_SOLE_HOLES_)
             to = m->length; // the other holes remain the file's
         from -= from % step;
@@ -3100,14 +4157,14 @@ ALPS_COLD_ int alps_sole_map_(alps_map *m, uint64_t size, uint64_t reserve,
     if (align < ALPS_SOLE_STEP_)
         align = ALPS_SOLE_STEP_;
     reserve = alps_round_up_(reserve, page);
-    int err = alps_fd_map_(m, size, reserve, align, MAP_PRIVATE);
+    int err = alps_medium_map_(m, size, reserve, align, MAP_PRIVATE);
     if (err)
         return err;
     err = alps_sole_blanks_(m, alps_round_up_(m->reserved, page));
     if (!err)
         err = alps_home_overlay_(m);
     if (err)
-        alps_fd_unmap_(m);
+        alps_medium_unmap_(m);
     return err;
 }
 
@@ -3115,7 +4172,7 @@ ALPS_COLD_ int alps_sole_map_(alps_map *m, uint64_t size, uint64_t reserve,
 ALPS_COLD_ int alps_sole_read_(alps_map *m, uint64_t size, uint64_t reserve,
                                uint64_t align)
 {
-    int err = alps_fd_map_(m, size, reserve, align, MAP_PRIVATE);
+    int err = alps_medium_map_(m, size, reserve, align, MAP_PRIVATE);
     if (err)
         return err;
     size_t n = (size_t)alps_dirty_bytes_(m);
@@ -3126,7 +4183,7 @@ ALPS_COLD_ int alps_sole_read_(alps_map *m, uint64_t size, uint64_t reserve,
     if (!err && mprotect(m->base, n, PROT_READ))
         err = alps_oserror_();
     if (err)
-        alps_fd_unmap_(m);
+        alps_medium_unmap_(m);
     return err;
 }
 
@@ -3139,17 +4196,12 @@ ALPS_COLD_ int alps_sole_read_(alps_map *m, uint64_t size, uint64_t reserve,
  * from it only one who writes alone can open the region. */
 ALPS_COLD_ int alps_filed_recover_(alps_map *m)
 {
-    struct stat st;
     int err = alps_home_come_(m);
     if (err == ALPS_EBUSY && m->sole)
         err = ALPS_OK;
     if (!err && !m->sole && !m->journal->lost)
         err = alps_journal_remove_(m);
-    if (!err && fstat(m->fd, &st))
-        err = alps_oserror_();
-    if (!err)
-        m->length = (uint64_t)st.st_size;
-    return err;
+    return err ? err : alps_medium_length_(m, &m->length);
 }
 
 /* Finds its place among those who have the file open, and the journal. */
@@ -3173,7 +4225,7 @@ ALPS_COLD_ int alps_filed_close_(alps_map *m)
     if (m->journal)
         alps_protect_end_(m->journal);
     alps_journal_close_(m);
-    return alps_fd_close_(m);
+    return alps_medium_close_(m);
 }
 
 ALPS_COLD_ int alps_filed_open_(alps_map *m, const char *path,
@@ -3183,7 +4235,9 @@ ALPS_COLD_ int alps_filed_open_(alps_map *m, const char *path,
     if (err)
         return err;
     m->medium = ALPS_MEDIUM_CACHE;
-    err = alps_filed_enter_(m, path);
+    err = alps_medium_enter_(m, path, o);
+    if (!err)
+        err = alps_filed_enter_(m, path);
     if (err)
         alps_filed_close_(m);
     return err;
@@ -3194,8 +4248,8 @@ ALPS_COLD_ int alps_filed_remove_(const char *path)
 {
     char real[4096], journal[4096 + 8];
     int fd = path ? open(path, O_CLOEXEC | ALPS_O_PATH_) : -1;
-    int known = fd >= 0 && !alps_journal_path_(fd, path, real);
-    int err = alps_fd_remove_(path);
+    int known = fd >= 0 && !alps_fd_path_(fd, path, real);
+    int err = alps_medium_remove_(path);
     if (fd >= 0)
         close(fd);
     if (!err && known) {
@@ -3203,54 +4257,6 @@ ALPS_COLD_ int alps_filed_remove_(const char *path)
         unlink(journal);
     }
     return err;
-}
-
-/* amount.h -- a number of bytes in words
- *
- * What the environment says of sizes: digits, and K, M, G or T behind them.
- * Anything else is refused: who mistypes a limit learns of it. */
-
-/* Reads `word` into `*n`. ALPS_EINVAL: it is no such number, or too large. */
-ALPS_COLD_ int alps_amount_(const char *word, uint64_t *n)
-{
-    static const char suffix[] = "KMGT";
-    uint64_t value = 0;
-    const char *at = word;
-    for (; *at >= '0' && *at <= '9'; at++) {
-        if (value > (UINT64_MAX >> 8) / 10)
-            return ALPS_EINVAL;
-        value = value * 10 + (uint64_t)(*at - '0');
-    }
-    if (at == word)
-        return ALPS_EINVAL;
-    const char *found = *at ? strchr(suffix, *at) : NULL;
-    unsigned shift = found ? 10 * (unsigned)(found - suffix + 1) : 0;
-    if ((*at && !found) || (found && at[1]) || value > UINT64_MAX >> 8 >> shift)
-        return ALPS_EINVAL;
-    *n = value << shift;
-    return ALPS_OK;
-}
-
-/* The same of the variable `name`; `*n` stays where there is none. */
-ALPS_COLD_ int alps_amount_asked_(const char *name, uint64_t *n)
-{
-    const char *word = getenv(name);
-    return word && *word ? alps_amount_(word, n) : ALPS_OK;
-}
-
-/* The number from 1 on of `word` in a table of words, into `*n`. */
-ALPS_COLD_ int alps_word_asked_(const char *name, const char *const *words,
-                                unsigned count, unsigned *n)
-{
-    const char *word = getenv(name);
-    if (!word || !*word)
-        return *n > count ? ALPS_EINVAL : ALPS_OK;
-    for (unsigned i = 0; i < count; i++)
-        if (!strcmp(word, words[i])) {
-            *n = i + 1;
-            return ALPS_OK;
-        }
-    return ALPS_EINVAL;
 }
 
 /* latch.h -- a lock that a signal handler may take
@@ -5580,7 +6586,7 @@ ALPS_COLD_ int alps_engine_unmap_(alps_map *m)
 {
     alps_pager *p = m->pager;
     if (!m->base || !alps_engine_rewired_(m))
-        return alps_fd_unmap_(m);
+        return alps_medium_unmap_(m);
     int err = ALPS_OK;
     int ours = p->process == getpid();
     alps_cleaner_stop_(p);
@@ -5606,7 +6612,7 @@ ALPS_COLD_ int alps_engine_sync_(alps_map *m, uint64_t off, uint64_t n)
 {
     int err = ALPS_OK;
     if (!alps_engine_rewired_(m))
-        err = alps_fd_sync_(m, off, n);
+        err = alps_medium_sync_(m, off, n);
     if (err || !alps_engine_rewired_(m))
         return err;
     err = alps_writeback_(m->pager, off, n);
@@ -5717,7 +6723,7 @@ ALPS_COLD_ int alps_umalloc_map_(alps_umapped *u, unsigned char *base,
             return err;
     }
     if (err)
-        err = alps_fd_map_at_(m, base, n, MAP_SHARED);
+        err = alps_medium_map_at_(m, base, n, MAP_SHARED);
     if (err)
         return err;
     m->base = base;
@@ -6003,7 +7009,7 @@ ALPS_COLD_ int alps_shmem_nameless_(alps_map *m)
     if (!err)
         err = alps_attach_(m->fd);
     if (err)
-        alps_fd_close_(m);
+        alps_medium_close_(m);
     return err;
 }
 
@@ -6021,7 +7027,7 @@ ALPS_COLD_ int alps_shmem_open_(alps_map *m, const char *name,
 ALPS_COLD_ int alps_shmem_map_(alps_map *m, uint64_t size, uint64_t reserve,
                                uint64_t align)
 {
-    return alps_fd_map_(m, size, reserve, align, MAP_SHARED);
+    return alps_medium_map_(m, size, reserve, align, MAP_SHARED);
 }
 
 /* What is stored in memory is in memory. */
@@ -6039,14 +7045,25 @@ ALPS_COLD_ int alps_shmem_remove_(const char *name)
     if (!name || !*name)
         return ALPS_ENOENT;
     int err = alps_shmem_path_(name, path);
-    return err ? err : alps_fd_remove_(path);
+    return err ? err : alps_medium_remove_(path);
 }
 
 static const alps_backend alps_backend_shmem_ __attribute__((unused)) = {
-    "shmem",          alps_shmem_open_,   alps_unguard_,  alps_shmem_map_,
-    alps_fd_unmap_,   alps_fd_resize_,    alps_fd_punch_, alps_fd_refill_,
-    alps_shmem_sync_, alps_lease_,        alps_unlease_,  alps_leased_,
-    alps_fd_close_,   alps_shmem_remove_, NULL,
+    "shmem",
+    alps_shmem_open_,
+    alps_unguard_,
+    alps_shmem_map_,
+    alps_medium_unmap_,
+    alps_medium_resize_,
+    alps_medium_punch_,
+    alps_medium_refill_,
+    alps_shmem_sync_,
+    alps_lease_,
+    alps_unlease_,
+    alps_leased_,
+    alps_medium_close_,
+    alps_shmem_remove_,
+    NULL,
 };
 
 /* file.h -- a file behind the page cache
@@ -6063,7 +7080,7 @@ ALPS_COLD_ int alps_file_map_(alps_map *m, uint64_t size, uint64_t reserve,
         return alps_sole_map_(m, size, reserve, align);
     if (m->flags & ALPS_READ_ONLY && m->journal->size)
         return alps_sole_read_(m, size, reserve, align);
-    return alps_fd_map_(m, size, reserve, align, MAP_SHARED);
+    return alps_medium_map_(m, size, reserve, align, MAP_SHARED);
 }
 
 /* What is cut off for one who writes alone is cut when the commit that says so
@@ -6075,24 +7092,24 @@ ALPS_COLD_ int alps_file_resize_(alps_map *m, uint64_t size)
         m->size = size;
         return ALPS_OK;
     }
-    int err = alps_fd_resize_(m, size);
-    if (err || size <= old)
+    int err = alps_medium_resize_(m, size);
+    if (err || (size <= old && !m->parts))
         return err;
-    return m->sole ? alps_fd_sync_data_(m->fd) : alps_fd_sync_length_(m);
+    return alps_medium_sync_length_(m);
 }
 
 /* So is what is given back. */
 ALPS_COLD_ int alps_file_punch_(alps_map *m, uint64_t off, uint64_t n)
 {
-    return m->sole ? alps_home_give_(m, off, n) : alps_fd_punch_(m, off, n);
+    return m->sole ? alps_home_give_(m, off, n) : alps_medium_punch_(m, off, n);
 }
 
 ALPS_COLD_ int alps_file_reserve_(alps_map *m, uint64_t off, uint64_t n)
 {
     if (m->sole)
         alps_home_keep_(m, off, n);
-    int err = alps_fd_refill_(m, off, n);
-    return err || m->sole ? err : alps_fd_sync_length_(m);
+    int err = alps_medium_refill_(m, off, n);
+    return err || m->sole ? err : alps_medium_sync_length_(m);
 }
 
 static const alps_backend alps_backend_file_ __attribute__((unused)) = {
@@ -6100,11 +7117,11 @@ static const alps_backend alps_backend_file_ __attribute__((unused)) = {
     alps_filed_open_,
     alps_unguard_,
     alps_file_map_,
-    alps_fd_unmap_,
+    alps_medium_unmap_,
     alps_file_resize_,
     alps_file_punch_,
     alps_file_reserve_,
-    alps_fd_sync_,
+    alps_medium_sync_,
     alps_lease_,
     alps_unlease_,
     alps_leased_,
@@ -6180,8 +7197,10 @@ ALPS_COLD_ int alps_pmem_open_(alps_map *m, const char *path,
         err = alps_pmem_device_(m, &st);
     else if (m->length == 0 && !(m->flags & ALPS_READ_ONLY))
         err = alps_fd_sync_name_(path);
+    if (!err && !m->fixed)
+        err = alps_medium_enter_(m, path, o);
     if (err)
-        alps_fd_close_(m);
+        alps_medium_close_(m);
     return err;
 }
 
@@ -6199,8 +7218,8 @@ ALPS_COLD_ int alps_pmem_map_device_(alps_map *m, uint64_t size, uint64_t align)
 {
     if (size == 0 || size > m->length)
         return ALPS_EINVAL;
-    int err = alps_fd_map_(m, m->length, m->length,
-                           align > m->align ? align : m->align, MAP_SHARED);
+    int err = alps_medium_map_(m, m->length, m->length,
+                               align > m->align ? align : m->align, MAP_SHARED);
     if (!err)
         m->size = size;
     return err;
@@ -6214,8 +7233,8 @@ ALPS_COLD_ int alps_pmem_map_(alps_map *m, uint64_t size, uint64_t reserve,
     if (reserve >= ALPS_HUGE_PAGE_ && align < ALPS_HUGE_PAGE_)
         align = ALPS_HUGE_PAGE_;
     m->medium = ALPS_MEDIUM_FSDAX;
-    int err =
-        alps_fd_map_(m, size, reserve, align, MAP_SHARED_VALIDATE | MAP_SYNC);
+    int err = alps_medium_map_(m, size, reserve, align,
+                               MAP_SHARED_VALIDATE | MAP_SYNC);
     if (err != ALPS_EUNSUPPORTED && err != ALPS_EINVAL)
         return err;
     if (!alps_pmem_forced_()) {
@@ -6223,7 +7242,7 @@ ALPS_COLD_ int alps_pmem_map_(alps_map *m, uint64_t size, uint64_t reserve,
         if (m->flags & ALPS_STRICT)
             return ALPS_ENOTPMEM;
     }
-    return alps_fd_map_(m, size, reserve, align, MAP_SHARED);
+    return alps_medium_map_(m, size, reserve, align, MAP_SHARED);
 }
 
 /* A device has its length. A file's new length lies in the file system's
@@ -6239,28 +7258,30 @@ ALPS_COLD_ int alps_pmem_resize_(alps_map *m, uint64_t size)
         m->size = size;
     if (m->fixed)
         return ALPS_OK;
-    int err = alps_fd_resize_(m, size);
-    return err || size <= old ? err : alps_fd_sync_length_(m);
+    int err = alps_medium_resize_(m, size);
+    if (err || (size <= old && !m->parts))
+        return err;
+    return alps_medium_sync_length_(m);
 }
 
 ALPS_COLD_ int alps_pmem_punch_(alps_map *m, uint64_t off, uint64_t n)
 {
-    return m->fixed ? ALPS_EUNSUPPORTED : alps_fd_punch_(m, off, n);
+    return m->fixed ? ALPS_EUNSUPPORTED : alps_medium_punch_(m, off, n);
 }
 
 ALPS_COLD_ int alps_pmem_reserve_(alps_map *m, uint64_t off, uint64_t n)
 {
     if (m->fixed)
         return ALPS_OK;
-    int err = alps_fd_refill_(m, off, n);
-    return err ? err : alps_fd_sync_length_(m);
+    int err = alps_medium_refill_(m, off, n);
+    return err ? err : alps_medium_sync_length_(m);
 }
 
 /* A device knows no msync: its lines are written back. */
 ALPS_COLD_ int alps_pmem_sync_(alps_map *m, uint64_t off, uint64_t n)
 {
     if (!m->fixed)
-        return alps_fd_sync_(m, off, n);
+        return alps_medium_sync_(m, off, n);
     if (m->size - off < n)
         n = m->size - off; // the last page may reach beyond
     unsigned persist = alps_persist_best_();
@@ -6272,11 +7293,21 @@ ALPS_COLD_ int alps_pmem_sync_(alps_map *m, uint64_t off, uint64_t n)
 }
 
 static const alps_backend alps_backend_pmem_ __attribute__((unused)) = {
-    "pmem",           alps_pmem_open_,    alps_unguard_,
-    alps_pmem_map_,   alps_fd_unmap_,     alps_pmem_resize_,
-    alps_pmem_punch_, alps_pmem_reserve_, alps_pmem_sync_,
-    alps_lease_,      alps_unlease_,      alps_leased_,
-    alps_fd_close_,   alps_fd_remove_,    NULL,
+    "pmem",
+    alps_pmem_open_,
+    alps_unguard_,
+    alps_pmem_map_,
+    alps_medium_unmap_,
+    alps_pmem_resize_,
+    alps_pmem_punch_,
+    alps_pmem_reserve_,
+    alps_pmem_sync_,
+    alps_lease_,
+    alps_unlease_,
+    alps_leased_,
+    alps_medium_close_,
+    alps_medium_remove_,
+    NULL,
 };
 
 /* paged.h -- a file that is larger than the memory it may have
@@ -6316,7 +7347,7 @@ ALPS_COLD_ int alps_paged_kernel_(alps_map *m, uint64_t size, uint64_t reserve,
         return alps_sole_read_(m, size, reserve, align);
     if (reserve > ALPS_PAGE)
         reserve = alps_round_up_(reserve, segment);
-    return alps_fd_map_(m, size, reserve, align, MAP_SHARED);
+    return alps_medium_map_(m, size, reserve, align, MAP_SHARED);
 }
 
 /* Addresses, and behind each a fault. */
@@ -6397,14 +7428,14 @@ ALPS_COLD_ int alps_paged_resize_(alps_map *m, uint64_t size)
     int rewired = m->base && alps_engine_rewired_(m);
     if (rewired && size < old)
         alps_writeback_length_(p, size);
-    int err = alps_fd_resize_(m, size);
+    int err = alps_medium_resize_(m, size);
     if (rewired)
         alps_writeback_length_(p, m->length);
     if (err || size <= old)
         return err;
     err = rewired && fsync(m->fd) ? alps_oserror_() : ALPS_OK;
     if (!rewired)
-        err = alps_fd_sync_length_(m);
+        err = alps_medium_sync_length_(m);
     if (!err && m->base && !rewired && size > ALPS_PAGE)
         alps_paged_outgrow_(m);
     return err;
@@ -6416,12 +7447,12 @@ ALPS_COLD_ int alps_paged_punch_(alps_map *m, uint64_t off, uint64_t n)
         return ALPS_EREADONLY;
     if (m->base && alps_engine_rewired_(m))
         alps_writeback_forget_(m->pager, off, n);
-    return alps_fd_punch_(m, off, n);
+    return alps_medium_punch_(m, off, n);
 }
 
 ALPS_COLD_ int alps_paged_reserve_(alps_map *m, uint64_t off, uint64_t n)
 {
-    int err = alps_fd_refill_(m, off, n);
+    int err = alps_medium_refill_(m, off, n);
     return err || !fsync(m->fd) ? err : alps_oserror_();
 }
 
@@ -6470,17 +7501,29 @@ static const alps_backend alps_backend_paged_ __attribute__((unused)) = {
 #  define ALPS_GATHER_GAP 16384u
 #endif
 
-/* Whether the file lies in memory only, so that a sync call promises nothing:
- * tmpfs, ramfs. */
-ALPS_COLD_ int alps_gather_in_vain_(const alps_map *m)
+/* Whether a file lies in memory only: tmpfs, ramfs. */
+ALPS_COLD_ int alps_gather_in_memory_(int fd)
 {
     struct statfs fs;
-    if (m->medium == ALPS_MEDIUM_ANON || m->medium == ALPS_MEDIUM_SHMEM)
-        return 1;
-    if (m->medium != ALPS_MEDIUM_CACHE || m->fd < 0 || fstatfs(m->fd, &fs))
+    if (fd < 0 || fstatfs(fd, &fs))
         return 0;
     unsigned long type = (unsigned long)fs.f_type;
     return type == 0x01021994ul || type == 0x858458f6ul;
+}
+
+/* Whether something of the region lies in memory only, so that a sync call
+ * promises nothing. */
+ALPS_COLD_ int alps_gather_in_vain_(const alps_map *m)
+{
+    const alps_parts *p = m->parts;
+    if (m->medium == ALPS_MEDIUM_ANON || m->medium == ALPS_MEDIUM_SHMEM)
+        return 1;
+    if (m->medium != ALPS_MEDIUM_CACHE)
+        return 0;
+    int vain = alps_gather_in_memory_(m->fd);
+    for (unsigned i = 1; !vain && p && i < p->n; i++)
+        vain = alps_gather_in_memory_(p->piece[i].fd);
+    return vain;
 }
 
 /* The lock word. The ranges belong to whoever has set the first bit, for a few
@@ -7254,15 +8297,15 @@ ALPS_COLD_ int alps_checkpoint_commit_(alps_map *m, unsigned part)
  * With a reader there that is left to whoever opens it next. */
 ALPS_COLD_ int alps_checkpoint_end_(alps_map *m)
 {
-    struct stat st;
+    uint64_t length = 0;
     int err = alps_home_come_(m);
     if (!err)
         err = alps_home_lock_(m->fd, F_WRLCK, 0);
     if (err)
         return err == ALPS_EBUSY ? ALPS_OK : err;
-    if (m->journal->size == m->size && !fstat(m->fd, &st) &&
-        (uint64_t)st.st_size > m->size && ftruncate(m->fd, (off_t)m->size))
-        err = alps_oserror_(); // it was cut, and says so at home
+    if (m->journal->size == m->size && !alps_medium_length_(m, &length) &&
+        length > m->size)
+        err = alps_medium_cut_(m, m->size); // it was cut, and says so at home
     if (!err)
         err = alps_journal_remove_(m);
     alps_home_lock_(m->fd, F_UNLCK, 0);
@@ -7381,6 +8424,13 @@ typedef struct alps_note {
     char text[496];  /* zero-padded */
 } alps_note;
 ALPS_STATIC_ASSERT_(sizeof(alps_note) == 512, "size");
+
+/* What the region goes on in, if it is in several files: see part.h. */
+ALPS_STATIC_ASSERT_(ALPS_LOOSE + ALPS_LINE == ALPS_ONWARD &&
+                        ALPS_ONWARD + sizeof(alps_onward) == ALPS_SPARE &&
+                        ALPS_MAGIC == ALPS_PART_REGION_ &&
+                        ALPS_STATE_MAKING == ALPS_PART_MAKING_,
+                    "onward");
 
 /* Words: the ids of the regions that packed pointers of this one lead to. */
 #define ALPS_NEIGHBOURS 2048u
@@ -7755,28 +8805,6 @@ ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
     return g->extents_max ? ALPS_OK : ALPS_EINVAL;
 }
 
-/* A CRC-16 (CCITT) of the 48 bits of `value`. */
-ALPS_FN_ uint64_t alps_crc16_(uint64_t value)
-{
-    uint32_t crc = 0xffff;
-    for (int bit = 47; bit >= 0; bit--) {
-        uint32_t in = (uint32_t)(value >> bit & 1) ^ (crc >> 15 & 1);
-        crc = (crc << 1 & 0xffff) ^ (in ? 0x1021u : 0u);
-    }
-    return crc;
-}
-
-/* A sealed word. ALPS_SIZE_MAX itself is one past 47 bits and fits. */
-ALPS_FN_ uint64_t alps_seal_(uint64_t value)
-{
-    return value << 16 | alps_crc16_(value);
-}
-
-ALPS_FN_ int alps_sealed_(uint64_t word)
-{
-    return (word & 0xffff) == alps_crc16_(word >> 16);
-}
-
 /* copy.h -- a file that is a copy, there as a whole or not at all
  *
  * A copy is made aside, in the directory it is to be in, under the name it is
@@ -7854,6 +8882,15 @@ ALPS_COLD_ int alps_copy_begin_(alps_copying *c, const char *to, unsigned mode)
     return err;
 }
 
+/* The files that an old copy went on in go with it. */
+ALPS_COLD_ int alps_copy_replaced_(int old, const char *to)
+{
+    alps_map m;
+    memset(&m, 0, sizeof m);
+    m.fd = old;
+    return alps_medium_bare_(&m, to);
+}
+
 /* Ends it: under its name if `err` is 0, or else not at all. */
 ALPS_COLD_ int alps_copy_end_(alps_copying *c, const char *to, int err)
 {
@@ -7864,6 +8901,8 @@ ALPS_COLD_ int alps_copy_end_(alps_copying *c, const char *to, int err)
         renamed = !rename(c->path, to);
         err = renamed ? alps_fd_sync_name_(to) : alps_oserror_();
     }
+    if (renamed && !err && c->old >= 0)
+        err = alps_copy_replaced_(c->old, to);
     if (!renamed)
         unlink(c->path);
     close(c->fd);
@@ -7894,36 +8933,34 @@ ALPS_COLD_ int alps_copy_memory_(int fd, const unsigned char *base,
     return err;
 }
 
-/* Copies [off, off + n) from file to file by reading and writing. */
-ALPS_COLD_ int alps_copy_read_(int from, int to, uint64_t off, uint64_t n)
+/* Copies [off, off + n) of a region to a file by reading and writing. */
+ALPS_COLD_ int alps_copy_read_(const alps_map *from, int to, uint64_t off,
+                               uint64_t n)
 {
     char *bytes = (char *)malloc(ALPS_COPY_ROOM_);
     int err = bytes ? ALPS_OK : ALPS_ENOMEM;
     while (!err && n) {
-        uint64_t most = n < ALPS_COPY_ROOM_ ? n : ALPS_COPY_ROOM_;
-        ssize_t got = pread(from, bytes, (size_t)most, (off_t)off);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            err = got ? alps_oserror_() : ALPS_ETRUNCATED;
+        uint64_t k = n < ALPS_COPY_ROOM_ ? n : ALPS_COPY_ROOM_;
+        err = alps_medium_read_(from, bytes, k, off);
         if (!err)
-            err = alps_fd_write_(to, bytes, (uint64_t)got, off);
-        off += err ? 0 : (uint64_t)got;
-        n -= err ? 0 : (uint64_t)got;
+            err = alps_fd_write_(to, bytes, k, off);
+        off += k;
+        n -= k;
     }
     free(bytes);
     return err;
 }
 
-/* Copies [off, off + n) from file to file, by the system where it can. */
-ALPS_COLD_ int alps_copy_range_(alps_copying *c, int from, uint64_t off,
-                                uint64_t n)
+/* Copies [off, off + n), by the system where it can. */
+ALPS_COLD_ int alps_copy_range_(alps_copying *c, const alps_map *from,
+                                uint64_t off, uint64_t n)
 {
     while (n && c->way == ALPS_COPIED_RANGE) {
-        int64_t in = (int64_t)off, out = (int64_t)off;
         uint64_t k = n < ALPS_COPY_STEP_ ? n : ALPS_COPY_STEP_;
-        long got =
-            syscall(SYS_copy_file_range, from, &in, c->fd, &out, (size_t)k, 0u);
+        alps_stretch s = alps_stretch_(from, off, k);
+        int64_t in = (int64_t)s.at, out = (int64_t)off;
+        long got = syscall(SYS_copy_file_range, s.fd, &in, c->fd, &out,
+                           (size_t)s.n, 0u);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EIO ||
@@ -7941,21 +8978,23 @@ ALPS_COLD_ int alps_copy_range_(alps_copying *c, int from, uint64_t off,
 
 /* Copies what is data of the first `length` bytes; all is, where the file
  * system does not tell. */
-ALPS_COLD_ int alps_copy_data_(alps_copying *c, int from, uint64_t length)
+ALPS_COLD_ int alps_copy_data_(alps_copying *c, const alps_map *from,
+                               uint64_t length)
 {
     uint64_t off = 0, end = 0;
     int err = ftruncate(c->fd, (off_t)length) ? alps_oserror_() : ALPS_OK;
     c->way = ALPS_COPIED_RANGE;
-    while (!err && alps_fd_data_(from, length, end, &off, &end))
+    while (!err && alps_medium_data_(from, length, end, &off, &end))
         err = alps_copy_range_(c, from, off, end - off);
     return err;
 }
 
-/* Copies the first `length` bytes of the file `from`: by sharing its blocks, or
- * else by copying what is not a hole. */
-ALPS_COLD_ int alps_copy_file_(alps_copying *c, int from, uint64_t length)
+/* Copies the first `length` bytes of the region `from`: by sharing the blocks
+ * of its file, or else by copying what is not a hole. */
+ALPS_COLD_ int alps_copy_file_(alps_copying *c, const alps_map *from,
+                               uint64_t length)
 {
-    if (ioctl(c->fd, ALPS_FICLONE_, from) == 0) {
+    if (!from->parts && ioctl(c->fd, ALPS_FICLONE_, from->fd) == 0) {
         c->way = ALPS_COPIED_CLONE;
         return ftruncate(c->fd, (off_t)length) ? alps_oserror_() : ALPS_OK;
     }
@@ -7964,10 +9003,11 @@ ALPS_COLD_ int alps_copy_file_(alps_copying *c, int from, uint64_t length)
 
 /* The copy says of itself that blocks of it may be missing: who opens it first
  * for writing reserves them, see alps_region_bare_. And nobody has it open, of
- * whom its slots might tell. */
+ * whom its slots might tell; and all of it is in one file. */
 ALPS_COLD_ int alps_copy_mark_(const alps_copying *c)
 {
     static const uint64_t bare = 1, loose = 0;
+    static const alps_onward nowhere = {0, 0, 0, {0}, {0}};
     static const unsigned char none[sizeof(alps_slot)] = {0};
     alps_superblock s;
     if (pread(c->fd, &s, sizeof s, 0) != (ssize_t)sizeof s)
@@ -7977,15 +9017,17 @@ ALPS_COLD_ int alps_copy_mark_(const alps_copying *c)
     int err = alps_fd_write_(c->fd, &bare, sizeof bare, ALPS_BARE);
     if (!err)
         err = alps_fd_write_(c->fd, &loose, sizeof loose, ALPS_LOOSE);
+    if (!err)
+        err = alps_fd_write_(c->fd, &nowhere, sizeof nowhere, ALPS_ONWARD);
     for (unsigned i = 0; !err && i < s.processes; i++)
         err = alps_fd_write_(c->fd, none, sizeof none, slots + i * sizeof none);
     return err;
 }
 
-/* Makes the first `length` bytes of the medium behind `from`, a region that is
- * as it should be on the medium and stays so meanwhile, the file `to`. */
-ALPS_COLD_ int alps_copy_medium_(int from, uint64_t length, const char *to,
-                                 unsigned mode)
+/* Makes the first `length` bytes of the files of `from`, a region that is as it
+ * should be on the medium and stays so meanwhile, the file `to`. */
+ALPS_COLD_ int alps_copy_medium_(const alps_map *from, uint64_t length,
+                                 const char *to, unsigned mode)
 {
     alps_copying c;
     int err = alps_fd_limit_(length);
@@ -13083,6 +14125,14 @@ ALPS_FN_ int alps_super_check_(const alps_handle *h)
     return s->size >> 16 > s->limit ? ALPS_ECORRUPT : ALPS_OK;
 }
 
+/* What goes on in files that the backend does not know would be a part of a
+ * region only. */
+ALPS_FN_ int alps_super_alone_(const alps_handle *h)
+{
+    const uint64_t *on = (const uint64_t *)alps_address_(h, ALPS_ONWARD);
+    return *on && !h->map.parts ? ALPS_EUNSUPPORTED : ALPS_OK;
+}
+
 /* Who this region is: RFC 4122, version 4. */
 ALPS_FN_ void alps_uuid_(uint8_t uuid[16])
 {
@@ -13196,6 +14246,8 @@ ALPS_COLD_ int alps_salvage_look_(alps_handle *h, const alps_options *o,
         return ALPS_ENOMEM;
     alps_superblock *s = h->spare;
     int err = alps_salvage_fixed_(h, s);
+    if (!err)
+        err = alps_super_alone_(h);
     if (err)
         return err;
     s->state = ALPS_STATE_READY;
@@ -13421,6 +14473,65 @@ ALPS_COLD_ int alps_placement_(alps_map *m, const alps_options *o)
     return o->flags & ALPS_STRICT ? ALPS_EUNSUPPORTED : ALPS_OK;
 }
 
+/* plan.h -- the numbers of a new region
+ *
+ * What the program left open is chosen here, from what it said. */
+
+#define ALPS_SIZE_DEFAULT (64ull << 20)
+
+/* How many shards a new region has unless said: one for a few extents, so that
+ * none is without. */
+ALPS_FN_ unsigned alps_plan_shards_(uint64_t extents)
+{
+    unsigned n = 1;
+    while (n < 16 && 8ull * n <= extents)
+        n *= 2;
+    return n;
+}
+
+/* The numbers of a new region, from what was asked for. */
+ALPS_FN_ int alps_plan_(alps_handle *h, const alps_options *o, uint64_t *size)
+{
+    *size = h->map.fixed ? h->map.length
+            : o->size    ? o->size
+                         : ALPS_SIZE_DEFAULT;
+    uint64_t extent = o->extent;
+    unsigned shift = ALPS_EXTENT_SHIFT_MIN;
+    if (extent & (extent - 1) || extent > 1ull << ALPS_EXTENT_SHIFT_MAX ||
+        (extent && extent < 1ull << ALPS_EXTENT_SHIFT_MIN) ||
+        *size > ALPS_SIZE_MAX || o->limit > ALPS_SIZE_MAX ||
+        (o->limit && o->limit < *size && !h->map.fixed) ||
+        (o->layout && strlen(o->layout) >= sizeof h->super->name) ||
+        (o->description &&
+         strlen(o->description) >= sizeof(((alps_note *)0)->text)))
+        return ALPS_EINVAL;
+    if (extent)
+        while (1ull << shift < extent)
+            shift++;
+    else
+        while (shift < 22 && 32ull << shift <= *size)
+            shift++;
+    uint64_t limit =
+        o->limit ? o->limit : 1ull << (shift == 22 ? 38 : shift + 14);
+    if (h->map.fixed)
+        limit = *size;
+    if (limit < *size)
+        limit = *size;
+    uint64_t lanes = *size >> 15 < 1088 ? *size >> 15 : 1088;
+    uint64_t small = 1ull << (shift < 15 ? 7 : shift > 18 ? 10 : shift - 8);
+    if (lanes < 8)
+        lanes = 8;
+    unsigned shards = shift < 20 ? 1 : alps_plan_shards_(*size >> shift);
+    int err = alps_geometry_init_(&h->at, limit, shift,
+                                  o->lanes ? o->lanes : (unsigned)lanes,
+                                  o->processes ? o->processes : 256,
+                                  alps_kind_round_(o->small ? o->small : small),
+                                  o->shards ? o->shards : shards);
+    if (err)
+        return err;
+    return alps_geometry_extents_(&h->at, *size) ? ALPS_OK : ALPS_EINVAL;
+}
+
 /* region.h -- a region: made, opened, closed
  *
  * A new region is marked as in the making before anything else is in it, and
@@ -13430,8 +14541,6 @@ ALPS_COLD_ int alps_placement_(alps_map *m, const alps_options *o)
  * foreign, damaged, cut short or of another layout. All of this runs inside
  * the backend's guard, so that any number of processes may create or open one
  * region at the same instant. */
-
-#define ALPS_SIZE_DEFAULT (64ull << 20)
 
 /* Where everything is in this process, once the region is mapped. */
 ALPS_FN_ void alps_region_place_(alps_handle *h)
@@ -13474,60 +14583,6 @@ ALPS_CORE_ int alps_region_zero_(alps_handle *h, alps_off off, uint64_t n,
     return t->policy->flush(&h->map, word, n);
 }
 
-/* How many shards a new region has unless said: one for a few extents, so that
- * none is without. */
-ALPS_FN_ unsigned alps_region_shards_(uint64_t extents)
-{
-    unsigned n = 1;
-    while (n < 16 && 8ull * n <= extents)
-        n *= 2;
-    return n;
-}
-
-/* The numbers of a new region, from what was asked for. */
-ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
-                               uint64_t *size)
-{
-    *size = h->map.fixed ? h->map.length
-            : o->size    ? o->size
-                         : ALPS_SIZE_DEFAULT;
-    uint64_t extent = o->extent;
-    unsigned shift = ALPS_EXTENT_SHIFT_MIN;
-    if (extent & (extent - 1) || extent > 1ull << ALPS_EXTENT_SHIFT_MAX ||
-        (extent && extent < 1ull << ALPS_EXTENT_SHIFT_MIN) ||
-        *size > ALPS_SIZE_MAX || o->limit > ALPS_SIZE_MAX ||
-        (o->limit && o->limit < *size && !h->map.fixed) ||
-        (o->layout && strlen(o->layout) >= sizeof h->super->name) ||
-        (o->description &&
-         strlen(o->description) >= sizeof(((alps_note *)0)->text)))
-        return ALPS_EINVAL;
-    if (extent)
-        while (1ull << shift < extent)
-            shift++;
-    else
-        while (shift < 22 && 32ull << shift <= *size)
-            shift++;
-    uint64_t limit =
-        o->limit ? o->limit : 1ull << (shift == 22 ? 38 : shift + 14);
-    if (h->map.fixed)
-        limit = *size;
-    if (limit < *size)
-        limit = *size;
-    uint64_t lanes = *size >> 15 < 1088 ? *size >> 15 : 1088;
-    uint64_t small = 1ull << (shift < 15 ? 7 : shift > 18 ? 10 : shift - 8);
-    if (lanes < 8)
-        lanes = 8;
-    unsigned shards = shift < 20 ? 1 : alps_region_shards_(*size >> shift);
-    int err = alps_geometry_init_(&h->at, limit, shift,
-                                  o->lanes ? o->lanes : (unsigned)lanes,
-                                  o->processes ? o->processes : 256,
-                                  alps_kind_round_(o->small ? o->small : small),
-                                  o->shards ? o->shards : shards);
-    if (err)
-        return err;
-    return alps_geometry_extents_(&h->at, *size) ? ALPS_OK : ALPS_EINVAL;
-}
-
 /* Fills the mapped medium with an empty region, and marks it ready: durably
  * with the next fence, which is that of the first epoch. */
 ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
@@ -13537,7 +14592,10 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
     struct timespec now;
     alps_region_place_(h);
     uint64_t old = h->map.fixed ? h->at.heap : ALPS_PAGE; // the rest is new
-    int err = alps_region_zero_(h, 16, old - 16, t);
+    uint64_t to = h->map.parts ? ALPS_ONWARD : old;
+    int err = alps_region_zero_(h, 16, to - 16, t);
+    if (!err && h->map.parts) // what they are found by stays
+        err = alps_region_zero_(h, ALPS_SPARE, old - ALPS_SPARE, t);
     if (err)
         return err;
     alps_code_set_(h->codes, 0, ALPS_FREE);
@@ -13581,7 +14639,7 @@ ALPS_CORE_ int alps_region_write_(alps_handle *h, const alps_options *o,
                                   const alps_tables *t)
 {
     uint64_t size = 0;
-    int err = alps_region_plan_(h, o, &size);
+    int err = alps_plan_(h, o, &size);
     if (!err && !h->map.fixed && h->map.length < ALPS_PAGE)
         err = t->backend->resize(&h->map, ALPS_PAGE);
     if (!err && !h->map.base)
@@ -13644,6 +14702,8 @@ ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
     if (err)
         return err;
     err = alps_super_check_(h);
+    if (!err)
+        err = alps_super_alone_(h);
     if (err)
         return err;
     const alps_superblock *s = h->super;
@@ -13795,7 +14855,11 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
     }
     if (make)
         return alps_region_make_(h, o, t);
-    return alps_region_again_(h, size, t);
+    if (h->map.more)
+        err = t->backend->unmap(&h->map);
+    if (!err && h->map.more)
+        err = t->backend->resize(&h->map, h->map.length);
+    return err ? err : alps_region_again_(h, size, t);
 }
 
 /* Opens or makes the region at `path` once. `length` is what the medium was
@@ -13814,7 +14878,9 @@ ALPS_CORE_ int alps_region_try_(alps_handle *h, const char *path,
     if (err)
         return err;
     *length = h->map.length;
-    err = alps_region_enter_(h, o, t);
+    err = o->parts && !h->map.parts && !(o->flags & ALPS_READ_ONLY)
+              ? ALPS_EUNSUPPORTED
+              : alps_region_enter_(h, o, t);
     if (!err)
         err = alps_placement_(&h->map, o);
     if (!err)
@@ -18116,6 +19182,7 @@ typedef struct alps_description {
     char layout[64];       /* the program's name for what it stores */
     unsigned version;      /* of the layout of the bytes: ALPS_LAYOUT */
     char description[496]; /* what the program says of the region */
+    unsigned parts;        /* files that it goes on in behind the first */
     uint64_t nodes;        /* whose memory it takes in turn; 0: as it comes */
     const char *engine;    /* backend paged: "kernel" or "rewire"; else "" */
     const char *why;       /* it is that one */
@@ -18154,6 +19221,7 @@ ALPS_FN_ void alps_describe_(const alps_handle *h, alps_description *d,
     d->size = alps_size_(h);
     d->limit = h->at.limit;
     d->nodes = h->map.nodes;
+    d->parts = h->map.parts ? h->map.parts->n - 1 : 0;
     d->extent = h->at.extent;
     d->lanes = h->at.lane_count;
     d->processes = h->at.slot_count;
@@ -18213,7 +19281,7 @@ ALPS_CORE_ int alps_sync_(alps_handle *h, unsigned part, const alps_tables *t)
 
 /* How the medium of a region is to be read. */
 typedef struct alps_source {
-    int fd;          /* a file; -1: there is memory only */
+    int file;        /* 1: it is in files; 0: there is memory only */
     unsigned mode;   /* permission bits for a copy */
     uint64_t length; /* bytes of the region */
 } alps_source;
@@ -18221,9 +19289,9 @@ typedef struct alps_source {
 ALPS_FN_ alps_source alps_source_of_(const alps_handle *h)
 {
     struct stat st;
-    alps_source s = {-1, 0600, alps_size_(h)};
+    alps_source s = {0, 0600, alps_size_(h)};
     if (h->map.fd >= 0 && !fstat(h->map.fd, &st) && S_ISREG(st.st_mode)) {
-        s.fd = h->map.fd;
+        s.file = 1;
         s.mode = st.st_mode & 0777u;
     }
     return s;
@@ -18255,6 +19323,7 @@ ALPS_FN_ int alps_snapshot_journal_(const alps_handle *h, const char *to,
 {
     static const uint64_t none = 0;
     alps_copying c;
+    alps_map copy;
     const alps_journal *j = h->map.journal;
     uint64_t size = j->size ? j->size : alps_size_(h); // else all is at home
     int err = alps_fd_limit_(size);
@@ -18262,9 +19331,11 @@ ALPS_FN_ int alps_snapshot_journal_(const alps_handle *h, const char *to,
         err = alps_copy_begin_(&c, to, mode);
     if (err)
         return err;
-    err = alps_copy_file_(&c, h->map.fd, size);
+    err = alps_copy_file_(&c, &h->map, size);
+    memset(&copy, 0, sizeof copy);
+    copy.fd = c.fd;
     if (!err && j->size)
-        err = alps_home_copy_(j, c.fd);
+        err = alps_home_copy_(j, &copy);
     if (!err)
         err = alps_fd_write_(c.fd, &none, sizeof none, ALPS_HOME_MARK_);
     if (!err)
@@ -18279,8 +19350,8 @@ ALPS_FN_ int alps_snapshot_medium_(const alps_handle *h, const char *to)
     alps_source s = alps_source_of_(h);
     if (h->map.journal && h->map.journal->fd >= 0)
         return alps_snapshot_journal_(h, to, s.mode);
-    if (s.fd >= 0)
-        return alps_copy_medium_(s.fd, s.length, to, s.mode);
+    if (s.file)
+        return alps_copy_medium_(&h->map, s.length, to, s.mode);
     int err = alps_fd_limit_(s.length);
     if (!err)
         err = alps_copy_begin_(&c, to, s.mode);
@@ -19696,6 +20767,23 @@ ALPS_FN_ void alps_audit_super_(const alps_handle *h, alps_report *r)
         alps_check_say_(r, ALPS_HOME_MARK_, "the journal is not there");
 }
 
+/* What the files say of themselves that the region goes on in. */
+ALPS_FN_ void alps_audit_parts_(const alps_handle *h, alps_report *r)
+{
+    const alps_parts *p = h->map.parts;
+    alps_part_head head;
+    alps_onward on;
+    for (unsigned i = 1; p && i < p->n; i++) {
+        const alps_piece *before = &p->piece[i - 1];
+        if (alps_fd_read_(before->fd, &on, sizeof on,
+                          alps_parts_place_(i - 1)) ||
+            alps_onward_leads_(h->crc, &on) != 1 ||
+            alps_part_judge_(h->crc, p->piece[i].fd, &on, &head) !=
+                ALPS_PART_HERE)
+            alps_check_say_(r, p->piece[i].from, "a part is not what it was");
+    }
+}
+
 /* Pledges, but those that their makers are at: of a live object each. The rest
  * of what one says may be of an older one, see docs/spaces.md. */
 ALPS_FN_ void alps_audit_pledges_(const alps_handle *h, alps_report *r)
@@ -19911,6 +20999,7 @@ ALPS_CORE_ int alps_audit_(alps_handle *h, alps_report *r, const alps_tables *t)
         alps_lock_all_(h, t);
     }
     alps_audit_super_(h, r);
+    alps_audit_parts_(h, r);
     alps_check_extents_(h, r);
     alps_check_names_(h, r);
     alps_audit_pledges_(h, r);
@@ -22196,8 +23285,8 @@ ALPS_COLD_ void ALPS_(ended_)(void *cache)
  * ALPS_EACCES, ALPS_EFORMAT (foreign), ALPS_EVERSION, ALPS_ECORRUPT,
  * ALPS_EUNFINISHED, ALPS_ETRUNCATED, ALPS_ELAYOUT, ALPS_EBUSY (open with
  * another policy, or ALPS_TRUNCATE while open), ALPS_ENOSPC, ALPS_ENOTPMEM,
- * ALPS_EPROCESSES, ALPS_ERECOVER, ALPS_EJOURNAL. One thread per handle at a
- * time. */
+ * ALPS_EPROCESSES, ALPS_ERECOVER, ALPS_EJOURNAL, ALPS_EPART (docs/parts.md).
+ * One thread per handle at a time. */
 static inline __attribute__((unused)) int
 ALPS_(open)(ALPS_(heap) * h, const char *path, const alps_options *o)
 {

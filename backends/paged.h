@@ -38,7 +38,7 @@ ALPS_COLD_ int alps_paged_kernel_(alps_map *m, uint64_t size, uint64_t reserve,
         return alps_sole_read_(m, size, reserve, align);
     if (reserve > ALPS_PAGE)
         reserve = alps_round_up_(reserve, segment);
-    return alps_fd_map_(m, size, reserve, align, MAP_SHARED);
+    return alps_medium_map_(m, size, reserve, align, MAP_SHARED);
 }
 
 /* Addresses, and behind each a fault. */
@@ -119,14 +119,14 @@ ALPS_COLD_ int alps_paged_resize_(alps_map *m, uint64_t size)
     int rewired = m->base && alps_engine_rewired_(m);
     if (rewired && size < old)
         alps_writeback_length_(p, size);
-    int err = alps_fd_resize_(m, size);
+    int err = alps_medium_resize_(m, size);
     if (rewired)
         alps_writeback_length_(p, m->length);
     if (err || size <= old)
         return err;
     err = rewired && fsync(m->fd) ? alps_oserror_() : ALPS_OK;
     if (!rewired)
-        err = alps_fd_sync_length_(m);
+        err = alps_medium_sync_length_(m);
     if (!err && m->base && !rewired && size > ALPS_PAGE)
         alps_paged_outgrow_(m);
     return err;
@@ -138,12 +138,12 @@ ALPS_COLD_ int alps_paged_punch_(alps_map *m, uint64_t off, uint64_t n)
         return ALPS_EREADONLY;
     if (m->base && alps_engine_rewired_(m))
         alps_writeback_forget_(m->pager, off, n);
-    return alps_fd_punch_(m, off, n);
+    return alps_medium_punch_(m, off, n);
 }
 
 ALPS_COLD_ int alps_paged_reserve_(alps_map *m, uint64_t off, uint64_t n)
 {
-    int err = alps_fd_refill_(m, off, n);
+    int err = alps_medium_refill_(m, off, n);
     return err || !fsync(m->fd) ? err : alps_oserror_();
 }
 

@@ -9,7 +9,7 @@
  * are told by sysfs, and neither can be changed. */
 #pragma once
 #include "../core/cpu.h"
-#include "../core/descriptor.h"
+#include "../core/medium.h"
 #include "../core/sysfs.h"
 
 /* Linux 4.15; older C libraries do not know them. */
@@ -69,8 +69,10 @@ ALPS_COLD_ int alps_pmem_open_(alps_map *m, const char *path,
         err = alps_pmem_device_(m, &st);
     else if (m->length == 0 && !(m->flags & ALPS_READ_ONLY))
         err = alps_fd_sync_name_(path);
+    if (!err && !m->fixed)
+        err = alps_medium_enter_(m, path, o);
     if (err)
-        alps_fd_close_(m);
+        alps_medium_close_(m);
     return err;
 }
 
@@ -88,8 +90,8 @@ ALPS_COLD_ int alps_pmem_map_device_(alps_map *m, uint64_t size, uint64_t align)
 {
     if (size == 0 || size > m->length)
         return ALPS_EINVAL;
-    int err = alps_fd_map_(m, m->length, m->length,
-                           align > m->align ? align : m->align, MAP_SHARED);
+    int err = alps_medium_map_(m, m->length, m->length,
+                               align > m->align ? align : m->align, MAP_SHARED);
     if (!err)
         m->size = size;
     return err;
@@ -103,8 +105,8 @@ ALPS_COLD_ int alps_pmem_map_(alps_map *m, uint64_t size, uint64_t reserve,
     if (reserve >= ALPS_HUGE_PAGE_ && align < ALPS_HUGE_PAGE_)
         align = ALPS_HUGE_PAGE_;
     m->medium = ALPS_MEDIUM_FSDAX;
-    int err =
-        alps_fd_map_(m, size, reserve, align, MAP_SHARED_VALIDATE | MAP_SYNC);
+    int err = alps_medium_map_(m, size, reserve, align,
+                               MAP_SHARED_VALIDATE | MAP_SYNC);
     if (err != ALPS_EUNSUPPORTED && err != ALPS_EINVAL)
         return err;
     if (!alps_pmem_forced_()) {
@@ -112,7 +114,7 @@ ALPS_COLD_ int alps_pmem_map_(alps_map *m, uint64_t size, uint64_t reserve,
         if (m->flags & ALPS_STRICT)
             return ALPS_ENOTPMEM;
     }
-    return alps_fd_map_(m, size, reserve, align, MAP_SHARED);
+    return alps_medium_map_(m, size, reserve, align, MAP_SHARED);
 }
 
 /* A device has its length. A file's new length lies in the file system's
@@ -128,28 +130,30 @@ ALPS_COLD_ int alps_pmem_resize_(alps_map *m, uint64_t size)
         m->size = size;
     if (m->fixed)
         return ALPS_OK;
-    int err = alps_fd_resize_(m, size);
-    return err || size <= old ? err : alps_fd_sync_length_(m);
+    int err = alps_medium_resize_(m, size);
+    if (err || (size <= old && !m->parts))
+        return err;
+    return alps_medium_sync_length_(m);
 }
 
 ALPS_COLD_ int alps_pmem_punch_(alps_map *m, uint64_t off, uint64_t n)
 {
-    return m->fixed ? ALPS_EUNSUPPORTED : alps_fd_punch_(m, off, n);
+    return m->fixed ? ALPS_EUNSUPPORTED : alps_medium_punch_(m, off, n);
 }
 
 ALPS_COLD_ int alps_pmem_reserve_(alps_map *m, uint64_t off, uint64_t n)
 {
     if (m->fixed)
         return ALPS_OK;
-    int err = alps_fd_refill_(m, off, n);
-    return err ? err : alps_fd_sync_length_(m);
+    int err = alps_medium_refill_(m, off, n);
+    return err ? err : alps_medium_sync_length_(m);
 }
 
 /* A device knows no msync: its lines are written back. */
 ALPS_COLD_ int alps_pmem_sync_(alps_map *m, uint64_t off, uint64_t n)
 {
     if (!m->fixed)
-        return alps_fd_sync_(m, off, n);
+        return alps_medium_sync_(m, off, n);
     if (m->size - off < n)
         n = m->size - off; // the last page may reach beyond
     unsigned persist = alps_persist_best_();
@@ -161,9 +165,19 @@ ALPS_COLD_ int alps_pmem_sync_(alps_map *m, uint64_t off, uint64_t n)
 }
 
 static const alps_backend alps_backend_pmem_ __attribute__((unused)) = {
-    "pmem",           alps_pmem_open_,    alps_unguard_,
-    alps_pmem_map_,   alps_fd_unmap_,     alps_pmem_resize_,
-    alps_pmem_punch_, alps_pmem_reserve_, alps_pmem_sync_,
-    alps_lease_,      alps_unlease_,      alps_leased_,
-    alps_fd_close_,   alps_fd_remove_,    NULL,
+    "pmem",
+    alps_pmem_open_,
+    alps_unguard_,
+    alps_pmem_map_,
+    alps_medium_unmap_,
+    alps_pmem_resize_,
+    alps_pmem_punch_,
+    alps_pmem_reserve_,
+    alps_pmem_sync_,
+    alps_lease_,
+    alps_unlease_,
+    alps_leased_,
+    alps_medium_close_,
+    alps_medium_remove_,
+    NULL,
 };

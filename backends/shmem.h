@@ -6,7 +6,7 @@
  * open(). No name, or an empty one, is memory without a name (memfd): it lives
  * as long as this process and those forked from it have it open. */
 #pragma once
-#include "../core/descriptor.h"
+#include "../core/medium.h"
 
 #define ALPS_SHMEM_DIR_ "/dev/shm/"
 #define ALPS_SHMEM_PATH_ 300
@@ -39,7 +39,7 @@ ALPS_COLD_ int alps_shmem_nameless_(alps_map *m)
     if (!err)
         err = alps_attach_(m->fd);
     if (err)
-        alps_fd_close_(m);
+        alps_medium_close_(m);
     return err;
 }
 
@@ -57,7 +57,7 @@ ALPS_COLD_ int alps_shmem_open_(alps_map *m, const char *name,
 ALPS_COLD_ int alps_shmem_map_(alps_map *m, uint64_t size, uint64_t reserve,
                                uint64_t align)
 {
-    return alps_fd_map_(m, size, reserve, align, MAP_SHARED);
+    return alps_medium_map_(m, size, reserve, align, MAP_SHARED);
 }
 
 /* What is stored in memory is in memory. */
@@ -75,12 +75,23 @@ ALPS_COLD_ int alps_shmem_remove_(const char *name)
     if (!name || !*name)
         return ALPS_ENOENT;
     int err = alps_shmem_path_(name, path);
-    return err ? err : alps_fd_remove_(path);
+    return err ? err : alps_medium_remove_(path);
 }
 
 static const alps_backend alps_backend_shmem_ __attribute__((unused)) = {
-    "shmem",          alps_shmem_open_,   alps_unguard_,  alps_shmem_map_,
-    alps_fd_unmap_,   alps_fd_resize_,    alps_fd_punch_, alps_fd_refill_,
-    alps_shmem_sync_, alps_lease_,        alps_unlease_,  alps_leased_,
-    alps_fd_close_,   alps_shmem_remove_, NULL,
+    "shmem",
+    alps_shmem_open_,
+    alps_unguard_,
+    alps_shmem_map_,
+    alps_medium_unmap_,
+    alps_medium_resize_,
+    alps_medium_punch_,
+    alps_medium_refill_,
+    alps_shmem_sync_,
+    alps_lease_,
+    alps_unlease_,
+    alps_leased_,
+    alps_medium_close_,
+    alps_shmem_remove_,
+    NULL,
 };

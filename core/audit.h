@@ -40,6 +40,23 @@ ALPS_FN_ void alps_audit_super_(const alps_handle *h, alps_report *r)
         alps_check_say_(r, ALPS_HOME_MARK_, "the journal is not there");
 }
 
+/* What the files say of themselves that the region goes on in. */
+ALPS_FN_ void alps_audit_parts_(const alps_handle *h, alps_report *r)
+{
+    const alps_parts *p = h->map.parts;
+    alps_part_head head;
+    alps_onward on;
+    for (unsigned i = 1; p && i < p->n; i++) {
+        const alps_piece *before = &p->piece[i - 1];
+        if (alps_fd_read_(before->fd, &on, sizeof on,
+                          alps_parts_place_(i - 1)) ||
+            alps_onward_leads_(h->crc, &on) != 1 ||
+            alps_part_judge_(h->crc, p->piece[i].fd, &on, &head) !=
+                ALPS_PART_HERE)
+            alps_check_say_(r, p->piece[i].from, "a part is not what it was");
+    }
+}
+
 /* Pledges, but those that their makers are at: of a live object each. The rest
  * of what one says may be of an older one, see docs/spaces.md. */
 ALPS_FN_ void alps_audit_pledges_(const alps_handle *h, alps_report *r)
@@ -255,6 +272,7 @@ ALPS_CORE_ int alps_audit_(alps_handle *h, alps_report *r, const alps_tables *t)
         alps_lock_all_(h, t);
     }
     alps_audit_super_(h, r);
+    alps_audit_parts_(h, r);
     alps_check_extents_(h, r);
     alps_check_names_(h, r);
     alps_audit_pledges_(h, r);

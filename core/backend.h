@@ -21,6 +21,18 @@
 /* For alps_options.grow. */
 #define ALPS_GROW_NEVER 1u
 
+/* A file that a region goes on in, behind the one that it is opened by. */
+typedef struct alps_part {
+    const char *path; /* where it is not absolute, from the folder of the first
+                         file; with a / at its end a folder: the file is then
+                         called as the first one, with .1, .2 ... behind; at
+                         most 159 bytes; NULL ends the list */
+    uint64_t from;    /* the first byte of the region that is in it, a multiple
+                         of the system's page; 0, of all that are new: a new
+                         region is divided evenly, one that is there goes on
+                         where it ends */
+} alps_part;
+
 /* How a region is opened. All zero asks for the defaults. */
 typedef struct alps_options {
     uint64_t size;  /* bytes of a new region; 0: 64 MiB */
@@ -51,6 +63,10 @@ typedef struct alps_options {
                            does it */
     const char *description; /* what else the program says of a new region, in
                                 words; NULL: nothing; at most 495 bytes */
+    const alps_part *parts;  /* files that the region goes on in when the ones
+                               before are full, NULL: none; kept in it. One that
+                               is there gets those that it has not, if nobody
+                               else has it open (ALPS_EBUSY). File and pmem */
     uint64_t
         nodes; /* bit i: pages are taken from node i of the machine, in turn
                        with others; 0: as they come. See placement.h */
@@ -127,6 +143,10 @@ typedef struct alps_map {
     struct alps_journal *journal; /* where it commits them to, or NULL */
     alps_gather gather;           /* of policy msync */
     struct alps_pager *pager;     /* of backend paged, or NULL */
+    struct alps_parts *parts;     /* of a region that is in several files, see
+                                     parts.h; or NULL */
+    unsigned more;  /* 1: it is to get further ones, by a `resize` to the length
+                      that it has */
     unsigned apart; /* 1: what is stored is not in the file until the backend's
                        `write` has put it there */
     void *user;     /* of a backend of the program's own */

@@ -126,3 +126,26 @@ ALPS_FN_ uint32_t alps_crc32c_(unsigned how, uint32_t seed, const void *p,
         return ~alps_crc_hard_(~seed, at, n);
     return ~alps_crc_soft_(~seed, at, n);
 }
+
+/* A CRC-16 (CCITT) of the 48 bits of `value`. */
+ALPS_FN_ uint64_t alps_crc16_(uint64_t value)
+{
+    uint32_t crc = 0xffff;
+    for (int bit = 47; bit >= 0; bit--) {
+        uint32_t in = (uint32_t)(value >> bit & 1) ^ (crc >> 15 & 1);
+        crc = (crc << 1 & 0xffff) ^ (in ? 0x1021u : 0u);
+    }
+    return crc;
+}
+
+/* A sealed word: a value of 48 bits above its CRC-16, so that one 8-byte store
+ * changes both. */
+ALPS_FN_ uint64_t alps_seal_(uint64_t value)
+{
+    return value << 16 | alps_crc16_(value);
+}
+
+ALPS_FN_ int alps_sealed_(uint64_t word)
+{
+    return (word & 0xffff) == alps_crc16_(word >> 16);
+}

@@ -9,8 +9,8 @@
  * Where the file system shares blocks between files (FICLONE) that is all that
  * is done. Elsewhere what is data is copied by the system, and holes remain. */
 #pragma once
-#include "descriptor.h"
 #include "layout.h"
+#include "medium.h"
 #include "page.h"
 #include <sys/ioctl.h>
 
@@ -79,6 +79,15 @@ ALPS_COLD_ int alps_copy_begin_(alps_copying *c, const char *to, unsigned mode)
     return err;
 }
 
+/* The files that an old copy went on in go with it. */
+ALPS_COLD_ int alps_copy_replaced_(int old, const char *to)
+{
+    alps_map m;
+    memset(&m, 0, sizeof m);
+    m.fd = old;
+    return alps_medium_bare_(&m, to);
+}
+
 /* Ends it: under its name if `err` is 0, or else not at all. */
 ALPS_COLD_ int alps_copy_end_(alps_copying *c, const char *to, int err)
 {
@@ -89,6 +98,8 @@ ALPS_COLD_ int alps_copy_end_(alps_copying *c, const char *to, int err)
         renamed = !rename(c->path, to);
         err = renamed ? alps_fd_sync_name_(to) : alps_oserror_();
     }
+    if (renamed && !err && c->old >= 0)
+        err = alps_copy_replaced_(c->old, to);
     if (!renamed)
         unlink(c->path);
     close(c->fd);
@@ -119,36 +130,34 @@ ALPS_COLD_ int alps_copy_memory_(int fd, const unsigned char *base,
     return err;
 }
 
-/* Copies [off, off + n) from file to file by reading and writing. */
-ALPS_COLD_ int alps_copy_read_(int from, int to, uint64_t off, uint64_t n)
+/* Copies [off, off + n) of a region to a file by reading and writing. */
+ALPS_COLD_ int alps_copy_read_(const alps_map *from, int to, uint64_t off,
+                               uint64_t n)
 {
     char *bytes = (char *)malloc(ALPS_COPY_ROOM_);
     int err = bytes ? ALPS_OK : ALPS_ENOMEM;
     while (!err && n) {
-        uint64_t most = n < ALPS_COPY_ROOM_ ? n : ALPS_COPY_ROOM_;
-        ssize_t got = pread(from, bytes, (size_t)most, (off_t)off);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            err = got ? alps_oserror_() : ALPS_ETRUNCATED;
+        uint64_t k = n < ALPS_COPY_ROOM_ ? n : ALPS_COPY_ROOM_;
+        err = alps_medium_read_(from, bytes, k, off);
         if (!err)
-            err = alps_fd_write_(to, bytes, (uint64_t)got, off);
-        off += err ? 0 : (uint64_t)got;
-        n -= err ? 0 : (uint64_t)got;
+            err = alps_fd_write_(to, bytes, k, off);
+        off += k;
+        n -= k;
     }
     free(bytes);
     return err;
 }
 
-/* Copies [off, off + n) from file to file, by the system where it can. */
-ALPS_COLD_ int alps_copy_range_(alps_copying *c, int from, uint64_t off,
-                                uint64_t n)
+/* Copies [off, off + n), by the system where it can. */
+ALPS_COLD_ int alps_copy_range_(alps_copying *c, const alps_map *from,
+                                uint64_t off, uint64_t n)
 {
     while (n && c->way == ALPS_COPIED_RANGE) {
-        int64_t in = (int64_t)off, out = (int64_t)off;
         uint64_t k = n < ALPS_COPY_STEP_ ? n : ALPS_COPY_STEP_;
-        long got =
-            syscall(SYS_copy_file_range, from, &in, c->fd, &out, (size_t)k, 0u);
+        alps_stretch s = alps_stretch_(from, off, k);
+        int64_t in = (int64_t)s.at, out = (int64_t)off;
+        long got = syscall(SYS_copy_file_range, s.fd, &in, c->fd, &out,
+                           (size_t)s.n, 0u);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EIO ||
@@ -166,21 +175,23 @@ ALPS_COLD_ int alps_copy_range_(alps_copying *c, int from, uint64_t off,
 
 /* Copies what is data of the first `length` bytes; all is, where the file
  * system does not tell. */
-ALPS_COLD_ int alps_copy_data_(alps_copying *c, int from, uint64_t length)
+ALPS_COLD_ int alps_copy_data_(alps_copying *c, const alps_map *from,
+                               uint64_t length)
 {
     uint64_t off = 0, end = 0;
     int err = ftruncate(c->fd, (off_t)length) ? alps_oserror_() : ALPS_OK;
     c->way = ALPS_COPIED_RANGE;
-    while (!err && alps_fd_data_(from, length, end, &off, &end))
+    while (!err && alps_medium_data_(from, length, end, &off, &end))
         err = alps_copy_range_(c, from, off, end - off);
     return err;
 }
 
-/* Copies the first `length` bytes of the file `from`: by sharing its blocks, or
- * else by copying what is not a hole. */
-ALPS_COLD_ int alps_copy_file_(alps_copying *c, int from, uint64_t length)
+/* Copies the first `length` bytes of the region `from`: by sharing the blocks
+ * of its file, or else by copying what is not a hole. */
+ALPS_COLD_ int alps_copy_file_(alps_copying *c, const alps_map *from,
+                               uint64_t length)
 {
-    if (ioctl(c->fd, ALPS_FICLONE_, from) == 0) {
+    if (!from->parts && ioctl(c->fd, ALPS_FICLONE_, from->fd) == 0) {
         c->way = ALPS_COPIED_CLONE;
         return ftruncate(c->fd, (off_t)length) ? alps_oserror_() : ALPS_OK;
     }
@@ -189,10 +200,11 @@ ALPS_COLD_ int alps_copy_file_(alps_copying *c, int from, uint64_t length)
 
 /* The copy says of itself that blocks of it may be missing: who opens it first
  * for writing reserves them, see alps_region_bare_. And nobody has it open, of
- * whom its slots might tell. */
+ * whom its slots might tell; and all of it is in one file. */
 ALPS_COLD_ int alps_copy_mark_(const alps_copying *c)
 {
     static const uint64_t bare = 1, loose = 0;
+    static const alps_onward nowhere = {0, 0, 0, {0}, {0}};
     static const unsigned char none[sizeof(alps_slot)] = {0};
     alps_superblock s;
     if (pread(c->fd, &s, sizeof s, 0) != (ssize_t)sizeof s)
@@ -202,15 +214,17 @@ ALPS_COLD_ int alps_copy_mark_(const alps_copying *c)
     int err = alps_fd_write_(c->fd, &bare, sizeof bare, ALPS_BARE);
     if (!err)
         err = alps_fd_write_(c->fd, &loose, sizeof loose, ALPS_LOOSE);
+    if (!err)
+        err = alps_fd_write_(c->fd, &nowhere, sizeof nowhere, ALPS_ONWARD);
     for (unsigned i = 0; !err && i < s.processes; i++)
         err = alps_fd_write_(c->fd, none, sizeof none, slots + i * sizeof none);
     return err;
 }
 
-/* Makes the first `length` bytes of the medium behind `from`, a region that is
- * as it should be on the medium and stays so meanwhile, the file `to`. */
-ALPS_COLD_ int alps_copy_medium_(int from, uint64_t length, const char *to,
-                                 unsigned mode)
+/* Makes the first `length` bytes of the files of `from`, a region that is as it
+ * should be on the medium and stays so meanwhile, the file `to`. */
+ALPS_COLD_ int alps_copy_medium_(const alps_map *from, uint64_t length,
+                                 const char *to, unsigned mode)
 {
     alps_copying c;
     int err = alps_fd_limit_(length);

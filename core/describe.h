@@ -20,6 +20,7 @@ typedef struct alps_description {
     char layout[64];       /* the program's name for what it stores */
     unsigned version;      /* of the layout of the bytes: ALPS_LAYOUT */
     char description[496]; /* what the program says of the region */
+    unsigned parts;        /* files that it goes on in behind the first */
     uint64_t nodes;        /* whose memory it takes in turn; 0: as it comes */
     const char *engine;    /* backend paged: "kernel" or "rewire"; else "" */
     const char *why;       /* it is that one */
@@ -58,6 +59,7 @@ ALPS_FN_ void alps_describe_(const alps_handle *h, alps_description *d,
     d->size = alps_size_(h);
     d->limit = h->at.limit;
     d->nodes = h->map.nodes;
+    d->parts = h->map.parts ? h->map.parts->n - 1 : 0;
     d->extent = h->at.extent;
     d->lanes = h->at.lane_count;
     d->processes = h->at.slot_count;

@@ -257,61 +257,20 @@ ALPS_COLD_ int alps_fd_sync_name_(const char *path)
     return err;
 }
 
-/* Maps bytes [0, `n`) of the descriptor at `base`, which is held for it. */
-ALPS_COLD_ int alps_fd_map_at_(alps_map *m, unsigned char *base, uint64_t n,
-                               int how)
+/* The path of the file behind `fd`, by whatever links it was opened; where the
+ * system does not tell, that by which it was. */
+ALPS_COLD_ int alps_fd_path_(int fd, const char *path, char real[4096])
 {
-    int may = m->flags & ALPS_READ_ONLY ? PROT_READ : PROT_READ | PROT_WRITE;
-    void *p =
-        mmap(base, (size_t)n, may, how | MAP_NORESERVE | MAP_FIXED, m->fd, 0);
-    return p == MAP_FAILED ? alps_oserror_() : ALPS_OK;
-}
-
-/* The map of the contract; `how` is MAP_SHARED, or more. Where so many
- * addresses are refused half as many are tried, down to what is needed. */
-ALPS_COLD_ int alps_fd_map_(alps_map *m, uint64_t size, uint64_t reserve,
-                            uint64_t align, int how)
-{
-    if (size == 0 || size > m->length || reserve < size)
+    char link[40];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, real, 4095);
+    real[n < 0 ? 0 : n] = 0;
+    if (real[0] == '/')
+        return ALPS_OK;
+    if (strlen(path) > 4095)
         return ALPS_EINVAL;
-    for (;;) {
-        int err = ALPS_ENOMEM;
-        unsigned char *base = alps_hold_region_(reserve, align);
-        if (base)
-            err = alps_fd_map_at_(m, base, reserve, how);
-        if (!err) {
-            m->base = base;
-            m->size = size;
-            m->reserved = reserve;
-            m->door = 1;
-            return ALPS_OK;
-        }
-        if (base)
-            alps_let_addresses_(base, reserve, 1);
-        if (err != ALPS_ENOMEM || reserve == size)
-            return err;
-        reserve = reserve / 2 > size ? reserve / 2 : size;
-    }
-}
-
-ALPS_COLD_ int alps_fd_unmap_(alps_map *m)
-{
-    int err =
-        m->base ? alps_let_addresses_(m->base, m->reserved, m->door) : ALPS_OK;
-    if (err)
-        return err;
-    m->base = NULL;
-    m->size = m->reserved = 0;
+    strcpy(real, path);
     return ALPS_OK;
-}
-
-ALPS_COLD_ int alps_fd_close_(alps_map *m)
-{
-    int err = alps_fd_unmap_(m);
-    if (m->fd >= 0 && close(m->fd) && !err)
-        err = alps_oserror_();
-    m->fd = -1;
-    return err;
 }
 
 /* Fills bytes [off, off + n), which lie beyond the old end, with zeros: slow,
@@ -359,89 +318,5 @@ ALPS_COLD_ int alps_fd_grow_(int fd, uint64_t from, uint64_t to)
         err = alps_fd_fill_(fd, from, to - from);
     if (err && ftruncate(fd, (off_t)from))
         return alps_oserror_();
-    return err;
-}
-
-/* The resize of the contract. Another process may have made the file longer
- * than this handle knows: then there is nothing left to do, and nothing is cut
- * off. Asked for the length it has, it reserves blocks where there are holes,
- * which a copying tool or `punch` may have left. */
-ALPS_COLD_ int alps_fd_resize_(alps_map *m, uint64_t size)
-{
-    struct stat st;
-    int err = ALPS_OK;
-    if (m->flags & ALPS_READ_ONLY)
-        return ALPS_EREADONLY;
-    if (m->base && size > m->reserved)
-        return ALPS_ENOMEM;
-    if (fstat(m->fd, &st))
-        return alps_oserror_();
-    uint64_t length = (uint64_t)st.st_size;
-    if (size > length)
-        err = alps_fd_grow_(m->fd, length, size);
-    else if (size == length)
-        err = alps_fd_reserve_(m->fd, 0, size);
-    else if (size < m->length)
-        err = ftruncate(m->fd, (off_t)size) ? alps_oserror_() : ALPS_OK;
-    if (err)
-        return err;
-    m->length = size < m->length || size > length ? size : length;
-    if (m->base)
-        m->size = size;
-    return ALPS_OK;
-}
-
-ALPS_COLD_ int alps_fd_punch_(alps_map *m, uint64_t off, uint64_t n)
-{
-    if (m->flags & ALPS_READ_ONLY)
-        return ALPS_EREADONLY;
-    if (!n)
-        return ALPS_OK;
-    if (syscall(SYS_fallocate, m->fd,
-                ALPS_FALLOC_PUNCH_HOLE_ | ALPS_FALLOC_KEEP_SIZE_, (off_t)off,
-                (off_t)n))
-        return alps_oserror_();
-    return ALPS_OK;
-}
-
-/* The reserve of the contract, where it need not last. */
-ALPS_COLD_ int alps_fd_refill_(alps_map *m, uint64_t off, uint64_t n)
-{
-    if (m->flags & ALPS_READ_ONLY)
-        return ALPS_EREADONLY;
-    return alps_fd_reserve_(m->fd, off, n);
-}
-
-/* Bytes [off, off + n) of the mapping, and the length of the file with them,
- * are on the medium when this returns. */
-ALPS_COLD_ int alps_fd_sync_(alps_map *m, uint64_t off, uint64_t n)
-{
-    uint64_t into = off % alps_system_page_();
-    if (n && msync(m->base + (off - into), (size_t)(n + into), MS_SYNC))
-        return alps_oserror_();
-    return ALPS_OK;
-}
-
-/* A new length is durable before anything that is stored in the new bytes, or
- * about them, can be: without this every one of 12 power cuts while a region
- * on DAX grew left a file shorter than the region in it said. One page of the
- * mapping will do: the file system writes the inode with it, and a sync of all
- * would stop the program until all that it has stored so far is written. */
-ALPS_COLD_ int alps_fd_sync_length_(alps_map *m)
-{
-    if (m->base)
-        return alps_fd_sync_(m, 0, 1);
-    return fsync(m->fd) ? alps_oserror_() : ALPS_OK;
-}
-
-ALPS_COLD_ int alps_fd_remove_(const char *path)
-{
-    if (!path || !*path)
-        return ALPS_EINVAL;
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0)
-        return alps_fd_open_error_();
-    int err = alps_fd_remove_at_(fd, path);
-    close(fd);
     return err;
 }

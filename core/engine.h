@@ -319,7 +319,7 @@ ALPS_COLD_ int alps_engine_unmap_(alps_map *m)
 {
     alps_pager *p = m->pager;
     if (!m->base || !alps_engine_rewired_(m))
-        return alps_fd_unmap_(m);
+        return alps_medium_unmap_(m);
     int err = ALPS_OK;
     int ours = p->process == getpid();
     alps_cleaner_stop_(p);
@@ -345,7 +345,7 @@ ALPS_COLD_ int alps_engine_sync_(alps_map *m, uint64_t off, uint64_t n)
 {
     int err = ALPS_OK;
     if (!alps_engine_rewired_(m))
-        err = alps_fd_sync_(m, off, n);
+        err = alps_medium_sync_(m, off, n);
     if (err || !alps_engine_rewired_(m))
         return err;
     err = alps_writeback_(m->pager, off, n);

@@ -39,7 +39,9 @@ enum {
     ALPS_EJOURNAL = -27, /* commits of the region are in a journal that is
                             not beside it */
     ALPS_EMISSING = -28, /* a region that is not in the space */
-    ALPS_EABORTED = -29  /* the transaction was aborted by one inside of it */
+    ALPS_EABORTED = -29, /* the transaction was aborted by one inside of it */
+    ALPS_EPART = -30 /* a file that the region goes on in is not there, or is
+                            not the one */
 };
 
 /* The text of a code. Never NULL. Safe in any thread. */
@@ -76,6 +78,7 @@ ALPS_COLD_ const char *alps_error_text_(int code)
         "commits of the region are in a journal that is not beside it",
         "the region is not in the space",
         "the transaction was aborted",
+        "a file that the region goes on in is missing, or is another",
     };
     if (code > 0 || code <= -(int)(sizeof text / sizeof *text))
         return "unknown code";

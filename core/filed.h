@@ -9,17 +9,12 @@
  * from it only one who writes alone can open the region. */
 ALPS_COLD_ int alps_filed_recover_(alps_map *m)
 {
-    struct stat st;
     int err = alps_home_come_(m);
     if (err == ALPS_EBUSY && m->sole)
         err = ALPS_OK;
     if (!err && !m->sole && !m->journal->lost)
         err = alps_journal_remove_(m);
-    if (!err && fstat(m->fd, &st))
-        err = alps_oserror_();
-    if (!err)
-        m->length = (uint64_t)st.st_size;
-    return err;
+    return err ? err : alps_medium_length_(m, &m->length);
 }
 
 /* Finds its place among those who have the file open, and the journal. */
@@ -43,7 +38,7 @@ ALPS_COLD_ int alps_filed_close_(alps_map *m)
     if (m->journal)
         alps_protect_end_(m->journal);
     alps_journal_close_(m);
-    return alps_fd_close_(m);
+    return alps_medium_close_(m);
 }
 
 ALPS_COLD_ int alps_filed_open_(alps_map *m, const char *path,
@@ -53,7 +48,9 @@ ALPS_COLD_ int alps_filed_open_(alps_map *m, const char *path,
     if (err)
         return err;
     m->medium = ALPS_MEDIUM_CACHE;
-    err = alps_filed_enter_(m, path);
+    err = alps_medium_enter_(m, path, o);
+    if (!err)
+        err = alps_filed_enter_(m, path);
     if (err)
         alps_filed_close_(m);
     return err;
@@ -64,8 +61,8 @@ ALPS_COLD_ int alps_filed_remove_(const char *path)
 {
     char real[4096], journal[4096 + 8];
     int fd = path ? open(path, O_CLOEXEC | ALPS_O_PATH_) : -1;
-    int known = fd >= 0 && !alps_journal_path_(fd, path, real);
-    int err = alps_fd_remove_(path);
+    int known = fd >= 0 && !alps_fd_path_(fd, path, real);
+    int err = alps_medium_remove_(path);
     if (fd >= 0)
         close(fd);
     if (!err && known) {

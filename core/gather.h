@@ -18,6 +18,7 @@
  *
  * so the gap is wide, but a region has an end to what it may drag along. */
 #pragma once
+#include "parts.h"
 #include "policy.h"
 #include <sys/vfs.h>
 
@@ -27,17 +28,29 @@
 #  define ALPS_GATHER_GAP 16384u
 #endif
 
-/* Whether the file lies in memory only, so that a sync call promises nothing:
- * tmpfs, ramfs. */
-ALPS_COLD_ int alps_gather_in_vain_(const alps_map *m)
+/* Whether a file lies in memory only: tmpfs, ramfs. */
+ALPS_COLD_ int alps_gather_in_memory_(int fd)
 {
     struct statfs fs;
-    if (m->medium == ALPS_MEDIUM_ANON || m->medium == ALPS_MEDIUM_SHMEM)
-        return 1;
-    if (m->medium != ALPS_MEDIUM_CACHE || m->fd < 0 || fstatfs(m->fd, &fs))
+    if (fd < 0 || fstatfs(fd, &fs))
         return 0;
     unsigned long type = (unsigned long)fs.f_type;
     return type == 0x01021994ul || type == 0x858458f6ul;
+}
+
+/* Whether something of the region lies in memory only, so that a sync call
+ * promises nothing. */
+ALPS_COLD_ int alps_gather_in_vain_(const alps_map *m)
+{
+    const alps_parts *p = m->parts;
+    if (m->medium == ALPS_MEDIUM_ANON || m->medium == ALPS_MEDIUM_SHMEM)
+        return 1;
+    if (m->medium != ALPS_MEDIUM_CACHE)
+        return 0;
+    int vain = alps_gather_in_memory_(m->fd);
+    for (unsigned i = 1; !vain && p && i < p->n; i++)
+        vain = alps_gather_in_memory_(p->piece[i].fd);
+    return vain;
 }
 
 /* The lock word. The ranges belong to whoever has set the first bit, for a few

@@ -57,10 +57,10 @@ ALPS_COLD_ int alps_home_same_(const alps_map *m, uint64_t page,
     const alps_journal *j = m->journal;
     unsigned char *old = j->bytes + ALPS_FRAME_CHUNK_ * (uint64_t)ALPS_PAGE;
     int here = alps_page_in_(j->here, page);
-    uint64_t at = here ? j->place[page] : page;
-    return !alps_fd_read_(here ? j->fd : m->fd, old, ALPS_PAGE,
-                          at * ALPS_PAGE) &&
-           !memcmp(old, bytes, ALPS_PAGE);
+    int err = here ? alps_fd_read_(j->fd, old, ALPS_PAGE,
+                                   j->place[page] * (uint64_t)ALPS_PAGE)
+                   : alps_medium_read_(m, old, ALPS_PAGE, page * ALPS_PAGE);
+    return !err && !memcmp(old, bytes, ALPS_PAGE);
 }
 
 /* Whether a page that is due may be as it was. */
@@ -122,9 +122,9 @@ ALPS_FN_ uint64_t alps_home_run_(const alps_journal *j, uint64_t page,
     return n;
 }
 
-/* Copies the newest version of each page to the file of the region, or to any
+/* Copies the newest version of each page to the files of the region, or to any
  * other. */
-ALPS_COLD_ int alps_home_copy_(const alps_journal *j, int fd)
+ALPS_COLD_ int alps_home_copy_(const alps_journal *j, const alps_map *to)
 {
     uint64_t end = j->size / ALPS_PAGE + (j->size % ALPS_PAGE != 0), n;
     uint64_t page = alps_page_next_(j->here, 0, end);
@@ -136,22 +136,19 @@ ALPS_COLD_ int alps_home_copy_(const alps_journal *j, int fd)
         int err = alps_fd_read_(j->fd, j->bytes, k,
                                 (uint64_t)j->place[page] * ALPS_PAGE);
         if (!err)
-            err = alps_fd_write_(fd, j->bytes, k, off);
+            err = alps_medium_write_(to, j->bytes, k, off);
         if (err)
             return err;
     }
     return ALPS_OK;
 }
 
-/* The file has room for all that the journal says. */
+/* The files have room for all that the journal says. */
 ALPS_COLD_ int alps_home_room_(const alps_map *m)
 {
-    struct stat st;
-    if (fstat(m->fd, &st))
-        return alps_oserror_();
-    return (uint64_t)st.st_size < m->journal->size
-               ? alps_fd_grow_(m->fd, (uint64_t)st.st_size, m->journal->size)
-               : ALPS_OK;
+    uint64_t length = 0, size = m->journal->size;
+    int err = alps_medium_length_(m, &length);
+    return err || length >= size ? err : alps_medium_grow_(m, length, size);
 }
 
 /* Bytes [off, off + n), whole pages, are not needed any more: not by the
@@ -191,7 +188,7 @@ ALPS_COLD_ void alps_home_punch_(alps_map *m)
         for (n = 0; page + n < end && alps_page_in_(j->hole, page + n) &&
                     !alps_page_in_(j->here, page + n);)
             n++;
-        alps_fd_punch_(m, page * ALPS_PAGE, n * ALPS_PAGE);
+        alps_medium_punch_(m, page * ALPS_PAGE, n * ALPS_PAGE);
         n += !n;
     }
     alps_pages_clear_(j->hole, j->pages);
@@ -209,11 +206,11 @@ ALPS_COLD_ int alps_home_come_(alps_map *m)
         return err;
     err = alps_home_room_(m);
     if (!err)
-        err = alps_home_copy_(j, m->fd);
+        err = alps_home_copy_(j, m);
     if (!err)
         alps_home_punch_(m);
     if (!err)
-        err = alps_fd_sync_data_(m->fd);
+        err = alps_medium_sync_data_(m);
     if (!err) {
         alps_pages_clear_(j->here, j->size / ALPS_PAGE + 1);
         err = alps_journal_restart_(j, alps_random_());

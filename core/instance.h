@@ -77,8 +77,8 @@ ALPS_COLD_ void ALPS_(ended_)(void *cache)
  * ALPS_EACCES, ALPS_EFORMAT (foreign), ALPS_EVERSION, ALPS_ECORRUPT,
  * ALPS_EUNFINISHED, ALPS_ETRUNCATED, ALPS_ELAYOUT, ALPS_EBUSY (open with
  * another policy, or ALPS_TRUNCATE while open), ALPS_ENOSPC, ALPS_ENOTPMEM,
- * ALPS_EPROCESSES, ALPS_ERECOVER, ALPS_EJOURNAL. One thread per handle at a
- * time. */
+ * ALPS_EPROCESSES, ALPS_ERECOVER, ALPS_EJOURNAL, ALPS_EPART (docs/parts.md).
+ * One thread per handle at a time. */
 static inline __attribute__((unused)) int
 ALPS_(open)(ALPS_(heap) * h, const char *path, const alps_options *o)
 {

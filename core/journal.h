@@ -6,7 +6,7 @@
  * of each page comes home later, for many commits at once. docs/checkpoint.md
  * has the bytes, and why no crash can leave part of a commit. */
 #pragma once
-#include "descriptor.h"
+#include "medium.h"
 #include "page.h"
 
 /* Pages come home when the journal is longer than this, in bytes. A longer one
@@ -142,27 +142,11 @@ ALPS_COLD_ int alps_journal_room_(alps_journal *j, uint64_t pages)
     return ALPS_OK;
 }
 
-/* The path of the file behind `fd`, by whatever links it was opened; where the
- * system does not tell, that by which it was. */
-ALPS_COLD_ int alps_journal_path_(int fd, const char *path, char real[4096])
-{
-    char link[40];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(link, real, 4095);
-    real[n < 0 ? 0 : n] = 0;
-    if (real[0] == '/')
-        return ALPS_OK;
-    if (strlen(path) > 4095)
-        return ALPS_EINVAL;
-    strcpy(real, path);
-    return ALPS_OK;
-}
-
 /* Finds out where the journal of the file behind `fd` would be. */
 ALPS_COLD_ int alps_journal_name_(alps_journal *j, int fd, const char *path)
 {
     char dir[4096];
-    int err = alps_journal_path_(fd, path, dir);
+    int err = alps_fd_path_(fd, path, dir);
     if (err)
         return err;
     char *slash = strrchr(dir, '/');

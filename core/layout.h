@@ -101,6 +101,13 @@ typedef struct alps_note {
 } alps_note;
 ALPS_STATIC_ASSERT_(sizeof(alps_note) == 512, "size");
 
+/* What the region goes on in, if it is in several files: see part.h. */
+ALPS_STATIC_ASSERT_(ALPS_LOOSE + ALPS_LINE == ALPS_ONWARD &&
+                        ALPS_ONWARD + sizeof(alps_onward) == ALPS_SPARE &&
+                        ALPS_MAGIC == ALPS_PART_REGION_ &&
+                        ALPS_STATE_MAKING == ALPS_PART_MAKING_,
+                    "onward");
+
 /* Words: the ids of the regions that packed pointers of this one lead to. */
 #define ALPS_NEIGHBOURS 2048u
 #define ALPS_NEIGHBOUR_MAX 128u
@@ -472,26 +479,4 @@ ALPS_FN_ int alps_geometry_init_(alps_geometry *g, uint64_t limit,
     g->shard_count = shards;
     g->extents_max = alps_geometry_extents_(g, limit);
     return g->extents_max ? ALPS_OK : ALPS_EINVAL;
-}
-
-/* A CRC-16 (CCITT) of the 48 bits of `value`. */
-ALPS_FN_ uint64_t alps_crc16_(uint64_t value)
-{
-    uint32_t crc = 0xffff;
-    for (int bit = 47; bit >= 0; bit--) {
-        uint32_t in = (uint32_t)(value >> bit & 1) ^ (crc >> 15 & 1);
-        crc = (crc << 1 & 0xffff) ^ (in ? 0x1021u : 0u);
-    }
-    return crc;
-}
-
-/* A sealed word. ALPS_SIZE_MAX itself is one past 47 bits and fits. */
-ALPS_FN_ uint64_t alps_seal_(uint64_t value)
-{
-    return value << 16 | alps_crc16_(value);
-}
-
-ALPS_FN_ int alps_sealed_(uint64_t word)
-{
-    return (word & 0xffff) == alps_crc16_(word >> 16);
 }

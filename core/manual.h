@@ -110,7 +110,9 @@
  * see it; `grow` does it at once, `trim` gives what is free back to the file
  * system, and so does the library when it is much. `snapshot` copies a region
  * that is open, `copy` one that is closed, into a file that is there as a whole
- * or not at all. `consistent` and `inspect` look at a closed one.
+ * or not at all. `consistent` and `inspect` look at a closed one. Where one
+ * disk is too small, option `parts` lets it go on in further files:
+ * docs/parts.md.
  *
  * Damage and leaks. `check` compares all structures. A region that is refused
  * is opened with ALPS_SALVAGE to be read, and `salvage` shows what is left in

@@ -11,10 +11,9 @@
 #include "note.h"
 #include "environment.h"
 #include "placement.h"
+#include "plan.h"
 #include "salvage.h"
 #include "tail.h"
-
-#define ALPS_SIZE_DEFAULT (64ull << 20)
 
 /* Where everything is in this process, once the region is mapped. */
 ALPS_FN_ void alps_region_place_(alps_handle *h)
@@ -57,60 +56,6 @@ ALPS_CORE_ int alps_region_zero_(alps_handle *h, alps_off off, uint64_t n,
     return t->policy->flush(&h->map, word, n);
 }
 
-/* How many shards a new region has unless said: one for a few extents, so that
- * none is without. */
-ALPS_FN_ unsigned alps_region_shards_(uint64_t extents)
-{
-    unsigned n = 1;
-    while (n < 16 && 8ull * n <= extents)
-        n *= 2;
-    return n;
-}
-
-/* The numbers of a new region, from what was asked for. */
-ALPS_FN_ int alps_region_plan_(alps_handle *h, const alps_options *o,
-                               uint64_t *size)
-{
-    *size = h->map.fixed ? h->map.length
-            : o->size    ? o->size
-                         : ALPS_SIZE_DEFAULT;
-    uint64_t extent = o->extent;
-    unsigned shift = ALPS_EXTENT_SHIFT_MIN;
-    if (extent & (extent - 1) || extent > 1ull << ALPS_EXTENT_SHIFT_MAX ||
-        (extent && extent < 1ull << ALPS_EXTENT_SHIFT_MIN) ||
-        *size > ALPS_SIZE_MAX || o->limit > ALPS_SIZE_MAX ||
-        (o->limit && o->limit < *size && !h->map.fixed) ||
-        (o->layout && strlen(o->layout) >= sizeof h->super->name) ||
-        (o->description &&
-         strlen(o->description) >= sizeof(((alps_note *)0)->text)))
-        return ALPS_EINVAL;
-    if (extent)
-        while (1ull << shift < extent)
-            shift++;
-    else
-        while (shift < 22 && 32ull << shift <= *size)
-            shift++;
-    uint64_t limit =
-        o->limit ? o->limit : 1ull << (shift == 22 ? 38 : shift + 14);
-    if (h->map.fixed)
-        limit = *size;
-    if (limit < *size)
-        limit = *size;
-    uint64_t lanes = *size >> 15 < 1088 ? *size >> 15 : 1088;
-    uint64_t small = 1ull << (shift < 15 ? 7 : shift > 18 ? 10 : shift - 8);
-    if (lanes < 8)
-        lanes = 8;
-    unsigned shards = shift < 20 ? 1 : alps_region_shards_(*size >> shift);
-    int err = alps_geometry_init_(&h->at, limit, shift,
-                                  o->lanes ? o->lanes : (unsigned)lanes,
-                                  o->processes ? o->processes : 256,
-                                  alps_kind_round_(o->small ? o->small : small),
-                                  o->shards ? o->shards : shards);
-    if (err)
-        return err;
-    return alps_geometry_extents_(&h->at, *size) ? ALPS_OK : ALPS_EINVAL;
-}
-
 /* Fills the mapped medium with an empty region, and marks it ready: durably
  * with the next fence, which is that of the first epoch. */
 ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
@@ -120,7 +65,10 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
     struct timespec now;
     alps_region_place_(h);
     uint64_t old = h->map.fixed ? h->at.heap : ALPS_PAGE; // the rest is new
-    int err = alps_region_zero_(h, 16, old - 16, t);
+    uint64_t to = h->map.parts ? ALPS_ONWARD : old;
+    int err = alps_region_zero_(h, 16, to - 16, t);
+    if (!err && h->map.parts) // what they are found by stays
+        err = alps_region_zero_(h, ALPS_SPARE, old - ALPS_SPARE, t);
     if (err)
         return err;
     alps_code_set_(h->codes, 0, ALPS_FREE);
@@ -164,7 +112,7 @@ ALPS_CORE_ int alps_region_write_(alps_handle *h, const alps_options *o,
                                   const alps_tables *t)
 {
     uint64_t size = 0;
-    int err = alps_region_plan_(h, o, &size);
+    int err = alps_plan_(h, o, &size);
     if (!err && !h->map.fixed && h->map.length < ALPS_PAGE)
         err = t->backend->resize(&h->map, ALPS_PAGE);
     if (!err && !h->map.base)
@@ -227,6 +175,8 @@ ALPS_CORE_ int alps_region_examine_(alps_handle *h, const alps_options *o,
     if (err)
         return err;
     err = alps_super_check_(h);
+    if (!err)
+        err = alps_super_alone_(h);
     if (err)
         return err;
     const alps_superblock *s = h->super;
@@ -378,7 +328,11 @@ ALPS_CORE_ int alps_region_enter_(alps_handle *h, const alps_options *o,
     }
     if (make)
         return alps_region_make_(h, o, t);
-    return alps_region_again_(h, size, t);
+    if (h->map.more)
+        err = t->backend->unmap(&h->map);
+    if (!err && h->map.more)
+        err = t->backend->resize(&h->map, h->map.length);
+    return err ? err : alps_region_again_(h, size, t);
 }
 
 /* Opens or makes the region at `path` once. `length` is what the medium was
@@ -397,7 +351,9 @@ ALPS_CORE_ int alps_region_try_(alps_handle *h, const char *path,
     if (err)
         return err;
     *length = h->map.length;
-    err = alps_region_enter_(h, o, t);
+    err = o->parts && !h->map.parts && !(o->flags & ALPS_READ_ONLY)
+              ? ALPS_EUNSUPPORTED
+              : alps_region_enter_(h, o, t);
     if (!err)
         err = alps_placement_(&h->map, o);
     if (!err)

@@ -98,6 +98,8 @@ ALPS_COLD_ int alps_salvage_look_(alps_handle *h, const alps_options *o,
         return ALPS_ENOMEM;
     alps_superblock *s = h->spare;
     int err = alps_salvage_fixed_(h, s);
+    if (!err)
+        err = alps_super_alone_(h);
     if (err)
         return err;
     s->state = ALPS_STATE_READY;

@@ -12,7 +12,7 @@
 
 /* How the medium of a region is to be read. */
 typedef struct alps_source {
-    int fd;          /* a file; -1: there is memory only */
+    int file;        /* 1: it is in files; 0: there is memory only */
     unsigned mode;   /* permission bits for a copy */
     uint64_t length; /* bytes of the region */
 } alps_source;
@@ -20,9 +20,9 @@ typedef struct alps_source {
 ALPS_FN_ alps_source alps_source_of_(const alps_handle *h)
 {
     struct stat st;
-    alps_source s = {-1, 0600, alps_size_(h)};
+    alps_source s = {0, 0600, alps_size_(h)};
     if (h->map.fd >= 0 && !fstat(h->map.fd, &st) && S_ISREG(st.st_mode)) {
-        s.fd = h->map.fd;
+        s.file = 1;
         s.mode = st.st_mode & 0777u;
     }
     return s;
@@ -54,6 +54,7 @@ ALPS_FN_ int alps_snapshot_journal_(const alps_handle *h, const char *to,
 {
     static const uint64_t none = 0;
     alps_copying c;
+    alps_map copy;
     const alps_journal *j = h->map.journal;
     uint64_t size = j->size ? j->size : alps_size_(h); // else all is at home
     int err = alps_fd_limit_(size);
@@ -61,9 +62,11 @@ ALPS_FN_ int alps_snapshot_journal_(const alps_handle *h, const char *to,
         err = alps_copy_begin_(&c, to, mode);
     if (err)
         return err;
-    err = alps_copy_file_(&c, h->map.fd, size);
+    err = alps_copy_file_(&c, &h->map, size);
+    memset(&copy, 0, sizeof copy);
+    copy.fd = c.fd;
     if (!err && j->size)
-        err = alps_home_copy_(j, c.fd);
+        err = alps_home_copy_(j, &copy);
     if (!err)
         err = alps_fd_write_(c.fd, &none, sizeof none, ALPS_HOME_MARK_);
     if (!err)
@@ -78,8 +81,8 @@ ALPS_FN_ int alps_snapshot_medium_(const alps_handle *h, const char *to)
     alps_source s = alps_source_of_(h);
     if (h->map.journal && h->map.journal->fd >= 0)
         return alps_snapshot_journal_(h, to, s.mode);
-    if (s.fd >= 0)
-        return alps_copy_medium_(s.fd, s.length, to, s.mode);
+    if (s.file)
+        return alps_copy_medium_(&h->map, s.length, to, s.mode);
     int err = alps_fd_limit_(s.length);
     if (!err)
         err = alps_copy_begin_(&c, to, s.mode);

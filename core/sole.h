@@ -19,7 +19,7 @@ ALPS_COLD_ void alps_sole_known_(const alps_map *m)
 {
     const alps_journal *j = m->journal;
     uint64_t from = 0, to = 0;
-    while (alps_fd_data_(m->fd, m->length, to, &from, &to))
+    while (alps_medium_data_(m, m->length, to, &from, &to))
         for (uint64_t page = from / ALPS_PAGE;
              page * ALPS_PAGE < to && page < j->pages; page++)
             alps_page_add_(j->known, page);
@@ -46,7 +46,7 @@ ALPS_COLD_ int alps_sole_blanks_(const alps_map *m, uint64_t end)
 {
     uint64_t from = 0, to = 0, step = ALPS_SOLE_STEP_, last = 0;
     unsigned n = 0;
-    while (to < end && alps_fd_data_(m->fd, m->length, to, &from, &to)) {
+    while (to < end && alps_medium_data_(m, m->length, to, &from, &to)) {
         if (n++ == ALPS_SOLE_HOLES_)
             to = m->length; // the other holes remain the file's
         from -= from % step;
@@ -71,14 +71,14 @@ ALPS_COLD_ int alps_sole_map_(alps_map *m, uint64_t size, uint64_t reserve,
     if (align < ALPS_SOLE_STEP_)
         align = ALPS_SOLE_STEP_;
     reserve = alps_round_up_(reserve, page);
-    int err = alps_fd_map_(m, size, reserve, align, MAP_PRIVATE);
+    int err = alps_medium_map_(m, size, reserve, align, MAP_PRIVATE);
     if (err)
         return err;
     err = alps_sole_blanks_(m, alps_round_up_(m->reserved, page));
     if (!err)
         err = alps_home_overlay_(m);
     if (err)
-        alps_fd_unmap_(m);
+        alps_medium_unmap_(m);
     return err;
 }
 
@@ -86,7 +86,7 @@ ALPS_COLD_ int alps_sole_map_(alps_map *m, uint64_t size, uint64_t reserve,
 ALPS_COLD_ int alps_sole_read_(alps_map *m, uint64_t size, uint64_t reserve,
                                uint64_t align)
 {
-    int err = alps_fd_map_(m, size, reserve, align, MAP_PRIVATE);
+    int err = alps_medium_map_(m, size, reserve, align, MAP_PRIVATE);
     if (err)
         return err;
     size_t n = (size_t)alps_dirty_bytes_(m);
@@ -97,6 +97,6 @@ ALPS_COLD_ int alps_sole_read_(alps_map *m, uint64_t size, uint64_t reserve,
     if (!err && mprotect(m->base, n, PROT_READ))
         err = alps_oserror_();
     if (err)
-        alps_fd_unmap_(m);
+        alps_medium_unmap_(m);
     return err;
 }

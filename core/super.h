@@ -74,6 +74,14 @@ ALPS_FN_ int alps_super_check_(const alps_handle *h)
     return s->size >> 16 > s->limit ? ALPS_ECORRUPT : ALPS_OK;
 }
 
+/* What goes on in files that the backend does not know would be a part of a
+ * region only. */
+ALPS_FN_ int alps_super_alone_(const alps_handle *h)
+{
+    const uint64_t *on = (const uint64_t *)alps_address_(h, ALPS_ONWARD);
+    return *on && !h->map.parts ? ALPS_EUNSUPPORTED : ALPS_OK;
+}
+
 /* Who this region is: RFC 4122, version 4. */
 ALPS_FN_ void alps_uuid_(uint8_t uuid[16])
 {

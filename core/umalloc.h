@@ -104,7 +104,7 @@ ALPS_COLD_ int alps_umalloc_map_(alps_umapped *u, unsigned char *base,
             return err;
     }
     if (err)
-        err = alps_fd_map_at_(m, base, n, MAP_SHARED);
+        err = alps_medium_map_at_(m, base, n, MAP_SHARED);
     if (err)
         return err;
     m->base = base;

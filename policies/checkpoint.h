@@ -293,15 +293,15 @@ ALPS_COLD_ int alps_checkpoint_commit_(alps_map *m, unsigned part)
  * With a reader there that is left to whoever opens it next. */
 ALPS_COLD_ int alps_checkpoint_end_(alps_map *m)
 {
-    struct stat st;
+    uint64_t length = 0;
     int err = alps_home_come_(m);
     if (!err)
         err = alps_home_lock_(m->fd, F_WRLCK, 0);
     if (err)
         return err == ALPS_EBUSY ? ALPS_OK : err;
-    if (m->journal->size == m->size && !fstat(m->fd, &st) &&
-        (uint64_t)st.st_size > m->size && ftruncate(m->fd, (off_t)m->size))
-        err = alps_oserror_(); // it was cut, and says so at home
+    if (m->journal->size == m->size && !alps_medium_length_(m, &length) &&
+        length > m->size)
+        err = alps_medium_cut_(m, m->size); // it was cut, and says so at home
     if (!err)
         err = alps_journal_remove_(m);
     alps_home_lock_(m->fd, F_UNLCK, 0);

@@ -225,8 +225,11 @@ static void every_way_of_copying_gives_the_same_bytes(void)
 {
     char from[80];
     size_t n = 0;
+    alps_map m;
+    memset(&m, 0, sizeof m);
     snprintf(from, sizeof from, "%s", disk_path("from"));
     int fd = open(from, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    m.fd = fd;
     bytes = (unsigned char *)calloc(1, ALL);
     CHECK(fd >= 0 && bytes);
     for (unsigned i = 0; i < BYTES; i++)
@@ -244,11 +247,11 @@ static void every_way_of_copying_gives_the_same_bytes(void)
         CHECK_EQ(alps_copy_begin_(&c, copy_path, 0600), 0);
         int err = 0;
         if (way == 0)
-            err = alps_copy_file_(&c, fd, ALL);
+            err = alps_copy_file_(&c, &m, ALL);
         else if (way == 1)
-            err = alps_copy_data_(&c, fd, ALL);
+            err = alps_copy_data_(&c, &m, ALL);
         else if (way == 2)
-            err = alps_copy_read_(fd, c.fd, 0, ALL);
+            err = alps_copy_read_(&m, c.fd, 0, ALL);
         else
             err = alps_copy_memory_(c.fd, bytes, 0, BYTES) ||
                   alps_fd_write_(c.fd, bytes + BYTES, 100, BYTES);

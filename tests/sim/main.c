@@ -60,15 +60,15 @@ static void run(unsigned effort)
     random_runs(1, 4u << 2 * effort, 200);
 }
 
-/* Threads at the same time: one turn, or two. */
-static void weave(unsigned effort)
+/* Threads at the same time: one turn, or two. `tx`: also with transactions. */
+static void weave(unsigned effort, int tx)
 {
     static const struct sim_limits few = {2, 2, 256, 2, 32, 4};
     static const struct sim_limits many = {2, 2, 256, 2, 2, 4};
     sim_seed(1);
     sim_limits = effort == 1 ? many : few;
-    woven_all(effort > 1 ? 2 : 1);
-    woven_random(2000ul << 2 * effort);
+    woven_all(effort > 1 ? 2 : 1, tx);
+    woven_random(2000ul << 2 * effort, tx);
 }
 
 /* Whether a place that is left out is of transactions, and of nothing else. */
@@ -121,7 +121,7 @@ static void run_quickly(unsigned effort)
     }
     if (!effort)
         return;
-    weave(1);
+    weave(1, transacts());
     sim_limits = some;
     programs_transactions(1);
     programs_crashed(6);
@@ -368,11 +368,11 @@ int main(int argc, char **argv)
         if (sim_survivor)
             programs_transactions(effort);
     } else if (!strcmp(argv[2], "weave")) {
-        weave(effort);
+        weave(effort, 1);
     } else if (!strcmp(argv[2], "without")) {
         sim_sites_off[0] = effort + 1;
         run_quickly(0);
-        weave(1);
+        weave(1, 1);
         printf("without %s\n", sim_site_name(effort));
     } else {
         run(effort);

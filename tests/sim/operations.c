@@ -74,6 +74,25 @@ static int overlap(const struct sim_block *a, const struct sim_block *b)
     return a->off < b->off + b->n && b->off < a->off + a->n;
 }
 
+/* Whether the transaction of a thread is to free the block. */
+static int acts_on(unsigned who, const struct sim_block *b)
+{
+    const struct sim_tx *t = &sim_oracle.tx[who];
+    for (unsigned i = 0; i < t->n; i++)
+        if (t->act[i].kind == SIM_ACT_GO && t->act[i].block.off == b->off)
+            return 1;
+    return 0;
+}
+
+/* Whether one that is under way is. */
+int op_spoken_for_by_tx(const struct sim_block *b)
+{
+    int is = 0;
+    for (unsigned i = 0; i < SIM_THREADS; i++)
+        is |= sim_oracle.tx[i].state != SIM_TX_NONE && acts_on(i, b);
+    return is;
+}
+
 /* A live block of the model is gone if a call under way frees it: to be given
  * out, its memory must be free, durably so. Then that call has happened. */
 static int has_gone(const struct sim_block *b)
@@ -89,17 +108,44 @@ static int has_gone(const struct sim_block *b)
         sim_oracle_drop(b->off);
         return 1;
     }
+    for (unsigned i = 0; i < SIM_THREADS; i++)
+        if (sim_oracle.tx[i].state == SIM_TX_COMMITS && acts_on(i, b)) {
+            sim_tx_happens(i);
+            return 1;
+        }
     return 0;
 }
 
+/* What a transaction is to publish it alone has; if its process is dead, and it
+ * is given out, it never has happened. */
+static void not_of_a_tx(const struct sim_block *b)
+{
+    for (unsigned i = 0; i < SIM_THREADS; i++) {
+        struct sim_tx *t = &sim_oracle.tx[i];
+        for (unsigned k = 0; t->state != SIM_TX_NONE && k < t->n; k++) {
+            if (t->act[k].kind != SIM_ACT_PUBLISH ||
+                !overlap(b, &t->act[k].block))
+                continue;
+            if (!t->dead)
+                sim_fault("a block is given out that a transaction has");
+            t->state = SIM_TX_NONE;
+        }
+    }
+}
+
 /* A block fresh from the heap, which nobody else may have. */
-static struct sim_block fresh(unsigned h, uint64_t off)
+struct sim_block op_fresh(unsigned h, uint64_t off)
 {
     struct sim_block b = {off, unit_usable(h, off), 0, ++sim_oracle.ids, 0};
     const struct sim_oracle *o = &sim_oracle;
-    for (unsigned i = o->n; i-- > 0;)
-        if (overlap(&b, &o->live[i]) && !has_gone(&o->live[i]))
+    for (unsigned i = o->n; i-- > 0;) {
+        if (!overlap(&b, &o->live[i]))
+            continue;
+        if (!has_gone(&o->live[i]))
             sim_fault("a live block is given out again");
+        i = o->n; // others may have come, or gone
+    }
+    not_of_a_tx(&b);
     for (unsigned i = 0; i < o->held_n; i++)
         if (overlap(&b, &o->held[i]))
             sim_fault("a reserved block is given out again");
@@ -124,7 +170,7 @@ void op_unhold(unsigned i)
 
 static void publish_block(const struct op *op, uint64_t off, uint64_t n)
 {
-    struct sim_block b = fresh(op->h, off);
+    struct sim_block b = op_fresh(op->h, off);
     unit_fill(op->h, off, n / 8 * 8, b.id);
     b.filled = n / 8 * 8;
     begin_call(SIM_PUBLISH, b, op->slot);
@@ -167,7 +213,7 @@ int op_alloc(const struct op *op)
         sim_fault("a block is not aligned");
     struct sim_block b = {0, 0, 0, 0, 0};
     if (off) {
-        b = fresh(op->h, off);
+        b = op_fresh(op->h, off);
         b.busy = 1;
         sim_oracle_add(b);
     }
@@ -188,7 +234,7 @@ int op_zalloc(const struct op *op)
     call()->doing = SIM_ALLOC;
     uint64_t off = unit_zalloc(op->h, op->n);
     if (off) {
-        struct sim_block b = fresh(op->h, off);
+        struct sim_block b = op_fresh(op->h, off);
         b.filled = op->n / 8 * 8;
         b.id = 0;
         sim_oracle_add(b);
@@ -207,11 +253,11 @@ static int is_spoken_for(const struct sim_block *b)
         is |= o->root[i] == b->off;
     for (unsigned i = 0; i < SIM_THREADS; i++)
         is |= o->call[i].doing != SIM_NOTHING && o->call[i].block.off == b->off;
-    return is;
+    return is | op_spoken_for_by_tx(b);
 }
 
 /* The oldest block without a name. */
-static struct sim_block *nameless(void)
+struct sim_block *op_nameless(void)
 {
     struct sim_oracle *o = &sim_oracle;
     struct sim_block *found = NULL;
@@ -224,7 +270,7 @@ static struct sim_block *nameless(void)
 
 int op_free(const struct op *op)
 {
-    const struct sim_block *b = nameless();
+    const struct sim_block *b = op_nameless();
     if (!b)
         return 0;
     uint64_t off = b->off;
@@ -240,7 +286,7 @@ int op_free(const struct op *op)
  * keeps of them would look lost. */
 int op_retire(const struct op *op)
 {
-    const struct sim_block *b = nameless();
+    const struct sim_block *b = op_nameless();
     if (!b || (sim_survivor && op->h))
         return 0;
     uint64_t off = b->off;
@@ -257,7 +303,7 @@ int op_retire(const struct op *op)
 /* The same, found by a collection. */
 int op_collect(const struct op *op)
 {
-    const struct sim_block *b = nameless();
+    const struct sim_block *b = op_nameless();
     if (!b)
         return 0;
     uint64_t off = b->off;
@@ -272,7 +318,7 @@ int op_collect(const struct op *op)
 int op_realloc(const struct op *op)
 {
     struct sim_oracle *o = &sim_oracle;
-    struct sim_block *b = nameless();
+    struct sim_block *b = op_nameless();
     if (!b)
         return 0;
     struct sim_block old = *b;
@@ -287,7 +333,7 @@ int op_realloc(const struct op *op)
     if (off) {
         struct sim_oracle before = *o;
         sim_oracle_drop(old.off);
-        struct sim_block now = fresh(op->h, off);
+        struct sim_block now = op_fresh(op->h, off);
         now.id = old.id;
         now.filled = kept;
         sim_oracle_add(now);
@@ -305,7 +351,7 @@ int op_cancel(const struct op *op)
     uint64_t off = unit_reserve(op->h, op->n);
     if (!off)
         return 1;
-    unit_fill(op->h, off, op->n, fresh(op->h, off).id);
+    unit_fill(op->h, off, op->n, op_fresh(op->h, off).id);
     op_must(unit_cancel(op->h, off), "cancel");
     op_returned("return of cancel");
     return 1;
@@ -320,7 +366,7 @@ int op_reserve(const struct op *op)
     uint64_t off = unit_reserve(op->h, op->n);
     if (!off)
         return 1;
-    struct sim_block b = fresh(op->h, off);
+    struct sim_block b = op_fresh(op->h, off);
     unit_fill(op->h, off, op->n / 8 * 8, b.id);
     b.id = op->h;
     o->held[o->held_n++] = b;
@@ -402,7 +448,7 @@ int op_sync(const struct op *op)
 {
     struct sim_oracle *o = &sim_oracle;
     uint64_t value = ++o->ids << 32;
-    struct sim_block *b = nameless();
+    struct sim_block *b = op_nameless();
     op_store_root(op->h, SIM_ROOTS - 2, value);
     if (b) {
         b->filled = 0;
@@ -557,7 +603,7 @@ static int tx_publish(const struct op *op, unsigned slot, unsigned n,
     uint64_t off = unit_reserve(op->h, n);
     if (!off)
         return 0;
-    struct sim_block b = fresh(op->h, off);
+    struct sim_block b = op_fresh(op->h, off);
     b.filled = n / 8 * 8 - 8;
     unit_fill(op->h, off, b.filled + 8, b.id);
     uint64_t at = last->off + last->filled;
@@ -593,7 +639,7 @@ static void tx_cancel(const struct op *op)
 static struct sim_block *tx_nameless(void)
 {
     model_other();
-    struct sim_block *b = nameless();
+    struct sim_block *b = op_nameless();
     static struct sim_block found;
     if (b)
         found = *b;
@@ -624,9 +670,8 @@ static int tx_keep(const struct op *op, unsigned slot, int two)
 {
     struct sim_block *b = two ? tx_nameless() : NULL;
     uint64_t value = ++sim_oracle.ids << 32;
-    int err = b && b->filled
-                  ? unit_tx_keep_two(op->h, slot, b->off, b->filled)
-                  : unit_tx_keep(op->h, slot);
+    int err = b && b->filled ? unit_tx_keep_two(op->h, slot, b->off, b->filled)
+                             : unit_tx_keep(op->h, slot);
     if (err == 1)
         return 0;
     op_must(err, "snapshot");
@@ -667,8 +712,7 @@ static int tx_action(const struct op *op, char what, struct sim_block *last)
     unsigned slot = what == '1' || what == 'q';
     switch (what) {
     case '0':
-    case '1':
-        return !then[slot] && tx_publish(op, slot, slot ? 200 : 64, last);
+    case '1': return !then[slot] && tx_publish(op, slot, slot ? 200 : 64, last);
     case 'n': return !then[0] && tx_publish(op, 0, 3000, last);
     case 'i':
         return last->off && !sim_inner_at &&
@@ -677,9 +721,7 @@ static int tx_action(const struct op *op, char what, struct sim_block *last)
     case 'q':
         return root[slot] && root[slot] == then[slot] &&
                tx_goes(op, root[slot], slot);
-    case 'f':
-        b = tx_nameless();
-        return b && tx_goes(op, b->off, SIM_ROOTS);
+    case 'f': b = tx_nameless(); return b && tx_goes(op, b->off, SIM_ROOTS);
     case 's': return tx_set(op, 4);
     case 't': return tx_set(op, 5);
     case 'h': return !root[1] && tx_keep(op, 1, 0);

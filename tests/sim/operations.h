@@ -32,6 +32,7 @@ int op_construct(const struct op *op);
 int op_destroy(const struct op *op);
 int op_describe(const struct op *op);
 int op_tx(const struct op *op);
+int op_tx_together(const struct op *op);
 int op_run(const struct op *op);
 const struct op *op_named(const char *name, size_t n);
 void op_script(const char *names);
@@ -44,6 +45,9 @@ extern unsigned op_depth; /* operations of the program so far */
 void op_note(const char *text);
 void op_returned(const char *from);
 void op_unhold(unsigned i);
+struct sim_block op_fresh(unsigned h, uint64_t off);
+struct sim_block *op_nameless(void);
+int op_spoken_for_by_tx(const struct sim_block *b);
 void op_must(int err, const char *what);
 void op_set_root(unsigned slot, uint64_t off);
 void op_store_root(unsigned h, unsigned slot, uint64_t off);

@@ -418,6 +418,45 @@ static const char *model_differs(const struct sim_view *v)
     return wrong ? wrong : contents(v, &d);
 }
 
+/* The transaction of a thread has happened. */
+void sim_tx_happens(unsigned who)
+{
+    struct sim_tx *t = &sim_oracle.tx[who];
+    t->state = SIM_TX_NONE;
+    for (unsigned i = 0; i < t->n; i++) {
+        const struct sim_act *a = &t->act[i];
+        if (a->kind == SIM_ACT_PUBLISH)
+            sim_oracle_add(a->block);
+        else if (a->kind == SIM_ACT_GO)
+            sim_oracle_drop(a->block.off);
+        if (a->slot < SIM_ROOTS)
+            sim_oracle.root[a->slot] = sim_oracle.maybe[a->slot] = a->value;
+    }
+}
+
+/* Why this cannot be, whichever of the transactions that commit have
+ * happened. */
+static const char *together_differs(const struct sim_view *v)
+{
+    static struct sim_oracle none; // has happened
+    const char *wrong = "more than one transaction under way is torn";
+    none = sim_oracle;
+    for (unsigned some = 1; wrong && some < 1u << SIM_THREADS; some++) {
+        int may = 1;
+        for (unsigned i = 0; i < SIM_THREADS; i++)
+            may &= !(some >> i & 1) || none.tx[i].state == SIM_TX_COMMITS;
+        if (!may)
+            continue;
+        for (unsigned i = 0; i < SIM_THREADS; i++)
+            if (some >> i & 1)
+                sim_tx_happens(i);
+        if (!model_differs(v))
+            wrong = NULL;
+        sim_oracle = none;
+    }
+    return wrong;
+}
+
 static void exchange(void)
 {
     static struct sim_oracle other;
@@ -445,7 +484,9 @@ static const char *after_differs(const struct sim_view *v)
 const char *sim_oracle_differs(const struct sim_view *v)
 {
     const char *wrong = model_differs(v);
-    return wrong && sim_commits && !after_differs(v) ? NULL : wrong;
+    if (wrong && sim_commits && !after_differs(v))
+        return NULL;
+    return wrong && !together_differs(v) ? NULL : wrong;
 }
 
 /* The call that a crash cut short; of a program that runs one at a time. */
@@ -494,4 +535,5 @@ void sim_oracle_adopt(const struct sim_view *found)
     memcpy(o->name, found->name, sizeof o->name);
     o->held_n = 0;
     memset(o->call, 0, sizeof o->call);
+    memset(o->tx, 0, sizeof o->tx);
 }

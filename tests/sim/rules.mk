@@ -6,7 +6,7 @@
 
 SIM_CC = gcc
 SIM_SOURCES = world tsan local cells crash sites weave
-SIM_PARTS = $(SIM_SOURCES) oracle operations exercise programs woven main
+SIM_PARTS = $(SIM_SOURCES) oracle operations together exercise programs woven main
 SIM_CFLAGS = $(C11) $(WARNINGS) -Werror -O2 -g -fno-pie
 SIM_UNIT = $(C11) $(WARNINGS) -Werror -Wno-maybe-uninitialized -O1 -g \
 	-fno-pie -fsanitize=thread \

@@ -192,8 +192,30 @@ struct sim_call {
     uint64_t most; /* bytes that a realloc may make of it; or see SIM_NAME */
 };
 
+/* What a transaction is to do when it commits, of threads at the same time: see
+ * together.c. */
+#define SIM_ACTS 8u
+enum sim_act_kind {
+    SIM_ACT_PUBLISH, /* `block` becomes live and `root[slot]` names it */
+    SIM_ACT_GO,      /* `block` goes; a slot that there is becomes null */
+    SIM_ACT_SET      /* `root[slot]` becomes `value` */
+};
+struct sim_act {
+    enum sim_act_kind kind;
+    unsigned slot; /* SIM_ROOTS: none */
+    uint64_t value;
+    struct sim_block block;
+};
+struct sim_tx {
+    enum { SIM_TX_NONE, SIM_TX_OPEN, SIM_TX_COMMITS } state;
+    int dead; /* its process was killed: it has happened, or never will */
+    unsigned n;
+    struct sim_act act[SIM_ACTS];
+};
+
 struct sim_oracle {
     struct sim_call call[SIM_THREADS]; /* of each thread, the one under way */
+    struct sim_tx tx[SIM_THREADS];     /* and its transaction */
     uint64_t root[SIM_ROOTS];
     uint64_t maybe[SIM_ROOTS]; /* what the program is about to store there */
     unsigned name[SIM_NAMES];
@@ -215,6 +237,7 @@ extern struct sim_oracle sim_after;
 extern int sim_commits; /* it is */
 extern uint64_t sim_inner_at, sim_inner;
 
+void sim_tx_happens(unsigned who);
 void sim_oracle_clear(void);
 void sim_oracle_settle(uint64_t off, uint64_t n);
 void sim_oracle_add(struct sim_block b);
@@ -289,8 +312,8 @@ void sim_point_of_all(void);
 void sim_waits(void);
 
 /* woven.c */
-void woven_all(unsigned turns);
-void woven_random(unsigned long schedules);
+void woven_all(unsigned turns, int tx);
+void woven_random(unsigned long schedules, int tx);
 void woven_left(unsigned h);
 
 /* exercise.c */

@@ -369,7 +369,13 @@ int unit_reap(unsigned h)
     return alps_reap(&heaps[h]);
 }
 
-static alps_tx txs[SIM_HANDLES];
+static alps_tx txs[SIM_HANDLES + 1];
+
+/* The transaction of the thread: thread 2 is of handle 0, too. */
+static alps_tx *tx(unsigned h)
+{
+    return &txs[h || sim_thread != 2 ? h : SIM_HANDLES];
+}
 
 /* 1: there is no room. */
 static int full(int err)
@@ -377,39 +383,41 @@ static int full(int err)
     return err == ALPS_EFULL ? 1 : err;
 }
 
+/* 1: there is no lane for it. */
 int unit_begin(unsigned h)
 {
-    return alps_begin(&heaps[h], &txs[h]);
+    int err = alps_begin(&heaps[h], tx(h));
+    return err == ALPS_EBUSY ? 1 : err;
 }
 
 int unit_tx_set(unsigned h, unsigned slot, uint64_t value)
 {
-    return full(alps_tx_set(&txs[h], root(h, slot), value));
+    return full(alps_tx_set(tx(h), root(h, slot), value));
 }
 
 int unit_tx_publish(unsigned h, unsigned slot, uint64_t off)
 {
-    return full(alps_tx_publish(&txs[h], root(h, slot), at(h, off)));
+    return full(alps_tx_publish(tx(h), root(h, slot), at(h, off)));
 }
 
 int unit_tx_publish_at(unsigned h, uint64_t dest, uint64_t off)
 {
-    return full(alps_tx_publish(&txs[h], (uint64_t *)at(h, dest), at(h, off)));
+    return full(alps_tx_publish(tx(h), (uint64_t *)at(h, dest), at(h, off)));
 }
 
 int unit_tx_release(unsigned h, unsigned slot)
 {
-    return full(alps_tx_release(&txs[h], root(h, slot)));
+    return full(alps_tx_release(tx(h), root(h, slot)));
 }
 
 int unit_tx_free(unsigned h, uint64_t off)
 {
-    return full(alps_tx_free(&txs[h], at(h, off)));
+    return full(alps_tx_free(tx(h), at(h, off)));
 }
 
 int unit_tx_keep(unsigned h, unsigned slot)
 {
-    return full(alps_tx_snapshot(&txs[h], root(h, slot), 8));
+    return full(alps_tx_snapshot(tx(h), root(h, slot), 8));
 }
 
 /* A word and a block, for one fence. */
@@ -420,17 +428,17 @@ int unit_tx_keep_two(unsigned h, unsigned slot, uint64_t off, uint64_t n)
     range[0].n = 8;
     range[1].p = at(h, off);
     range[1].n = n;
-    return full(alps_tx_snapshot_all(&txs[h], range, 2));
+    return full(alps_tx_snapshot_all(tx(h), range, 2));
 }
 
 int unit_commit(unsigned h)
 {
-    return alps_commit(&txs[h]);
+    return alps_commit(tx(h));
 }
 
 int unit_abort(unsigned h)
 {
-    return alps_abort(&txs[h]);
+    return alps_abort(tx(h));
 }
 
 int unit_grow(unsigned h, uint64_t size)

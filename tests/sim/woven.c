@@ -42,6 +42,8 @@ static void run(unsigned self)
         op.h = self == 1;
         if (slots_apart)
             op.slot += 2 * self;
+        if (!strncmp(op.name, "tx ", 3))
+            op.run = op_tx_together;
         snprintf(name, sizeof name, "%u: %.19s", self, op.name);
         op_note(name);
         op.run(&op);
@@ -64,6 +66,9 @@ static void killed(unsigned who)
         if (sim_oracle.held[i].id == h)
             op_unhold(i);
     sim_oracle.call[who].dead = 1;
+    sim_oracle.tx[who].dead = 1;
+    if (sim_oracle.tx[who].state == SIM_TX_OPEN)
+        sim_oracle.tx[who].state = SIM_TX_NONE;
     woven_left(h);
     op_note("KILLED");
 }
@@ -208,13 +213,27 @@ static const struct program {
     {"alloc 64 by B", "alloc 64; free | alloc 64; leave", 3, 1},
     {"alloc 64 by B; alloc 64", "free; free | leave", 3, 1},
     {"publish 64 to 1 by B", "release 1; alloc 200 | alloc 200; leave", 3, 1},
+    {"", "tx 0s | tx 0s", 3, 1},
+    {"", "tx s | - | tx s", 4, 0},
+    {"", "tx 0k | tx 1s", 3, 1},
+    {"", "tx k | tx kx", 3, 1},
+    {"", "tx 01x | tx 0s", 3, 1},
+    {"publish 64 to 0; publish 200 to 3", "tx r1 | tx q0", 3, 1},
+    {"publish 64 to 0; alloc 64", "tx r; alloc 64 | tx f0", 3, 1},
+    {"alloc 64; alloc 200; alloc 64", "tx fs | tx ffk", 3, 1},
+    {"alloc 200; alloc 200", "tx f1 | free; alloc 200", 3, 1},
+    {"publish 200 to 3; alloc 64", "free; reap; alloc 200 | tx q0k", 3, 1},
+    {"alloc 64; alloc 64; close, open", "tx f0 | tx f0", 3, 1},
 };
 
-/* All schedules of every program with up to `turns` turns. */
-void woven_all(unsigned turns)
+/* All schedules of every program with up to `turns` turns; without `tx` of those
+ * that have no transactions. */
+void woven_all(unsigned turns, int tx)
 {
     for (unsigned i = 0; i < sizeof programs / sizeof *programs; i++) {
         const struct program *p = &programs[i];
+        if (!tx && strstr(p->threads, "tx "))
+            continue;
         weave_runs = weave_longest = 0;
         begin(p->before, p->threads, p->lanes);
         woven.dies = p->dies;
@@ -246,11 +265,16 @@ static const char *const dice[] = {
     "reap",
 };
 
-/* `n` of them, as a text. */
-static char *roll(char *to, unsigned n)
+static const char *const dice_tx[] = {"tx 0s", "tx 1k",  "tx rf", "tx q0s",
+                                      "tx fk", "tx 01x", "tx kx", "tx rqf"};
+
+/* `n` of them, as a text; with `tx` some are transactions. */
+static char *roll(char *to, unsigned n, int tx)
 {
     while (n--) {
         const char *name = dice[sim_random() % (sizeof dice / sizeof *dice)];
+        if (tx && sim_random() % 3 == 0)
+            name = dice_tx[sim_random() % (sizeof dice_tx / sizeof *dice_tx)];
         to = stpcpy(to, name);
         to = stpcpy(to, n ? "; " : "");
     }
@@ -259,16 +283,17 @@ static char *roll(char *to, unsigned n)
 
 /* Programs of some operations of each thread, each by some schedules; so many
  * schedules in all. */
-void woven_random(unsigned long schedules)
+void woven_random(unsigned long schedules, int tx)
 {
     static char done[512], names[1024];
     slots_apart = 1;
     for (unsigned long seed = 1; seed <= schedules; seed += 16) {
         sim_seed(seed);
-        roll(done, 1 + (unsigned)(sim_random() % 12));
+        roll(done, 1 + (unsigned)(sim_random() % 12), 0);
         char *to = names;
         for (unsigned k = 0; k < SIM_THREADS; k++) {
-            to = roll(to, 1 + (unsigned)(sim_random() % 6));
+            to = roll(to, 1 + (unsigned)(sim_random() % 6),
+                      tx && k < 2 && seed % 64 == 1);
             to = stpcpy(to, k + 1 < SIM_THREADS ? " | " : "");
         }
         begin(done, names, 3 + (unsigned)(sim_random() % 2));
