@@ -1916,20 +1916,10 @@ alps_page_take_(void *to, const void *from)
     return !any;
 }
 
-/* journal.h -- commits, beside the region, until their pages come home
+/* frame.h -- what a journal has: its bytes, and what they say
  *
- * A commit is one or more frames at the end of a file beside the region's: page
- * numbers, checksums, pages. It is there as a whole or not at all, by checksums
- * and not by order, so that one fdatasync makes it durable. The newest version
- * of each page comes home later, for many commits at once. docs/checkpoint.md
- * has the bytes, and why no crash can leave part of a commit. */
-
-/* Pages come home when the journal is longer than this, in bytes. A longer one
- * means fewer writes of a page that many commits change, and more to read after
- * a crash. */
-#ifndef ALPS_JOURNAL_MAX
-#  define ALPS_JOURNAL_MAX ((uint64_t)16 << 20)
-#endif
+ * Frames, one behind the other, each with the checksum of the one before it: so
+ * what is there of them is there from the first on. docs/checkpoint.md. */
 
 #define ALPS_JOURNAL_MAGIC_ 0x4c4e524a53504c41ull /* "ALPSJRNL" */
 #define ALPS_FRAME_MAGIC_ 0x4d41524653504c41ull   /* "ALPSFRAM" */
@@ -1942,11 +1932,13 @@ alps_page_take_(void *to, const void *from)
 /* The first sector of a journal. */
 typedef struct alps_journal_head {
     uint64_t magic;
-    uint64_t id;   /* what the region's superblock says as well */
-    uint64_t salt; /* of the frames that count */
-    uint64_t seq;  /* of the first of them */
-    uint32_t crc;  /* CRC-32C of the above */
-    uint32_t line_[7];
+    uint64_t id;     /* what the region's superblock says as well */
+    uint64_t salt;   /* of the frames that count */
+    uint64_t seq;    /* of the first of them, */
+    uint64_t start;  /* where it is, */
+    uint32_t before; /* and what it has there */
+    uint32_t crc;    /* CRC-32C of the above */
+    uint32_t line_[4];
 } alps_journal_head;
 ALPS_STATIC_ASSERT_(sizeof(alps_journal_head) == ALPS_LINE, "line");
 
@@ -1969,8 +1961,8 @@ ALPS_STATIC_ASSERT_(sizeof(alps_frame_head) == ALPS_LINE, "line");
 /* One page of a frame; the table of them follows the head. */
 typedef struct alps_frame_page {
     uint64_t page;
-    uint32_t crc; /* CRC-32C of its bytes */
-    uint32_t unused;
+    uint32_t crc;   /* CRC-32C of its bytes */
+    uint32_t opens; /* the number of the opening that wrote it */
 } alps_frame_page;
 ALPS_STATIC_ASSERT_(sizeof(alps_frame_page) == 16, "size");
 
@@ -1990,6 +1982,8 @@ typedef struct alps_journal {
     char name[272];
     unsigned crc; /* how checksums are computed */
     uint64_t id, salt;
+    uint64_t start;  /* where the first frame is */
+    uint32_t opens;  /* a random number: this opening's */
     uint64_t seq;    /* of the next frame */
     uint64_t tail;   /* where it goes */
     uint32_t before; /* crc of the last one */
@@ -2024,106 +2018,6 @@ typedef struct alps_journal {
     unsigned char *bytes; /* room for ALPS_FRAME_CHUNK_ pages, and one */
 } alps_journal;
 ALPS_STATIC_ASSERT_(sizeof(alps_journal) <= ALPS_PAGE, "size");
-
-/* Memory that a clone of the process shares, zeroed, lent when touched. */
-ALPS_COLD_ void *alps_shared_memory_(uint64_t n)
-{
-    void *p = mmap(NULL, (size_t)n, PROT_READ | PROT_WRITE,
-                   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
-}
-
-/* Makes room for what is known of `pages` pages. */
-ALPS_COLD_ int alps_journal_room_(alps_journal *j, uint64_t pages)
-{
-    if (j->pages)
-        return pages <= j->pages ? ALPS_OK : ALPS_EINVAL;
-    j->pages = pages;
-    uint64_t words = alps_page_words_(j->pages);
-    uint64_t *p = (uint64_t *)alps_shared_memory_(words * ALPS_JOURNAL_64_);
-    if (!p) {
-        j->pages = 0;
-        return ALPS_ENOMEM;
-    }
-    j->due = p;
-    j->again = p + words;
-    j->later = p + 2 * words;
-    j->known = p + 3 * words;
-    j->here = p + 4 * words;
-    j->gone = p + 5 * words;
-    j->going = p + 6 * words;
-    j->hole = p + 7 * words;
-    j->place = (uint32_t *)(void *)(p + 8 * words);
-    return ALPS_OK;
-}
-
-/* The path of the file behind `fd`, by whatever links it was opened; where the
- * system does not tell, that by which it was. */
-ALPS_COLD_ int alps_journal_path_(int fd, const char *path, char real[4096])
-{
-    char link[40];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(link, real, 4095);
-    real[n < 0 ? 0 : n] = 0;
-    if (real[0] == '/')
-        return ALPS_OK;
-    if (strlen(path) > 4095)
-        return ALPS_EINVAL;
-    strcpy(real, path);
-    return ALPS_OK;
-}
-
-/* Finds out where the journal of the file behind `fd` would be. */
-ALPS_COLD_ int alps_journal_name_(alps_journal *j, int fd, const char *path)
-{
-    char dir[4096];
-    int err = alps_journal_path_(fd, path, dir);
-    if (err)
-        return err;
-    char *slash = strrchr(dir, '/');
-    const char *last = slash ? slash + 1 : dir;
-    size_t n = strlen(last);
-    if (n > 255 - strlen(".journal"))
-        return ALPS_EINVAL;
-    memcpy(j->name, last, n);
-    memcpy(j->name + n, ".journal", sizeof ".journal");
-    if (slash)
-        slash[1] = 0;
-    else
-        strcpy(dir, ".");
-    j->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | ALPS_O_PATH_);
-    return j->dir < 0 ? alps_oserror_() : ALPS_OK;
-}
-
-/* The region is made anew: what the journal says does not matter any more. */
-ALPS_COLD_ void alps_journal_drop_(alps_journal *j)
-{
-    if (j->pages)
-        munmap(j->due, (size_t)(alps_page_words_(j->pages) * ALPS_JOURNAL_64_));
-    if (j->fd >= 0)
-        close(j->fd);
-    j->fd = -1;
-    j->pages = j->size = 0;
-    j->tail = ALPS_PAGE;
-    j->lost = j->marked = 0;
-}
-
-/* Forgets the journal; the file stays as it is. Nothing is stored: in the child
- * of a fork this is the parent's memory as well. */
-ALPS_COLD_ void alps_journal_close_(alps_map *m)
-{
-    alps_journal *j = m->journal;
-    if (!j)
-        return;
-    if (j->pages)
-        munmap(j->due, (size_t)(alps_page_words_(j->pages) * ALPS_JOURNAL_64_));
-    int fds[] = {j->fd, j->dir, j->uffd, j->pagemap, j->stop[0], j->stop[1]};
-    for (unsigned i = 0; i < sizeof fds / sizeof *fds; i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
-    munmap(j, (size_t)ALPS_JOURNAL_BYTES_);
-    m->journal = NULL;
-}
 
 ALPS_FN_ uint32_t alps_journal_sum_(const alps_journal *j,
                                     const alps_journal_head *head)
@@ -2223,11 +2117,10 @@ ALPS_COLD_ int alps_journal_note_(alps_journal *j, uint64_t from, uint64_t to)
 ALPS_COLD_ int alps_journal_read_(alps_journal *j)
 {
     alps_frame_head head;
-    uint64_t at = ALPS_PAGE, seq = j->seq;
-    uint32_t before = 0;
+    uint64_t at = j->start, seq = j->seq;
+    uint32_t before = j->before;
     int err;
     j->tail = at;
-    j->before = 0;
     while (!(err = alps_frame_head_(j, at, seq, before, &head)) &&
            !(err = alps_frame_check_(j, at, &head))) {
         at = alps_frame_end_(at, &head);
@@ -2241,26 +2134,149 @@ ALPS_COLD_ int alps_journal_read_(alps_journal *j)
     }
     if (err != ALPS_ECORRUPT && err != ALPS_ETRUNCATED)
         return err;
-    return alps_journal_note_(j, ALPS_PAGE, j->tail);
+    return alps_journal_note_(j, j->start, j->tail);
 }
 
-/* Writes the head: from now on frames of `salt` count, from `seq` on. Where
- * that fails nobody knows which head is there, and it is to be tried again
- * before a frame is written. */
-ALPS_COLD_ int alps_journal_restart_(alps_journal *j, uint64_t salt)
+/* journal.h -- commits, beside the region, until their pages come home
+ *
+ * A commit is one or more frames at the end of a file beside the region's: page
+ * numbers, checksums, pages. It is there as a whole or not at all, by checksums
+ * and not by order, so that one fdatasync makes it durable. The newest version
+ * of each page comes home later, for many commits at once. docs/checkpoint.md
+ * has the bytes, and why no crash can leave part of a commit. */
+
+/* Pages come home when the journal is longer than this, in bytes. A longer one
+ * means fewer writes of a page that many commits change, and more to read after
+ * a crash. */
+#ifndef ALPS_JOURNAL_MAX
+#  define ALPS_JOURNAL_MAX ((uint64_t)16 << 20)
+#endif
+
+/* Memory that a clone of the process shares, zeroed, lent when touched. */
+ALPS_COLD_ void *alps_shared_memory_(uint64_t n)
+{
+    void *p = mmap(NULL, (size_t)n, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* Makes room for what is known of `pages` pages. */
+ALPS_COLD_ int alps_journal_room_(alps_journal *j, uint64_t pages)
+{
+    if (j->pages)
+        return pages <= j->pages ? ALPS_OK : ALPS_EINVAL;
+    j->pages = pages;
+    uint64_t words = alps_page_words_(j->pages);
+    uint64_t *p = (uint64_t *)alps_shared_memory_(words * ALPS_JOURNAL_64_);
+    if (!p) {
+        j->pages = 0;
+        return ALPS_ENOMEM;
+    }
+    j->due = p;
+    j->again = p + words;
+    j->later = p + 2 * words;
+    j->known = p + 3 * words;
+    j->here = p + 4 * words;
+    j->gone = p + 5 * words;
+    j->going = p + 6 * words;
+    j->hole = p + 7 * words;
+    j->place = (uint32_t *)(void *)(p + 8 * words);
+    return ALPS_OK;
+}
+
+/* The path of the file behind `fd`, by whatever links it was opened; where the
+ * system does not tell, that by which it was. */
+ALPS_COLD_ int alps_journal_path_(int fd, const char *path, char real[4096])
+{
+    char link[40];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, real, 4095);
+    real[n < 0 ? 0 : n] = 0;
+    if (real[0] == '/')
+        return ALPS_OK;
+    if (strlen(path) > 4095)
+        return ALPS_EINVAL;
+    strcpy(real, path);
+    return ALPS_OK;
+}
+
+/* Finds out where the journal of the file behind `fd` would be. */
+ALPS_COLD_ int alps_journal_name_(alps_journal *j, int fd, const char *path)
+{
+    char dir[4096];
+    int err = alps_journal_path_(fd, path, dir);
+    if (err)
+        return err;
+    char *slash = strrchr(dir, '/');
+    const char *last = slash ? slash + 1 : dir;
+    size_t n = strlen(last);
+    if (n > 255 - strlen(".journal"))
+        return ALPS_EINVAL;
+    memcpy(j->name, last, n);
+    memcpy(j->name + n, ".journal", sizeof ".journal");
+    if (slash)
+        slash[1] = 0;
+    else
+        strcpy(dir, ".");
+    j->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | ALPS_O_PATH_);
+    return j->dir < 0 ? alps_oserror_() : ALPS_OK;
+}
+
+/* The region is made anew: what the journal says does not matter any more. */
+ALPS_COLD_ void alps_journal_drop_(alps_journal *j)
+{
+    if (j->pages)
+        munmap(j->due, (size_t)(alps_page_words_(j->pages) * ALPS_JOURNAL_64_));
+    if (j->fd >= 0)
+        close(j->fd);
+    j->fd = -1;
+    j->pages = j->size = 0;
+    j->start = j->tail = ALPS_PAGE;
+    j->lost = j->marked = 0;
+}
+
+/* Forgets the journal; the file stays as it is. Nothing is stored: in the child
+ * of a fork this is the parent's memory as well. */
+ALPS_COLD_ void alps_journal_close_(alps_map *m)
+{
+    alps_journal *j = m->journal;
+    if (!j)
+        return;
+    if (j->pages)
+        munmap(j->due, (size_t)(alps_page_words_(j->pages) * ALPS_JOURNAL_64_));
+    int fds[] = {j->fd, j->dir, j->uffd, j->pagemap, j->stop[0], j->stop[1]};
+    for (unsigned i = 0; i < sizeof fds / sizeof *fds; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    munmap(j, (size_t)ALPS_JOURNAL_BYTES_);
+    m->journal = NULL;
+}
+
+/* Writes the head: the next frame is the first that counts. */
+ALPS_COLD_ int alps_journal_head_(const alps_journal *j)
 {
     alps_journal_head head;
     memset(&head, 0, sizeof head);
     head.magic = ALPS_JOURNAL_MAGIC_;
     head.id = j->id;
-    head.salt = salt;
+    head.salt = j->salt;
     head.seq = j->seq;
+    head.start = j->start;
+    head.before = j->before;
     head.crc = alps_journal_sum_(j, &head);
+    return alps_fd_write_(j->fd, &head, sizeof head, 0);
+}
+
+/* From now on frames of `salt` count, from the first place on. Where that fails
+ * nobody knows which head is there, and it is to be tried again before a frame
+ * is written. */
+ALPS_COLD_ int alps_journal_restart_(alps_journal *j, uint64_t salt)
+{
     j->salt = salt;
-    j->tail = ALPS_PAGE;
+    j->start = j->tail = ALPS_PAGE;
     j->before = 0;
     j->headed = 0;
-    int err = alps_fd_write_(j->fd, &head, sizeof head, 0);
+    int err = alps_journal_head_(j);
     if (!err)
         err = alps_fd_sync_data_(j->fd);
     j->headed = !err;
@@ -2284,20 +2300,22 @@ ALPS_COLD_ int alps_journal_find_(alps_map *m, uint64_t id)
     if (err)
         return err == ALPS_ETRUNCATED ? ALPS_OK : err;
     int whole = head.magic == ALPS_JOURNAL_MAGIC_ &&
-                head.crc == alps_journal_sum_(j, &head);
+                head.crc == alps_journal_sum_(j, &head) && head.start &&
+                !(head.start % ALPS_PAGE);
     if (whole && head.id != id)
         return ALPS_OK;
     j->lost = 0;
     j->marked = 1;
     j->id = id;
     j->seq = 1;
-    j->tail = ALPS_PAGE;
     if (!whole)
         return how == O_RDWR ? alps_journal_restart_(j, alps_random_())
                              : ALPS_OK;
     j->headed = 1;
     j->salt = head.salt;
     j->seq = head.seq;
+    j->start = head.start;
+    j->before = head.before;
     return alps_journal_read_(j);
 }
 
@@ -2310,7 +2328,8 @@ ALPS_COLD_ int alps_journal_open_(alps_map *m, const char *path)
         return ALPS_ENOMEM;
     j->fd = j->dir = j->uffd = j->pagemap = j->stop[0] = j->stop[1] = -1;
     j->crc = alps_crc_kind_();
-    j->tail = ALPS_PAGE;
+    j->opens = (uint32_t)alps_random_();
+    j->start = j->tail = ALPS_PAGE;
     j->bytes = (unsigned char *)(void *)j + ALPS_PAGE;
     pthread_mutex_init(&j->turn, NULL);
     m->journal = j;
@@ -2488,7 +2507,7 @@ ALPS_COLD_ int alps_frame_add_(const alps_map *m, alps_frame *f,
         alps_page_add_(j->known, page);
         f->table[f->n].page = page;
         f->table[f->n].crc = alps_crc32c_(j->crc, 0, to, ALPS_PAGE);
-        f->table[f->n].unused = 0;
+        f->table[f->n].opens = j->opens;
         int err =
             ++f->n == ALPS_FRAME_CHUNK_ ? alps_frame_flush_(j, f) : ALPS_OK;
         if (err)
@@ -2603,7 +2622,7 @@ ALPS_COLD_ void alps_home_punch_(alps_map *m)
 ALPS_COLD_ int alps_home_come_(alps_map *m)
 {
     alps_journal *j = m->journal;
-    if (j->fd < 0 || j->tail == ALPS_PAGE)
+    if (j->fd < 0 || j->tail == j->start)
         return ALPS_OK;
     int err = alps_home_lock_(m->fd, F_WRLCK, 0);
     if (err)
@@ -13307,7 +13326,7 @@ ALPS_COLD_ int alps_placement_(alps_map *m, const alps_options *o)
         return ALPS_OK;
 #ifdef SYS_mbind
     int heeded = m->medium == ALPS_MEDIUM_ANON ||
-                 m->medium == ALPS_MEDIUM_SHMEM || m->sole;
+                 m->medium == ALPS_MEDIUM_SHMEM || (m->sole && !m->apart);
     if (heeded && !syscall(SYS_mbind, m->base, (unsigned long)m->reserved,
                            ALPS_MPOL_INTERLEAVE_, &nodes, 65ul, 0u)) {
         m->nodes = nodes;

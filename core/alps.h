@@ -20,6 +20,7 @@
 #  include "cpu.h"
 #  include "sysfs.h"
 #  include "page.h"
+#  include "frame.h"
 #  include "journal.h"
 #  include "home.h"
 #  include "dirty.h"

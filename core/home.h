@@ -87,7 +87,7 @@ ALPS_COLD_ int alps_frame_add_(const alps_map *m, alps_frame *f,
         alps_page_add_(j->known, page);
         f->table[f->n].page = page;
         f->table[f->n].crc = alps_crc32c_(j->crc, 0, to, ALPS_PAGE);
-        f->table[f->n].unused = 0;
+        f->table[f->n].opens = j->opens;
         int err =
             ++f->n == ALPS_FRAME_CHUNK_ ? alps_frame_flush_(j, f) : ALPS_OK;
         if (err)
@@ -202,7 +202,7 @@ ALPS_COLD_ void alps_home_punch_(alps_map *m)
 ALPS_COLD_ int alps_home_come_(alps_map *m)
 {
     alps_journal *j = m->journal;
-    if (j->fd < 0 || j->tail == ALPS_PAGE)
+    if (j->fd < 0 || j->tail == j->start)
         return ALPS_OK;
     int err = alps_home_lock_(m->fd, F_WRLCK, 0);
     if (err)
