@@ -161,9 +161,20 @@ ALPS_COLD_ int alps_pmem_sync_(alps_map *m, uint64_t off, uint64_t n)
 }
 
 static const alps_backend alps_backend_pmem_ __attribute__((unused)) = {
-    "pmem",           alps_pmem_open_,    alps_unguard_,
-    alps_pmem_map_,   alps_fd_unmap_,     alps_pmem_resize_,
-    alps_pmem_punch_, alps_pmem_reserve_, alps_pmem_sync_,
-    alps_lease_,      alps_unlease_,      alps_leased_,
-    alps_fd_close_,   alps_fd_remove_,    NULL,
+    "pmem",
+    alps_pmem_open_,
+    alps_unguard_,
+    alps_pmem_map_,
+    alps_fd_unmap_,
+    alps_pmem_resize_,
+    alps_pmem_punch_,
+    alps_pmem_reserve_,
+    alps_pmem_sync_,
+    alps_lease_,
+    alps_unlease_,
+    alps_leased_,
+    alps_fd_close_,
+    alps_fd_remove_,
+    NULL,
+    NULL,
 };

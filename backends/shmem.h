@@ -82,5 +82,5 @@ static const alps_backend alps_backend_shmem_ __attribute__((unused)) = {
     "shmem",          alps_shmem_open_,   alps_unguard_,  alps_shmem_map_,
     alps_fd_unmap_,   alps_fd_resize_,    alps_fd_punch_, alps_fd_refill_,
     alps_shmem_sync_, alps_lease_,        alps_unlease_,  alps_leased_,
-    alps_fd_close_,   alps_shmem_remove_, NULL,
+    alps_fd_close_,   alps_shmem_remove_, NULL,           NULL,
 };

@@ -154,15 +154,20 @@ ALPS_COLD_ int alps_home_room_(const alps_map *m)
                : ALPS_OK;
 }
 
-/* Bytes [off, off + n), whole pages, are not needed any more: not by the
- * process from now on, and at home when a commit that knows it has come. */
-ALPS_COLD_ int alps_home_give_(const alps_map *m, uint64_t off, uint64_t n)
+/* Bytes [off, off + n), whole pages, are not needed at home when a commit that
+ * knows it has come. */
+ALPS_COLD_ void alps_home_gone_(const alps_journal *j, uint64_t off, uint64_t n)
 {
-    alps_journal *j = m->journal;
     uint64_t end = (off + n) / ALPS_PAGE;
     for (uint64_t page = off / ALPS_PAGE; page < end && page < j->pages; page++)
         __atomic_fetch_or(&j->gone[page / 64], 1ull << (page % 64),
                           __ATOMIC_RELAXED);
+}
+
+/* Nor by the process from now on. */
+ALPS_COLD_ int alps_home_give_(const alps_map *m, uint64_t off, uint64_t n)
+{
+    alps_home_gone_(m->journal, off, n);
     if (n && madvise(m->base + off, (size_t)n, MADV_DONTNEED))
         return alps_oserror_();
     return ALPS_OK;
