@@ -5825,9 +5825,6 @@ ALPS_COLD_ int alps_capture_first_(alps_map *m)
 {
     alps_pager *p = m->pager;
     alps_journal *j = m->journal;
-    uint64_t *mark = (uint64_t *)(void *)(m->base + ALPS_HOME_MARK_);
-    if (alps_load_(mark) != j->id)
-        alps_store_(mark, j->id);
     alps_pages_move_(j->going, j->gone, m->size / ALPS_PAGE);
     int err = p->spill.lost;
     if (!err && p->spill.unsure)
@@ -5934,7 +5931,7 @@ ALPS_COLD_ int alps_capture_sync_(alps_pager *p)
     int err = j->headed ? ALPS_OK : alps_journal_head_(j);
     if (err)
         return err;
-    err = alps_fd_sync_data_(j->fd);
+    err = ALPS_PAGED_SYNC(j->fd) ? alps_oserror_() : ALPS_OK;
     if (!err)
         j->headed = 1;
     else
@@ -5975,7 +5972,8 @@ ALPS_COLD_ int alps_capture_(alps_map *m, unsigned part)
 }
 
 /* Makes ready for it: a journal, which the region names, before anything can be
- * spilled. */
+ * spilled. Home names it before the first page is read: so every commit does,
+ * and a sync touches nothing, for which there may be no memory. */
 ALPS_COLD_ int alps_capture_open_(alps_map *m, uint64_t reserved)
 {
     alps_pager *p = m->pager;

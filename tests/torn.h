@@ -151,6 +151,8 @@ static void remember(const alps_heap *h)
     state_length[states++] = h->core.map.size;
 }
 
+static alps_heap heap;
+
 /* ---- images */
 
 static unsigned effort;
@@ -411,6 +413,21 @@ enum {
     SYNC_NAME = 16
 };
 
+#ifdef TORN_PAGED
+/* Whether a commit is under way; a head is written with it, or after it. */
+static int commits(void)
+{
+    const alps_pager *p = heap.core.map.pager;
+    return !in_nest && p && p->spill.journal &&
+           p->spill.cut.tail != p->spill.journal->tail;
+}
+#else
+static int commits(void)
+{
+    return 0;
+}
+#endif
+
 /* What the sync is for, by what was written last. */
 static int kind_of(const struct file *f, int which)
 {
@@ -418,15 +435,14 @@ static int kind_of(const struct file *f, int which)
         return 0;
     uint32_t last = f->since[f->n - 1].sector;
     if (which == JOURNAL)
-        return last || f->n > 1 ? SYNC_COMMIT : SYNC_RESTART;
+        return last || commits() ? SYNC_COMMIT : SYNC_RESTART;
     if (f->n > 1 || last)
         return SYNC_HOME;
     return f->now[ALPS_HOME_MARK_] ? SYNC_MARK : SYNC_UNMARK;
 }
 
 static unsigned long_ones; // commits of which each sector is lost in turn
-static alps_heap heap;
-static int closing; // what it commits is what is in memory by then
+static int closing;        // what it commits is what is in memory by then
 
 static int torn_sync(int fd)
 {
