@@ -8,6 +8,12 @@
 #include "turn.h"
 #include "writeback.h"
 
+/* Whole pages of the region, which another thread may make larger. */
+ALPS_FN_ uint64_t alps_capture_pages_(const alps_pager *p)
+{
+    return __atomic_load_n(&p->length, __ATOMIC_ACQUIRE) / ALPS_PAGE;
+}
+
 /* From now on, until the latch is given back, nobody stores to the region.
  * ALPS_EBUSY: the system may, to what is pinned. */
 ALPS_COLD_ int alps_capture_still_(alps_pager *p)
@@ -51,7 +57,7 @@ ALPS_COLD_ int alps_capture_most_(alps_pager *p)
 }
 
 /* The moment, and all that was stored before it. */
-ALPS_COLD_ int alps_capture_moment_(alps_pager *p, const alps_map *m)
+ALPS_COLD_ int alps_capture_moment_(alps_pager *p)
 {
     sigset_t old;
     alps_latch_enter_(&p->latch, &old);
@@ -59,7 +65,7 @@ ALPS_COLD_ int alps_capture_moment_(alps_pager *p, const alps_map *m)
     for (uint32_t i = 0; !err && i < p->pool.n; i++)
         err = alps_capture_frame_(p, i);
     if (!err)
-        err = alps_spill_cut_(&p->spill, m->size, &p->count);
+        err = alps_spill_cut_(&p->spill, p->length, &p->count);
     alps_latch_leave_(&p->latch, &old);
     return err;
 }
@@ -118,34 +124,48 @@ ALPS_COLD_ int alps_capture_first_(alps_map *m)
 {
     alps_pager *p = m->pager;
     alps_journal *j = m->journal;
-    alps_pages_move_(j->going, j->gone, m->size / ALPS_PAGE);
+    sigset_t old;
+    alps_latch_enter_(&p->latch, &old);
+    alps_pages_move_(j->going, j->gone, alps_capture_pages_(p));
+    alps_latch_leave_(&p->latch, &old);
     int err = p->spill.lost;
     if (!err && p->spill.unsure)
         err = alps_capture_again_(p);
     if (!err)
         err = alps_capture_most_(p);
-    return err ? err : alps_capture_moment_(p, m);
+    return err ? err : alps_capture_moment_(p);
 }
 
-/* Punches what durable commits do not need. One who needs it again says so
- * under the latch. */
-ALPS_COLD_ void alps_capture_punch_(alps_map *m)
+/* Punches the first pages from `page` on that durable commits do not need, and
+ * answers where to go on. One who needs them again says so under the latch. */
+ALPS_COLD_ uint64_t alps_capture_punch_(alps_map *m, uint64_t page,
+                                        uint64_t end)
 {
     sigset_t old;
     alps_pager *p = m->pager;
     const alps_journal *j = m->journal;
-    uint64_t end = m->size / ALPS_PAGE, n;
-    uint64_t page = alps_page_next_(j->hole, 0, end);
-    for (; page < end; page = alps_page_next_(j->hole, page + n, end)) {
-        alps_latch_enter_(&p->latch, &old);
-        for (n = 0; page + n < end && alps_page_in_(j->hole, page + n) &&
-                    !alps_page_in_(j->here, page + n);)
-            n++;
-        alps_fd_punch_(m, page * ALPS_PAGE, n * ALPS_PAGE);
-        alps_latch_leave_(&p->latch, &old);
-        n += !n;
-    }
-    alps_pages_clear_(j->hole, end);
+    uint64_t n = 0;
+    alps_latch_enter_(&p->latch, &old);
+    page = alps_page_next_(j->hole, page, end);
+    while (page + n < end && alps_page_in_(j->hole, page + n) &&
+           !alps_page_in_(j->here, page + n))
+        n++;
+    alps_fd_punch_(m, page * ALPS_PAGE, n * ALPS_PAGE);
+    alps_latch_leave_(&p->latch, &old);
+    return page + n + !n;
+}
+
+/* Punches them all. */
+ALPS_COLD_ void alps_capture_punches_(alps_map *m)
+{
+    sigset_t old;
+    alps_pager *p = m->pager;
+    uint64_t end = alps_capture_pages_(p), page = 0;
+    while (page < end)
+        page = alps_capture_punch_(m, page, end);
+    alps_latch_enter_(&p->latch, &old);
+    alps_pages_clear_(m->journal->hole, end);
+    alps_latch_leave_(&p->latch, &old);
 }
 
 /* All is at home, durably: frames before the end of the last commit are not
@@ -182,7 +202,10 @@ ALPS_COLD_ int alps_capture_empty_(alps_map *m)
 /* Bytes [off, off + n), whole pages, are not needed any more. */
 ALPS_COLD_ int alps_capture_give_(const alps_map *m, uint64_t off, uint64_t n)
 {
+    sigset_t old;
+    alps_latch_enter_(&m->pager->latch, &old);
     alps_home_gone_(m->journal, off, n);
+    alps_latch_leave_(&m->pager->latch, &old);
     alps_writeback_forget_(m->pager, off, n);
     return ALPS_OK;
 }
@@ -208,7 +231,7 @@ ALPS_COLD_ int alps_capture_home_(alps_map *m)
     if (!err)
         err = alps_home_copy_(j, m->fd);
     if (!err)
-        alps_capture_punch_(m);
+        alps_capture_punches_(m);
     if (!err)
         err = alps_fd_sync_data_(m->fd);
     if (!err)
@@ -248,9 +271,8 @@ ALPS_COLD_ int alps_capture_last_(alps_map *m, int err)
         p->count.syncs++;
     else if (p->spill.unsure)
         p->count.failed++;
+    alps_pages_move_(err ? j->gone : j->hole, j->going, alps_capture_pages_(p));
     alps_latch_leave_(&p->latch, &old);
-    uint64_t end = m->size / ALPS_PAGE;
-    alps_pages_move_(err ? j->gone : j->hole, j->going, end);
     if (err && p->spill.unsure && !p->spill.lost)
         alps_capture_again_(p); // while the system has it still; or next time
     if (!err && j->tail - j->start > ALPS_JOURNAL_MAX)

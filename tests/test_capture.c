@@ -256,31 +256,32 @@ static void names_and_snapshots_are_those_of_the_last_commit(void)
 
 /* Number k is stored to word k % WORDS, each in a segment of its own, in order:
  * at every moment the words are some number and those before it. */
-#define WORDS 150u
-static volatile uint64_t *line[4];
+struct line {
+    volatile uint64_t *word;
+    uint64_t n; // of them
+};
+static struct line line[2] = {{NULL, 150}, {NULL, 6}}; // many, or a few hot
 static int stop;
 
 static void *stores(void *at)
 {
-    volatile uint64_t *word = (volatile uint64_t *)at;
+    const struct line *l = (const struct line *)at;
     uint64_t k = 0;
     while (!__atomic_load_n(&stop, __ATOMIC_RELAXED) && ++k)
-        __atomic_store_n(&word[k % WORDS * 2048], k, __ATOMIC_RELEASE);
+        __atomic_store_n(&l->word[k % l->n * 2048], k, __ATOMIC_RELEASE);
     return NULL;
 }
 
 /* Whether these words were so at a moment. */
-static int at_a_moment(const uint64_t *word)
+static int at_a_moment(const uint64_t *word, uint64_t n)
 {
     uint64_t last = 0;
-    for (unsigned i = 0; i < WORDS; i++)
+    for (uint64_t i = 0; i < n; i++)
         if (word[i * 2048] > last)
             last = word[i * 2048];
-    for (unsigned i = 0; i < WORDS; i++) {
-        uint64_t want = last - (last + WORDS - i) % WORDS;
-        if (last < i || (last < WORDS && want > last))
-            want = 0; // it was not its turn yet
-        if (word[i * 2048] != want)
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t back = (last + n - i) % n; // so many numbers before the last
+        if (word[i * 2048] != (back <= last ? last - back : 0))
             return 0;
     }
     return 1;
@@ -299,17 +300,15 @@ static void a_sync_is_of_one_moment_whoever_stores(void)
     alps_off *root = (alps_off *)alps_root(&h, 64);
     __atomic_store_n(&stop, 0, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < 2; i++) {
-        void *p = alps_alloc(&h, WORDS * 16384);
-        memset(p, 0, WORDS * 16384);
+        void *p = alps_alloc(&h, (size_t)line[i].n * 16384);
+        memset(p, 0, (size_t)line[i].n * 16384);
         root[i] = alps_off_of(&h, p);
-        line[i] = (volatile uint64_t *)p;
+        line[i].word = (volatile uint64_t *)p;
     }
     CHECK_EQ(alps_sync(&h), 0);
     sync_takes = 2000;
     for (unsigned i = 0; i < 2; i++)
-        CHECK_EQ(pthread_create(&thread[i], NULL, stores,
-                                (void *)(uintptr_t)line[i]),
-                 0);
+        CHECK_EQ(pthread_create(&thread[i], NULL, stores, &line[i]), 0);
     uint64_t seen = 0;
     for (int i = 0; i < 25; i++) {
         plain_heap reader;
@@ -319,7 +318,7 @@ static void a_sync_is_of_one_moment_whoever_stores(void)
         const alps_off *at = (const alps_off *)plain_root(&reader, 64);
         for (unsigned k = 0; k < 2; k++) {
             const uint64_t *word = (const uint64_t *)plain_at(&reader, at[k]);
-            bad += !at_a_moment(word);
+            bad += !at_a_moment(word, line[k].n);
             seen += word[0] + word[2048];
         }
         CHECK_EQ(plain_close(&reader), 0);

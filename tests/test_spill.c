@@ -44,7 +44,7 @@ static void what_is_spilled_behind_a_commit_is_not_in_it(void)
 static void a_head_that_is_not_durable_is_noticed(void)
 {
     lost_sync = SYNC_RESTART;
-    for (unsigned tries = 0; tries < 6; tries++) {
+    for (unsigned tries = 0; tries < 4; tries++) {
         halves(10);
         if (count->bad)
             break;
@@ -61,7 +61,7 @@ static void threads_are_in_other_tests(void)
 int main(int argc, char **argv)
 {
     torn_begin(argc, argv, 1);
-    seldom = 32;
+    seldom = 64;
     if (under_tsan) {
         RUN(threads_are_in_other_tests);
     } else {
