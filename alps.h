@@ -4307,7 +4307,7 @@ ALPS_FN_ void alps_echo_forget_(alps_echo *e)
         memset(e->known, 0, (size_t)(e->n / ALPS_PAGE));
 }
 
-/* medium.h -- files as a pager reads and writes them
+/* transfer.h -- files as a pager reads and writes them
  *
  * By system calls and not by the library's functions: this is for signal
  * handlers, and no point where a thread can be cancelled. What is asked for is
@@ -4354,8 +4354,8 @@ typedef struct alps_paging {
 } alps_paging;
 
 /* All of `n` bytes at `off`; ALPS_ETRUNCATED: somebody has cut the file. */
-ALPS_COLD_ int alps_medium_read_(int fd, unsigned char *to, uint64_t n,
-                                 uint64_t off, alps_paging *count)
+ALPS_COLD_ int alps_transfer_read_(int fd, unsigned char *to, uint64_t n,
+                                   uint64_t off, alps_paging *count)
 {
     while (n) {
         uint64_t k = n < ALPS_PAGED_STEP ? n : ALPS_PAGED_STEP;
@@ -4374,8 +4374,9 @@ ALPS_COLD_ int alps_medium_read_(int fd, unsigned char *to, uint64_t n,
     return ALPS_OK;
 }
 
-ALPS_COLD_ int alps_medium_write_(int fd, const unsigned char *from, uint64_t n,
-                                  uint64_t off, alps_paging *count)
+ALPS_COLD_ int alps_transfer_write_(int fd, const unsigned char *from,
+                                    uint64_t n, uint64_t off,
+                                    alps_paging *count)
 {
     while (n) {
         uint64_t k = n < ALPS_PAGED_STEP ? n : ALPS_PAGED_STEP;
@@ -4532,8 +4533,8 @@ ALPS_COLD_ int alps_spill_load_(const alps_spill *s, unsigned char *to,
                next.place == at.place + k)
             k++;
         unsigned char *into = to + i * ALPS_PAGE;
-        int err = alps_medium_read_(s->journal->fd, into, k * ALPS_PAGE,
-                                    (uint64_t)at.place * ALPS_PAGE, count);
+        int err = alps_transfer_read_(s->journal->fd, into, k * ALPS_PAGE,
+                                      (uint64_t)at.place * ALPS_PAGE, count);
         if (err)
             return err;
         if (!alps_spill_same_(s, into, page + i, k)) {
@@ -4571,9 +4572,9 @@ ALPS_COLD_ int alps_spill_pages_(const alps_spill *s,
     for (uint64_t i = 0, k = 1; !err && i < n; i += k, k = 1) {
         while (i + k < n && table[i + k].page == table[i].page + k)
             k++;
-        err = alps_medium_write_(s->journal->fd,
-                                 bytes + (table[i].page - first) * ALPS_PAGE,
-                                 k * ALPS_PAGE, (to + i) * ALPS_PAGE, count);
+        err = alps_transfer_write_(s->journal->fd,
+                                   bytes + (table[i].page - first) * ALPS_PAGE,
+                                   k * ALPS_PAGE, (to + i) * ALPS_PAGE, count);
     }
     return err;
 }
@@ -4617,7 +4618,7 @@ ALPS_COLD_ int alps_spill_frame_(alps_spill *s, const unsigned char *bytes,
     if (!err)
         err = alps_spill_pages_(s, bytes, first, n, place, count);
     if (!err)
-        err = alps_medium_write_(j->fd, s->front, front, s->end.tail, count);
+        err = alps_transfer_write_(j->fd, s->front, front, s->end.tail, count);
     if (err)
         return err;
     for (uint64_t i = 0; i < n; i++) {

@@ -35,7 +35,7 @@
 #  include "victim.h"
 #  include "evict.h"
 #  include "echo.h"
-#  include "medium.h"
+#  include "transfer.h"
 #  include "spill.h"
 #  include "segment.h"
 #  include "budget.h"

@@ -8,7 +8,7 @@
  * from signal handlers. docs/paged.md has the protocol. */
 #pragma once
 #include "home.h"
-#include "medium.h"
+#include "transfer.h"
 
 /* Where frames end: what the next one has to fit. */
 typedef struct alps_chain {
@@ -139,8 +139,8 @@ ALPS_COLD_ int alps_spill_load_(const alps_spill *s, unsigned char *to,
                next.place == at.place + k)
             k++;
         unsigned char *into = to + i * ALPS_PAGE;
-        int err = alps_medium_read_(s->journal->fd, into, k * ALPS_PAGE,
-                                    (uint64_t)at.place * ALPS_PAGE, count);
+        int err = alps_transfer_read_(s->journal->fd, into, k * ALPS_PAGE,
+                                      (uint64_t)at.place * ALPS_PAGE, count);
         if (err)
             return err;
         if (!alps_spill_same_(s, into, page + i, k)) {
@@ -178,9 +178,9 @@ ALPS_COLD_ int alps_spill_pages_(const alps_spill *s,
     for (uint64_t i = 0, k = 1; !err && i < n; i += k, k = 1) {
         while (i + k < n && table[i + k].page == table[i].page + k)
             k++;
-        err = alps_medium_write_(s->journal->fd,
-                                 bytes + (table[i].page - first) * ALPS_PAGE,
-                                 k * ALPS_PAGE, (to + i) * ALPS_PAGE, count);
+        err = alps_transfer_write_(s->journal->fd,
+                                   bytes + (table[i].page - first) * ALPS_PAGE,
+                                   k * ALPS_PAGE, (to + i) * ALPS_PAGE, count);
     }
     return err;
 }
@@ -224,7 +224,7 @@ ALPS_COLD_ int alps_spill_frame_(alps_spill *s, const unsigned char *bytes,
     if (!err)
         err = alps_spill_pages_(s, bytes, first, n, place, count);
     if (!err)
-        err = alps_medium_write_(j->fd, s->front, front, s->end.tail, count);
+        err = alps_transfer_write_(j->fd, s->front, front, s->end.tail, count);
     if (err)
         return err;
     for (uint64_t i = 0; i < n; i++) {

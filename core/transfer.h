@@ -1,4 +1,4 @@
-/* medium.h -- files as a pager reads and writes them
+/* transfer.h -- files as a pager reads and writes them
  *
  * By system calls and not by the library's functions: this is for signal
  * handlers, and no point where a thread can be cancelled. What is asked for is
@@ -47,8 +47,8 @@ typedef struct alps_paging {
 } alps_paging;
 
 /* All of `n` bytes at `off`; ALPS_ETRUNCATED: somebody has cut the file. */
-ALPS_COLD_ int alps_medium_read_(int fd, unsigned char *to, uint64_t n,
-                                 uint64_t off, alps_paging *count)
+ALPS_COLD_ int alps_transfer_read_(int fd, unsigned char *to, uint64_t n,
+                                   uint64_t off, alps_paging *count)
 {
     while (n) {
         uint64_t k = n < ALPS_PAGED_STEP ? n : ALPS_PAGED_STEP;
@@ -67,8 +67,9 @@ ALPS_COLD_ int alps_medium_read_(int fd, unsigned char *to, uint64_t n,
     return ALPS_OK;
 }
 
-ALPS_COLD_ int alps_medium_write_(int fd, const unsigned char *from, uint64_t n,
-                                  uint64_t off, alps_paging *count)
+ALPS_COLD_ int alps_transfer_write_(int fd, const unsigned char *from,
+                                    uint64_t n, uint64_t off,
+                                    alps_paging *count)
 {
     while (n) {
         uint64_t k = n < ALPS_PAGED_STEP ? n : ALPS_PAGED_STEP;
