@@ -57,13 +57,13 @@
  *     ALPS_SHMEM        processes * (CXL)       -            -
  *     ALPS_FILE         processes   -           -            power
  *     ALPS_PMEM         processes   power *     power, eADR  power
- *     ALPS_PAGED        a close     -           -            power *
+ *     ALPS_PAGED        a close     -           -            power
  *
- * and ALPS_FILE with ALPS_CHECKPOINT *: power, all at once. Stores, alloc and
- * free are those of memory; alps_sync makes everything since the last one
- * durable, and after a crash the region is as it was at the last sync: the one
- * moment in it that docs/checkpoint.md speaks of. One process writes, readers
- * see the last sync before they opened.
+ * and ALPS_FILE and ALPS_PAGED with ALPS_CHECKPOINT *: power, all at once.
+ * Stores, alloc and free are those of memory; alps_sync makes everything since
+ * the last one durable, and after a crash the region is as it was at the last
+ * sync: the one moment in it that docs/checkpoint.md speaks of. One process
+ * writes, readers see the last sync before they opened.
  *
  * A cell says what the data survives: the death of any process, a power
  * failure; `*` is the default of that backend; `-` is an #error. ALPS_FILE is
@@ -919,6 +919,10 @@ typedef struct alps_backend {
      * and durable with the next `sync` of anything, of 0 bytes if need be.
      * Asked only where `apart` is set; else it may be NULL. */
     int (*write)(alps_map *m, uint64_t off, uint64_t n);
+
+    /* Where `apart` is set and the policy commits all at once: its `commit`, of
+     * which this backend alone knows what was stored. Else it may be NULL. */
+    int (*commit)(alps_map *m, unsigned part);
 } alps_backend;
 
 /* policy.h -- the contract between the core and what makes bytes durable
@@ -1001,6 +1005,16 @@ typedef struct alps_policy {
     int (*commit)(alps_map *m, unsigned part);
     int (*end)(alps_map *m);
 } alps_policy;
+
+/* A commit of all, or a part of it, by whoever knows what was stored. */
+ALPS_FAST_ int alps_policy_commit_(const alps_policy *policy,
+                                   const alps_backend *b, alps_map *m,
+                                   unsigned part)
+{
+    if (b->commit && __atomic_load_n(&m->apart, __ATOMIC_RELAXED))
+        return b->commit(m, part);
+    return policy->commit(m, part);
+}
 
 /* address.h -- a range of addresses, held before anything lies in it
  *
@@ -2999,20 +3013,10 @@ alps_page_take_(void *to, const void *from)
     return !any;
 }
 
-/* journal.h -- commits, beside the region, until their pages come home
+/* frame.h -- what a journal has: its bytes, and what they say
  *
- * A commit is one or more frames at the end of a file beside the region's: page
- * numbers, checksums, pages. It is there as a whole or not at all, by checksums
- * and not by order, so that one fdatasync makes it durable. The newest version
- * of each page comes home later, for many commits at once. docs/checkpoint.md
- * has the bytes, and why no crash can leave part of a commit. */
-
-/* Pages come home when the journal is longer than this, in bytes. A longer one
- * means fewer writes of a page that many commits change, and more to read after
- * a crash. */
-#ifndef ALPS_JOURNAL_MAX
-#  define ALPS_JOURNAL_MAX ((uint64_t)16 << 20)
-#endif
+ * Frames, one behind the other, each with the checksum of the one before it: so
+ * what is there of them is there from the first on. docs/checkpoint.md. */
 
 #define ALPS_JOURNAL_MAGIC_ 0x4c4e524a53504c41ull /* "ALPSJRNL" */
 #define ALPS_FRAME_MAGIC_ 0x4d41524653504c41ull   /* "ALPSFRAM" */
@@ -3025,11 +3029,13 @@ alps_page_take_(void *to, const void *from)
 /* The first sector of a journal. */
 typedef struct alps_journal_head {
     uint64_t magic;
-    uint64_t id;   /* what the region's superblock says as well */
-    uint64_t salt; /* of the frames that count */
-    uint64_t seq;  /* of the first of them */
-    uint32_t crc;  /* CRC-32C of the above */
-    uint32_t line_[7];
+    uint64_t id;     /* what the region's superblock says as well */
+    uint64_t salt;   /* of the frames that count */
+    uint64_t seq;    /* of the first of them, */
+    uint64_t start;  /* where it is, */
+    uint32_t before; /* and what it has there */
+    uint32_t crc;    /* CRC-32C of the above */
+    uint32_t line_[4];
 } alps_journal_head;
 ALPS_STATIC_ASSERT_(sizeof(alps_journal_head) == ALPS_LINE, "line");
 
@@ -3052,8 +3058,8 @@ ALPS_STATIC_ASSERT_(sizeof(alps_frame_head) == ALPS_LINE, "line");
 /* One page of a frame; the table of them follows the head. */
 typedef struct alps_frame_page {
     uint64_t page;
-    uint32_t crc; /* CRC-32C of its bytes */
-    uint32_t unused;
+    uint32_t crc;   /* CRC-32C of its bytes */
+    uint32_t opens; /* the number of the opening that wrote it */
 } alps_frame_page;
 ALPS_STATIC_ASSERT_(sizeof(alps_frame_page) == 16, "size");
 
@@ -3073,6 +3079,8 @@ typedef struct alps_journal {
     char name[272];
     unsigned crc; /* how checksums are computed */
     uint64_t id, salt;
+    uint64_t start;  /* where the first frame is */
+    uint32_t opens;  /* a random number: this opening's */
     uint64_t seq;    /* of the next frame */
     uint64_t tail;   /* where it goes */
     uint32_t before; /* crc of the last one */
@@ -3107,90 +3115,6 @@ typedef struct alps_journal {
     unsigned char *bytes; /* room for ALPS_FRAME_CHUNK_ pages, and one */
 } alps_journal;
 ALPS_STATIC_ASSERT_(sizeof(alps_journal) <= ALPS_PAGE, "size");
-
-/* Memory that a clone of the process shares, zeroed, lent when touched. */
-ALPS_COLD_ void *alps_shared_memory_(uint64_t n)
-{
-    void *p = mmap(NULL, (size_t)n, PROT_READ | PROT_WRITE,
-                   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
-}
-
-/* Makes room for what is known of `pages` pages. */
-ALPS_COLD_ int alps_journal_room_(alps_journal *j, uint64_t pages)
-{
-    if (j->pages)
-        return pages <= j->pages ? ALPS_OK : ALPS_EINVAL;
-    j->pages = pages;
-    uint64_t words = alps_page_words_(j->pages);
-    uint64_t *p = (uint64_t *)alps_shared_memory_(words * ALPS_JOURNAL_64_);
-    if (!p) {
-        j->pages = 0;
-        return ALPS_ENOMEM;
-    }
-    j->due = p;
-    j->again = p + words;
-    j->later = p + 2 * words;
-    j->known = p + 3 * words;
-    j->here = p + 4 * words;
-    j->gone = p + 5 * words;
-    j->going = p + 6 * words;
-    j->hole = p + 7 * words;
-    j->place = (uint32_t *)(void *)(p + 8 * words);
-    return ALPS_OK;
-}
-
-/* Finds out where the journal of the file behind `fd` would be. */
-ALPS_COLD_ int alps_journal_name_(alps_journal *j, int fd, const char *path)
-{
-    char dir[4096];
-    int err = alps_fd_path_(fd, path, dir);
-    if (err)
-        return err;
-    char *slash = strrchr(dir, '/');
-    const char *last = slash ? slash + 1 : dir;
-    size_t n = strlen(last);
-    if (n > 255 - strlen(".journal"))
-        return ALPS_EINVAL;
-    memcpy(j->name, last, n);
-    memcpy(j->name + n, ".journal", sizeof ".journal");
-    if (slash)
-        slash[1] = 0;
-    else
-        strcpy(dir, ".");
-    j->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | ALPS_O_PATH_);
-    return j->dir < 0 ? alps_oserror_() : ALPS_OK;
-}
-
-/* The region is made anew: what the journal says does not matter any more. */
-ALPS_COLD_ void alps_journal_drop_(alps_journal *j)
-{
-    if (j->pages)
-        munmap(j->due, (size_t)(alps_page_words_(j->pages) * ALPS_JOURNAL_64_));
-    if (j->fd >= 0)
-        close(j->fd);
-    j->fd = -1;
-    j->pages = j->size = 0;
-    j->tail = ALPS_PAGE;
-    j->lost = j->marked = 0;
-}
-
-/* Forgets the journal; the file stays as it is. Nothing is stored: in the child
- * of a fork this is the parent's memory as well. */
-ALPS_COLD_ void alps_journal_close_(alps_map *m)
-{
-    alps_journal *j = m->journal;
-    if (!j)
-        return;
-    if (j->pages)
-        munmap(j->due, (size_t)(alps_page_words_(j->pages) * ALPS_JOURNAL_64_));
-    int fds[] = {j->fd, j->dir, j->uffd, j->pagemap, j->stop[0], j->stop[1]};
-    for (unsigned i = 0; i < sizeof fds / sizeof *fds; i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
-    munmap(j, (size_t)ALPS_JOURNAL_BYTES_);
-    m->journal = NULL;
-}
 
 ALPS_FN_ uint32_t alps_journal_sum_(const alps_journal *j,
                                     const alps_journal_head *head)
@@ -3290,11 +3214,10 @@ ALPS_COLD_ int alps_journal_note_(alps_journal *j, uint64_t from, uint64_t to)
 ALPS_COLD_ int alps_journal_read_(alps_journal *j)
 {
     alps_frame_head head;
-    uint64_t at = ALPS_PAGE, seq = j->seq;
-    uint32_t before = 0;
+    uint64_t at = j->start, seq = j->seq;
+    uint32_t before = j->before;
     int err;
     j->tail = at;
-    j->before = 0;
     while (!(err = alps_frame_head_(j, at, seq, before, &head)) &&
            !(err = alps_frame_check_(j, at, &head))) {
         at = alps_frame_end_(at, &head);
@@ -3308,26 +3231,133 @@ ALPS_COLD_ int alps_journal_read_(alps_journal *j)
     }
     if (err != ALPS_ECORRUPT && err != ALPS_ETRUNCATED)
         return err;
-    return alps_journal_note_(j, ALPS_PAGE, j->tail);
+    return alps_journal_note_(j, j->start, j->tail);
 }
 
-/* Writes the head: from now on frames of `salt` count, from `seq` on. Where
- * that fails nobody knows which head is there, and it is to be tried again
- * before a frame is written. */
-ALPS_COLD_ int alps_journal_restart_(alps_journal *j, uint64_t salt)
+/* journal.h -- commits, beside the region, until their pages come home
+ *
+ * A commit is one or more frames at the end of a file beside the region's: page
+ * numbers, checksums, pages. It is there as a whole or not at all, by checksums
+ * and not by order, so that one fdatasync makes it durable. The newest version
+ * of each page comes home later, for many commits at once. docs/checkpoint.md
+ * has the bytes, and why no crash can leave part of a commit. */
+
+/* Pages come home when the journal is longer than this, in bytes. A longer one
+ * means fewer writes of a page that many commits change, and more to read after
+ * a crash. */
+#ifndef ALPS_JOURNAL_MAX
+#  define ALPS_JOURNAL_MAX ((uint64_t)16 << 20)
+#endif
+
+/* Memory that a clone of the process shares, zeroed, lent when touched. */
+ALPS_COLD_ void *alps_shared_memory_(uint64_t n)
+{
+    void *p = mmap(NULL, (size_t)n, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* Makes room for what is known of `pages` pages. */
+ALPS_COLD_ int alps_journal_room_(alps_journal *j, uint64_t pages)
+{
+    if (j->pages)
+        return pages <= j->pages ? ALPS_OK : ALPS_EINVAL;
+    j->pages = pages;
+    uint64_t words = alps_page_words_(j->pages);
+    uint64_t *p = (uint64_t *)alps_shared_memory_(words * ALPS_JOURNAL_64_);
+    if (!p) {
+        j->pages = 0;
+        return ALPS_ENOMEM;
+    }
+    j->due = p;
+    j->again = p + words;
+    j->later = p + 2 * words;
+    j->known = p + 3 * words;
+    j->here = p + 4 * words;
+    j->gone = p + 5 * words;
+    j->going = p + 6 * words;
+    j->hole = p + 7 * words;
+    j->place = (uint32_t *)(void *)(p + 8 * words);
+    return ALPS_OK;
+}
+
+/* Finds out where the journal of the file behind `fd` would be. */
+ALPS_COLD_ int alps_journal_name_(alps_journal *j, int fd, const char *path)
+{
+    char dir[4096];
+    int err = alps_fd_path_(fd, path, dir);
+    if (err)
+        return err;
+    char *slash = strrchr(dir, '/');
+    const char *last = slash ? slash + 1 : dir;
+    size_t n = strlen(last);
+    if (n > 255 - strlen(".journal"))
+        return ALPS_EINVAL;
+    memcpy(j->name, last, n);
+    memcpy(j->name + n, ".journal", sizeof ".journal");
+    if (slash)
+        slash[1] = 0;
+    else
+        strcpy(dir, ".");
+    j->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | ALPS_O_PATH_);
+    return j->dir < 0 ? alps_oserror_() : ALPS_OK;
+}
+
+/* The region is made anew: what the journal says does not matter any more. */
+ALPS_COLD_ void alps_journal_drop_(alps_journal *j)
+{
+    if (j->pages)
+        munmap(j->due, (size_t)(alps_page_words_(j->pages) * ALPS_JOURNAL_64_));
+    if (j->fd >= 0)
+        close(j->fd);
+    j->fd = -1;
+    j->pages = j->size = 0;
+    j->start = j->tail = ALPS_PAGE;
+    j->lost = j->marked = 0;
+}
+
+/* Forgets the journal; the file stays as it is. Nothing is stored: in the child
+ * of a fork this is the parent's memory as well. */
+ALPS_COLD_ void alps_journal_close_(alps_map *m)
+{
+    alps_journal *j = m->journal;
+    if (!j)
+        return;
+    if (j->pages)
+        munmap(j->due, (size_t)(alps_page_words_(j->pages) * ALPS_JOURNAL_64_));
+    int fds[] = {j->fd, j->dir, j->uffd, j->pagemap, j->stop[0], j->stop[1]};
+    for (unsigned i = 0; i < sizeof fds / sizeof *fds; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    munmap(j, (size_t)ALPS_JOURNAL_BYTES_);
+    m->journal = NULL;
+}
+
+/* Writes the head: the next frame is the first that counts. */
+ALPS_COLD_ int alps_journal_head_(const alps_journal *j)
 {
     alps_journal_head head;
     memset(&head, 0, sizeof head);
     head.magic = ALPS_JOURNAL_MAGIC_;
     head.id = j->id;
-    head.salt = salt;
+    head.salt = j->salt;
     head.seq = j->seq;
+    head.start = j->start;
+    head.before = j->before;
     head.crc = alps_journal_sum_(j, &head);
+    return alps_fd_write_(j->fd, &head, sizeof head, 0);
+}
+
+/* From now on frames of `salt` count, from the first place on. Where that fails
+ * nobody knows which head is there, and it is to be tried again before a frame
+ * is written. */
+ALPS_COLD_ int alps_journal_restart_(alps_journal *j, uint64_t salt)
+{
     j->salt = salt;
-    j->tail = ALPS_PAGE;
+    j->start = j->tail = ALPS_PAGE;
     j->before = 0;
     j->headed = 0;
-    int err = alps_fd_write_(j->fd, &head, sizeof head, 0);
+    int err = alps_journal_head_(j);
     if (!err)
         err = alps_fd_sync_data_(j->fd);
     j->headed = !err;
@@ -3351,20 +3381,22 @@ ALPS_COLD_ int alps_journal_find_(alps_map *m, uint64_t id)
     if (err)
         return err == ALPS_ETRUNCATED ? ALPS_OK : err;
     int whole = head.magic == ALPS_JOURNAL_MAGIC_ &&
-                head.crc == alps_journal_sum_(j, &head);
+                head.crc == alps_journal_sum_(j, &head) && head.start &&
+                !(head.start % ALPS_PAGE);
     if (whole && head.id != id)
         return ALPS_OK;
     j->lost = 0;
     j->marked = 1;
     j->id = id;
     j->seq = 1;
-    j->tail = ALPS_PAGE;
     if (!whole)
         return how == O_RDWR ? alps_journal_restart_(j, alps_random_())
                              : ALPS_OK;
     j->headed = 1;
     j->salt = head.salt;
     j->seq = head.seq;
+    j->start = head.start;
+    j->before = head.before;
     return alps_journal_read_(j);
 }
 
@@ -3377,7 +3409,8 @@ ALPS_COLD_ int alps_journal_open_(alps_map *m, const char *path)
         return ALPS_ENOMEM;
     j->fd = j->dir = j->uffd = j->pagemap = j->stop[0] = j->stop[1] = -1;
     j->crc = alps_crc_kind_();
-    j->tail = ALPS_PAGE;
+    j->opens = (uint32_t)alps_random_();
+    j->start = j->tail = ALPS_PAGE;
     j->bytes = (unsigned char *)(void *)j + ALPS_PAGE;
     pthread_mutex_init(&j->turn, NULL);
     m->journal = j;
@@ -3555,7 +3588,7 @@ ALPS_COLD_ int alps_frame_add_(const alps_map *m, alps_frame *f,
         alps_page_add_(j->known, page);
         f->table[f->n].page = page;
         f->table[f->n].crc = alps_crc32c_(j->crc, 0, to, ALPS_PAGE);
-        f->table[f->n].unused = 0;
+        f->table[f->n].opens = j->opens;
         int err =
             ++f->n == ALPS_FRAME_CHUNK_ ? alps_frame_flush_(j, f) : ALPS_OK;
         if (err)
@@ -3619,15 +3652,20 @@ ALPS_COLD_ int alps_home_room_(const alps_map *m)
     return err || length >= size ? err : alps_medium_grow_(m, length, size);
 }
 
-/* Bytes [off, off + n), whole pages, are not needed any more: not by the
- * process from now on, and at home when a commit that knows it has come. */
-ALPS_COLD_ int alps_home_give_(const alps_map *m, uint64_t off, uint64_t n)
+/* Bytes [off, off + n), whole pages, are not needed at home when a commit that
+ * knows it has come. */
+ALPS_COLD_ void alps_home_gone_(const alps_journal *j, uint64_t off, uint64_t n)
 {
-    alps_journal *j = m->journal;
     uint64_t end = (off + n) / ALPS_PAGE;
     for (uint64_t page = off / ALPS_PAGE; page < end && page < j->pages; page++)
         __atomic_fetch_or(&j->gone[page / 64], 1ull << (page % 64),
                           __ATOMIC_RELAXED);
+}
+
+/* Nor by the process from now on. */
+ALPS_COLD_ int alps_home_give_(const alps_map *m, uint64_t off, uint64_t n)
+{
+    alps_home_gone_(m->journal, off, n);
     if (n && madvise(m->base + off, (size_t)n, MADV_DONTNEED))
         return alps_oserror_();
     return ALPS_OK;
@@ -3667,7 +3705,7 @@ ALPS_COLD_ void alps_home_punch_(alps_map *m)
 ALPS_COLD_ int alps_home_come_(alps_map *m)
 {
     alps_journal *j = m->journal;
-    if (j->fd < 0 || j->tail == ALPS_PAGE)
+    if (j->fd < 0 || j->tail == j->start)
         return ALPS_OK;
     int err = alps_home_lock_(m->fd, F_WRLCK, 0);
     if (err)
@@ -4338,10 +4376,13 @@ enum {
     ALPS_FRAME_WRITE = 3   /* shown, to be written */
 };
 
+/* Added to `pins` while one of them is for the system to store. */
+#define ALPS_PINNED_STORE_ 0x8000u
+
 typedef struct alps_page_frame {
     uint64_t born;    /* the number of the fault that last showed it */
     uint32_t segment; /* what is in it, or ALPS_NO_SEGMENT */
-    uint16_t pins;    /* who wants it to stay */
+    uint16_t pins;    /* who wants it to stay; and ALPS_PINNED_STORE_ */
     uint8_t state;    /* ALPS_FRAME_... */
     uint8_t dirty;    /* 1: the file does not have all of it; 2: and the
                          cleaner has come by once */
@@ -5279,12 +5320,11 @@ ALPS_FN_ void alps_echo_forget_(alps_echo *e)
         memset(e->known, 0, (size_t)(e->n / ALPS_PAGE));
 }
 
-/* segment.h -- the segments of a region, and how they come and go
+/* transfer.h -- files as a pager reads and writes them
  *
- * A region is cut into segments, each of which is in a frame or is not; the
- * table says which. The file has the bytes of those that are not, and of those
- * that are clean. Here is what is done to one segment: read, written, shown,
- * hidden. All of it under the pager's latch. */
+ * By system calls and not by the library's functions: this is for signal
+ * handlers, and no point where a thread can be cancelled. What is asked for is
+ * done as a whole, in steps, and counted. */
 
 /* How the medium is read and written; all there is of it here. A test puts its
  * own in place. They are called from a signal handler. */
@@ -5314,10 +5354,6 @@ ALPS_FN_ void alps_echo_forget_(alps_echo *e)
 #  define ALPS_PAGED_STEP ((uint64_t)1 << 30)
 #endif
 
-/* The fewest frames a region is paged with: one instruction may need four
- * segments at once, and the last eight stay. */
-#define ALPS_FRAMES_MIN 9u
-
 /* What a pager has done since it was opened. */
 typedef struct alps_paging {
     uint64_t faults;      /* segments read because they were touched */
@@ -5329,6 +5365,359 @@ typedef struct alps_paging {
     uint64_t syncs;  /* of the file */
     uint64_t failed; /* reads and writes that did not succeed */
 } alps_paging;
+
+/* All of `n` bytes at `off`; ALPS_ETRUNCATED: somebody has cut the file. */
+ALPS_COLD_ int alps_transfer_read_(int fd, unsigned char *to, uint64_t n,
+                                   uint64_t off, alps_paging *count)
+{
+    while (n) {
+        uint64_t k = n < ALPS_PAGED_STEP ? n : ALPS_PAGED_STEP;
+        long got = (long)ALPS_PAGED_READ(fd, to, k, off);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) {
+            count->failed++;
+            return got ? alps_oserror_() : ALPS_ETRUNCATED;
+        }
+        to += got;
+        off += (uint64_t)got;
+        n -= (uint64_t)got;
+        count->bytes_read += (uint64_t)got;
+    }
+    return ALPS_OK;
+}
+
+ALPS_COLD_ int alps_transfer_write_(int fd, const unsigned char *from,
+                                    uint64_t n, uint64_t off,
+                                    alps_paging *count)
+{
+    while (n) {
+        uint64_t k = n < ALPS_PAGED_STEP ? n : ALPS_PAGED_STEP;
+        long put = (long)ALPS_PAGED_WRITE(fd, from, k, off);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0) {
+            count->failed++;
+            return put ? alps_oserror_() : ALPS_ENOSPC;
+        }
+        from += put;
+        off += (uint64_t)put;
+        n -= (uint64_t)put;
+        count->bytes_written += (uint64_t)put;
+    }
+    return ALPS_OK;
+}
+
+/* spill.h -- what goes before the commit that has it
+ *
+ * A region that commits all at once, and is larger than its memory: what is
+ * dirty and has to go goes to the end of the journal, as a frame of a commit
+ * that is not complete, and is found there until it is. The journal may have
+ * three versions of a page: one that no commit has, one of the commit under
+ * way, one of a durable commit. All of it under the pager's latch, and called
+ * from signal handlers. docs/paged.md has the protocol. */
+
+/* Where frames end: what the next one has to fit. */
+typedef struct alps_chain {
+    uint64_t tail;   /* the place behind the last one */
+    uint64_t seq;    /* of the next one */
+    uint32_t before; /* crc of the last one */
+} alps_chain;
+
+/* A page in the journal, before its commit is durable. */
+typedef struct alps_spilled {
+    uint32_t place; /* in multiples of ALPS_PAGE */
+    uint32_t sum;   /* CRC-32C of its bytes */
+} alps_spilled;
+
+typedef struct alps_spill {
+    alps_journal *journal; /* or NULL: what is dirty goes home */
+    alps_chain end;        /* of all frames, */
+    alps_chain cut;        /* and of those of the commit under way */
+    uint64_t size;         /* bytes of the region by that one */
+    uint64_t begun;        /* what is before was begun to be written */
+    uint64_t top;          /* pages from here on are in no version in it */
+    uint64_t *fresh;       /* bit: one that no commit has */
+    uint64_t *taken;       /* bit: one that the commit under way has */
+    alps_spilled *newest;  /* where `fresh` is */
+    alps_spilled *held;    /* where `taken` is */
+    unsigned char *front;  /* head and table of the frame in the making */
+    unsigned char *old;    /* room for ALPS_FRAME_CHUNK_ pages */
+    uint64_t bytes;        /* of all this */
+    int unsure;            /* 1: a sync has failed, and what it should have made
+                              durable is to be written again */
+    int lost;              /* the code, if that could not be */
+} alps_spill;
+
+/* Where the newest version of a page is. */
+enum {
+    ALPS_SPILL_HOME_ = 0,
+    ALPS_SPILL_DURABLE_ = 1, /* in the journal, durably */
+    ALPS_SPILL_SUMMED_ = 2   /* in the journal, with its checksum */
+};
+
+/* Makes ready to spill to `j`, for a region of at most `pages`, in segments of
+ * so many. */
+ALPS_COLD_ int alps_spill_open_(alps_spill *s, alps_journal *j, uint64_t pages,
+                                uint64_t segment)
+{
+    uint64_t words = alps_page_words_(pages);
+    uint64_t front = alps_round_up_(
+        sizeof(alps_frame_head) + segment * sizeof(alps_frame_page), ALPS_PAGE);
+    uint64_t sets = alps_round_up_(2 * words * 8, ALPS_PAGE);
+    uint64_t places = alps_round_up_(pages * sizeof(alps_spilled), ALPS_PAGE);
+    memset(s, 0, sizeof *s);
+    s->bytes =
+        sets + 2 * places + front + ALPS_FRAME_CHUNK_ * (uint64_t)ALPS_PAGE;
+    void *p = mmap(NULL, (size_t)s->bytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return ALPS_ENOMEM;
+    unsigned char *at = (unsigned char *)p;
+    s->fresh = (uint64_t *)p;
+    s->taken = s->fresh + words;
+    s->newest = (alps_spilled *)(void *)(at + sets);
+    s->held = (alps_spilled *)(void *)(at + sets + places);
+    s->front = at + sets + 2 * places;
+    s->old = s->front + front;
+    s->end.tail = s->begun = j->tail;
+    s->end.seq = j->seq;
+    s->end.before = j->before;
+    s->cut = s->end;
+    s->top = j->size / ALPS_PAGE + 1;
+    s->journal = j;
+    return ALPS_OK;
+}
+
+ALPS_COLD_ void alps_spill_close_(alps_spill *s)
+{
+    if (s->journal)
+        munmap(s->fresh, (size_t)s->bytes);
+    memset(s, 0, sizeof *s);
+}
+
+/* Where the newest version of the page is: ALPS_SPILL_.... */
+ALPS_FN_ int alps_spill_where_(const alps_spill *s, uint64_t page,
+                               alps_spilled *at)
+{
+    const alps_journal *j = s->journal;
+    at->place = at->sum = 0;
+    if (alps_page_in_(s->fresh, page)) {
+        *at = s->newest[page];
+        return ALPS_SPILL_SUMMED_;
+    }
+    if (alps_page_in_(s->taken, page)) {
+        *at = s->held[page];
+        return ALPS_SPILL_SUMMED_;
+    }
+    if (!alps_page_in_(j->here, page))
+        return ALPS_SPILL_HOME_;
+    at->place = j->place[page];
+    return ALPS_SPILL_DURABLE_;
+}
+
+/* Whether `n` pages at `bytes`, from number `page` on, are those that were
+ * spilled. */
+ALPS_COLD_ int alps_spill_same_(const alps_spill *s, const unsigned char *bytes,
+                                uint64_t page, uint64_t n)
+{
+    alps_spilled at;
+    for (uint64_t i = 0; i < n; i++)
+        if (alps_spill_where_(s, page + i, &at) == ALPS_SPILL_SUMMED_ &&
+            alps_crc32c_(s->journal->crc, 0, bytes + i * ALPS_PAGE,
+                         ALPS_PAGE) != at.sum)
+            return 0;
+    return 1;
+}
+
+/* Pages [page, page + n) as they are at home are at `to`: those of which the
+ * journal has a newer version are read over them. ALPS_EIO: one is not what was
+ * spilled. */
+ALPS_COLD_ int alps_spill_load_(const alps_spill *s, unsigned char *to,
+                                uint64_t page, uint64_t n, alps_paging *count)
+{
+    for (uint64_t i = 0, k = 1; i < n; i += k, k = 1) {
+        alps_spilled at, next;
+        int where = alps_spill_where_(s, page + i, &at);
+        if (where == ALPS_SPILL_HOME_)
+            continue;
+        while (i + k < n &&
+               alps_spill_where_(s, page + i + k, &next) == where &&
+               next.place == at.place + k)
+            k++;
+        unsigned char *into = to + i * ALPS_PAGE;
+        int err = alps_transfer_read_(s->journal->fd, into, k * ALPS_PAGE,
+                                      (uint64_t)at.place * ALPS_PAGE, count);
+        if (err)
+            return err;
+        if (!alps_spill_same_(s, into, page + i, k)) {
+            count->failed++;
+            return ALPS_EIO;
+        }
+    }
+    return ALPS_OK;
+}
+
+ALPS_FN_ alps_frame_page *alps_spill_table_(const alps_spill *s)
+{
+    return (alps_frame_page *)(void *)(s->front + sizeof(alps_frame_head));
+}
+
+/* A page of this number with these bytes is the next one of the frame in the
+ * making, which has `n`. */
+ALPS_FN_ void alps_spill_add_(const alps_spill *s, uint64_t n, uint64_t page,
+                              const unsigned char *bytes)
+{
+    alps_frame_page *entry = &alps_spill_table_(s)[n];
+    entry->page = page;
+    entry->crc = alps_crc32c_(s->journal->crc, 0, bytes, ALPS_PAGE);
+    entry->opens = s->journal->opens;
+}
+
+/* Writes the pages of the table to the journal from page `to` on; `bytes` is
+ * where page number `first` is. */
+ALPS_COLD_ int alps_spill_pages_(const alps_spill *s,
+                                 const unsigned char *bytes, uint64_t first,
+                                 uint64_t n, uint64_t to, alps_paging *count)
+{
+    const alps_frame_page *table = alps_spill_table_(s);
+    int err = ALPS_OK;
+    for (uint64_t i = 0, k = 1; !err && i < n; i += k, k = 1) {
+        while (i + k < n && table[i + k].page == table[i].page + k)
+            k++;
+        err = alps_transfer_write_(s->journal->fd,
+                                   bytes + (table[i].page - first) * ALPS_PAGE,
+                                   k * ALPS_PAGE, (to + i) * ALPS_PAGE, count);
+    }
+    return err;
+}
+
+/* Begins to have it written, a stretch at a time; nothing is durable by it. */
+ALPS_COLD_ void alps_spill_begin_(alps_spill *s)
+{
+    if (s->end.tail - s->begun < (uint64_t)1 << 20)
+        return;
+    ALPS_PAGED_BEGIN(s->journal->fd, s->begun, s->end.tail - s->begun);
+    s->begun = s->end.tail;
+}
+
+/* Writes the frame of the `n` pages in the table; `bytes` is where page number
+ * `first` is. With `last` all frames so far are a commit. Where it fails, it is
+ * as if it had not been tried. */
+ALPS_COLD_ int alps_spill_frame_(alps_spill *s, const unsigned char *bytes,
+                                 uint64_t first, uint64_t n, uint64_t size,
+                                 int last, alps_paging *count)
+{
+    const alps_journal *j = s->journal;
+    const alps_frame_page *table = alps_spill_table_(s);
+    alps_frame_head *head = (alps_frame_head *)(void *)s->front;
+    uint64_t used = sizeof *head + n * sizeof *table;
+    uint64_t front = alps_round_up_(used, ALPS_PAGE);
+    memset(head, 0, sizeof *head);
+    memset(s->front + used, 0, (size_t)(front - used));
+    head->magic = ALPS_FRAME_MAGIC_;
+    head->salt = j->salt;
+    head->seq = s->end.seq;
+    head->size = size;
+    head->count = n;
+    head->last = last != 0;
+    head->before = s->end.before;
+    head->table = alps_crc32c_(j->crc, 0, table, n * sizeof *table);
+    head->first = (uint32_t)(front / ALPS_PAGE);
+    head->crc = alps_frame_sum_(j, head);
+    uint64_t place = s->end.tail / ALPS_PAGE + head->first;
+    uint64_t end = (place + n) * ALPS_PAGE;
+    int err = place + n > UINT32_MAX ? ALPS_ENOSPC : alps_fd_limit_(end);
+    if (!err)
+        err = alps_spill_pages_(s, bytes, first, n, place, count);
+    if (!err)
+        err = alps_transfer_write_(j->fd, s->front, front, s->end.tail, count);
+    if (err)
+        return err;
+    for (uint64_t i = 0; i < n; i++) {
+        alps_page_add_(s->fresh, table[i].page);
+        alps_page_add_(j->known, table[i].page);
+        s->newest[table[i].page].place = (uint32_t)(place + i);
+        s->newest[table[i].page].sum = table[i].crc;
+        if (s->top <= table[i].page)
+            s->top = table[i].page + 1;
+    }
+    s->end.tail = end;
+    s->end.seq++;
+    s->end.before = head->crc;
+    alps_spill_begin_(s);
+    return ALPS_OK;
+}
+
+/* All that is spilled is the commit under way, of a region of `size` bytes. */
+ALPS_COLD_ int alps_spill_cut_(alps_spill *s, uint64_t size, alps_paging *count)
+{
+    uint64_t page = 0;
+    int err = ALPS_OK;
+    if (s->end.tail != s->journal->tail)
+        err = alps_spill_frame_(s, NULL, 0, 0, size, 1, count);
+    if (err)
+        return err;
+    while ((page = alps_page_next_(s->fresh, page, s->top)) < s->top) {
+        alps_page_add_(s->taken, page);
+        s->held[page] = s->newest[page];
+        page++;
+    }
+    alps_pages_clear_(s->fresh, s->top);
+    s->cut = s->end;
+    s->size = size;
+    return ALPS_OK;
+}
+
+/* The commit under way is durable; or is not, and is part of the next. */
+ALPS_COLD_ void alps_spill_settle_(alps_spill *s, int durable)
+{
+    alps_journal *j = s->journal;
+    uint64_t page = 0;
+    while ((page = alps_page_next_(s->taken, page, s->top)) < s->top) {
+        if (durable) {
+            alps_page_add_(j->here, page);
+            j->place[page] = s->held[page].place;
+        } else if (!alps_page_in_(s->fresh, page)) {
+            alps_page_add_(s->fresh, page);
+            s->newest[page] = s->held[page];
+        }
+        page++;
+    }
+    alps_pages_clear_(s->taken, s->top);
+    if (!durable)
+        return;
+    j->tail = s->cut.tail;
+    j->seq = s->cut.seq;
+    j->before = s->cut.before;
+    j->size = s->size;
+}
+
+/* All is at home, and the durable head of the journal says that it begins where
+ * the last commit ends. Where nothing was spilled behind it, it begins anew:
+ * its next head, with the next commit, says so. Answers whether it does. */
+ALPS_COLD_ int alps_spill_anew_(alps_spill *s)
+{
+    alps_journal *j = s->journal;
+    if (s->end.tail != j->tail)
+        return 0;
+    j->salt = alps_random_();
+    j->start = j->tail = s->end.tail = s->begun = ALPS_PAGE;
+    j->before = s->end.before = 0;
+    j->headed = 0;
+    return 1;
+}
+
+/* segment.h -- the segments of a region, and how they come and go
+ *
+ * A region is cut into segments, each of which is in a frame or is not; the
+ * table says which. The file has the bytes of those that are not, and of those
+ * that are clean. Here is what is done to one segment: read, written, shown,
+ * hidden. All of it under the pager's latch. */
+
+/* The fewest frames a region is paged with: one instruction may need four
+ * segments at once, and the last eight stay. */
+#define ALPS_FRAMES_MIN 9u
 
 /* A region larger than its memory: what one process keeps of it. */
 typedef struct alps_pager {
@@ -5362,6 +5751,8 @@ typedef struct alps_pager {
     uint64_t table_n;       /* its bytes */
     alps_pool pool;         /* the frames */
     alps_echo echo;         /* of the pages that every fence takes */
+    alps_spill spill;       /* of one that commits all at once */
+    int commits;            /* 1: it is to be one */
     alps_fault_range range; /* of the addresses, for the handler */
     uint64_t clock;         /* faults, counted */
     uint32_t young;         /* so many of the last ones stay */
@@ -5444,30 +5835,87 @@ ALPS_COLD_ int alps_segment_empty_(const alps_pager *p, uint64_t off,
     return data > 0 && (uint64_t)data >= off + n;
 }
 
-/* Reads the segment into a frame; what is behind the end is zero. */
-ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
-                                  uint32_t frame)
+/* Reads bytes [from, to) of the segment as the file has them. */
+ALPS_COLD_ int alps_segment_get_(alps_pager *p, uint32_t segment,
+                                 unsigned char *at, uint64_t from, uint64_t to)
 {
-    unsigned char *to = alps_pool_at_(&p->pool, frame);
-    uint64_t n = alps_segment_bytes_(p, segment), done = 0;
-    if (n && alps_segment_empty_(p, alps_segment_off_(p, segment), n))
-        n = 0;
-    while (done < n) {
-        uint64_t k = n - done;
-        int fd = alps_segment_file_(p, done, &k);
-        long got = (long)ALPS_PAGED_READ(fd, to + done, k,
-                                         alps_segment_off_(p, segment) + done);
+    while (from < to) {
+        uint64_t k = to - from;
+        int fd = alps_segment_file_(p, from, &k);
+        long got = (long)ALPS_PAGED_READ(fd, at, k,
+                                         alps_segment_off_(p, segment) + from);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0) { // the end: somebody has cut the file
             p->count.failed++;
             return got ? alps_oserror_() : ALPS_ETRUNCATED;
         }
-        done += (uint64_t)got;
+        at += got;
+        from += (uint64_t)got;
+        p->count.bytes_read += (uint64_t)got;
     }
-    memset(to + n, 0, (size_t)(p->pool.segment - n));
-    p->count.bytes_read += n;
     return ALPS_OK;
+}
+
+/* Reads the segment into a frame; what is behind the end is zero. */
+ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
+                                  uint32_t frame)
+{
+    unsigned char *to = alps_pool_at_(&p->pool, frame);
+    uint64_t off = alps_segment_off_(p, segment);
+    uint64_t all = alps_segment_bytes_(p, segment), n = all;
+    if (n && alps_segment_empty_(p, off, n))
+        n = 0;
+    int err = alps_segment_get_(p, segment, to, 0, n);
+    if (err)
+        return err;
+    memset(to + n, 0, (size_t)(p->pool.segment - n));
+    if (p->spill.journal)
+        err = alps_spill_load_(&p->spill, to, off / ALPS_PAGE,
+                               (all + ALPS_PAGE - 1) / ALPS_PAGE, &p->count);
+    return err;
+}
+
+/* Reads the newest version of `n` pages of the segment from its page `first` on
+ * that anybody but this process can have. */
+ALPS_COLD_ int alps_segment_old_(alps_pager *p, uint32_t segment,
+                                 uint64_t first, uint64_t n)
+{
+    const alps_journal *j = p->spill.journal;
+    uint64_t page = alps_segment_off_(p, segment) / ALPS_PAGE + first;
+    uint64_t from = first * ALPS_PAGE, to = from + n * ALPS_PAGE;
+    uint64_t end = alps_segment_bytes_(p, segment);
+    memset(p->spill.old, 0, (size_t)(n * ALPS_PAGE));
+    if (alps_page_next_(j->known, page, page + n) == page + n)
+        return ALPS_OK; // nothing but zeroes
+    int err =
+        alps_segment_get_(p, segment, p->spill.old, from, to < end ? to : end);
+    return err ? err
+               : alps_spill_load_(&p->spill, p->spill.old, page, n, &p->count);
+}
+
+/* Spills a frame to which nobody stores: those of its pages that are not what
+ * they were. */
+ALPS_COLD_ int alps_segment_spill_(alps_pager *p, uint32_t frame)
+{
+    const unsigned char *at = alps_pool_at_(&p->pool, frame);
+    uint32_t segment = p->pool.frame[frame].segment;
+    uint64_t first = alps_segment_off_(p, segment) / ALPS_PAGE, found = 0, k;
+    uint64_t n = (alps_segment_bytes_(p, segment) + ALPS_PAGE - 1) / ALPS_PAGE;
+    for (uint64_t i = 0; i < n; i += k) {
+        k = n - i < ALPS_FRAME_CHUNK_ ? n - i : ALPS_FRAME_CHUNK_;
+        int err = alps_segment_old_(p, segment, i, k); // else all has changed
+        for (uint64_t page = i; page < i + k; page++)
+            if (err || memcmp(at + page * ALPS_PAGE,
+                              p->spill.old + (page - i) * ALPS_PAGE, ALPS_PAGE))
+                alps_spill_add_(&p->spill, found++, first + page,
+                                at + page * ALPS_PAGE);
+    }
+    if (!found)
+        return ALPS_OK;
+    p->count.write_backs++;
+    return alps_spill_frame_(&p->spill, at, first, found, p->length, 0,
+                             &p->count);
 }
 
 /* Writes `n` bytes of memory to place `off` of the file, `into` a segment. */
@@ -5504,6 +5952,8 @@ ALPS_COLD_ int alps_segment_write_(alps_pager *p, uint32_t frame, uint64_t from,
     uint64_t off = alps_segment_off_(p, segment);
     uint64_t end = alps_segment_bytes_(p, segment);
     int err = ALPS_OK;
+    if (p->spill.journal)
+        return alps_segment_spill_(p, frame);
     if (to > end)
         to = end;
     while (!err && from < to) {
@@ -5584,7 +6034,8 @@ ALPS_COLD_ int alps_segment_clean_(alps_pager *p, uint32_t frame)
 {
     alps_page_frame *f = &p->pool.frame[frame];
     int err = ALPS_OK;
-    if (f->pins) // the system may be storing to it: it stays as it is
+    unsigned stays = p->spill.journal ? ALPS_PINNED_STORE_ : ~0u;
+    if (f->pins & stays) // the system may be storing to it: it stays as it is
         return alps_segment_write_(p, frame, 0, p->pool.segment);
     if (f->state == ALPS_FRAME_WRITE) {
         err = alps_segment_protect_(p, frame, 0, p->pool.segment, PROT_READ);
@@ -5810,7 +6261,7 @@ ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame)
         err = alps_segment_write_(p, frame, 0, p->pool.segment);
         if (!err) {
             p->unheld = p->written;
-            if (p->past < 0)
+            if (p->past < 0 && !p->spill.journal)
                 alps_pager_trail_(p, alps_segment_off_(p, f->segment));
         }
     }
@@ -6116,7 +6567,7 @@ ALPS_COLD_ void alps_writeback_forget_(alps_pager *p, uint64_t off, uint64_t n)
             if (frame != ALPS_NO_FRAME && whole && !p->pool.frame[frame].pins &&
                 !alps_segment_hide_(p, frame))
                 alps_segment_drop_(p, frame);
-            else if (frame != ALPS_NO_FRAME)
+            else if (frame != ALPS_NO_FRAME && !p->spill.journal)
                 memset(alps_pool_at_(&p->pool, frame) + (off - start), 0,
                        (size_t)(to - off));
             alps_latch_leave_(&p->latch, &old);
@@ -6146,8 +6597,12 @@ ALPS_COLD_ void alps_writeback_unpin_(alps_pager *p, uint64_t off, uint64_t n)
     alps_latch_enter_(&p->latch, &old);
     for (off -= off % p->pool.segment; off < end; off += p->pool.segment) {
         uint32_t frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
-        if (frame != ALPS_NO_FRAME && p->pool.frame[frame].pins)
-            p->pool.frame[frame].pins--;
+        if (frame == ALPS_NO_FRAME || !p->pool.frame[frame].pins)
+            continue;
+        alps_page_frame *f = &p->pool.frame[frame];
+        f->pins--;
+        if (f->pins == ALPS_PINNED_STORE_)
+            f->pins = 0;
     }
     alps_latch_leave_(&p->latch, &old);
 }
@@ -6170,11 +6625,15 @@ ALPS_COLD_ int alps_writeback_hold_(alps_pager *p, uint64_t off, int write)
         err = alps_pager_want_(p, off,
                                write ? ALPS_TOUCH_WRITE : ALPS_TOUCH_READ);
     frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
-    if (!err && p->pool.frame[frame].pins == UINT16_MAX)
-        err = ALPS_EFULL;
-    if (!err)
-        p->pool.frame[frame].pins++;
-    return err;
+    if (err)
+        return err;
+    alps_page_frame *f = &p->pool.frame[frame];
+    if ((f->pins & ~ALPS_PINNED_STORE_) == ALPS_PINNED_STORE_ - 1)
+        return ALPS_EFULL;
+    f->pins++;
+    if (write)
+        f->pins = (uint16_t)(f->pins | ALPS_PINNED_STORE_);
+    return ALPS_OK;
 }
 
 /* Bytes [off, off + n) are in memory and stay there: for system calls, which do
@@ -6204,6 +6663,370 @@ ALPS_COLD_ alps_paging alps_writeback_count_(alps_pager *p)
     alps_paging count = p->count;
     alps_latch_leave_(&p->latch, &old);
     return count;
+}
+
+/* turn.h -- one thread commits, for all that wait
+ *
+ * A commit has two halves: up to the moment whose state it is, and what makes
+ * that durable. Threads that come while one commits wait for it, and one of
+ * them commits for all. */
+
+/* The halves. The second is told how the first ended, and answers how the whole
+ * did; where that is no 0 it is as if the commit had never begun. */
+typedef int alps_turn_first(alps_map *m);
+typedef int alps_turn_last(alps_map *m, int err);
+
+/* One half of a commit. The turn is this thread's in between. */
+ALPS_FAST_ int alps_turn_half_(alps_map *m, unsigned part,
+                               alps_turn_first *first, alps_turn_last *last)
+{
+    alps_journal *j = m->journal;
+    int err;
+    if (part == ALPS_COMMIT_BEGIN) {
+        pthread_mutex_lock(&j->turn);
+        __atomic_add_fetch(&j->begun, 1, __ATOMIC_SEQ_CST);
+        err = first(m);
+        j->half = !err;
+        if (!err)
+            return ALPS_OK;
+    } else if (!j->half) {
+        return ALPS_EINVAL;
+    } else {
+        err = ALPS_OK;
+        j->half = 0;
+    }
+    err = last(m, err);
+    if (!err)
+        j->done = j->begun;
+    pthread_mutex_unlock(&j->turn);
+    return err;
+}
+
+/* Makes everything so far durable, or does a half of that. */
+ALPS_FAST_ int alps_turn_(alps_map *m, unsigned part, alps_turn_first *first,
+                          alps_turn_last *last)
+{
+    alps_journal *j = m->journal;
+    uint64_t seen = __atomic_fetch_add(&j->begun, 0, __ATOMIC_SEQ_CST);
+    int err = ALPS_OK;
+    if (part != ALPS_COMMIT_ALL)
+        return alps_turn_half_(m, part, first, last);
+    pthread_mutex_lock(&j->turn);
+    if (j->done <= seen) {
+        uint64_t number = __atomic_add_fetch(&j->begun, 1, __ATOMIC_SEQ_CST);
+        err = last(m, first(m));
+        if (!err)
+            j->done = number;
+    }
+    pthread_mutex_unlock(&j->turn);
+    return err;
+}
+
+/* capture.h -- a region larger than its memory is committed, all at once
+ *
+ * What is dirty is spilled; at one moment nobody can store; what is dirty then
+ * is spilled too, and all that was, since the last commit, is the next. Then it
+ * is made durable, and comes home while threads go on. docs/paged.md has the
+ * order, and why no crash finds part of a commit. */
+
+/* Whole pages of the region, which another thread may make larger. */
+ALPS_FN_ uint64_t alps_capture_pages_(const alps_pager *p)
+{
+    return __atomic_load_n(&p->length, __ATOMIC_ACQUIRE) / ALPS_PAGE;
+}
+
+/* From now on, until the latch is given back, nobody stores to the region.
+ * ALPS_EBUSY: the system may, to what is pinned. */
+ALPS_COLD_ int alps_capture_still_(alps_pager *p)
+{
+    int err = ALPS_OK;
+    for (uint32_t i = 0; i < p->pool.n; i++)
+        if (p->pool.frame[i].pins & ALPS_PINNED_STORE_)
+            return ALPS_EBUSY;
+    for (uint32_t i = 0; !err && i < p->pool.n; i++) {
+        alps_page_frame *f = &p->pool.frame[i];
+        if (f->state != ALPS_FRAME_WRITE)
+            continue;
+        err = alps_segment_protect_(p, i, 0, p->pool.segment, PROT_READ);
+        if (!err)
+            f->state = ALPS_FRAME_READ;
+    }
+    return err;
+}
+
+/* Spills the frame, if it is dirty and the system does not store to it. */
+ALPS_COLD_ int alps_capture_frame_(alps_pager *p, uint32_t frame)
+{
+    const alps_page_frame *f = &p->pool.frame[frame];
+    if (f->state == ALPS_FRAME_FREE || !f->dirty ||
+        f->pins & ALPS_PINNED_STORE_)
+        return ALPS_OK;
+    return alps_segment_clean_(p, frame);
+}
+
+/* Spills what is dirty, while others work. */
+ALPS_COLD_ int alps_capture_most_(alps_pager *p)
+{
+    int err = ALPS_OK;
+    for (uint32_t i = 0; !err && i < p->pool.n; i++) {
+        sigset_t old;
+        alps_latch_enter_(&p->latch, &old);
+        err = alps_capture_frame_(p, i);
+        alps_latch_leave_(&p->latch, &old);
+    }
+    return err;
+}
+
+/* The moment, and all that was stored before it. */
+ALPS_COLD_ int alps_capture_moment_(alps_pager *p)
+{
+    sigset_t old;
+    alps_latch_enter_(&p->latch, &old);
+    int err = alps_capture_still_(p);
+    for (uint32_t i = 0; !err && i < p->pool.n; i++)
+        err = alps_capture_frame_(p, i);
+    if (!err)
+        err = alps_spill_cut_(&p->spill, p->length, &p->count);
+    alps_latch_leave_(&p->latch, &old);
+    return err;
+}
+
+/* Writes bytes [at, end) of the journal once more. */
+ALPS_COLD_ int alps_capture_rewrite_(const alps_journal *j, uint64_t at,
+                                     uint64_t end)
+{
+    int err = ALPS_OK;
+    while (!err && at < end) {
+        uint64_t n = ALPS_FRAME_CHUNK_ * (uint64_t)ALPS_PAGE;
+        if (n > end - at)
+            n = end - at;
+        err = alps_fd_read_(j->fd, j->bytes, n, at);
+        if (!err)
+            err = alps_fd_write_(j->fd, j->bytes, n, at);
+        at += n;
+    }
+    return err;
+}
+
+/* A sync has failed: the system may take for written what is not. What no
+ * durable commit has is looked at, and written again. */
+ALPS_COLD_ int alps_capture_again_(alps_pager *p)
+{
+    sigset_t old;
+    alps_frame_head head;
+    alps_spill *s = &p->spill;
+    const alps_journal *j = s->journal;
+    uint64_t at = j->tail, seq = j->seq;
+    uint32_t before = j->before;
+    int err = ALPS_OK;
+    alps_latch_enter_(&p->latch, &old);
+    uint64_t end = s->end.tail;
+    alps_latch_leave_(&p->latch, &old);
+    while (!err && at < end) {
+        err = alps_frame_head_(j, at, seq, before, &head);
+        if (!err)
+            err = alps_frame_check_(j, at, &head);
+        if (err == ALPS_ECORRUPT || err == ALPS_ETRUNCATED)
+            err = s->lost = ALPS_EIO;
+        if (!err)
+            err = alps_capture_rewrite_(j, at, alps_frame_end_(at, &head));
+        if (err)
+            return err;
+        at = alps_frame_end_(at, &head);
+        before = head.crc;
+        seq++;
+    }
+    s->unsure = 0;
+    return ALPS_OK;
+}
+
+/* The first half of a commit: up to the moment. */
+ALPS_COLD_ int alps_capture_first_(alps_map *m)
+{
+    alps_pager *p = m->pager;
+    alps_journal *j = m->journal;
+    sigset_t old;
+    alps_latch_enter_(&p->latch, &old);
+    alps_pages_move_(j->going, j->gone, alps_capture_pages_(p));
+    alps_latch_leave_(&p->latch, &old);
+    int err = p->spill.lost;
+    if (!err && p->spill.unsure)
+        err = alps_capture_again_(p);
+    if (!err)
+        err = alps_capture_most_(p);
+    return err ? err : alps_capture_moment_(p);
+}
+
+/* Punches the first pages from `page` on that durable commits do not need, and
+ * answers where to go on. One who needs them again says so under the latch. */
+ALPS_COLD_ uint64_t alps_capture_punch_(alps_map *m, uint64_t page,
+                                        uint64_t end)
+{
+    sigset_t old;
+    alps_pager *p = m->pager;
+    const alps_journal *j = m->journal;
+    uint64_t n = 0;
+    alps_latch_enter_(&p->latch, &old);
+    page = alps_page_next_(j->hole, page, end);
+    while (page + n < end && alps_page_in_(j->hole, page + n) &&
+           !alps_page_in_(j->here, page + n))
+        n++;
+    alps_medium_punch_(m, page * ALPS_PAGE, n * ALPS_PAGE);
+    alps_latch_leave_(&p->latch, &old);
+    return page + n + !n;
+}
+
+/* Punches them all. */
+ALPS_COLD_ void alps_capture_punches_(alps_map *m)
+{
+    sigset_t old;
+    alps_pager *p = m->pager;
+    uint64_t end = alps_capture_pages_(p), page = 0;
+    while (page < end)
+        page = alps_capture_punch_(m, page, end);
+    alps_latch_enter_(&p->latch, &old);
+    alps_pages_clear_(m->journal->hole, end);
+    alps_latch_leave_(&p->latch, &old);
+}
+
+/* All is at home, durably: frames before the end of the last commit are not
+ * needed any more. */
+ALPS_COLD_ int alps_capture_empty_(alps_map *m)
+{
+    sigset_t old;
+    alps_pager *p = m->pager;
+    alps_journal *j = m->journal;
+    uint64_t from = j->start;
+    alps_latch_enter_(&p->latch, &old);
+    alps_pages_clear_(j->here, p->spill.top);
+    alps_latch_leave_(&p->latch, &old);
+    j->start = j->tail;
+    j->headed = 0;
+    int err = alps_journal_head_(j);
+    if (!err)
+        err = alps_fd_sync_data_(j->fd);
+    if (err)
+        return err;
+    j->headed = 1;
+    alps_latch_enter_(&p->latch, &old);
+    int anew = alps_spill_anew_(&p->spill);
+    if (anew)
+        alps_journal_shorten_(j);
+    alps_latch_leave_(&p->latch, &old);
+    if (!anew)
+        syscall(SYS_fallocate, j->fd,
+                ALPS_FALLOC_PUNCH_HOLE_ | ALPS_FALLOC_KEEP_SIZE_, (off_t)from,
+                (off_t)(j->start - from));
+    return ALPS_OK;
+}
+
+/* Bytes [off, off + n), whole pages, are not needed any more. */
+ALPS_COLD_ int alps_capture_give_(const alps_map *m, uint64_t off, uint64_t n)
+{
+    sigset_t old;
+    alps_latch_enter_(&m->pager->latch, &old);
+    alps_home_gone_(m->journal, off, n);
+    alps_latch_leave_(&m->pager->latch, &old);
+    alps_writeback_forget_(m->pager, off, n);
+    return ALPS_OK;
+}
+
+/* They are needed again. */
+ALPS_COLD_ void alps_capture_keep_(const alps_map *m, uint64_t off, uint64_t n)
+{
+    sigset_t old;
+    alps_latch_enter_(&m->pager->latch, &old);
+    alps_home_keep_(m, off, n);
+    alps_latch_leave_(&m->pager->latch, &old);
+}
+
+/* Brings home what is committed, while others work. Not while a reader is
+ * there. */
+ALPS_COLD_ int alps_capture_home_(alps_map *m)
+{
+    alps_journal *j = m->journal;
+    int err = alps_home_lock_(m->fd, F_WRLCK, 0);
+    if (err)
+        return err;
+    err = alps_home_room_(m);
+    if (!err)
+        err = alps_home_copy_(j, m);
+    if (!err)
+        alps_capture_punches_(m);
+    if (!err)
+        err = alps_medium_sync_data_(m);
+    if (!err)
+        err = alps_capture_empty_(m);
+    alps_home_lock_(m->fd, F_UNLCK, 0);
+    return err;
+}
+
+/* The frames up to the cut are durable when this answers 0. */
+ALPS_COLD_ int alps_capture_sync_(alps_pager *p)
+{
+    alps_journal *j = p->spill.journal;
+    int err = j->headed ? ALPS_OK : alps_journal_head_(j);
+    if (err)
+        return err;
+    err = ALPS_PAGED_SYNC(j->fd) ? alps_oserror_() : ALPS_OK;
+    if (!err)
+        j->headed = 1;
+    else
+        p->spill.unsure = 1;
+    return err;
+}
+
+/* The second half: durable, or part of the next. */
+ALPS_COLD_ int alps_capture_last_(alps_map *m, int err)
+{
+    sigset_t old;
+    alps_pager *p = m->pager;
+    alps_journal *j = m->journal;
+    int some = p->spill.cut.tail != j->tail;
+    if (!err && some)
+        err = alps_capture_sync_(p);
+    alps_latch_enter_(&p->latch, &old);
+    if (some)
+        alps_spill_settle_(&p->spill, !err);
+    if (some && !err)
+        p->count.syncs++;
+    else if (p->spill.unsure)
+        p->count.failed++;
+    alps_pages_move_(err ? j->gone : j->hole, j->going, alps_capture_pages_(p));
+    alps_latch_leave_(&p->latch, &old);
+    if (err && p->spill.unsure && !p->spill.lost)
+        alps_capture_again_(p); // while the system has it still; or next time
+    if (!err && j->tail - j->start > ALPS_JOURNAL_MAX)
+        alps_capture_home_(m); // or the next time
+    return err;
+}
+
+/* The commit of a region that is rewired: see turn.h. */
+ALPS_COLD_ int alps_capture_(alps_map *m, unsigned part)
+{
+    return alps_turn_(m, part, alps_capture_first_, alps_capture_last_);
+}
+
+/* Makes ready for it: a journal, which the region names, before anything can be
+ * spilled. Home names it before the first page is read: so every commit does,
+ * and a sync touches nothing, for which there may be no memory. */
+ALPS_COLD_ int alps_capture_open_(alps_map *m, uint64_t reserved)
+{
+    alps_pager *p = m->pager;
+    int err = alps_journal_room_(m->journal, reserved / ALPS_PAGE + 1);
+    if (err)
+        return err;
+    alps_sole_known_(m);
+    alps_journal *j = m->journal;
+    uint64_t words = alps_page_words_(j->size / ALPS_PAGE);
+    for (uint64_t i = 0; i < words; i++)
+        if (j->here[i])
+            j->known[i] |= j->here[i];
+    err = alps_journal_ready_(m);
+    if (err)
+        return err;
+    return alps_spill_open_(&p->spill, j, j->pages,
+                            ((uint64_t)1 << p->shift) / ALPS_PAGE);
 }
 
 /* cleaner.h -- a thread that writes what has been dirty for long
@@ -6428,6 +7251,7 @@ ALPS_COLD_ void alps_engine_stop_(alps_pager *p)
     if (p->pool.segment)
         alps_pool_close_(&p->pool);
     alps_echo_close_(&p->echo);
+    alps_spill_close_(&p->spill);
     if (p->table)
         munmap(p->table, (size_t)p->table_n);
     if (p->state)
@@ -6514,9 +7338,13 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
     return *err ? "there is no thread to be had for its cleaner" : NULL;
 }
 
-/* Who else may have the file open while we keep parts of it: nobody. */
+/* Who else may have the file open while we keep parts of it: nobody. Who
+ * commits all at once is the only one to write already, and readers have what
+ * was committed. */
 ALPS_COLD_ int alps_engine_alone_(const alps_map *m, int alone)
 {
+    if (m->sole)
+        return ALPS_OK;
     int err = alps_sole_lock_(m->fd, alone);
     if (!err && alone)
         err = alps_apart_lock_(m->fd, F_WRLCK);
@@ -6558,7 +7386,12 @@ ALPS_COLD_ int alps_engine_rewire_(alps_pager *p, alps_map *m,
     if (err)
         return err;
     p->fd = m->fd;
-    why = alps_engine_start_(p, base, m->length, reserved, &err);
+    why = alps_engine_start_(p, base, m->sole ? m->size : m->length, reserved,
+                             &err);
+    if (!why && m->sole) {
+        err = alps_capture_open_(m, reserved);
+        why = err ? "the journal beside it is not to be had" : NULL;
+    }
     if (!why) {
         p->written = p->unheld = 1; // what was stored so far is not synced
         __atomic_store_n(&p->engine, ALPS_ENGINE_REWIRE, __ATOMIC_SEQ_CST);
@@ -6591,7 +7424,7 @@ ALPS_COLD_ int alps_engine_unmap_(alps_map *m)
     int ours = p->process == getpid();
     alps_cleaner_stop_(p);
     alps_budget_leave_(p); // from now on no thread but this one is at it
-    if (ours)
+    if (ours && !m->sole)  // or else what was not committed is dropped
         err = alps_writeback_(p, 0, p->length);
     if (ours) {
         int late = alps_let_addresses_(p->base, p->reserved, m->door);
@@ -6613,8 +7446,8 @@ ALPS_COLD_ int alps_engine_sync_(alps_map *m, uint64_t off, uint64_t n)
     int err = ALPS_OK;
     if (!alps_engine_rewired_(m))
         err = alps_medium_sync_(m, off, n);
-    if (err || !alps_engine_rewired_(m))
-        return err;
+    if (err || m->sole || !alps_engine_rewired_(m))
+        return err; // what is committed all at once is not synced otherwise
     err = alps_writeback_(m->pager, off, n);
     return err ? err : alps_writeback_fence_(m->pager);
 }
@@ -6963,11 +7796,22 @@ ALPS_COLD_ int alps_anon_remove_(const char *path)
 }
 
 static const alps_backend alps_backend_anon_ __attribute__((unused)) = {
-    "anon",           alps_anon_open_,    alps_anon_nothing_,
-    alps_anon_map_,   alps_anon_unmap_,   alps_anon_resize_,
-    alps_anon_punch_, alps_anon_reserve_, alps_anon_sync_,
-    alps_anon_lease_, alps_anon_lease_,   alps_anon_lease_,
-    alps_anon_unmap_, alps_anon_remove_,  NULL,
+    "anon",
+    alps_anon_open_,
+    alps_anon_nothing_,
+    alps_anon_map_,
+    alps_anon_unmap_,
+    alps_anon_resize_,
+    alps_anon_punch_,
+    alps_anon_reserve_,
+    alps_anon_sync_,
+    alps_anon_lease_,
+    alps_anon_lease_,
+    alps_anon_lease_,
+    alps_anon_unmap_,
+    alps_anon_remove_,
+    NULL,
+    NULL,
 };
 
 /* shmem.h -- shared memory
@@ -7064,6 +7908,7 @@ static const alps_backend alps_backend_shmem_ __attribute__((unused)) = {
     alps_medium_close_,
     alps_shmem_remove_,
     NULL,
+    NULL,
 };
 
 /* file.h -- a file behind the page cache
@@ -7127,6 +7972,7 @@ static const alps_backend alps_backend_file_ __attribute__((unused)) = {
     alps_leased_,
     alps_filed_close_,
     alps_filed_remove_,
+    NULL,
     NULL,
 };
 
@@ -7308,6 +8154,7 @@ static const alps_backend alps_backend_pmem_ __attribute__((unused)) = {
     alps_medium_close_,
     alps_medium_remove_,
     NULL,
+    NULL,
 };
 
 /* paged.h -- a file that is larger than the memory it may have
@@ -7323,6 +8170,7 @@ ALPS_COLD_ int alps_paged_open_(alps_map *m, const char *path,
     m->pager = alps_engine_begin_();
     if (!m->pager)
         return ALPS_ENOMEM;
+    m->pager->commits = m->sole != 0;
     int err = alps_engine_ask_(m->pager, o);
     int rewire = !err && m->pager->asked == ALPS_ENGINE_REWIRE;
     int reads = (m->flags & ALPS_READ_ONLY) != 0;
@@ -7345,6 +8193,8 @@ ALPS_COLD_ int alps_paged_kernel_(alps_map *m, uint64_t size, uint64_t reserve,
     uint64_t segment = (uint64_t)1 << m->pager->shift;
     if (m->flags & ALPS_READ_ONLY && m->journal->size)
         return alps_sole_read_(m, size, reserve, align);
+    if (m->sole)
+        return alps_sole_map_(m, size, reserve, align);
     if (reserve > ALPS_PAGE)
         reserve = alps_round_up_(reserve, segment);
     return alps_medium_map_(m, size, reserve, align, MAP_SHARED);
@@ -7367,26 +8217,30 @@ ALPS_COLD_ int alps_paged_rewire_(alps_map *m, uint64_t size, uint64_t reserve,
             break;
         held = alps_round_up_(held / 2 > size ? held / 2 : size, segment);
     }
+    m->size = size;
     int err = base ? alps_engine_rewire_(p, m, base, held) : ALPS_ENOMEM;
     if (err && base)
         alps_let_addresses_(base, held, 1);
     if (err)
+        m->size = 0;
+    if (err)
         return err;
     m->base = base;
     m->door = 1;
-    m->size = size;
     m->reserved = held < reserve ? held : reserve;
     return ALPS_OK;
 }
 
-/* The first page alone, which the core looks at, needs no engine. */
+/* The first page alone, which the core looks at, needs no engine; nor does a
+ * region in the making that is committed all at once from then on. */
 ALPS_COLD_ int alps_paged_map_(alps_map *m, uint64_t size, uint64_t reserve,
                                uint64_t align)
 {
     alps_pager *p = m->pager;
     if (size == 0 || size > m->length || reserve < size)
         return ALPS_EINVAL;
-    if (reserve > ALPS_PAGE &&
+    int making = p->commits && !m->sole;
+    if (reserve > ALPS_PAGE && !making &&
         alps_engine_choose_(p, m, size) == ALPS_ENGINE_REWIRE) {
         int err = alps_paged_rewire_(m, size, reserve, align);
         if (!err || p->asked)
@@ -7415,7 +8269,9 @@ ALPS_COLD_ void alps_paged_outgrow_(alps_map *m)
     uint64_t segment = (uint64_t)1 << p->shift;
     if (alps_engine_choose_(p, m, m->length) != ALPS_ENGINE_REWIRE)
         return;
-    if (m->reserved % segment)
+    if (m->sole)
+        p->why = "it has outgrown its memory; opened anew it will be paged";
+    else if (m->reserved % segment)
         p->why = "its addresses are no whole segments";
     else
         alps_engine_rewire_(p, m, m->base, m->reserved);
@@ -7426,16 +8282,23 @@ ALPS_COLD_ int alps_paged_resize_(alps_map *m, uint64_t size)
     alps_pager *p = m->pager;
     uint64_t old = m->length;
     int rewired = m->base && alps_engine_rewired_(m);
-    if (rewired && size < old)
+    if (rewired && size < (m->sole ? m->size : old))
         alps_writeback_length_(p, size);
-    int err = alps_medium_resize_(m, size);
+    int err = ALPS_OK;
+    if (m->sole && m->base && size < old)
+        m->size = size; // it is cut when the commit that says so is at home
+    else
+        err = alps_medium_resize_(m, size);
     if (rewired)
-        alps_writeback_length_(p, m->length);
+        alps_writeback_length_(p, m->sole ? m->size : m->length);
     if (err || size <= old)
         return err;
-    err = rewired && fsync(m->fd) ? alps_oserror_() : ALPS_OK;
-    if (!rewired)
+    if (m->sole)
+        err = alps_fd_sync_data_(m->fd);
+    else if (!rewired)
         err = alps_medium_sync_length_(m);
+    else if (fsync(m->fd))
+        err = alps_oserror_();
     if (!err && m->base && !rewired && size > ALPS_PAGE)
         alps_paged_outgrow_(m);
     return err;
@@ -7445,21 +8308,27 @@ ALPS_COLD_ int alps_paged_punch_(alps_map *m, uint64_t off, uint64_t n)
 {
     if (m->flags & ALPS_READ_ONLY)
         return ALPS_EREADONLY;
-    if (m->base && alps_engine_rewired_(m))
+    int rewired = m->base && alps_engine_rewired_(m);
+    if (m->sole)
+        return rewired ? alps_capture_give_(m, off, n)
+                       : alps_home_give_(m, off, n);
+    if (rewired)
         alps_writeback_forget_(m->pager, off, n);
     return alps_medium_punch_(m, off, n);
 }
 
 ALPS_COLD_ int alps_paged_reserve_(alps_map *m, uint64_t off, uint64_t n)
 {
+    if (m->sole)
+        alps_capture_keep_(m, off, n);
     int err = alps_medium_refill_(m, off, n);
-    return err || !fsync(m->fd) ? err : alps_oserror_();
+    return err || m->sole || !fsync(m->fd) ? err : alps_oserror_();
 }
 
 ALPS_COLD_ int alps_paged_write_(alps_map *m, uint64_t off, uint64_t n)
 {
     alps_pager *p = m->pager;
-    if (!alps_engine_rewired_(m))
+    if (!alps_engine_rewired_(m) || m->sole)
         return ALPS_OK;
     if (m->always_n)
         alps_writeback_listen_(p, m->always_off, m->always_n);
@@ -7472,6 +8341,7 @@ static const alps_backend alps_backend_paged_ __attribute__((unused)) = {
     alps_paged_punch_, alps_paged_reserve_, alps_engine_sync_,
     alps_lease_,       alps_unlease_,       alps_leased_,
     alps_paged_close_, alps_filed_remove_,  alps_paged_write_,
+    alps_capture_,
 };
 
 /* gather.h -- pages that wait for one sync call
@@ -8062,6 +8932,8 @@ ALPS_COLD_ int alps_checkpoint_begin_(alps_map *m, const alps_options *o)
     alps_journal *j = m->journal;
     if (!j)
         return ALPS_EUNSUPPORTED; // a backend that knows no journal
+    if (m->apart)
+        return ALPS_OK; // one that commits by itself, and has begun
     int err = alps_journal_room_(j, m->reserved / ALPS_PAGE + 1);
     if (err)
         return err;
@@ -8210,7 +9082,7 @@ ALPS_COLD_ int alps_checkpoint_capture_(const alps_map *m)
 }
 
 /* The first half of a commit: up to the moment. */
-ALPS_COLD_ int alps_checkpoint_first_(const alps_map *m)
+ALPS_COLD_ int alps_checkpoint_first_(alps_map *m)
 {
     alps_journal *j = m->journal;
     uint64_t end = alps_checkpoint_pages_(m);
@@ -8248,49 +9120,10 @@ ALPS_COLD_ int alps_checkpoint_last_(alps_map *m, int err)
     return err;
 }
 
-/* A commit in two halves. The turn is this thread's in between. */
-ALPS_COLD_ int alps_checkpoint_half_(alps_map *m, unsigned part)
-{
-    alps_journal *j = m->journal;
-    int err;
-    if (part == ALPS_COMMIT_BEGIN) {
-        pthread_mutex_lock(&j->turn);
-        __atomic_add_fetch(&j->begun, 1, __ATOMIC_SEQ_CST);
-        err = alps_checkpoint_first_(m);
-        j->half = !err;
-        if (!err)
-            return ALPS_OK;
-    } else if (!j->half) {
-        return ALPS_EINVAL;
-    } else {
-        err = ALPS_OK;
-        j->half = 0;
-    }
-    err = alps_checkpoint_last_(m, err);
-    if (!err)
-        j->done = j->begun;
-    pthread_mutex_unlock(&j->turn);
-    return err;
-}
-
-/* Makes everything so far durable. Threads that come while one commits wait for
- * it, and one of them commits for all. */
+/* See turn.h. */
 ALPS_COLD_ int alps_checkpoint_commit_(alps_map *m, unsigned part)
 {
-    alps_journal *j = m->journal;
-    uint64_t seen = __atomic_fetch_add(&j->begun, 0, __ATOMIC_SEQ_CST);
-    int err = ALPS_OK;
-    if (part != ALPS_COMMIT_ALL)
-        return alps_checkpoint_half_(m, part);
-    pthread_mutex_lock(&j->turn);
-    if (j->done <= seen) {
-        uint64_t number = __atomic_add_fetch(&j->begun, 1, __ATOMIC_SEQ_CST);
-        err = alps_checkpoint_last_(m, alps_checkpoint_first_(m));
-        if (!err)
-            j->done = number;
-    }
-    pthread_mutex_unlock(&j->turn);
-    return err;
+    return alps_turn_(m, part, alps_checkpoint_first_, alps_checkpoint_last_);
 }
 
 /* Brings all home, so that the file is the region and nothing else is needed.
@@ -14463,7 +15296,7 @@ ALPS_COLD_ int alps_placement_(alps_map *m, const alps_options *o)
         return ALPS_OK;
 #ifdef SYS_mbind
     int heeded = m->medium == ALPS_MEDIUM_ANON ||
-                 m->medium == ALPS_MEDIUM_SHMEM || m->sole;
+                 m->medium == ALPS_MEDIUM_SHMEM || (m->sole && !m->apart);
     if (heeded && !syscall(SYS_mbind, m->base, (unsigned long)m->reserved,
                            ALPS_MPOL_INTERLEAVE_, &nodes, 65ul, 0u)) {
         m->nodes = nodes;
@@ -14769,7 +15602,7 @@ ALPS_CORE_ int alps_region_loose_(alps_handle *h, uint64_t loose,
     uint64_t *word = (uint64_t *)alps_address_(h, ALPS_LOOSE);
     int err = ALPS_OK;
     if (!t->backend->write || t->policy->durable || !h->map.apart ||
-        alps_load_(word) == loose)
+        h->map.sole || alps_load_(word) == loose)
         return ALPS_OK;
     if (!loose)
         err = t->backend->write(&h->map, 0, alps_size_(h));
@@ -14947,7 +15780,8 @@ ALPS_CORE_ int alps_region_close_(alps_handle *h, int discard,
         return ALPS_EINVAL;
     int sole = t->policy->commit && alps_self_(h) && h->map.sole;
     if (t->policy->commit && sole && !discard)
-        err = t->policy->commit(&h->map, ALPS_COMMIT_ALL);
+        err = alps_policy_commit_(t->policy, t->backend, &h->map,
+                                  ALPS_COMMIT_ALL);
     if (err)
         return err;
     if (alps_self_(h)) {
@@ -14963,7 +15797,8 @@ ALPS_CORE_ int alps_region_close_(alps_handle *h, int discard,
         err = err ? err : own;
         alps_unlock_(h);
         if (t->policy->commit && sole && !discard && !err)
-            t->policy->commit(&h->map, ALPS_COMMIT_ALL); // only neat
+            alps_policy_commit_(t->policy, t->backend, &h->map,
+                                ALPS_COMMIT_ALL); // only neat
         if (t->policy->end && sole)
             err = t->policy->end(&h->map);
         t->backend->unlease(&h->map, h->slot);
@@ -19255,7 +20090,7 @@ ALPS_CORE_ int alps_sync_(alps_handle *h, unsigned part, const alps_tables *t)
     if (err)
         return err;
     if (t->policy->commit && h->map.sole)
-        return t->policy->commit(&h->map, part);
+        return alps_policy_commit_(t->policy, t->backend, &h->map, part);
     if (part == ALPS_COMMIT_BEGIN)
         return ALPS_OK;
     if (!t->policy->durable || h->map.persist == ALPS_PERSIST_MSYNC)
@@ -19367,7 +20202,8 @@ ALPS_FN_ int alps_snapshot_medium_(const alps_handle *h, const char *to)
 ALPS_CORE_ int alps_snapshot_commit_(alps_handle *h, const char *path,
                                      const alps_tables *t)
 {
-    int err = t->policy->commit(&h->map, ALPS_COMMIT_ALL);
+    int err =
+        alps_policy_commit_(t->policy, t->backend, &h->map, ALPS_COMMIT_ALL);
     if (err)
         return err;
     pthread_mutex_lock(&h->map.journal->turn);
@@ -23104,7 +23940,7 @@ class region
 #  define ALPS_REFUSED_
 #elif ALPS_BACKEND == ALPS_PAGED
 #  define ALPS_BACKEND_TABLE_ &alps_backend_paged_
-#  define ALPS_NATURAL_POLICY_ ALPS_MSYNC
+#  define ALPS_NATURAL_POLICY_ ALPS_CHECKPOINT
 #elif ALPS_BACKEND == ALPS_DSM
 #  error \
       "alps.h: backend ALPS_DSM is not in this version: ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM, ALPS_PAGED and ALPS_USER are"
@@ -23173,8 +24009,10 @@ class region
 #    define ALPS_REFUSED_
 #  endif
 #elif ALPS_BACKEND == ALPS_PAGED
-#  if ALPS_POLICY != ALPS_NONE && ALPS_POLICY != ALPS_MSYNC
-#    error "alps.h: backend ALPS_PAGED goes with policy ALPS_NONE or ALPS_MSYNC"
+#  if ALPS_POLICY != ALPS_NONE && ALPS_POLICY != ALPS_MSYNC && \
+      ALPS_POLICY != ALPS_CHECKPOINT
+#    error \
+        "alps.h: backend ALPS_PAGED goes with policy ALPS_NONE, ALPS_MSYNC or ALPS_CHECKPOINT"
 #    define ALPS_REFUSED_
 #  endif
 #endif

@@ -149,9 +149,20 @@ ALPS_COLD_ int alps_anon_remove_(const char *path)
 }
 
 static const alps_backend alps_backend_anon_ __attribute__((unused)) = {
-    "anon",           alps_anon_open_,    alps_anon_nothing_,
-    alps_anon_map_,   alps_anon_unmap_,   alps_anon_resize_,
-    alps_anon_punch_, alps_anon_reserve_, alps_anon_sync_,
-    alps_anon_lease_, alps_anon_lease_,   alps_anon_lease_,
-    alps_anon_unmap_, alps_anon_remove_,  NULL,
+    "anon",
+    alps_anon_open_,
+    alps_anon_nothing_,
+    alps_anon_map_,
+    alps_anon_unmap_,
+    alps_anon_resize_,
+    alps_anon_punch_,
+    alps_anon_reserve_,
+    alps_anon_sync_,
+    alps_anon_lease_,
+    alps_anon_lease_,
+    alps_anon_lease_,
+    alps_anon_unmap_,
+    alps_anon_remove_,
+    NULL,
+    NULL,
 };

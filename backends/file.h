@@ -62,4 +62,5 @@ static const alps_backend alps_backend_file_ __attribute__((unused)) = {
     alps_filed_close_,
     alps_filed_remove_,
     NULL,
+    NULL,
 };

@@ -14,6 +14,7 @@ ALPS_COLD_ int alps_paged_open_(alps_map *m, const char *path,
     m->pager = alps_engine_begin_();
     if (!m->pager)
         return ALPS_ENOMEM;
+    m->pager->commits = m->sole != 0;
     int err = alps_engine_ask_(m->pager, o);
     int rewire = !err && m->pager->asked == ALPS_ENGINE_REWIRE;
     int reads = (m->flags & ALPS_READ_ONLY) != 0;
@@ -36,6 +37,8 @@ ALPS_COLD_ int alps_paged_kernel_(alps_map *m, uint64_t size, uint64_t reserve,
     uint64_t segment = (uint64_t)1 << m->pager->shift;
     if (m->flags & ALPS_READ_ONLY && m->journal->size)
         return alps_sole_read_(m, size, reserve, align);
+    if (m->sole)
+        return alps_sole_map_(m, size, reserve, align);
     if (reserve > ALPS_PAGE)
         reserve = alps_round_up_(reserve, segment);
     return alps_medium_map_(m, size, reserve, align, MAP_SHARED);
@@ -58,26 +61,30 @@ ALPS_COLD_ int alps_paged_rewire_(alps_map *m, uint64_t size, uint64_t reserve,
             break;
         held = alps_round_up_(held / 2 > size ? held / 2 : size, segment);
     }
+    m->size = size;
     int err = base ? alps_engine_rewire_(p, m, base, held) : ALPS_ENOMEM;
     if (err && base)
         alps_let_addresses_(base, held, 1);
     if (err)
+        m->size = 0;
+    if (err)
         return err;
     m->base = base;
     m->door = 1;
-    m->size = size;
     m->reserved = held < reserve ? held : reserve;
     return ALPS_OK;
 }
 
-/* The first page alone, which the core looks at, needs no engine. */
+/* The first page alone, which the core looks at, needs no engine; nor does a
+ * region in the making that is committed all at once from then on. */
 ALPS_COLD_ int alps_paged_map_(alps_map *m, uint64_t size, uint64_t reserve,
                                uint64_t align)
 {
     alps_pager *p = m->pager;
     if (size == 0 || size > m->length || reserve < size)
         return ALPS_EINVAL;
-    if (reserve > ALPS_PAGE &&
+    int making = p->commits && !m->sole;
+    if (reserve > ALPS_PAGE && !making &&
         alps_engine_choose_(p, m, size) == ALPS_ENGINE_REWIRE) {
         int err = alps_paged_rewire_(m, size, reserve, align);
         if (!err || p->asked)
@@ -106,7 +113,9 @@ ALPS_COLD_ void alps_paged_outgrow_(alps_map *m)
     uint64_t segment = (uint64_t)1 << p->shift;
     if (alps_engine_choose_(p, m, m->length) != ALPS_ENGINE_REWIRE)
         return;
-    if (m->reserved % segment)
+    if (m->sole)
+        p->why = "it has outgrown its memory; opened anew it will be paged";
+    else if (m->reserved % segment)
         p->why = "its addresses are no whole segments";
     else
         alps_engine_rewire_(p, m, m->base, m->reserved);
@@ -117,16 +126,23 @@ ALPS_COLD_ int alps_paged_resize_(alps_map *m, uint64_t size)
     alps_pager *p = m->pager;
     uint64_t old = m->length;
     int rewired = m->base && alps_engine_rewired_(m);
-    if (rewired && size < old)
+    if (rewired && size < (m->sole ? m->size : old))
         alps_writeback_length_(p, size);
-    int err = alps_medium_resize_(m, size);
+    int err = ALPS_OK;
+    if (m->sole && m->base && size < old)
+        m->size = size; // it is cut when the commit that says so is at home
+    else
+        err = alps_medium_resize_(m, size);
     if (rewired)
-        alps_writeback_length_(p, m->length);
+        alps_writeback_length_(p, m->sole ? m->size : m->length);
     if (err || size <= old)
         return err;
-    err = rewired && fsync(m->fd) ? alps_oserror_() : ALPS_OK;
-    if (!rewired)
+    if (m->sole)
+        err = alps_fd_sync_data_(m->fd);
+    else if (!rewired)
         err = alps_medium_sync_length_(m);
+    else if (fsync(m->fd))
+        err = alps_oserror_();
     if (!err && m->base && !rewired && size > ALPS_PAGE)
         alps_paged_outgrow_(m);
     return err;
@@ -136,21 +152,27 @@ ALPS_COLD_ int alps_paged_punch_(alps_map *m, uint64_t off, uint64_t n)
 {
     if (m->flags & ALPS_READ_ONLY)
         return ALPS_EREADONLY;
-    if (m->base && alps_engine_rewired_(m))
+    int rewired = m->base && alps_engine_rewired_(m);
+    if (m->sole)
+        return rewired ? alps_capture_give_(m, off, n)
+                       : alps_home_give_(m, off, n);
+    if (rewired)
         alps_writeback_forget_(m->pager, off, n);
     return alps_medium_punch_(m, off, n);
 }
 
 ALPS_COLD_ int alps_paged_reserve_(alps_map *m, uint64_t off, uint64_t n)
 {
+    if (m->sole)
+        alps_capture_keep_(m, off, n);
     int err = alps_medium_refill_(m, off, n);
-    return err || !fsync(m->fd) ? err : alps_oserror_();
+    return err || m->sole || !fsync(m->fd) ? err : alps_oserror_();
 }
 
 ALPS_COLD_ int alps_paged_write_(alps_map *m, uint64_t off, uint64_t n)
 {
     alps_pager *p = m->pager;
-    if (!alps_engine_rewired_(m))
+    if (!alps_engine_rewired_(m) || m->sole)
         return ALPS_OK;
     if (m->always_n)
         alps_writeback_listen_(p, m->always_off, m->always_n);
@@ -163,4 +185,5 @@ static const alps_backend alps_backend_paged_ __attribute__((unused)) = {
     alps_paged_punch_, alps_paged_reserve_, alps_engine_sync_,
     alps_lease_,       alps_unlease_,       alps_leased_,
     alps_paged_close_, alps_filed_remove_,  alps_paged_write_,
+    alps_capture_,
 };

@@ -180,4 +180,5 @@ static const alps_backend alps_backend_pmem_ __attribute__((unused)) = {
     alps_medium_close_,
     alps_medium_remove_,
     NULL,
+    NULL,
 };

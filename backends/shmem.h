@@ -94,4 +94,5 @@ static const alps_backend alps_backend_shmem_ __attribute__((unused)) = {
     alps_medium_close_,
     alps_shmem_remove_,
     NULL,
+    NULL,
 };

@@ -215,4 +215,8 @@ typedef struct alps_backend {
      * and durable with the next `sync` of anything, of 0 bytes if need be.
      * Asked only where `apart` is set; else it may be NULL. */
     int (*write)(alps_map *m, uint64_t off, uint64_t n);
+
+    /* Where `apart` is set and the policy commits all at once: its `commit`, of
+     * which this backend alone knows what was stored. Else it may be NULL. */
+    int (*commit)(alps_map *m, unsigned part);
 } alps_backend;

@@ -93,7 +93,7 @@ ALPS_CORE_ int alps_sync_(alps_handle *h, unsigned part, const alps_tables *t)
     if (err)
         return err;
     if (t->policy->commit && h->map.sole)
-        return t->policy->commit(&h->map, part);
+        return alps_policy_commit_(t->policy, t->backend, &h->map, part);
     if (part == ALPS_COMMIT_BEGIN)
         return ALPS_OK;
     if (!t->policy->durable || h->map.persist == ALPS_PERSIST_MSYNC)

@@ -7,6 +7,7 @@
  * then is in the page cache, from where it is read as it is touched. */
 #pragma once
 #include "amount.h"
+#include "capture.h"
 #include "cleaner.h"
 #include <sys/vfs.h>
 
@@ -161,6 +162,7 @@ ALPS_COLD_ void alps_engine_stop_(alps_pager *p)
     if (p->pool.segment)
         alps_pool_close_(&p->pool);
     alps_echo_close_(&p->echo);
+    alps_spill_close_(&p->spill);
     if (p->table)
         munmap(p->table, (size_t)p->table_n);
     if (p->state)
@@ -247,9 +249,13 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
     return *err ? "there is no thread to be had for its cleaner" : NULL;
 }
 
-/* Who else may have the file open while we keep parts of it: nobody. */
+/* Who else may have the file open while we keep parts of it: nobody. Who
+ * commits all at once is the only one to write already, and readers have what
+ * was committed. */
 ALPS_COLD_ int alps_engine_alone_(const alps_map *m, int alone)
 {
+    if (m->sole)
+        return ALPS_OK;
     int err = alps_sole_lock_(m->fd, alone);
     if (!err && alone)
         err = alps_apart_lock_(m->fd, F_WRLCK);
@@ -291,7 +297,12 @@ ALPS_COLD_ int alps_engine_rewire_(alps_pager *p, alps_map *m,
     if (err)
         return err;
     p->fd = m->fd;
-    why = alps_engine_start_(p, base, m->length, reserved, &err);
+    why = alps_engine_start_(p, base, m->sole ? m->size : m->length, reserved,
+                             &err);
+    if (!why && m->sole) {
+        err = alps_capture_open_(m, reserved);
+        why = err ? "the journal beside it is not to be had" : NULL;
+    }
     if (!why) {
         p->written = p->unheld = 1; // what was stored so far is not synced
         __atomic_store_n(&p->engine, ALPS_ENGINE_REWIRE, __ATOMIC_SEQ_CST);
@@ -324,7 +335,7 @@ ALPS_COLD_ int alps_engine_unmap_(alps_map *m)
     int ours = p->process == getpid();
     alps_cleaner_stop_(p);
     alps_budget_leave_(p); // from now on no thread but this one is at it
-    if (ours)
+    if (ours && !m->sole)  // or else what was not committed is dropped
         err = alps_writeback_(p, 0, p->length);
     if (ours) {
         int late = alps_let_addresses_(p->base, p->reserved, m->door);
@@ -346,8 +357,8 @@ ALPS_COLD_ int alps_engine_sync_(alps_map *m, uint64_t off, uint64_t n)
     int err = ALPS_OK;
     if (!alps_engine_rewired_(m))
         err = alps_medium_sync_(m, off, n);
-    if (err || !alps_engine_rewired_(m))
-        return err;
+    if (err || m->sole || !alps_engine_rewired_(m))
+        return err; // what is committed all at once is not synced otherwise
     err = alps_writeback_(m->pager, off, n);
     return err ? err : alps_writeback_fence_(m->pager);
 }

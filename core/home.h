@@ -87,7 +87,7 @@ ALPS_COLD_ int alps_frame_add_(const alps_map *m, alps_frame *f,
         alps_page_add_(j->known, page);
         f->table[f->n].page = page;
         f->table[f->n].crc = alps_crc32c_(j->crc, 0, to, ALPS_PAGE);
-        f->table[f->n].unused = 0;
+        f->table[f->n].opens = j->opens;
         int err =
             ++f->n == ALPS_FRAME_CHUNK_ ? alps_frame_flush_(j, f) : ALPS_OK;
         if (err)
@@ -151,15 +151,20 @@ ALPS_COLD_ int alps_home_room_(const alps_map *m)
     return err || length >= size ? err : alps_medium_grow_(m, length, size);
 }
 
-/* Bytes [off, off + n), whole pages, are not needed any more: not by the
- * process from now on, and at home when a commit that knows it has come. */
-ALPS_COLD_ int alps_home_give_(const alps_map *m, uint64_t off, uint64_t n)
+/* Bytes [off, off + n), whole pages, are not needed at home when a commit that
+ * knows it has come. */
+ALPS_COLD_ void alps_home_gone_(const alps_journal *j, uint64_t off, uint64_t n)
 {
-    alps_journal *j = m->journal;
     uint64_t end = (off + n) / ALPS_PAGE;
     for (uint64_t page = off / ALPS_PAGE; page < end && page < j->pages; page++)
         __atomic_fetch_or(&j->gone[page / 64], 1ull << (page % 64),
                           __ATOMIC_RELAXED);
+}
+
+/* Nor by the process from now on. */
+ALPS_COLD_ int alps_home_give_(const alps_map *m, uint64_t off, uint64_t n)
+{
+    alps_home_gone_(m->journal, off, n);
     if (n && madvise(m->base + off, (size_t)n, MADV_DONTNEED))
         return alps_oserror_();
     return ALPS_OK;
@@ -199,7 +204,7 @@ ALPS_COLD_ void alps_home_punch_(alps_map *m)
 ALPS_COLD_ int alps_home_come_(alps_map *m)
 {
     alps_journal *j = m->journal;
-    if (j->fd < 0 || j->tail == ALPS_PAGE)
+    if (j->fd < 0 || j->tail == j->start)
         return ALPS_OK;
     int err = alps_home_lock_(m->fd, F_WRLCK, 0);
     if (err)

@@ -46,13 +46,13 @@
  *     ALPS_SHMEM        processes * (CXL)       -            -
  *     ALPS_FILE         processes   -           -            power
  *     ALPS_PMEM         processes   power *     power, eADR  power
- *     ALPS_PAGED        a close     -           -            power *
+ *     ALPS_PAGED        a close     -           -            power
  *
- * and ALPS_FILE with ALPS_CHECKPOINT *: power, all at once. Stores, alloc and
- * free are those of memory; alps_sync makes everything since the last one
- * durable, and after a crash the region is as it was at the last sync: the one
- * moment in it that docs/checkpoint.md speaks of. One process writes, readers
- * see the last sync before they opened.
+ * and ALPS_FILE and ALPS_PAGED with ALPS_CHECKPOINT *: power, all at once.
+ * Stores, alloc and free are those of memory; alps_sync makes everything since
+ * the last one durable, and after a crash the region is as it was at the last
+ * sync: the one moment in it that docs/checkpoint.md speaks of. One process
+ * writes, readers see the last sync before they opened.
  *
  * A cell says what the data survives: the death of any process, a power
  * failure; `*` is the default of that backend; `-` is an #error. ALPS_FILE is

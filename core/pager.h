@@ -72,7 +72,7 @@ ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame)
         err = alps_segment_write_(p, frame, 0, p->pool.segment);
         if (!err) {
             p->unheld = p->written;
-            if (p->past < 0)
+            if (p->past < 0 && !p->spill.journal)
                 alps_pager_trail_(p, alps_segment_off_(p, f->segment));
         }
     }

@@ -18,7 +18,7 @@ ALPS_COLD_ int alps_placement_(alps_map *m, const alps_options *o)
         return ALPS_OK;
 #ifdef SYS_mbind
     int heeded = m->medium == ALPS_MEDIUM_ANON ||
-                 m->medium == ALPS_MEDIUM_SHMEM || m->sole;
+                 m->medium == ALPS_MEDIUM_SHMEM || (m->sole && !m->apart);
     if (heeded && !syscall(SYS_mbind, m->base, (unsigned long)m->reserved,
                            ALPS_MPOL_INTERLEAVE_, &nodes, 65ul, 0u)) {
         m->nodes = nodes;

@@ -80,3 +80,13 @@ typedef struct alps_policy {
     int (*commit)(alps_map *m, unsigned part);
     int (*end)(alps_map *m);
 } alps_policy;
+
+/* A commit of all, or a part of it, by whoever knows what was stored. */
+ALPS_FAST_ int alps_policy_commit_(const alps_policy *policy,
+                                   const alps_backend *b, alps_map *m,
+                                   unsigned part)
+{
+    if (b->commit && __atomic_load_n(&m->apart, __ATOMIC_RELAXED))
+        return b->commit(m, part);
+    return policy->commit(m, part);
+}

@@ -27,10 +27,13 @@ enum {
     ALPS_FRAME_WRITE = 3   /* shown, to be written */
 };
 
+/* Added to `pins` while one of them is for the system to store. */
+#define ALPS_PINNED_STORE_ 0x8000u
+
 typedef struct alps_page_frame {
     uint64_t born;    /* the number of the fault that last showed it */
     uint32_t segment; /* what is in it, or ALPS_NO_SEGMENT */
-    uint16_t pins;    /* who wants it to stay */
+    uint16_t pins;    /* who wants it to stay; and ALPS_PINNED_STORE_ */
     uint8_t state;    /* ALPS_FRAME_... */
     uint8_t dirty;    /* 1: the file does not have all of it; 2: and the
                          cleaner has come by once */

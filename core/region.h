@@ -242,7 +242,7 @@ ALPS_CORE_ int alps_region_loose_(alps_handle *h, uint64_t loose,
     uint64_t *word = (uint64_t *)alps_address_(h, ALPS_LOOSE);
     int err = ALPS_OK;
     if (!t->backend->write || t->policy->durable || !h->map.apart ||
-        alps_load_(word) == loose)
+        h->map.sole || alps_load_(word) == loose)
         return ALPS_OK;
     if (!loose)
         err = t->backend->write(&h->map, 0, alps_size_(h));
@@ -420,7 +420,8 @@ ALPS_CORE_ int alps_region_close_(alps_handle *h, int discard,
         return ALPS_EINVAL;
     int sole = t->policy->commit && alps_self_(h) && h->map.sole;
     if (t->policy->commit && sole && !discard)
-        err = t->policy->commit(&h->map, ALPS_COMMIT_ALL);
+        err = alps_policy_commit_(t->policy, t->backend, &h->map,
+                                  ALPS_COMMIT_ALL);
     if (err)
         return err;
     if (alps_self_(h)) {
@@ -436,7 +437,8 @@ ALPS_CORE_ int alps_region_close_(alps_handle *h, int discard,
         err = err ? err : own;
         alps_unlock_(h);
         if (t->policy->commit && sole && !discard && !err)
-            t->policy->commit(&h->map, ALPS_COMMIT_ALL); // only neat
+            alps_policy_commit_(t->policy, t->backend, &h->map,
+                                ALPS_COMMIT_ALL); // only neat
         if (t->policy->end && sole)
             err = t->policy->end(&h->map);
         t->backend->unlease(&h->map, h->slot);

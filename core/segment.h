@@ -5,54 +5,14 @@
  * that are clean. Here is what is done to one segment: read, written, shown,
  * hidden. All of it under the pager's latch. */
 #pragma once
-#include "descriptor.h"
 #include "echo.h"
 #include "fault.h"
+#include "spill.h"
 #include "victim.h"
-
-/* How the medium is read and written; all there is of it here. A test puts its
- * own in place. They are called from a signal handler. */
-#ifndef ALPS_PAGED_READ
-#  define ALPS_PAGED_READ(fd, p, n, off) \
-    syscall(SYS_pread64, fd, p, (size_t)(n), (off_t)(off))
-#endif
-#ifndef ALPS_PAGED_WRITE
-#  define ALPS_PAGED_WRITE(fd, p, n, off) \
-    syscall(SYS_pwrite64, fd, p, (size_t)(n), (off_t)(off))
-#endif
-#ifndef ALPS_PAGED_BEGIN // to write what is in the page cache
-#  ifdef SYS_sync_file_range
-#    define ALPS_PAGED_BEGIN(fd, off, n)                         \
-      syscall(SYS_sync_file_range, fd, (off_t)(off), (off_t)(n), \
-              2u /* SYNC_FILE_RANGE_WRITE */)
-#  else
-#    define ALPS_PAGED_BEGIN(fd, off, n) ((void)(off), (void)(n))
-#  endif
-#endif
-#ifndef ALPS_PAGED_SYNC
-#  define ALPS_PAGED_SYNC(fd) fdatasync(fd)
-#endif
-
-/* The most that one system call is asked for: they end at 2 GiB. */
-#ifndef ALPS_PAGED_STEP
-#  define ALPS_PAGED_STEP ((uint64_t)1 << 30)
-#endif
 
 /* The fewest frames a region is paged with: one instruction may need four
  * segments at once, and the last eight stay. */
 #define ALPS_FRAMES_MIN 9u
-
-/* What a pager has done since it was opened. */
-typedef struct alps_paging {
-    uint64_t faults;      /* segments read because they were touched */
-    uint64_t soft;        /* hidden ones shown again */
-    uint64_t upgrades;    /* first stores to what was clean */
-    uint64_t evictions;   /* segments that went */
-    uint64_t write_backs; /* calls that wrote */
-    uint64_t bytes_read, bytes_written;
-    uint64_t syncs;  /* of the file */
-    uint64_t failed; /* reads and writes that did not succeed */
-} alps_paging;
 
 /* A region larger than its memory: what one process keeps of it. */
 typedef struct alps_pager {
@@ -86,6 +46,8 @@ typedef struct alps_pager {
     uint64_t table_n;       /* its bytes */
     alps_pool pool;         /* the frames */
     alps_echo echo;         /* of the pages that every fence takes */
+    alps_spill spill;       /* of one that commits all at once */
+    int commits;            /* 1: it is to be one */
     alps_fault_range range; /* of the addresses, for the handler */
     uint64_t clock;         /* faults, counted */
     uint32_t young;         /* so many of the last ones stay */
@@ -168,30 +130,87 @@ ALPS_COLD_ int alps_segment_empty_(const alps_pager *p, uint64_t off,
     return data > 0 && (uint64_t)data >= off + n;
 }
 
-/* Reads the segment into a frame; what is behind the end is zero. */
-ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
-                                  uint32_t frame)
+/* Reads bytes [from, to) of the segment as the file has them. */
+ALPS_COLD_ int alps_segment_get_(alps_pager *p, uint32_t segment,
+                                 unsigned char *at, uint64_t from, uint64_t to)
 {
-    unsigned char *to = alps_pool_at_(&p->pool, frame);
-    uint64_t n = alps_segment_bytes_(p, segment), done = 0;
-    if (n && alps_segment_empty_(p, alps_segment_off_(p, segment), n))
-        n = 0;
-    while (done < n) {
-        uint64_t k = n - done;
-        int fd = alps_segment_file_(p, done, &k);
-        long got = (long)ALPS_PAGED_READ(fd, to + done, k,
-                                         alps_segment_off_(p, segment) + done);
+    while (from < to) {
+        uint64_t k = to - from;
+        int fd = alps_segment_file_(p, from, &k);
+        long got = (long)ALPS_PAGED_READ(fd, at, k,
+                                         alps_segment_off_(p, segment) + from);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0) { // the end: somebody has cut the file
             p->count.failed++;
             return got ? alps_oserror_() : ALPS_ETRUNCATED;
         }
-        done += (uint64_t)got;
+        at += got;
+        from += (uint64_t)got;
+        p->count.bytes_read += (uint64_t)got;
     }
-    memset(to + n, 0, (size_t)(p->pool.segment - n));
-    p->count.bytes_read += n;
     return ALPS_OK;
+}
+
+/* Reads the segment into a frame; what is behind the end is zero. */
+ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
+                                  uint32_t frame)
+{
+    unsigned char *to = alps_pool_at_(&p->pool, frame);
+    uint64_t off = alps_segment_off_(p, segment);
+    uint64_t all = alps_segment_bytes_(p, segment), n = all;
+    if (n && alps_segment_empty_(p, off, n))
+        n = 0;
+    int err = alps_segment_get_(p, segment, to, 0, n);
+    if (err)
+        return err;
+    memset(to + n, 0, (size_t)(p->pool.segment - n));
+    if (p->spill.journal)
+        err = alps_spill_load_(&p->spill, to, off / ALPS_PAGE,
+                               (all + ALPS_PAGE - 1) / ALPS_PAGE, &p->count);
+    return err;
+}
+
+/* Reads the newest version of `n` pages of the segment from its page `first` on
+ * that anybody but this process can have. */
+ALPS_COLD_ int alps_segment_old_(alps_pager *p, uint32_t segment,
+                                 uint64_t first, uint64_t n)
+{
+    const alps_journal *j = p->spill.journal;
+    uint64_t page = alps_segment_off_(p, segment) / ALPS_PAGE + first;
+    uint64_t from = first * ALPS_PAGE, to = from + n * ALPS_PAGE;
+    uint64_t end = alps_segment_bytes_(p, segment);
+    memset(p->spill.old, 0, (size_t)(n * ALPS_PAGE));
+    if (alps_page_next_(j->known, page, page + n) == page + n)
+        return ALPS_OK; // nothing but zeroes
+    int err =
+        alps_segment_get_(p, segment, p->spill.old, from, to < end ? to : end);
+    return err ? err
+               : alps_spill_load_(&p->spill, p->spill.old, page, n, &p->count);
+}
+
+/* Spills a frame to which nobody stores: those of its pages that are not what
+ * they were. */
+ALPS_COLD_ int alps_segment_spill_(alps_pager *p, uint32_t frame)
+{
+    const unsigned char *at = alps_pool_at_(&p->pool, frame);
+    uint32_t segment = p->pool.frame[frame].segment;
+    uint64_t first = alps_segment_off_(p, segment) / ALPS_PAGE, found = 0, k;
+    uint64_t n = (alps_segment_bytes_(p, segment) + ALPS_PAGE - 1) / ALPS_PAGE;
+    for (uint64_t i = 0; i < n; i += k) {
+        k = n - i < ALPS_FRAME_CHUNK_ ? n - i : ALPS_FRAME_CHUNK_;
+        int err = alps_segment_old_(p, segment, i, k); // else all has changed
+        for (uint64_t page = i; page < i + k; page++)
+            if (err || memcmp(at + page * ALPS_PAGE,
+                              p->spill.old + (page - i) * ALPS_PAGE, ALPS_PAGE))
+                alps_spill_add_(&p->spill, found++, first + page,
+                                at + page * ALPS_PAGE);
+    }
+    if (!found)
+        return ALPS_OK;
+    p->count.write_backs++;
+    return alps_spill_frame_(&p->spill, at, first, found, p->length, 0,
+                             &p->count);
 }
 
 /* Writes `n` bytes of memory to place `off` of the file, `into` a segment. */
@@ -228,6 +247,8 @@ ALPS_COLD_ int alps_segment_write_(alps_pager *p, uint32_t frame, uint64_t from,
     uint64_t off = alps_segment_off_(p, segment);
     uint64_t end = alps_segment_bytes_(p, segment);
     int err = ALPS_OK;
+    if (p->spill.journal)
+        return alps_segment_spill_(p, frame);
     if (to > end)
         to = end;
     while (!err && from < to) {
@@ -308,7 +329,8 @@ ALPS_COLD_ int alps_segment_clean_(alps_pager *p, uint32_t frame)
 {
     alps_page_frame *f = &p->pool.frame[frame];
     int err = ALPS_OK;
-    if (f->pins) // the system may be storing to it: it stays as it is
+    unsigned stays = p->spill.journal ? ALPS_PINNED_STORE_ : ~0u;
+    if (f->pins & stays) // the system may be storing to it: it stays as it is
         return alps_segment_write_(p, frame, 0, p->pool.segment);
     if (f->state == ALPS_FRAME_WRITE) {
         err = alps_segment_protect_(p, frame, 0, p->pool.segment, PROT_READ);

@@ -32,7 +32,7 @@
 #  define ALPS_REFUSED_
 #elif ALPS_BACKEND == ALPS_PAGED
 #  define ALPS_BACKEND_TABLE_ &alps_backend_paged_
-#  define ALPS_NATURAL_POLICY_ ALPS_MSYNC
+#  define ALPS_NATURAL_POLICY_ ALPS_CHECKPOINT
 #elif ALPS_BACKEND == ALPS_DSM
 #  error \
       "alps.h: backend ALPS_DSM is not in this version: ALPS_ANON, ALPS_SHMEM, ALPS_FILE, ALPS_PMEM, ALPS_PAGED and ALPS_USER are"
@@ -101,8 +101,10 @@
 #    define ALPS_REFUSED_
 #  endif
 #elif ALPS_BACKEND == ALPS_PAGED
-#  if ALPS_POLICY != ALPS_NONE && ALPS_POLICY != ALPS_MSYNC
-#    error "alps.h: backend ALPS_PAGED goes with policy ALPS_NONE or ALPS_MSYNC"
+#  if ALPS_POLICY != ALPS_NONE && ALPS_POLICY != ALPS_MSYNC && \
+      ALPS_POLICY != ALPS_CHECKPOINT
+#    error \
+        "alps.h: backend ALPS_PAGED goes with policy ALPS_NONE, ALPS_MSYNC or ALPS_CHECKPOINT"
 #    define ALPS_REFUSED_
 #  endif
 #endif

@@ -98,7 +98,8 @@ ALPS_FN_ int alps_snapshot_medium_(const alps_handle *h, const char *to)
 ALPS_CORE_ int alps_snapshot_commit_(alps_handle *h, const char *path,
                                      const alps_tables *t)
 {
-    int err = t->policy->commit(&h->map, ALPS_COMMIT_ALL);
+    int err =
+        alps_policy_commit_(t->policy, t->backend, &h->map, ALPS_COMMIT_ALL);
     if (err)
         return err;
     pthread_mutex_lock(&h->map.journal->turn);

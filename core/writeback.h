@@ -120,7 +120,7 @@ ALPS_COLD_ void alps_writeback_forget_(alps_pager *p, uint64_t off, uint64_t n)
             if (frame != ALPS_NO_FRAME && whole && !p->pool.frame[frame].pins &&
                 !alps_segment_hide_(p, frame))
                 alps_segment_drop_(p, frame);
-            else if (frame != ALPS_NO_FRAME)
+            else if (frame != ALPS_NO_FRAME && !p->spill.journal)
                 memset(alps_pool_at_(&p->pool, frame) + (off - start), 0,
                        (size_t)(to - off));
             alps_latch_leave_(&p->latch, &old);
@@ -150,8 +150,12 @@ ALPS_COLD_ void alps_writeback_unpin_(alps_pager *p, uint64_t off, uint64_t n)
     alps_latch_enter_(&p->latch, &old);
     for (off -= off % p->pool.segment; off < end; off += p->pool.segment) {
         uint32_t frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
-        if (frame != ALPS_NO_FRAME && p->pool.frame[frame].pins)
-            p->pool.frame[frame].pins--;
+        if (frame == ALPS_NO_FRAME || !p->pool.frame[frame].pins)
+            continue;
+        alps_page_frame *f = &p->pool.frame[frame];
+        f->pins--;
+        if (f->pins == ALPS_PINNED_STORE_)
+            f->pins = 0;
     }
     alps_latch_leave_(&p->latch, &old);
 }
@@ -174,11 +178,15 @@ ALPS_COLD_ int alps_writeback_hold_(alps_pager *p, uint64_t off, int write)
         err = alps_pager_want_(p, off,
                                write ? ALPS_TOUCH_WRITE : ALPS_TOUCH_READ);
     frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
-    if (!err && p->pool.frame[frame].pins == UINT16_MAX)
-        err = ALPS_EFULL;
-    if (!err)
-        p->pool.frame[frame].pins++;
-    return err;
+    if (err)
+        return err;
+    alps_page_frame *f = &p->pool.frame[frame];
+    if ((f->pins & ~ALPS_PINNED_STORE_) == ALPS_PINNED_STORE_ - 1)
+        return ALPS_EFULL;
+    f->pins++;
+    if (write)
+        f->pins = (uint16_t)(f->pins | ALPS_PINNED_STORE_);
+    return ALPS_OK;
 }
 
 /* Bytes [off, off + n) are in memory and stay there: for system calls, which do

@@ -8,6 +8,7 @@
 #pragma once
 #include "../core/sole.h"
 #include "../core/gather.h"
+#include "../core/turn.h"
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -58,6 +59,8 @@ ALPS_COLD_ int alps_checkpoint_begin_(alps_map *m, const alps_options *o)
     alps_journal *j = m->journal;
     if (!j)
         return ALPS_EUNSUPPORTED; // a backend that knows no journal
+    if (m->apart)
+        return ALPS_OK; // one that commits by itself, and has begun
     int err = alps_journal_room_(j, m->reserved / ALPS_PAGE + 1);
     if (err)
         return err;
@@ -206,7 +209,7 @@ ALPS_COLD_ int alps_checkpoint_capture_(const alps_map *m)
 }
 
 /* The first half of a commit: up to the moment. */
-ALPS_COLD_ int alps_checkpoint_first_(const alps_map *m)
+ALPS_COLD_ int alps_checkpoint_first_(alps_map *m)
 {
     alps_journal *j = m->journal;
     uint64_t end = alps_checkpoint_pages_(m);
@@ -244,49 +247,10 @@ ALPS_COLD_ int alps_checkpoint_last_(alps_map *m, int err)
     return err;
 }
 
-/* A commit in two halves. The turn is this thread's in between. */
-ALPS_COLD_ int alps_checkpoint_half_(alps_map *m, unsigned part)
-{
-    alps_journal *j = m->journal;
-    int err;
-    if (part == ALPS_COMMIT_BEGIN) {
-        pthread_mutex_lock(&j->turn);
-        __atomic_add_fetch(&j->begun, 1, __ATOMIC_SEQ_CST);
-        err = alps_checkpoint_first_(m);
-        j->half = !err;
-        if (!err)
-            return ALPS_OK;
-    } else if (!j->half) {
-        return ALPS_EINVAL;
-    } else {
-        err = ALPS_OK;
-        j->half = 0;
-    }
-    err = alps_checkpoint_last_(m, err);
-    if (!err)
-        j->done = j->begun;
-    pthread_mutex_unlock(&j->turn);
-    return err;
-}
-
-/* Makes everything so far durable. Threads that come while one commits wait for
- * it, and one of them commits for all. */
+/* See turn.h. */
 ALPS_COLD_ int alps_checkpoint_commit_(alps_map *m, unsigned part)
 {
-    alps_journal *j = m->journal;
-    uint64_t seen = __atomic_fetch_add(&j->begun, 0, __ATOMIC_SEQ_CST);
-    int err = ALPS_OK;
-    if (part != ALPS_COMMIT_ALL)
-        return alps_checkpoint_half_(m, part);
-    pthread_mutex_lock(&j->turn);
-    if (j->done <= seen) {
-        uint64_t number = __atomic_add_fetch(&j->begun, 1, __ATOMIC_SEQ_CST);
-        err = alps_checkpoint_last_(m, alps_checkpoint_first_(m));
-        if (!err)
-            j->done = number;
-    }
-    pthread_mutex_unlock(&j->turn);
-    return err;
+    return alps_turn_(m, part, alps_checkpoint_first_, alps_checkpoint_last_);
 }
 
 /* Brings all home, so that the file is the region and nothing else is needed.

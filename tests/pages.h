@@ -70,7 +70,9 @@ static inline void medium_begin(uint64_t off, uint64_t n)
 #define ALPS_PAGED_SYNC(fd) medium_sync()
 #define ALPS_PAGED_STEP 20000
 #define ALPS_BACKEND ALPS_PAGED
-#define ALPS_POLICY ALPS_MSYNC
+#ifndef ALPS_POLICY
+#  define ALPS_POLICY ALPS_MSYNC
+#endif
 #define ALPS_FAULTS faults
 #include "../alps.h"
 

@@ -59,7 +59,7 @@ static int remember_sync(alps_map *m, uint64_t off, uint64_t n)
 
 static const alps_backend remember = {
     "remember",    NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    remember_sync, NULL, NULL, NULL, NULL, NULL, NULL,
+    remember_sync, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
 };
 
 static void map_begin(alps_map *m, unsigned medium, unsigned flags)

@@ -71,9 +71,9 @@ static int my_remove(const char *path)
 }
 
 static const alps_backend my_backend __attribute__((unused)) = {
-    "mine",     my_open,   my_unguard, my_map,    my_unmap,
-    my_resize,  my_punch,  my_reserve, my_sync,   my_lease,
-    my_unlease, my_leased, my_close,   my_remove, NULL,
+    "mine",   my_open,    my_unguard, my_map,   my_unmap,   my_resize,
+    my_punch, my_reserve, my_sync,    my_lease, my_unlease, my_leased,
+    my_close, my_remove,  NULL,       NULL,
 };
 
 static int my_policy_open(alps_map *m, const alps_backend *b)
@@ -102,6 +102,6 @@ static int my_settle(alps_map *m)
 }
 
 static const alps_policy my_policy __attribute__((unused)) = {
-    "mine", 0, my_policy_open, my_flush, my_stream, my_fence, my_settle,
-    NULL,   NULL, NULL,
+    "mine",   0,         my_policy_open, my_flush, my_stream,
+    my_fence, my_settle, NULL,           NULL,     NULL,
 };

@@ -165,9 +165,10 @@ static int medium_remove(const char *path)
 }
 
 static const alps_backend sim_medium = {
-    "sim",          medium_open,   medium_unguard, medium_map,    medium_unmap,
-    medium_resize,  medium_punch,  medium_reserve, medium_sync,   medium_lease,
-    medium_unlease, medium_leased, medium_close,   medium_remove, NULL};
+    "sim",        medium_open,   medium_unguard, medium_map,
+    medium_unmap, medium_resize, medium_punch,   medium_reserve,
+    medium_sync,  medium_lease,  medium_unlease, medium_leased,
+    medium_close, medium_remove, NULL,           NULL};
 
 /* ---- the policy: the real one, told apart by where it is called ---- */
 

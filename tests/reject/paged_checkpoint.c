@@ -1,4 +1,0 @@
-/* #error "alps.h: backend ALPS_PAGED goes with policy ALPS_NONE or ALPS_MSYNC" */
-#define ALPS_BACKEND ALPS_PAGED
-#define ALPS_POLICY ALPS_CHECKPOINT
-#include "alps.h"
