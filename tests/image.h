@@ -109,9 +109,10 @@ static inline int image_remove_(const char *path)
 }
 
 static const alps_backend image_backend = {
-    "image",       image_open_,   image_nothing_, image_map_,    image_unmap_,
-    image_resize_, image_range_,  image_range_,   image_range_,  image_lease_,
-    image_lease_,  image_leased_, image_unmap_,   image_remove_, NULL};
+    "image",      image_open_,   image_nothing_, image_map_,
+    image_unmap_, image_resize_, image_range_,   image_range_,
+    image_range_, image_lease_,  image_lease_,   image_leased_,
+    image_unmap_, image_remove_, NULL,           NULL};
 
 /* A policy that means power failure, so that all that is done for it is done,
  * and that waits for nothing: asking the machine how to is slow in places. */
