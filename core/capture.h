@@ -14,23 +14,13 @@ ALPS_FN_ uint64_t alps_capture_pages_(const alps_pager *p)
     return __atomic_load_n(&p->length, __ATOMIC_ACQUIRE) / ALPS_PAGE;
 }
 
-/* From now on, until the latch is given back, nobody stores to the region.
- * ALPS_EBUSY: the system may, to what is pinned. */
-ALPS_COLD_ int alps_capture_still_(alps_pager *p)
+/* ALPS_EBUSY: the system may store to something, which cannot wait. */
+ALPS_COLD_ int alps_capture_pinned_(const alps_pager *p)
 {
-    int err = ALPS_OK;
     for (uint32_t i = 0; i < p->pool.n; i++)
         if (p->pool.frame[i].pins & ALPS_PINNED_STORE_)
             return ALPS_EBUSY;
-    for (uint32_t i = 0; !err && i < p->pool.n; i++) {
-        alps_page_frame *f = &p->pool.frame[i];
-        if (f->state != ALPS_FRAME_WRITE)
-            continue;
-        err = alps_segment_protect_(p, i, 0, p->pool.segment, PROT_READ);
-        if (!err)
-            f->state = ALPS_FRAME_READ;
-    }
-    return err;
+    return ALPS_OK;
 }
 
 /* Spills the frame, if it is dirty and the system does not store to it. */
@@ -56,12 +46,14 @@ ALPS_COLD_ int alps_capture_most_(alps_pager *p)
     return err;
 }
 
-/* The moment, and all that was stored before it. */
+/* The moment, and all that was stored before it: what is spilled is protected
+ * first, and who stores to it then waits for the latch. So the moment is when
+ * the last one is protected. */
 ALPS_COLD_ int alps_capture_moment_(alps_pager *p)
 {
     sigset_t old;
     alps_latch_enter_(&p->latch, &old);
-    int err = alps_capture_still_(p);
+    int err = alps_capture_pinned_(p);
     for (uint32_t i = 0; !err && i < p->pool.n; i++)
         err = alps_capture_frame_(p, i);
     if (!err)

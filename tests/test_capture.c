@@ -5,6 +5,20 @@
  * test_spill.c. */
 #define ALPS_JOURNAL_MAX ((uint64_t)256 << 10)
 #define ALPS_POLICY ALPS_CHECKPOINT
+#include <signal.h>
+#include <unistd.h>
+
+/* A latch that was just given back is not taken again at once, so that others
+ * come in between. */
+static unsigned latch_takes; // microseconds
+static inline int unhurried(int how, const sigset_t *set, sigset_t *old)
+{
+    int rc = pthread_sigmask(how, set, old);
+    if (latch_takes && !old)
+        usleep(latch_takes);
+    return rc;
+}
+#define pthread_sigmask unhurried
 #include "pages.h"
 #include <pthread.h>
 #include <setjmp.h>
@@ -307,6 +321,7 @@ static void a_sync_is_of_one_moment_whoever_stores(void)
     }
     CHECK_EQ(alps_sync(&h), 0);
     sync_takes = 2000;
+    latch_takes = 100;
     for (unsigned i = 0; i < 2; i++)
         CHECK_EQ(pthread_create(&thread[i], NULL, stores, &line[i]), 0);
     uint64_t seen = 0;
@@ -324,7 +339,7 @@ static void a_sync_is_of_one_moment_whoever_stores(void)
         CHECK_EQ(plain_close(&reader), 0);
     }
     __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
-    sync_takes = 0;
+    sync_takes = latch_takes = 0;
     for (unsigned i = 0; i < 2; i++)
         CHECK_EQ(pthread_join(thread[i], NULL), 0);
     CHECK_EQ(bad, 0);
