@@ -131,9 +131,10 @@ ALPS_FAST_ int alps_object_claimed_(const alps_handle *h, alps_off off,
     if (off >= h->at.slab_end)
         return 0;
     const alps_claim *claim = &h->claims[off >> h->at.slab_shift];
+    if (__atomic_load_n(&claim->thread, __ATOMIC_RELAXED) != ALPS_THREAD_())
+        return 0; // and the rest is another's to write
     uint64_t i = (off & h->at.slab_mask) * claim->scale;
-    if (__atomic_load_n(&claim->thread, __ATOMIC_RELAXED) != ALPS_THREAD_() ||
-        (uint32_t)i >= claim->scale || i >> 32 >= claim->count)
+    if ((uint32_t)i >= claim->scale || i >> 32 >= claim->count)
         return 0;
     o->slab = claim->slab;
     o->pair = &alps_slab_pairs_(o->slab)[i >> 38];
