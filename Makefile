@@ -130,8 +130,8 @@ endef
 # another kernel: the longest tests of files and of paging are not for it.
 THREADED = test_paged $(patsubst tests/%.c,%,$(shell grep -lE \
 	'pthread_create|"(things|pages)\.h"' tests/test_*.c))
-EMULATED = $(filter-out $(addprefix test_,checkpoint torn outgrow paged pager spill \
-	capture medium),$(UNITS))
+EMULATED = $(filter-out $(addprefix test_,checkpoint torn outgrow paged pager \
+	spill capture medium),$(UNITS))
 
 # Lines are enough to find a failure; variables too would take a third longer,
 # and to optimise what runs slowly anyway takes longer than it saves. What clang
