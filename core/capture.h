@@ -215,21 +215,7 @@ ALPS_COLD_ void alps_capture_keep_(const alps_map *m, uint64_t off, uint64_t n)
  * there. */
 ALPS_COLD_ int alps_capture_home_(alps_map *m)
 {
-    alps_journal *j = m->journal;
-    int err = alps_home_lock_(m->fd, F_WRLCK, 0);
-    if (err)
-        return err;
-    err = alps_home_room_(m);
-    if (!err)
-        err = alps_home_copy_(j, m);
-    if (!err)
-        alps_capture_punches_(m);
-    if (!err)
-        err = alps_medium_sync_data_(m);
-    if (!err)
-        err = alps_capture_empty_(m);
-    alps_home_lock_(m->fd, F_UNLCK, 0);
-    return err;
+    return alps_home_carry_(m, alps_capture_punches_, alps_capture_empty_);
 }
 
 /* The frames up to the cut are durable when this answers 0. */

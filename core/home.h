@@ -199,31 +199,49 @@ ALPS_COLD_ void alps_home_punch_(alps_map *m)
     alps_pages_clear_(j->hole, j->pages);
 }
 
-/* Brings all that was committed home, and empties the journal. ALPS_EBUSY: a
- * reader is there. */
-ALPS_COLD_ int alps_home_come_(alps_map *m)
+/* How free pages are given back, and the journal is emptied, when all is at
+ * home. */
+typedef void alps_home_punching(alps_map *m);
+typedef int alps_home_emptying(alps_map *m);
+
+/* Brings all that was committed home, and then empties the journal. ALPS_EBUSY:
+ * a reader is there. */
+ALPS_FAST_ int alps_home_carry_(alps_map *m, alps_home_punching *punch,
+                                alps_home_emptying *empty)
 {
-    alps_journal *j = m->journal;
-    if (j->fd < 0 || j->tail == j->start)
-        return ALPS_OK;
     int err = alps_home_lock_(m->fd, F_WRLCK, 0);
     if (err)
         return err;
     err = alps_home_room_(m);
     if (!err)
-        err = alps_home_copy_(j, m);
+        err = alps_home_copy_(m->journal, m);
     if (!err)
-        alps_home_punch_(m);
+        punch(m);
     if (!err)
         err = alps_medium_sync_data_(m);
-    if (!err) {
-        alps_pages_clear_(j->here, j->size / ALPS_PAGE + 1);
-        err = alps_journal_restart_(j, alps_random_());
-    }
     if (!err)
-        alps_journal_shorten_(j);
+        err = empty(m);
     alps_home_lock_(m->fd, F_UNLCK, 0);
     return err;
+}
+
+ALPS_COLD_ int alps_home_empty_(alps_map *m)
+{
+    alps_journal *j = m->journal;
+    alps_pages_clear_(j->here, j->size / ALPS_PAGE + 1);
+    int err = alps_journal_restart_(j, alps_random_());
+    if (!err)
+        alps_journal_shorten_(j);
+    return err;
+}
+
+/* The same where nobody spills meanwhile. */
+ALPS_COLD_ int alps_home_come_(alps_map *m)
+{
+    const alps_journal *j = m->journal;
+    return j->fd < 0 || j->tail == j->start
+               ? ALPS_OK
+               : alps_home_carry_(m, alps_home_punch_, alps_home_empty_);
 }
 
 /* What a mapping that nobody else sees has to have on top of the file. */
