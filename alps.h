@@ -3068,7 +3068,7 @@ ALPS_STATIC_ASSERT_(sizeof(alps_frame_page) == 16, "size");
 
 /* Bytes of what a process knows: of a journal, and with it for 64 pages. */
 #define ALPS_JOURNAL_BYTES_ \
-  (ALPS_PAGE + (ALPS_FRAME_CHUNK_ + 1) * (uint64_t)ALPS_PAGE)
+  (ALPS_PAGE + (ALPS_FRAME_CHUNK_ + 3) * (uint64_t)ALPS_PAGE)
 #define ALPS_JOURNAL_64_ (8 * 8 + 64 * 4)
 
 /* What a process knows of a journal. In memory that a clone of the process
@@ -3079,10 +3079,12 @@ typedef struct alps_journal {
     char name[272];
     unsigned crc; /* how checksums are computed */
     uint64_t id, salt;
-    uint64_t start;  /* where the first frame is */
-    uint32_t opens;  /* a random number: this opening's */
-    uint64_t seq;    /* of the next frame */
-    uint64_t tail;   /* where it goes */
+    uint64_t start; /* where the first frame is */
+    uint32_t opens; /* a random number: this opening's */
+    uint64_t seq;   /* of the next frame */
+    uint64_t tail;  /* where it goes */
+    uint64_t front; /* where the frame is whose first page is in memory, or 0 */
+    uint64_t filled; /* bytes of the file that were written to, once */
     uint32_t before; /* crc of the last one */
     int headed;      /* its head is durable; else no frame may follow it */
     int marked;      /* the superblock names it */
@@ -3112,7 +3114,8 @@ typedef struct alps_journal {
     pthread_mutex_t turn; /* of who commits */
     uint64_t begun;       /* commits that were begun */
     uint64_t done;        /* the last that was completed */
-    unsigned char *bytes; /* room for ALPS_FRAME_CHUNK_ pages, and one */
+    unsigned char *bytes; /* room for ALPS_FRAME_CHUNK_ pages, one before them,
+                             and two behind, of which the last is zero */
 } alps_journal;
 ALPS_STATIC_ASSERT_(sizeof(alps_journal) <= ALPS_PAGE, "size");
 
@@ -3182,20 +3185,31 @@ ALPS_COLD_ int alps_frame_check_(const alps_journal *j, uint64_t at,
     return sum == head->table ? ALPS_OK : ALPS_ECORRUPT;
 }
 
+/* Bytes [off, off + n) of the frame at `at`, of its head and table: from memory
+ * if it is the one that was written last. */
+ALPS_COLD_ int alps_frame_read_(const alps_journal *j, void *to, uint64_t n,
+                                uint64_t at, uint64_t off)
+{
+    if (at != j->front || off + n > ALPS_PAGE)
+        return alps_fd_read_(j->fd, to, n, at + off);
+    memcpy(to, j->bytes - ALPS_PAGE + off, (size_t)n);
+    return ALPS_OK;
+}
+
 /* The frames in [from, to) are durable: their pages are here. */
 ALPS_COLD_ int alps_journal_note_(alps_journal *j, uint64_t from, uint64_t to)
 {
     alps_frame_head head;
     alps_frame_page table[ALPS_FRAME_CHUNK_];
     while (from < to) {
-        int err = alps_fd_read_(j->fd, &head, sizeof head, from);
+        int err = alps_frame_read_(j, &head, sizeof head, from, 0);
         for (uint64_t i = 0; !err && i < head.count; i++) {
             uint64_t k = i % ALPS_FRAME_CHUNK_, n = head.count - i;
             if (n > ALPS_FRAME_CHUNK_)
                 n = ALPS_FRAME_CHUNK_;
             if (!k)
-                err = alps_fd_read_(j->fd, table, n * sizeof *table,
-                                    from + sizeof head + i * sizeof *table);
+                err = alps_frame_read_(j, table, n * sizeof *table, from,
+                                       sizeof head + i * sizeof *table);
             if (err)
                 break;
             alps_page_add_(j->here, table[k].page);
@@ -3241,12 +3255,18 @@ ALPS_COLD_ int alps_journal_read_(alps_journal *j)
  * and not by order, so that one fdatasync makes it durable. The newest version
  * of each page comes home later, for many commits at once. docs/checkpoint.md
  * has the bytes, and why no crash can leave part of a commit. */
+#include <sys/uio.h>
 
 /* Pages come home when the journal is longer than this, in bytes. A longer one
  * means fewer writes of a page that many commits change, and more to read after
  * a crash. */
 #ifndef ALPS_JOURNAL_MAX
 #  define ALPS_JOURNAL_MAX ((uint64_t)16 << 20)
+#endif
+
+/* Pages of a journal that are written at once before they are needed. */
+#ifndef ALPS_JOURNAL_AHEAD
+#  define ALPS_JOURNAL_AHEAD 128u
 #endif
 
 /* Memory that a clone of the process shares, zeroed, lent when touched. */
@@ -3311,7 +3331,7 @@ ALPS_COLD_ void alps_journal_drop_(alps_journal *j)
     if (j->fd >= 0)
         close(j->fd);
     j->fd = -1;
-    j->pages = j->size = 0;
+    j->pages = j->size = j->filled = 0;
     j->start = j->tail = ALPS_PAGE;
     j->lost = j->marked = 0;
 }
@@ -3370,6 +3390,7 @@ ALPS_COLD_ int alps_journal_find_(alps_map *m, uint64_t id)
 {
     alps_journal *j = m->journal;
     alps_journal_head head;
+    struct stat st;
     int how = m->flags & ALPS_READ_ONLY ? O_RDONLY : O_RDWR;
     j->lost = 1;
     if (j->dir < 0)
@@ -3377,6 +3398,8 @@ ALPS_COLD_ int alps_journal_find_(alps_map *m, uint64_t id)
     j->fd = openat(j->dir, j->name, how | O_CLOEXEC | O_NOFOLLOW);
     if (j->fd < 0)
         return errno == ENOENT ? ALPS_OK : alps_oserror_();
+    if (!fstat(j->fd, &st))
+        j->filled = (uint64_t)st.st_size;
     int err = alps_fd_read_(j->fd, &head, sizeof head, 0);
     if (err)
         return err == ALPS_ETRUNCATED ? ALPS_OK : err;
@@ -3411,7 +3434,7 @@ ALPS_COLD_ int alps_journal_open_(alps_map *m, const char *path)
     j->crc = alps_crc_kind_();
     j->opens = (uint32_t)alps_random_();
     j->start = j->tail = ALPS_PAGE;
-    j->bytes = (unsigned char *)(void *)j + ALPS_PAGE;
+    j->bytes = (unsigned char *)(void *)j + 2 * ALPS_PAGE;
     pthread_mutex_init(&j->turn, NULL);
     m->journal = j;
     int err = alps_journal_name_(j, m->fd, path);
@@ -3431,12 +3454,35 @@ ALPS_COLD_ int alps_journal_open_(alps_map *m, const char *path)
 }
 
 /* After a long commit the room is given back, some day. */
-ALPS_COLD_ void alps_journal_shorten_(const alps_journal *j)
+ALPS_COLD_ void alps_journal_shorten_(alps_journal *j)
 {
     struct stat st;
-    if (!fstat(j->fd, &st) && (uint64_t)st.st_size > 2 * ALPS_JOURNAL_MAX &&
-        ftruncate(j->fd, (off_t)ALPS_JOURNAL_MAX))
+    if (fstat(j->fd, &st) || (uint64_t)st.st_size <= 2 * ALPS_JOURNAL_MAX)
+        return;
+    if (ftruncate(j->fd, (off_t)ALPS_JOURNAL_MAX))
         errno = 0; // it stays long, then
+    else if (j->filled > ALPS_JOURNAL_MAX)
+        j->filled = ALPS_JOURNAL_MAX;
+}
+
+/* Writes zeroes where the next small frames will be: a sync of what has a block
+ * already, and is written, does not wait for the journal of the file system as
+ * well. Where it fails they only take longer. */
+ALPS_COLD_ void alps_journal_ahead_(alps_journal *j)
+{
+    if (j->tail <= j->filled)
+        return;
+    j->filled = j->tail;
+    struct iovec zeroes[ALPS_JOURNAL_AHEAD];
+    for (unsigned i = 0; i < ALPS_JOURNAL_AHEAD; i++) {
+        zeroes[i].iov_base = j->bytes + (ALPS_FRAME_CHUNK_ + 1) * ALPS_PAGE;
+        zeroes[i].iov_len = ALPS_PAGE;
+    }
+    if (alps_fd_limit_(j->tail + ALPS_JOURNAL_AHEAD * ALPS_PAGE))
+        return;
+    ssize_t put = pwritev(j->fd, zeroes, ALPS_JOURNAL_AHEAD, (off_t)j->tail);
+    if (put > 0)
+        j->filled += (uint64_t)put;
 }
 
 /* Writes the superblock's word that names the journal, durably. */
@@ -3459,6 +3505,7 @@ ALPS_COLD_ int alps_journal_make_(const alps_map *m)
         return alps_oserror_();
     j->id = alps_random_() | 1;
     j->seq = 1;
+    j->filled = 0;
     int err = alps_journal_restart_(j, alps_random_());
     if (!err)
         err = alps_fd_sync_dir_(j->dir);
@@ -3512,17 +3559,20 @@ typedef struct alps_frame {
     uint64_t at; /* where in the journal */
     alps_frame_head head;
     unsigned n; /* pages that wait to be written at once */
+    int small;  /* 1: head, table and pages are, at the end */
     alps_frame_page table[ALPS_FRAME_CHUNK_];
 } alps_frame;
 
 /* A frame for at most `most` pages of a region of `size` bytes. */
-ALPS_COLD_ void alps_frame_begin_(const alps_journal *j, alps_frame *f,
-                                  uint64_t most, uint64_t size)
+ALPS_COLD_ void alps_frame_begin_(alps_journal *j, alps_frame *f, uint64_t most,
+                                  uint64_t size)
 {
     uint64_t front = sizeof f->head + most * sizeof(alps_frame_page);
     memset(&f->head, 0, sizeof f->head);
     f->at = j->tail;
+    j->front = 0;
     f->n = 0;
+    f->small = most <= ALPS_FRAME_CHUNK_;
     f->head.magic = ALPS_FRAME_MAGIC_;
     f->head.salt = j->salt;
     f->head.seq = j->seq;
@@ -3535,11 +3585,13 @@ ALPS_COLD_ void alps_frame_begin_(const alps_journal *j, alps_frame *f,
 ALPS_COLD_ int alps_frame_flush_(const alps_journal *j, alps_frame *f)
 {
     uint64_t n = f->n, done = f->head.count;
+    int err = ALPS_OK;
     if (!n)
         return ALPS_OK;
-    int err = alps_fd_write_(j->fd, j->bytes, n * ALPS_PAGE,
+    if (!f->small)
+        err = alps_fd_write_(j->fd, j->bytes, n * ALPS_PAGE,
                              f->at + (f->head.first + done) * ALPS_PAGE);
-    if (!err)
+    if (!f->small && !err)
         err = alps_fd_write_(j->fd, f->table, n * sizeof *f->table,
                              f->at + sizeof f->head + done * sizeof *f->table);
     if (err)
@@ -3597,15 +3649,30 @@ ALPS_COLD_ int alps_frame_add_(const alps_map *m, alps_frame *f,
     return alps_frame_flush_(j, f);
 }
 
+/* Writes a small frame. */
+ALPS_COLD_ int alps_frame_write_(alps_journal *j, const alps_frame *f)
+{
+    unsigned char *front = j->bytes - ALPS_PAGE;
+    ALPS_STATIC_ASSERT_(sizeof f->head + sizeof f->table <= ALPS_PAGE, "page");
+    memset(front, 0, ALPS_PAGE);
+    memcpy(front, &f->head, sizeof f->head);
+    memcpy(front + sizeof f->head, f->table, f->head.count * sizeof *f->table);
+    j->front = f->at;
+    return alps_fd_write_(j->fd, front, (1 + f->head.count) * ALPS_PAGE, f->at);
+}
+
 /* Ends the frame; with `last` the commit is complete. */
 ALPS_COLD_ int alps_frame_end_with_(alps_journal *j, alps_frame *f, int last)
 {
     f->head.last = last != 0;
     f->head.crc = alps_frame_sum_(j, &f->head);
-    int err = alps_fd_write_(j->fd, &f->head, sizeof f->head, f->at);
+    int err = f->small ? alps_frame_write_(j, f)
+                       : alps_fd_write_(j->fd, &f->head, sizeof f->head, f->at);
     if (err)
         return err;
     j->tail = alps_frame_end_(f->at, &f->head);
+    if (f->small)
+        alps_journal_ahead_(j);
     j->seq++;
     j->before = f->head.crc;
     return ALPS_OK;
@@ -3818,8 +3885,12 @@ ALPS_FN_ uint64_t alps_dirty_bytes_(const alps_map *m)
     return alps_round_up_(m->size, alps_system_page_());
 }
 
-/* Adds the pages stored to, and protects them again. */
-ALPS_COLD_ int alps_dirty_scan_(const alps_map *m, uint64_t *set)
+/* Adds the pages in bytes [from, to) of the mapping that were stored to, and
+ * protects them again; but those of these categories, of which the system is
+ * not to be asked in vain: to tell a file's page takes it three times as long
+ * as all else. */
+ALPS_COLD_ int alps_dirty_range_(const alps_map *m, uint64_t *set,
+                                 uint64_t from, uint64_t to, uint64_t but)
 {
     alps_scan_run run[ALPS_SCAN_RUNS_];
     alps_scan_ask ask;
@@ -3827,12 +3898,12 @@ ALPS_COLD_ int alps_dirty_scan_(const alps_map *m, uint64_t *set)
     memset(&ask, 0, sizeof ask);
     ask.size = sizeof ask;
     ask.flags = ALPS_SCAN_PROTECT_;
-    ask.from = base;
-    ask.to = base + alps_dirty_bytes_(m);
+    ask.from = base + from;
+    ask.to = base + to;
     ask.runs = (uint64_t)(uintptr_t)run;
     ask.room = ALPS_SCAN_RUNS_;
-    ask.inverted = ALPS_SCAN_FILE_ | ALPS_SCAN_ZERO_;
-    ask.all = ALPS_SCAN_WRITTEN_ | ask.inverted;
+    ask.inverted = but;
+    ask.all = ALPS_SCAN_WRITTEN_ | but;
     ask.any = ALPS_SCAN_PRESENT_ | ALPS_SCAN_SWAPPED_;
     ask.answer = ALPS_SCAN_WRITTEN_;
     while (ask.from < ask.to) {
@@ -3846,6 +3917,17 @@ ALPS_COLD_ int alps_dirty_scan_(const alps_map *m, uint64_t *set)
         ask.from = ask.walked;
     }
     return ALPS_OK;
+}
+
+/* The same of the whole mapping: what is the file's, and the rest. */
+ALPS_COLD_ int alps_dirty_scan_(const alps_map *m, uint64_t *set)
+{
+    uint64_t end = alps_dirty_bytes_(m), filed = m->journal->filed * ALPS_PAGE;
+    if (filed > end)
+        filed = end;
+    int err =
+        alps_dirty_range_(m, set, 0, filed, ALPS_SCAN_FILE_ | ALPS_SCAN_ZERO_);
+    return err ? err : alps_dirty_range_(m, set, filed, end, ALPS_SCAN_ZERO_);
 }
 
 /* Adds pages of the system's, of which `n` from number `first` on have these

@@ -54,8 +54,12 @@ ALPS_FN_ uint64_t alps_dirty_bytes_(const alps_map *m)
     return alps_round_up_(m->size, alps_system_page_());
 }
 
-/* Adds the pages stored to, and protects them again. */
-ALPS_COLD_ int alps_dirty_scan_(const alps_map *m, uint64_t *set)
+/* Adds the pages in bytes [from, to) of the mapping that were stored to, and
+ * protects them again; but those of these categories, of which the system is
+ * not to be asked in vain: to tell a file's page takes it three times as long
+ * as all else. */
+ALPS_COLD_ int alps_dirty_range_(const alps_map *m, uint64_t *set,
+                                 uint64_t from, uint64_t to, uint64_t but)
 {
     alps_scan_run run[ALPS_SCAN_RUNS_];
     alps_scan_ask ask;
@@ -63,12 +67,12 @@ ALPS_COLD_ int alps_dirty_scan_(const alps_map *m, uint64_t *set)
     memset(&ask, 0, sizeof ask);
     ask.size = sizeof ask;
     ask.flags = ALPS_SCAN_PROTECT_;
-    ask.from = base;
-    ask.to = base + alps_dirty_bytes_(m);
+    ask.from = base + from;
+    ask.to = base + to;
     ask.runs = (uint64_t)(uintptr_t)run;
     ask.room = ALPS_SCAN_RUNS_;
-    ask.inverted = ALPS_SCAN_FILE_ | ALPS_SCAN_ZERO_;
-    ask.all = ALPS_SCAN_WRITTEN_ | ask.inverted;
+    ask.inverted = but;
+    ask.all = ALPS_SCAN_WRITTEN_ | but;
     ask.any = ALPS_SCAN_PRESENT_ | ALPS_SCAN_SWAPPED_;
     ask.answer = ALPS_SCAN_WRITTEN_;
     while (ask.from < ask.to) {
@@ -82,6 +86,17 @@ ALPS_COLD_ int alps_dirty_scan_(const alps_map *m, uint64_t *set)
         ask.from = ask.walked;
     }
     return ALPS_OK;
+}
+
+/* The same of the whole mapping: what is the file's, and the rest. */
+ALPS_COLD_ int alps_dirty_scan_(const alps_map *m, uint64_t *set)
+{
+    uint64_t end = alps_dirty_bytes_(m), filed = m->journal->filed * ALPS_PAGE;
+    if (filed > end)
+        filed = end;
+    int err =
+        alps_dirty_range_(m, set, 0, filed, ALPS_SCAN_FILE_ | ALPS_SCAN_ZERO_);
+    return err ? err : alps_dirty_range_(m, set, filed, end, ALPS_SCAN_ZERO_);
 }
 
 /* Adds pages of the system's, of which `n` from number `first` on have these

@@ -56,7 +56,7 @@ ALPS_STATIC_ASSERT_(sizeof(alps_frame_page) == 16, "size");
 
 /* Bytes of what a process knows: of a journal, and with it for 64 pages. */
 #define ALPS_JOURNAL_BYTES_ \
-  (ALPS_PAGE + (ALPS_FRAME_CHUNK_ + 1) * (uint64_t)ALPS_PAGE)
+  (ALPS_PAGE + (ALPS_FRAME_CHUNK_ + 3) * (uint64_t)ALPS_PAGE)
 #define ALPS_JOURNAL_64_ (8 * 8 + 64 * 4)
 
 /* What a process knows of a journal. In memory that a clone of the process
@@ -67,10 +67,12 @@ typedef struct alps_journal {
     char name[272];
     unsigned crc; /* how checksums are computed */
     uint64_t id, salt;
-    uint64_t start;  /* where the first frame is */
-    uint32_t opens;  /* a random number: this opening's */
-    uint64_t seq;    /* of the next frame */
-    uint64_t tail;   /* where it goes */
+    uint64_t start; /* where the first frame is */
+    uint32_t opens; /* a random number: this opening's */
+    uint64_t seq;   /* of the next frame */
+    uint64_t tail;  /* where it goes */
+    uint64_t front; /* where the frame is whose first page is in memory, or 0 */
+    uint64_t filled; /* bytes of the file that were written to, once */
     uint32_t before; /* crc of the last one */
     int headed;      /* its head is durable; else no frame may follow it */
     int marked;      /* the superblock names it */
@@ -100,7 +102,8 @@ typedef struct alps_journal {
     pthread_mutex_t turn; /* of who commits */
     uint64_t begun;       /* commits that were begun */
     uint64_t done;        /* the last that was completed */
-    unsigned char *bytes; /* room for ALPS_FRAME_CHUNK_ pages, and one */
+    unsigned char *bytes; /* room for ALPS_FRAME_CHUNK_ pages, one before them,
+                             and two behind, of which the last is zero */
 } alps_journal;
 ALPS_STATIC_ASSERT_(sizeof(alps_journal) <= ALPS_PAGE, "size");
 
@@ -170,20 +173,31 @@ ALPS_COLD_ int alps_frame_check_(const alps_journal *j, uint64_t at,
     return sum == head->table ? ALPS_OK : ALPS_ECORRUPT;
 }
 
+/* Bytes [off, off + n) of the frame at `at`, of its head and table: from memory
+ * if it is the one that was written last. */
+ALPS_COLD_ int alps_frame_read_(const alps_journal *j, void *to, uint64_t n,
+                                uint64_t at, uint64_t off)
+{
+    if (at != j->front || off + n > ALPS_PAGE)
+        return alps_fd_read_(j->fd, to, n, at + off);
+    memcpy(to, j->bytes - ALPS_PAGE + off, (size_t)n);
+    return ALPS_OK;
+}
+
 /* The frames in [from, to) are durable: their pages are here. */
 ALPS_COLD_ int alps_journal_note_(alps_journal *j, uint64_t from, uint64_t to)
 {
     alps_frame_head head;
     alps_frame_page table[ALPS_FRAME_CHUNK_];
     while (from < to) {
-        int err = alps_fd_read_(j->fd, &head, sizeof head, from);
+        int err = alps_frame_read_(j, &head, sizeof head, from, 0);
         for (uint64_t i = 0; !err && i < head.count; i++) {
             uint64_t k = i % ALPS_FRAME_CHUNK_, n = head.count - i;
             if (n > ALPS_FRAME_CHUNK_)
                 n = ALPS_FRAME_CHUNK_;
             if (!k)
-                err = alps_fd_read_(j->fd, table, n * sizeof *table,
-                                    from + sizeof head + i * sizeof *table);
+                err = alps_frame_read_(j, table, n * sizeof *table, from,
+                                       sizeof head + i * sizeof *table);
             if (err)
                 break;
             alps_page_add_(j->here, table[k].page);

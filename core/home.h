@@ -11,17 +11,20 @@ typedef struct alps_frame {
     uint64_t at; /* where in the journal */
     alps_frame_head head;
     unsigned n; /* pages that wait to be written at once */
+    int small;  /* 1: head, table and pages are, at the end */
     alps_frame_page table[ALPS_FRAME_CHUNK_];
 } alps_frame;
 
 /* A frame for at most `most` pages of a region of `size` bytes. */
-ALPS_COLD_ void alps_frame_begin_(const alps_journal *j, alps_frame *f,
-                                  uint64_t most, uint64_t size)
+ALPS_COLD_ void alps_frame_begin_(alps_journal *j, alps_frame *f, uint64_t most,
+                                  uint64_t size)
 {
     uint64_t front = sizeof f->head + most * sizeof(alps_frame_page);
     memset(&f->head, 0, sizeof f->head);
     f->at = j->tail;
+    j->front = 0;
     f->n = 0;
+    f->small = most <= ALPS_FRAME_CHUNK_;
     f->head.magic = ALPS_FRAME_MAGIC_;
     f->head.salt = j->salt;
     f->head.seq = j->seq;
@@ -34,11 +37,13 @@ ALPS_COLD_ void alps_frame_begin_(const alps_journal *j, alps_frame *f,
 ALPS_COLD_ int alps_frame_flush_(const alps_journal *j, alps_frame *f)
 {
     uint64_t n = f->n, done = f->head.count;
+    int err = ALPS_OK;
     if (!n)
         return ALPS_OK;
-    int err = alps_fd_write_(j->fd, j->bytes, n * ALPS_PAGE,
+    if (!f->small)
+        err = alps_fd_write_(j->fd, j->bytes, n * ALPS_PAGE,
                              f->at + (f->head.first + done) * ALPS_PAGE);
-    if (!err)
+    if (!f->small && !err)
         err = alps_fd_write_(j->fd, f->table, n * sizeof *f->table,
                              f->at + sizeof f->head + done * sizeof *f->table);
     if (err)
@@ -96,15 +101,30 @@ ALPS_COLD_ int alps_frame_add_(const alps_map *m, alps_frame *f,
     return alps_frame_flush_(j, f);
 }
 
+/* Writes a small frame. */
+ALPS_COLD_ int alps_frame_write_(alps_journal *j, const alps_frame *f)
+{
+    unsigned char *front = j->bytes - ALPS_PAGE;
+    ALPS_STATIC_ASSERT_(sizeof f->head + sizeof f->table <= ALPS_PAGE, "page");
+    memset(front, 0, ALPS_PAGE);
+    memcpy(front, &f->head, sizeof f->head);
+    memcpy(front + sizeof f->head, f->table, f->head.count * sizeof *f->table);
+    j->front = f->at;
+    return alps_fd_write_(j->fd, front, (1 + f->head.count) * ALPS_PAGE, f->at);
+}
+
 /* Ends the frame; with `last` the commit is complete. */
 ALPS_COLD_ int alps_frame_end_with_(alps_journal *j, alps_frame *f, int last)
 {
     f->head.last = last != 0;
     f->head.crc = alps_frame_sum_(j, &f->head);
-    int err = alps_fd_write_(j->fd, &f->head, sizeof f->head, f->at);
+    int err = f->small ? alps_frame_write_(j, f)
+                       : alps_fd_write_(j->fd, &f->head, sizeof f->head, f->at);
     if (err)
         return err;
     j->tail = alps_frame_end_(f->at, &f->head);
+    if (f->small)
+        alps_journal_ahead_(j);
     j->seq++;
     j->before = f->head.crc;
     return ALPS_OK;

@@ -8,12 +8,18 @@
 #pragma once
 #include "frame.h"
 #include "medium.h"
+#include <sys/uio.h>
 
 /* Pages come home when the journal is longer than this, in bytes. A longer one
  * means fewer writes of a page that many commits change, and more to read after
  * a crash. */
 #ifndef ALPS_JOURNAL_MAX
 #  define ALPS_JOURNAL_MAX ((uint64_t)16 << 20)
+#endif
+
+/* Pages of a journal that are written at once before they are needed. */
+#ifndef ALPS_JOURNAL_AHEAD
+#  define ALPS_JOURNAL_AHEAD 128u
 #endif
 
 /* Memory that a clone of the process shares, zeroed, lent when touched. */
@@ -78,7 +84,7 @@ ALPS_COLD_ void alps_journal_drop_(alps_journal *j)
     if (j->fd >= 0)
         close(j->fd);
     j->fd = -1;
-    j->pages = j->size = 0;
+    j->pages = j->size = j->filled = 0;
     j->start = j->tail = ALPS_PAGE;
     j->lost = j->marked = 0;
 }
@@ -137,6 +143,7 @@ ALPS_COLD_ int alps_journal_find_(alps_map *m, uint64_t id)
 {
     alps_journal *j = m->journal;
     alps_journal_head head;
+    struct stat st;
     int how = m->flags & ALPS_READ_ONLY ? O_RDONLY : O_RDWR;
     j->lost = 1;
     if (j->dir < 0)
@@ -144,6 +151,8 @@ ALPS_COLD_ int alps_journal_find_(alps_map *m, uint64_t id)
     j->fd = openat(j->dir, j->name, how | O_CLOEXEC | O_NOFOLLOW);
     if (j->fd < 0)
         return errno == ENOENT ? ALPS_OK : alps_oserror_();
+    if (!fstat(j->fd, &st))
+        j->filled = (uint64_t)st.st_size;
     int err = alps_fd_read_(j->fd, &head, sizeof head, 0);
     if (err)
         return err == ALPS_ETRUNCATED ? ALPS_OK : err;
@@ -178,7 +187,7 @@ ALPS_COLD_ int alps_journal_open_(alps_map *m, const char *path)
     j->crc = alps_crc_kind_();
     j->opens = (uint32_t)alps_random_();
     j->start = j->tail = ALPS_PAGE;
-    j->bytes = (unsigned char *)(void *)j + ALPS_PAGE;
+    j->bytes = (unsigned char *)(void *)j + 2 * ALPS_PAGE;
     pthread_mutex_init(&j->turn, NULL);
     m->journal = j;
     int err = alps_journal_name_(j, m->fd, path);
@@ -198,12 +207,35 @@ ALPS_COLD_ int alps_journal_open_(alps_map *m, const char *path)
 }
 
 /* After a long commit the room is given back, some day. */
-ALPS_COLD_ void alps_journal_shorten_(const alps_journal *j)
+ALPS_COLD_ void alps_journal_shorten_(alps_journal *j)
 {
     struct stat st;
-    if (!fstat(j->fd, &st) && (uint64_t)st.st_size > 2 * ALPS_JOURNAL_MAX &&
-        ftruncate(j->fd, (off_t)ALPS_JOURNAL_MAX))
+    if (fstat(j->fd, &st) || (uint64_t)st.st_size <= 2 * ALPS_JOURNAL_MAX)
+        return;
+    if (ftruncate(j->fd, (off_t)ALPS_JOURNAL_MAX))
         errno = 0; // it stays long, then
+    else if (j->filled > ALPS_JOURNAL_MAX)
+        j->filled = ALPS_JOURNAL_MAX;
+}
+
+/* Writes zeroes where the next small frames will be: a sync of what has a block
+ * already, and is written, does not wait for the journal of the file system as
+ * well. Where it fails they only take longer. */
+ALPS_COLD_ void alps_journal_ahead_(alps_journal *j)
+{
+    if (j->tail <= j->filled)
+        return;
+    j->filled = j->tail;
+    struct iovec zeroes[ALPS_JOURNAL_AHEAD];
+    for (unsigned i = 0; i < ALPS_JOURNAL_AHEAD; i++) {
+        zeroes[i].iov_base = j->bytes + (ALPS_FRAME_CHUNK_ + 1) * ALPS_PAGE;
+        zeroes[i].iov_len = ALPS_PAGE;
+    }
+    if (alps_fd_limit_(j->tail + ALPS_JOURNAL_AHEAD * ALPS_PAGE))
+        return;
+    ssize_t put = pwritev(j->fd, zeroes, ALPS_JOURNAL_AHEAD, (off_t)j->tail);
+    if (put > 0)
+        j->filled += (uint64_t)put;
 }
 
 /* Writes the superblock's word that names the journal, durably. */
@@ -226,6 +258,7 @@ ALPS_COLD_ int alps_journal_make_(const alps_map *m)
         return alps_oserror_();
     j->id = alps_random_() | 1;
     j->seq = 1;
+    j->filled = 0;
     int err = alps_journal_restart_(j, alps_random_());
     if (!err)
         err = alps_fd_sync_dir_(j->dir);

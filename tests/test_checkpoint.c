@@ -616,6 +616,42 @@ static void a_leftover_means_nothing(void)
 
 /* ---- a disk that is full */
 
+/* A sync of blocks that the file has, and that were written before, does not
+ * make the file system write down where they are. */
+static void a_small_commit_finds_written_blocks(void)
+{
+    alps_heap h;
+    struct rlimit old, tight;
+    struct stat before, after;
+    fresh();
+    uint64_t *w = open_words(&h);
+    w[0] = 1;
+    CHECK_EQ(alps_sync(&h), 0);
+    CHECK_EQ(stat(beside, &before), 0);
+    for (w[0] = 2; w[0] < 20; w[0]++)
+        CHECK_EQ(alps_sync(&h), 0);
+    CHECK_EQ(stat(beside, &after), 0);
+    CHECK((uint64_t)after.st_size > h.core.map.journal->tail);
+    CHECK(after.st_size == before.st_size &&
+          after.st_blocks == before.st_blocks);
+    getrlimit(RLIMIT_FSIZE, &old);
+    tight = old; // for one that is needed, not for those ahead
+    tight.rlim_cur = (rlim_t)after.st_size + 16384;
+    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    while (h.core.map.journal->tail + 16384 < tight.rlim_cur) {
+        w[0]++;
+        CHECK_EQ(alps_sync(&h), 0);
+    }
+    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &old), 0);
+    CHECK_EQ(stat(beside, &after), 0);
+    CHECK((uint64_t)after.st_size == h.core.map.journal->tail);
+    uint64_t last = w[0];
+    CHECK_EQ(alps_discard(&h), 0);
+    w = open_words(&h);
+    CHECK_EQ(w[0], last);
+    CHECK_EQ(alps_close(&h), 0);
+}
+
 static void a_full_disk_loses_nothing(void)
 {
     alps_heap h;
@@ -981,6 +1017,7 @@ int main(void)
     RUN(the_journal_of_another_is_not_taken);
     RUN(links_are_followed);
     RUN(a_leftover_means_nothing);
+    RUN(a_small_commit_finds_written_blocks);
     RUN(a_full_disk_loses_nothing);
     RUN(a_sync_is_of_one_moment);
     RUN(a_snapshot_waits_for_its_turn);

@@ -36,6 +36,7 @@ static long watched_call(long number, ...);
 #define unlink(name) watched_remove(AT_FDCWD, name)
 #define syscall(...) watched_call(__VA_ARGS__, 0L, 0L, 0L, 0L, 0L, 0L)
 #define ALPS_JOURNAL_MAX ((uint64_t)48 << 10)
+#define ALPS_JOURNAL_AHEAD 3u
 #define ANY_APART
 #include "model.h"
 #undef pwrite

@@ -17,9 +17,11 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static ssize_t torn_write(int fd, const void *p, size_t n, off_t off);
+static ssize_t torn_writev(int fd, const struct iovec *v, int n, off_t off);
 static int torn_sync(int fd);
 static int torn_name_sync(int fd);
 static int torn_create(int dir, const char *name, int how, ...);
@@ -30,6 +32,7 @@ static int torn_fill(sigset_t *set);
 static long torn_call(long number, ...);
 
 #define pwrite torn_write
+#define pwritev torn_writev
 #define fdatasync torn_sync
 #define fsync torn_name_sync
 #define openat torn_create
@@ -39,6 +42,7 @@ static long torn_call(long number, ...);
 #define sigfillset torn_fill
 #define syscall(...) torn_call(__VA_ARGS__, 0L, 0L, 0L, 0L, 0L, 0L)
 #define ALPS_JOURNAL_MAX ((uint64_t)48 << 10)
+#define ALPS_JOURNAL_AHEAD 3u
 #define ALPS_CHECKPOINT_ROUNDS 2u
 #ifdef TORN_PAGED
 #  define ALPS_BACKEND ALPS_PAGED
@@ -52,6 +56,7 @@ static long torn_call(long number, ...);
 ALPS_HANDLER(faults);
 #endif
 #undef pwrite
+#undef pwritev
 #undef fdatasync
 #undef fsync
 #undef openat
@@ -404,6 +409,15 @@ static ssize_t torn_write(int fd, const void *p, size_t n, off_t off)
     if (to > f->now_length)
         f->now_length = to;
     return pwrite(fd, p, n, off);
+}
+
+static ssize_t torn_writev(int fd, const struct iovec *v, int n, off_t off)
+{
+    static unsigned char bytes[ROOM];
+    size_t all = 0;
+    for (int i = 0; i < n; all += v[i++].iov_len)
+        memcpy(bytes + all, v[i].iov_base, v[i].iov_len);
+    return torn_write(fd, bytes, all, off);
 }
 
 enum {
