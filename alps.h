@@ -3453,6 +3453,26 @@ ALPS_COLD_ int alps_journal_open_(alps_map *m, const char *path)
     return err ? err : alps_journal_find_(m, id);
 }
 
+/* Writes zeroes from `end` on, where the next small frames will be: a sync of
+ * what has a block already, and is written, does not wait for the journal of
+ * the file system as well. Where it fails they only take longer. */
+ALPS_COLD_ void alps_journal_ahead_(alps_journal *j, uint64_t end)
+{
+    struct iovec zeroes[ALPS_JOURNAL_AHEAD];
+    if (end <= j->filled)
+        return;
+    j->filled = end;
+    for (unsigned i = 0; i < ALPS_JOURNAL_AHEAD; i++) {
+        zeroes[i].iov_base = j->bytes + (ALPS_FRAME_CHUNK_ + 1) * ALPS_PAGE;
+        zeroes[i].iov_len = ALPS_PAGE;
+    }
+    if (alps_fd_limit_(end + ALPS_JOURNAL_AHEAD * ALPS_PAGE))
+        return;
+    ssize_t put = pwritev(j->fd, zeroes, ALPS_JOURNAL_AHEAD, (off_t)end);
+    if (put > 0)
+        j->filled += (uint64_t)put;
+}
+
 /* After a long commit the room is given back, some day. */
 ALPS_COLD_ void alps_journal_shorten_(alps_journal *j)
 {
@@ -3463,26 +3483,6 @@ ALPS_COLD_ void alps_journal_shorten_(alps_journal *j)
         errno = 0; // it stays long, then
     else if (j->filled > ALPS_JOURNAL_MAX)
         j->filled = ALPS_JOURNAL_MAX;
-}
-
-/* Writes zeroes where the next small frames will be: a sync of what has a block
- * already, and is written, does not wait for the journal of the file system as
- * well. Where it fails they only take longer. */
-ALPS_COLD_ void alps_journal_ahead_(alps_journal *j)
-{
-    if (j->tail <= j->filled)
-        return;
-    j->filled = j->tail;
-    struct iovec zeroes[ALPS_JOURNAL_AHEAD];
-    for (unsigned i = 0; i < ALPS_JOURNAL_AHEAD; i++) {
-        zeroes[i].iov_base = j->bytes + (ALPS_FRAME_CHUNK_ + 1) * ALPS_PAGE;
-        zeroes[i].iov_len = ALPS_PAGE;
-    }
-    if (alps_fd_limit_(j->tail + ALPS_JOURNAL_AHEAD * ALPS_PAGE))
-        return;
-    ssize_t put = pwritev(j->fd, zeroes, ALPS_JOURNAL_AHEAD, (off_t)j->tail);
-    if (put > 0)
-        j->filled += (uint64_t)put;
 }
 
 /* Writes the superblock's word that names the journal, durably. */
@@ -3672,7 +3672,7 @@ ALPS_COLD_ int alps_frame_end_with_(alps_journal *j, alps_frame *f, int last)
         return err;
     j->tail = alps_frame_end_(f->at, &f->head);
     if (f->small)
-        alps_journal_ahead_(j);
+        alps_journal_ahead_(j, j->tail);
     j->seq++;
     j->before = f->head.crc;
     return ALPS_OK;
@@ -5752,12 +5752,15 @@ ALPS_COLD_ int alps_spill_frame_(alps_spill *s, const unsigned char *bytes,
 /* All that is spilled is the commit under way, of a region of `size` bytes. */
 ALPS_COLD_ int alps_spill_cut_(alps_spill *s, uint64_t size, alps_paging *count)
 {
+    alps_journal *j = s->journal;
     uint64_t page = 0;
     int err = ALPS_OK;
-    if (s->end.tail != s->journal->tail)
+    if (s->end.tail != j->tail)
         err = alps_spill_frame_(s, NULL, 0, 0, size, 1, count);
     if (err)
         return err;
+    if (s->end.tail - j->tail <= ALPS_FRAME_CHUNK_ * (uint64_t)ALPS_PAGE)
+        alps_journal_ahead_(j, s->end.tail);
     while ((page = alps_page_next_(s->fresh, page, s->top)) < s->top) {
         alps_page_add_(s->taken, page);
         s->held[page] = s->newest[page];

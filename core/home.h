@@ -124,7 +124,7 @@ ALPS_COLD_ int alps_frame_end_with_(alps_journal *j, alps_frame *f, int last)
         return err;
     j->tail = alps_frame_end_(f->at, &f->head);
     if (f->small)
-        alps_journal_ahead_(j);
+        alps_journal_ahead_(j, j->tail);
     j->seq++;
     j->before = f->head.crc;
     return ALPS_OK;

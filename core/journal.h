@@ -206,6 +206,26 @@ ALPS_COLD_ int alps_journal_open_(alps_map *m, const char *path)
     return err ? err : alps_journal_find_(m, id);
 }
 
+/* Writes zeroes from `end` on, where the next small frames will be: a sync of
+ * what has a block already, and is written, does not wait for the journal of
+ * the file system as well. Where it fails they only take longer. */
+ALPS_COLD_ void alps_journal_ahead_(alps_journal *j, uint64_t end)
+{
+    struct iovec zeroes[ALPS_JOURNAL_AHEAD];
+    if (end <= j->filled)
+        return;
+    j->filled = end;
+    for (unsigned i = 0; i < ALPS_JOURNAL_AHEAD; i++) {
+        zeroes[i].iov_base = j->bytes + (ALPS_FRAME_CHUNK_ + 1) * ALPS_PAGE;
+        zeroes[i].iov_len = ALPS_PAGE;
+    }
+    if (alps_fd_limit_(end + ALPS_JOURNAL_AHEAD * ALPS_PAGE))
+        return;
+    ssize_t put = pwritev(j->fd, zeroes, ALPS_JOURNAL_AHEAD, (off_t)end);
+    if (put > 0)
+        j->filled += (uint64_t)put;
+}
+
 /* After a long commit the room is given back, some day. */
 ALPS_COLD_ void alps_journal_shorten_(alps_journal *j)
 {
@@ -216,26 +236,6 @@ ALPS_COLD_ void alps_journal_shorten_(alps_journal *j)
         errno = 0; // it stays long, then
     else if (j->filled > ALPS_JOURNAL_MAX)
         j->filled = ALPS_JOURNAL_MAX;
-}
-
-/* Writes zeroes where the next small frames will be: a sync of what has a block
- * already, and is written, does not wait for the journal of the file system as
- * well. Where it fails they only take longer. */
-ALPS_COLD_ void alps_journal_ahead_(alps_journal *j)
-{
-    if (j->tail <= j->filled)
-        return;
-    j->filled = j->tail;
-    struct iovec zeroes[ALPS_JOURNAL_AHEAD];
-    for (unsigned i = 0; i < ALPS_JOURNAL_AHEAD; i++) {
-        zeroes[i].iov_base = j->bytes + (ALPS_FRAME_CHUNK_ + 1) * ALPS_PAGE;
-        zeroes[i].iov_len = ALPS_PAGE;
-    }
-    if (alps_fd_limit_(j->tail + ALPS_JOURNAL_AHEAD * ALPS_PAGE))
-        return;
-    ssize_t put = pwritev(j->fd, zeroes, ALPS_JOURNAL_AHEAD, (off_t)j->tail);
-    if (put > 0)
-        j->filled += (uint64_t)put;
 }
 
 /* Writes the superblock's word that names the journal, durably. */

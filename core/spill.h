@@ -245,12 +245,15 @@ ALPS_COLD_ int alps_spill_frame_(alps_spill *s, const unsigned char *bytes,
 /* All that is spilled is the commit under way, of a region of `size` bytes. */
 ALPS_COLD_ int alps_spill_cut_(alps_spill *s, uint64_t size, alps_paging *count)
 {
+    alps_journal *j = s->journal;
     uint64_t page = 0;
     int err = ALPS_OK;
-    if (s->end.tail != s->journal->tail)
+    if (s->end.tail != j->tail)
         err = alps_spill_frame_(s, NULL, 0, 0, size, 1, count);
     if (err)
         return err;
+    if (s->end.tail - j->tail <= ALPS_FRAME_CHUNK_ * (uint64_t)ALPS_PAGE)
+        alps_journal_ahead_(j, s->end.tail);
     while ((page = alps_page_next_(s->fresh, page, s->top)) < s->top) {
         alps_page_add_(s->taken, page);
         s->held[page] = s->newest[page];
