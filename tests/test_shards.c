@@ -101,16 +101,16 @@ static void empty_extents_are_told_a_few_at_once(void)
 {
     begin(SHARDS);
     for (unsigned i = 0; i < 8; i++)
-        CHECK((block[i] = any_alloc(&heap, 40000)) != NULL);
+        CHECK((block[i] = any_alloc(&heap, EXTENT * 5 / 8)) != NULL);
     uint64_t before = heap.core.shared->idle;
     for (unsigned i = 0; i < 8; i++)
         CHECK_EQ(any_free(&heap, block[i]), 0);
     uint64_t after = heap.core.shared->idle;
     CHECK(after >= before + 8 - 2 * ALPS_IDLE_FEW_ && after <= before + 16);
-    CHECK_EQ(any_free(&heap, any_alloc(&heap, 40000)), 0);
+    CHECK_EQ(any_free(&heap, any_alloc(&heap, EXTENT * 5 / 8)), 0);
     after = heap.core.shared->idle;
     for (unsigned i = 0; i < 100; i++) {
-        CHECK_EQ(any_free(&heap, any_alloc(&heap, 40000)), 0);
+        CHECK_EQ(any_free(&heap, any_alloc(&heap, EXTENT * 5 / 8)), 0);
         CHECK_EQ(heap.core.shared->idle, after);
     }
     end();
