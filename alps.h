@@ -1880,6 +1880,17 @@ ALPS_COLD_ int alps_parts_among_(const alps_parts *p, int fd)
     return 0;
 }
 
+/* The file behind `fd` is the next one; `grown`: it was made just now. */
+ALPS_FN_ void alps_parts_join_(alps_parts *p, int fd,
+                               const alps_part_head *head, unsigned grown)
+{
+    alps_piece *piece = &p->piece[p->n++];
+    piece->fd = fd;
+    piece->grown = grown;
+    piece->from = head->from;
+    piece->front = head->front;
+}
+
 /* Takes the file that `on` names, if it is that part; with `any` also one whose
  * making was cut short. ALPS_EPART: there is no such file, or another. */
 ALPS_COLD_ int alps_parts_take_(alps_map *m, const alps_onward *on, int any)
@@ -1904,11 +1915,7 @@ ALPS_COLD_ int alps_parts_take_(alps_map *m, const alps_onward *on, int any)
         close(fd);
         return err;
     }
-    alps_piece *piece = &p->piece[p->n++];
-    piece->fd = fd;
-    piece->grown = 0;
-    piece->from = head.from;
-    piece->front = head.front;
+    alps_parts_join_(p, fd, &head, 0);
     return ALPS_OK;
 }
 
@@ -2056,11 +2063,7 @@ ALPS_COLD_ int alps_parts_add_(alps_map *m, alps_onward *on, uint64_t from)
         close(fd);
         return err;
     }
-    alps_piece *piece = &p->piece[p->n++];
-    piece->fd = fd;
-    piece->grown = 1;
-    piece->from = from;
-    piece->front = head.front;
+    alps_parts_join_(p, fd, &head, 1);
     return ALPS_OK;
 }
 

@@ -1,5 +1,5 @@
 /* test_parts.c -- one region in several files */
-#include "model.h"
+#include "list.h"
 #include <dirent.h>
 #include <sys/mount.h>
 
@@ -124,34 +124,6 @@ static int reopen(any_heap *h, unsigned flags)
     return any_open(h, at("region"), &o);
 }
 
-/* Blocks and objects in a list that the root names. */
-static void furnish(unsigned n)
-{
-    alps_off *root = (alps_off *)any_root(&heap, 64);
-    for (unsigned i = 0; i < n; i++) {
-        size_t size = i % 20 == 7 ? 150000 : i % 7 == 1 ? 3000 : 64 + i % 500;
-        uint64_t *p = (uint64_t *)any_reserve(&heap, size);
-        if (!CHECK(p != NULL))
-            return;
-        token_fill(p + 1, (size - 8) / 8 * 8, i);
-        p[0] = root[0];
-        CHECK_EQ(any_publish(&heap, root, p), 0);
-    }
-}
-
-/* How many the list has, if each is whole. */
-static unsigned listed(any_heap *h)
-{
-    unsigned n = 0;
-    alps_off off = *(alps_off *)any_root(h, 64);
-    for (uint64_t *p; (p = (uint64_t *)any_at(h, off)) != NULL; off = p[0]) {
-        if (!token_whole(p + 1))
-            return 0;
-        n++;
-    }
-    return n;
-}
-
 static unsigned parts_of(any_heap *h)
 {
     alps_description d;
@@ -235,7 +207,7 @@ static void each_byte_is_in_the_file_that_has_its_place(void)
 static void a_new_region_is_divided_evenly(void)
 {
     CHECK_EQ(open_with(&heap, options(even)), 0);
-    furnish(20);
+    furnish(&heap, 20, 20, 150000);
     CHECK_EQ(any_close(&heap), 0);
     CHECK_EQ(length_of("region"), KIB(320));
     CHECK_EQ(length_of("second"), KIB(64 + 320));
@@ -254,7 +226,7 @@ static void the_front_may_lie_in_several_files(void)
     o.lanes = 64;
     CHECK_EQ(open_with(&heap, o), 0);
     CHECK(heap.core.at.heap > KIB(64));
-    furnish(30);
+    furnish(&heap, 30, 20, 150000);
     CHECK(sound(&heap));
     CHECK_EQ(any_close(&heap), 0);
     CHECK_EQ(length_of("region"), KIB(64));
@@ -273,7 +245,7 @@ static void it_grows_from_file_to_file(void)
     CHECK_EQ(length_of("region"), KIB(256));
     CHECK_EQ(length_of("second"), KIB(64)); // nothing of it yet
     CHECK_EQ(length_of("third"), KIB(64));
-    furnish(100);
+    furnish(&heap, 100, 20, 150000);
     CHECK(alps_size_(&heap.core) > KIB(640));
     CHECK_EQ(length_of("region"), KIB(320));
     CHECK_EQ(length_of("second"), KIB(64 + 320));
@@ -401,7 +373,7 @@ static int child_with_a_small_disk(void)
     o.limit = KIB(4096);
     if (open_with(&heap, o))
         return 1;
-    furnish(5);
+    furnish(&heap, 5, 20, 150000);
     uint64_t old = alps_size_(&heap.core), first = length_of("region");
     if (any_grow(&heap, KIB(2048)) != ALPS_ENOSPC)
         return 2; // the disk of the second file is full
@@ -409,7 +381,7 @@ static int child_with_a_small_disk(void)
         return 3; // as it was, in each file
     if (any_alloc(&heap, KIB(2000)) || any_error(&heap) != ALPS_ENOSPC)
         return 4;
-    furnish(5);
+    furnish(&heap, 5, 20, 150000);
     if (listed(&heap) != 10 || !sound(&heap))
         return 5;
     // what is there goes on in a third file, on a disk that has room
@@ -440,7 +412,7 @@ static void a_region_gets_further_files(void)
     static const alps_part both[] = {
         {"elsewhere", 0}, {"third", KIB(1600)}, {NULL, 0}};
     CHECK_EQ(open_with(&heap, o), 0);
-    furnish(20);
+    furnish(&heap, 20, 20, 150000);
     CHECK_EQ(any_close(&heap), 0);
     CHECK_EQ(files(), 1);
     uint64_t size = length_of("region");
@@ -454,7 +426,7 @@ static void a_region_gets_further_files(void)
     CHECK_EQ(any_grow(&heap, size + KIB(192)), 0);
     CHECK_EQ(length_of("region"), size);
     CHECK(length_of("second") >= KIB(64 + 192));
-    furnish(20);
+    furnish(&heap, 20, 20, 150000);
     size = alps_size_(&heap.core);
     CHECK_EQ(any_close(&heap), 0);
     // what it has it keeps, and where it goes on cannot be before its end
@@ -472,7 +444,7 @@ static void a_region_gets_further_files(void)
     CHECK(!there("elsewhere"));
     CHECK_EQ(any_grow(&heap, KIB(2048)), 0);
     CHECK_EQ(length_of("third"), KIB(64 + 2048 - 1600));
-    furnish(60);
+    furnish(&heap, 60, 20, 150000);
     CHECK_EQ(any_close(&heap), 0);
     CHECK_EQ(reopen(&heap, 0), 0);
     CHECK_EQ(listed(&heap), 100);
@@ -486,7 +458,7 @@ static void a_region_gets_further_files(void)
 static void prepare(void)
 {
     begin();
-    furnish(30);
+    furnish(&heap, 30, 20, 150000);
     CHECK_EQ(any_close(&heap), 0);
 }
 
@@ -769,7 +741,7 @@ static void who_knows_no_parts_refuses_them(void)
     o.size = KIB(256);
     again();
     CHECK_EQ(any_open(&heap, shm_path("parts-blind"), &o), 0);
-    furnish(1);
+    furnish(&heap, 1, 20, 150000);
     CHECK_EQ(any_close(&heap), 0);
     o = options(NULL);
     alps_repaired r;
@@ -796,7 +768,7 @@ static void what_is_made_anew_leaves_no_old_parts(void)
     CHECK_EQ(try_parts(other, ALPS_TRUNCATE), 0);
     CHECK_EQ(parts_of(&heap), 2);
     CHECK_EQ(*(alps_off *)any_root(&heap, 64), 0);
-    furnish(10);
+    furnish(&heap, 10, 20, 150000);
     CHECK_EQ(any_close(&heap), 0);
     CHECK(there("second") && there("fourth") && !there("third"));
     CHECK_EQ(reopen(&heap, 0), 0);
@@ -804,7 +776,7 @@ static void what_is_made_anew_leaves_no_old_parts(void)
     CHECK_EQ(any_close(&heap), 0);
     CHECK_EQ(try_parts(NULL, ALPS_TRUNCATE), 0);
     CHECK_EQ(parts_of(&heap), 0);
-    furnish(10);
+    furnish(&heap, 10, 20, 150000);
     CHECK_EQ(any_close(&heap), 0);
     CHECK_EQ(files(), 1);
     CHECK_EQ(reopen(&heap, 0), 0);
@@ -834,7 +806,7 @@ static void a_copy_is_one_file(void)
     any_heap copy;
     alps_options o = options(NULL);
     begin();
-    furnish(30);
+    furnish(&heap, 30, 20, 150000);
     alps_description d, of;
     for (unsigned i = 0; i < 3; i++) {
         if (i == 1)
@@ -869,7 +841,7 @@ static void a_copy_over_a_region_takes_its_parts_away(void)
     alps_options o = options(NULL);
     prepare();
     CHECK_EQ(any_open(&heap, at("plain"), &o), 0);
-    furnish(4);
+    furnish(&heap, 4, 20, 150000);
     CHECK_EQ(any_close(&heap), 0);
     CHECK_EQ(any_copy(at("plain"), at("region")), 0);
     CHECK_EQ(files(), 2);
@@ -923,7 +895,7 @@ static void a_part_lies_where_it_is_said(void)
     snprintf(absolute, sizeof absolute, "%s", at("absolute"));
     alps_part parts[] = {{absolute, KIB(320)}, {"disk/", KIB(640)}, {NULL, 0}};
     CHECK_EQ(try_parts(parts, 0), 0);
-    furnish(30);
+    furnish(&heap, 30, 20, 150000);
     CHECK_EQ(any_close(&heap), 0);
     CHECK(there("absolute") && there("disk/region.2"));
     CHECK_EQ(reopen(&heap, 0), 0);
@@ -940,7 +912,7 @@ static void the_environment_may_name_them(void)
     setenv("ALPS_PARTS", "320K@disk/,640K@third", 1);
     CHECK_EQ(try_parts(NULL, 0), 0);
     CHECK_EQ(parts_of(&heap), 2);
-    furnish(30);
+    furnish(&heap, 30, 20, 150000);
     CHECK_EQ(any_close(&heap), 0);
     CHECK(there("disk/region.1") && there("third"));
     CHECK_EQ(length_of("region"), KIB(320));
@@ -1052,7 +1024,7 @@ static void there_may_be_many(void)
     parts[ALPS_PARTS_MAX].path = NULL;
     CHECK_EQ(open_with(&heap, o), 0);
     CHECK_EQ(parts_of(&heap), ALPS_PARTS_MAX);
-    furnish(150);
+    furnish(&heap, 150, 20, 150000);
     CHECK_EQ(any_close(&heap), 0);
     CHECK_EQ(reopen(&heap, 0), 0);
     CHECK_EQ(listed(&heap), 150);

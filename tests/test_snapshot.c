@@ -1,4 +1,5 @@
 /* test_snapshot.c -- copies: whole or not there, sparse, and regions */
+#include "list.h"
 #include "worlds.h"
 #include <pthread.h>
 #include <dirent.h>
@@ -60,35 +61,6 @@ static unsigned unfinished(int sweep)
 
 #define THINGS 500u
 
-/* Objects, blocks and extents in a list that the root names; each says what it
- * is. */
-static void furnish(unsigned n)
-{
-    alps_off *root = (alps_off *)any_root(&heap, 64);
-    for (unsigned i = 0; i < n; i++) {
-        size_t size = i % 50 == 7 ? 200000 : i % 7 == 1 ? 3000 : 64 + i % 500;
-        uint64_t *p = (uint64_t *)any_reserve(&heap, size);
-        if (!CHECK(p != NULL))
-            return;
-        token_fill(p + 1, (size - 8) / 8 * 8, i);
-        p[0] = root[0];
-        CHECK_EQ(any_publish(&heap, root, p), 0);
-    }
-}
-
-/* How many things the list has, if each is whole. */
-static unsigned listed(any_heap *h)
-{
-    unsigned n = 0;
-    alps_off off = *(alps_off *)any_root(h, 64);
-    for (uint64_t *p; (p = (uint64_t *)any_at(h, off)) != NULL; off = p[0]) {
-        if (!CHECK(token_whole(p + 1)))
-            return 0;
-        n++;
-    }
-    return n;
-}
-
 static void open_world(void)
 {
     alps_options o = options(4u << 20, 1u << 16);
@@ -114,9 +86,9 @@ static void a_snapshot_is_the_region_as_it_was(void)
     any_heap copy;
     alps_description d, of;
     open_world();
-    furnish(THINGS);
+    furnish(&heap, THINGS, 50, 200000);
     CHECK_EQ(any_snapshot(&heap, copy_path), 0);
-    furnish(10); // later: not in it
+    furnish(&heap, 10, 50, 200000); // later: not in it
     CHECK_EQ(any_describe(&heap, &of), 0);
     CHECK_EQ(open_copy(&copy, 0), 0); // while the region is open
     CHECK_EQ(listed(&copy), THINGS);
@@ -152,7 +124,7 @@ static void reservations_are_not_in_it(void)
 {
     any_heap copy;
     open_world();
-    furnish(20);
+    furnish(&heap, 20, 50, 200000);
     for (unsigned i = 0; i < 50; i++)
         CHECK(any_reserve(&heap, i % 2 ? 100 : 5000) != NULL);
     CHECK_EQ(any_snapshot(&heap, copy_path), 0);
@@ -173,7 +145,7 @@ static void holes_are_kept_until_it_is_opened_for_writing(void)
     alps_options o = options(32u << 20, 1u << 20);
     begin_with(o);
     aside("copy");
-    furnish(50);
+    furnish(&heap, 50, 50, 200000);
     CHECK_EQ(any_snapshot(&heap, copy_path), 0);
     taken = blocks_of(copy_path, &length);
     CHECK_EQ(length, alps_size_(&heap.core));
@@ -195,7 +167,7 @@ static void a_copy_of_a_copy_is_a_copy(void)
     any_heap copy;
     char second[80];
     open_world();
-    furnish(THINGS);
+    furnish(&heap, THINGS, 50, 200000);
     CHECK_EQ(any_snapshot(&heap, copy_path), 0);
     medium = alps_backend_file_;
     snprintf(second, sizeof second, "%s", shm_path("second"));
@@ -274,7 +246,7 @@ static void what_is_no_region_is_neither_copied_nor_replaced(void)
 {
     struct stat st;
     open_world();
-    furnish(5);
+    furnish(&heap, 5, 50, 200000);
     CHECK_EQ(put_bytes(copy_path, "somebody's letter", 17), 0);
     CHECK_EQ(any_snapshot(&heap, copy_path), ALPS_EFORMAT);
     CHECK(!stat(copy_path, &st) && st.st_size == 17);
@@ -296,7 +268,7 @@ static void what_is_open_is_neither_copied_nor_replaced(void)
 {
     any_heap copy;
     open_world();
-    furnish(5);
+    furnish(&heap, 5, 50, 200000);
     CHECK_EQ(any_snapshot(&heap, copy_path), 0);
     CHECK_EQ(open_copy(&copy, 0), 0);
     CHECK_EQ(any_copy(copy_path, shm_path("other")), ALPS_EBUSY);
@@ -319,7 +291,7 @@ static void closed_regions_are_copied_by_name(void)
     any_heap copy;
     char to[80];
     open_world();
-    furnish(THINGS);
+    furnish(&heap, THINGS, 50, 200000);
     CHECK_EQ(any_copy(place(), shm_name("to")), ALPS_EBUSY);
     CHECK_EQ(any_close(&heap), 0);
     if (world->backend == &alps_backend_shmem_)
@@ -387,7 +359,7 @@ static void what_needs_recovery_is_not_consistent_and_is_copied(void)
     world = &worlds[1]; // a file
     choose(&alps_backend_file_, &quiet);
     open_world();
-    furnish(10);
+    furnish(&heap, 10, 50, 200000);
     alps_handle *h = &heap.core;
     alps_off *root = (alps_off *)any_root(&heap, 64);
     unsigned i = 0;
@@ -442,7 +414,7 @@ static void what_others_do_meanwhile_leaves_a_sound_copy(void)
     pthread_t thread[2];
     shared_word = (uint64_t *)board_make(4096);
     open_world();
-    furnish(100);
+    furnish(&heap, 100, 50, 200000);
     for (uintptr_t i = 0; i < 2; i++)
         CHECK_EQ(pthread_create(&thread[i], NULL, thread_works,
                                 (void *)(77 * i + 1)),
@@ -497,7 +469,7 @@ static void a_kill_leaves_the_old_snapshot_or_the_new_one(void)
     any_heap copy;
     unsigned left = 0;
     open_world();
-    furnish(200);
+    furnish(&heap, 200, 50, 200000);
     CHECK_EQ(any_snapshot(&heap, copy_path), 0);
     for (unsigned i = 0; i < 20 / SLOW; i++) {
         pid_t child = start_child(child_makes_snapshots);
@@ -530,7 +502,7 @@ static int child_on_a_small_disk(void)
     snprintf(copy_path, sizeof copy_path, "%s/c", mount_path());
     if (any_snapshot(&heap, copy_path))
         return 2;
-    furnish(40); // extents
+    furnish(&heap, 40, 50, 200000); // extents
     for (unsigned i = 0; i < 20; i++) {
         void *p = any_alloc(&heap, 300000);
         memset(p, 3, 300000);
@@ -554,7 +526,7 @@ static int child_on_a_small_disk(void)
 static void a_full_disk_leaves_the_old_snapshot(void)
 {
     open_world();
-    furnish(20);
+    furnish(&heap, 20, 50, 200000);
     on_a_small_disk("small-copy", child_on_a_small_disk);
     end();
 }
@@ -566,7 +538,7 @@ static void memory_of_the_process_becomes_a_file(void)
     world = &worlds[3];
     again();
     open_world();
-    furnish(THINGS);
+    furnish(&heap, THINGS, 50, 200000);
     CHECK_EQ(any_snapshot(&heap, copy_path), 0);
     CHECK(blocks_of(copy_path, &length) < length);
     CHECK_EQ(length, alps_size_(&heap.core));

@@ -114,19 +114,32 @@ static int fill_up(uint64_t left)
     return fd;
 }
 
+/* A region whose root has BYTES of `what`, synced: where they are. */
+static unsigned char *open_full_of(synced_heap *h, int what)
+{
+    alps_options o = how();
+    begin();
+    CHECK_EQ(synced_open(h, region, &o), 0);
+    unsigned char *p = (unsigned char *)synced_alloc(h, BYTES);
+    alps_off *root = (alps_off *)synced_root(h, 8);
+    if (!CHECK(p != NULL))
+        exit(1);
+    *root = synced_off_of(h, p);
+    memset(p, what, BYTES);
+    CHECK_EQ(synced_sync(h), 0);
+    return p;
+}
+
+static unsigned char *found(synced_heap *h)
+{
+    return (unsigned char *)synced_at(h, *(alps_off *)synced_root(h, 8));
+}
+
 static void a_snapshot_shares_blocks(void)
 {
     synced_heap h, copy;
     alps_options o = how();
-    begin();
-    CHECK_EQ(synced_open(&h, region, &o), 0);
-    unsigned char *p = (unsigned char *)synced_alloc(&h, BYTES);
-    alps_off *root = (alps_off *)synced_root(&h, 8);
-    if (!CHECK(p != NULL))
-        return;
-    *root = synced_off_of(&h, p);
-    memset(p, 1, BYTES);
-    CHECK_EQ(synced_sync(&h), 0);
+    unsigned char *p = open_full_of(&h, 1);
     CHECK_EQ(synced_snapshot(&h, copied), 0);
     is_shared(copied);
     memset(p, 2, BYTES); // the region goes on, the copy stays
@@ -135,16 +148,14 @@ static void a_snapshot_shares_blocks(void)
     o.size = o.limit = 0;
     CHECK_EQ(synced_open(&copy, copied, &o), 0);
     CHECK_EQ(synced_check(&copy, NULL), 0);
-    root = (alps_off *)synced_root(&copy, 8);
-    unsigned char *q = (unsigned char *)synced_at(&copy, *root);
+    unsigned char *q = found(&copy);
     CHECK(holds(q, 1));
     memset(q, 3, BYTES); // and the other way round
     CHECK_EQ(synced_close(&copy), 0);
     CHECK(holds(p, 2));
     CHECK_EQ(synced_close(&h), 0);
     CHECK_EQ(synced_open(&h, region, &o), 0);
-    root = (alps_off *)synced_root(&h, 8);
-    CHECK(holds((unsigned char *)synced_at(&h, *root), 2));
+    CHECK(holds(found(&h), 2));
     CHECK_EQ(synced_close(&h), 0);
     CHECK_EQ(synced_remove(region), 0);
     CHECK_EQ(synced_remove(copied), 0);
@@ -181,15 +192,7 @@ static void a_full_disk_is_told_when_shared_blocks_part(void)
 {
     synced_heap h;
     alps_options o = how();
-    begin();
-    CHECK_EQ(synced_open(&h, region, &o), 0);
-    unsigned char *p = (unsigned char *)synced_alloc(&h, BYTES);
-    alps_off *root = (alps_off *)synced_root(&h, 8);
-    if (!CHECK(p != NULL))
-        return;
-    *root = synced_off_of(&h, p);
-    memset(p, 5, BYTES);
-    CHECK_EQ(synced_sync(&h), 0);
+    unsigned char *p = open_full_of(&h, 5);
     CHECK_EQ(synced_snapshot(&h, copied), 0);
     int fd = fill_up(2 << 20);
     memset(p, 6, BYTES);
@@ -201,12 +204,10 @@ static void a_full_disk_is_told_when_shared_blocks_part(void)
     CHECK_EQ(synced_close(&h), 0);
     o.flags = ALPS_READ_ONLY;
     CHECK_EQ(synced_open(&h, region, &o), 0);
-    CHECK(holds((unsigned char *)synced_at(&h, *(alps_off *)synced_root(&h, 8)),
-                6));
+    CHECK(holds(found(&h), 6));
     CHECK_EQ(synced_close(&h), 0);
     CHECK_EQ(synced_open(&h, copied, &o), 0);
-    CHECK(holds((unsigned char *)synced_at(&h, *(alps_off *)synced_root(&h, 8)),
-                5));
+    CHECK(holds(found(&h), 5));
     CHECK_EQ(synced_close(&h), 0);
     CHECK_EQ(synced_remove(region), 0);
     CHECK_EQ(synced_remove(copied), 0);
