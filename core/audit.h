@@ -48,11 +48,14 @@ ALPS_FN_ void alps_audit_parts_(const alps_handle *h, alps_report *r)
     alps_onward on;
     for (unsigned i = 1; p && i < p->n; i++) {
         const alps_piece *before = &p->piece[i - 1];
-        if (alps_fd_read_(before->fd, &on, sizeof on,
-                          alps_parts_place_(i - 1)) ||
-            alps_onward_leads_(h->crc, &on) != 1 ||
-            alps_part_judge_(h->crc, p->piece[i].fd, &on, &head) !=
-                ALPS_PART_HERE)
+        int is =
+            alps_fd_read_(before->fd, &on, sizeof on, alps_parts_place_(i - 1));
+        int leads = !is && alps_onward_leads_(h->crc, &on) == 1;
+        if (leads)
+            is = alps_part_judge_(h->crc, p->piece[i].fd, &on, &head);
+        if (is < 0)
+            alps_check_say_(r, p->piece[i].from, "a part cannot be read");
+        else if (!leads || is != ALPS_PART_HERE)
             alps_check_say_(r, p->piece[i].from, "a part is not what it was");
     }
 }

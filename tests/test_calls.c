@@ -27,7 +27,8 @@ struct told {
 };
 static struct told *told;
 static char path[96], kept[96], copied[96];
-static int fresh; // the child makes the region
+static int fresh;              // the child makes the region
+static const alps_part *parts; // in several files
 
 /* ---- what is done */
 
@@ -41,6 +42,7 @@ static alps_options how(void)
     o.extent = 1 << 16;
     o.lanes = 4;
     o.processes = 4;
+    o.parts = fresh ? parts : NULL;
     return o;
 }
 
@@ -103,7 +105,7 @@ static void work(void)
     done(any_trim(&h));
     if (done(any_snapshot(&h, copied)))
         told->snapped = root[1];
-    CHECK_EQ(any_check(&h, NULL), 0);
+    done(any_check(&h, NULL)); // it reads the heads of parts
     told->loosely = !strcmp(manner.name, "checkpoint"); // the journal has it
     told->closed = (uint64_t)done(any_close(&h));
 }
@@ -235,8 +237,12 @@ static void copy_of(const char *from, const char *to)
 
 static void remove_all(void)
 {
-    char journal[110];
+    char journal[110], part[110];
     unlink(path);
+    for (unsigned i = 1; i <= 2; i++) {
+        snprintf(part, sizeof part, "%s.%u", path, i);
+        unlink(part);
+    }
     unlink(copied);
     snprintf(journal, sizeof journal, "%s.journal", path);
     unlink(journal);
@@ -283,6 +289,7 @@ static void each_fails(const alps_backend *b, const alps_policy *p, int anew)
         if (!k) {
             CHECK(told->opened && told->closed && told->snapped == 2);
             CHECK_EQ(told->synced, 2);
+            CHECK_EQ(told->errors, 0);
             all = calls;
         }
         fresh = anew && !told->opened; // it may have to be made
@@ -326,6 +333,29 @@ static void under_none(void)
     each_fails(&alps_backend_file_, &alps_policy_none_, 1);
 }
 
+/* The same in a file and two more, of which the region grows into the last. */
+static void each_fails_in_parts(const alps_policy *p)
+{
+    char folder[96];
+    snprintf(folder, sizeof folder, "%s", path);
+    *(strrchr(folder, '/') + 1) = 0;
+    const alps_part two[] = {
+        {folder, 256 << 10}, {folder, 576 << 10}, {NULL, 0}};
+    parts = two;
+    each_fails(&alps_backend_file_, p, 1);
+    parts = NULL;
+}
+
+static void under_checkpoint_in_parts(void)
+{
+    each_fails_in_parts(&alps_policy_checkpoint_);
+}
+
+static void under_msync_in_parts(void)
+{
+    each_fails_in_parts(&alps_policy_msync_);
+}
+
 int main(void)
 {
     snprintf(path, sizeof path, "%s", file_path("calls"));
@@ -336,6 +366,8 @@ int main(void)
     RUN(under_msync);
     RUN(under_msync_made_anew);
     RUN(under_none);
+    RUN(under_checkpoint_in_parts);
+    RUN(under_msync_in_parts);
     return check_end("calls");
 }
 

@@ -227,6 +227,7 @@ static void a_sync_after_one_store_writes_a_page(void)
     CHECK_EQ(alps_sync(&h), 0); // of nothing
     CHECK_EQ(count->bytes_written - before, 12288);
     CHECK_EQ(count->syncs, synced + 1);
+    CHECK(h.core.map.journal->filled > h.core.map.pager->spill.end.tail);
     end(&h);
 }
 
