@@ -882,7 +882,7 @@ static void stopped(unsigned rounds)
 }
 
 /* Of instructions every SPARE-th, beginning anywhere: in three runs of gcc's
- * kind about all of them, and -DSPARE=1 takes all. The other kinds of build do
+ * kind about all of them, and `make soak` takes all. The other kinds of build do
  * not need as many again. */
 #ifdef SPARE
 #elif defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__ || \

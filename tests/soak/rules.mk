@@ -16,9 +16,16 @@ build/soak/%: tests/soak/soak.c $(wildcard tests/soak/*.h) tests/check.h alps.h
 	$(CC) $(C11) $(WARNINGS) -Werror $(CFLAGS) $(soak_$*) \
 	    -DSOAK_NAME='"soak-$*"' -I. -Itests $< -o $@ -lpthread
 
+# Kills at each instruction, and not at every third or so.
+build/soak/kill: tests/test_kill.c build/gcc/any.o $(wildcard tests/*.h) alps.h
+	@mkdir -p build/soak
+	$(CC) $(C11) $(WARNINGS) -Werror -O2 -g1 -DSPARE=1 -I. $< build/gcc/any.o \
+	    -o $@ -lpthread
+
 .PHONY: soak check-soak run-soak
 soak: SOAK_SECONDS = 600
-soak: run-soak ## processes killed at random, for SOAK_SECONDS
+soak: build/soak/kill run-soak ## kills at random, for SOAK_SECONDS; then at each step
+	@LIMIT=1200 sh tests/run.sh build/soak/kill
 
 check-soak: SOAK_SECONDS = 9
 check-soak: run-soak ## the same, for seconds
