@@ -4452,6 +4452,240 @@ ALPS_COLD_ void alps_latch_leave_(uint32_t *word, const sigset_t *old)
     pthread_sigmask(SIG_SETMASK, old, NULL);
 }
 
+/* uffd.h -- userfaultfd: the system tells a thread what another one touched
+ *
+ * For memory of this process whose faults are told to who asks for them; the
+ * thread that touched it waits meanwhile, also inside of a system call. Here is
+ * what is done to a range of it: filled, moved, protected, opened, spoilt. The
+ * headers of many systems are older than the calls, so they stand here. */
+#include <sys/mman.h>
+
+/* How the system is asked; a test puts its own in place, which has less. */
+#ifndef ALPS_UFFD_CALL
+#  define ALPS_UFFD_CALL(fd, what, with) \
+    syscall(SYS_ioctl, fd, (unsigned long)(what), with)
+#endif
+
+typedef struct alps_uffd_range {
+    uint64_t from, n;
+} alps_uffd_range;
+
+typedef struct alps_uffd_filling {
+    uint64_t to, from, n, mode;
+    int64_t done;
+} alps_uffd_filling;
+
+typedef struct alps_uffd_spoiling {
+    uint64_t from, n, mode;
+    int64_t done;
+} alps_uffd_spoiling;
+
+#define ALPS_UFFD_NEW_ _IO(0xAA, 0x00) /* of /dev/userfaultfd, since 6.1 */
+#define ALPS_UFFD_WAKE_ _IOR(0xAA, 0x02, alps_uffd_range)
+#define ALPS_UFFD_COPY_ _IOWR(0xAA, 0x03, alps_uffd_filling)
+#define ALPS_UFFD_MOVE_ _IOWR(0xAA, 0x05, alps_uffd_filling)
+#define ALPS_UFFD_POISON_ _IOWR(0xAA, 0x08, alps_uffd_spoiling)
+
+#define ALPS_UFFD_MISSING_ 1u    /* to register: tells of what is not there */
+#define ALPS_UFFD_FILL_SLEEP_ 1u /* to fill: who waits for it goes on waiting */
+#define ALPS_UFFD_FILL_PROTECT_ 2u /* to copy: nobody may store to it */
+#define ALPS_UFFD_USER_ 1          /* to open: faults of system calls fail */
+#define ALPS_UFFD_STORE_ 3u        /* of an event: it was a store */
+
+/* What a system has: protection since 5.7, the rest since the number beside. */
+#define ALPS_UFFD_HAS_PROTECT_ (1ull << 0)
+#define ALPS_UFFD_HAS_THREAD_ (1ull << 8)  /* 4.14 */
+#define ALPS_UFFD_HAS_POISON_ (1ull << 14) /* 6.6 */
+#define ALPS_UFFD_HAS_MOVE_ (1ull << 16)   /* 6.8 */
+
+#define ALPS_DONTNEED_LOCKED_ 24
+
+/* Pages that are poisoned and will be tried again. */
+#define ALPS_UFFD_SPOILT_ 16u
+
+typedef struct alps_uffd {
+    int fd;           /* what tells of faults, or -1 */
+    int stop;         /* an eventfd that ends the thread, or -1 */
+    int hole;         /* an empty file, if nothing can be poisoned; or -1 */
+    int part;         /* 1: faults of system calls fail */
+    int serves;       /* 1: there is a thread */
+    uint64_t has;     /* ALPS_UFFD_HAS_... */
+    uint64_t segment; /* bytes that come and go at once */
+    unsigned char *bounce; /* a segment that is filled before it is shown */
+    unsigned busy;         /* how often a fault in a row had to wait */
+    unsigned spoilt_n;
+    uint64_t spoilt[ALPS_UFFD_SPOILT_]; /* addresses */
+    pthread_t thread;
+} alps_uffd;
+
+ALPS_COLD_ int alps_uffd_ask_(const alps_uffd *u, unsigned long what,
+                              void *with)
+{
+    long rc;
+    do
+        rc = ALPS_UFFD_CALL(u->fd, what, with);
+    while (rc && (errno == EINTR || errno == EAGAIN));
+    return rc ? alps_oserror_() : ALPS_OK;
+}
+
+/* One that tells of all faults, if this process may have it; or, with `some`,
+ * one that tells of those of threads alone. */
+ALPS_COLD_ int alps_uffd_get_(alps_uffd *u, int some)
+{
+    int flags = O_CLOEXEC | O_NONBLOCK;
+    u->part = 0;
+    u->fd = (int)syscall(SYS_userfaultfd, flags);
+    int device = u->fd < 0 ? open("/dev/userfaultfd", O_RDWR | O_CLOEXEC) : -1;
+    if (device >= 0) {
+        u->fd = (int)ALPS_UFFD_CALL(device, ALPS_UFFD_NEW_, (long)flags);
+        close(device);
+    }
+    if (u->fd < 0 && some) {
+        u->fd = (int)syscall(SYS_userfaultfd, flags | ALPS_UFFD_USER_);
+        u->part = 1;
+    }
+    return u->fd < 0 ? ALPS_EUNSUPPORTED : ALPS_OK;
+}
+
+/* Opens it with what the system has of what is needed. It says what it has only
+ * to one that is not used for anything else. */
+ALPS_COLD_ int alps_uffd_open_(alps_uffd *u, int some)
+{
+    const uint64_t all = ALPS_UFFD_HAS_PROTECT_ | ALPS_UFFD_HAS_THREAD_ |
+                         ALPS_UFFD_HAS_POISON_ | ALPS_UFFD_HAS_MOVE_;
+    alps_uffd_api api = {0xAA, 0, 0};
+    int err = alps_uffd_get_(u, some);
+    if (err)
+        return err;
+    err = alps_uffd_ask_(u, ALPS_UFFD_API_, &api);
+    close(u->fd);
+    u->fd = -1;
+    u->has = api.features & all;
+    if (err || !(u->has & ALPS_UFFD_HAS_PROTECT_))
+        return ALPS_EUNSUPPORTED;
+    err = alps_uffd_get_(u, some);
+    if (err)
+        return err;
+    api.api = 0xAA;
+    api.features = u->has;
+    return alps_uffd_ask_(u, ALPS_UFFD_API_, &api) ? ALPS_EUNSUPPORTED
+                                                   : ALPS_OK;
+}
+
+/* Addresses that are held become memory whose faults are told. Nobody sees it
+ * before they are, and the child of a fork does not get it. */
+ALPS_COLD_ int alps_uffd_take_(const alps_uffd *u, unsigned char *at,
+                               uint64_t n)
+{
+    alps_uffd_register all = {(uint64_t)(uintptr_t)at, n,
+                              ALPS_UFFD_MISSING_ | ALPS_UFFD_PROTECT_, 0};
+    long p = syscall(SYS_mmap, at, n, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+                     -1, 0L);
+    if (p == -1 || syscall(SYS_madvise, at, n, MADV_DONTFORK))
+        return alps_oserror_();
+    syscall(SYS_madvise, at, n, MADV_NOHUGEPAGE); // they come and go as a whole
+    int err = alps_uffd_ask_(u, ALPS_UFFD_REGISTER_, &all);
+    if (err)
+        return err;
+    return syscall(SYS_mprotect, at, n, PROT_READ | PROT_WRITE)
+               ? alps_oserror_()
+               : ALPS_OK;
+}
+
+/* Fills `n` bytes at `to`, of which nothing is there, by a copy of those at
+ * `from` or by the pages themselves. `*did` are those that were. Threads that
+ * wait are woken by the server, when it has written down what is there. */
+ALPS_COLD_ int alps_uffd_fill_(const alps_uffd *u, unsigned long what,
+                               unsigned char *to, const unsigned char *from,
+                               uint64_t n, uint64_t mode, uint64_t *did)
+{
+    *did = 0;
+    while (*did < n) {
+        alps_uffd_filling f = {(uint64_t)(uintptr_t)to + *did,
+                               (uint64_t)(uintptr_t)from + *did, n - *did,
+                               mode | ALPS_UFFD_FILL_SLEEP_, 0};
+        long rc = ALPS_UFFD_CALL(u->fd, what, &f);
+        if (f.done > 0)
+            *did += (uint64_t)f.done;
+        if (rc && errno != EINTR && errno != EAGAIN)
+            return alps_oserror_();
+    }
+    return ALPS_OK;
+}
+
+/* Nobody may store to it; or threads may again, and those that wait go on. */
+ALPS_COLD_ int alps_uffd_protect_(const alps_uffd *u, unsigned char *at,
+                                  uint64_t n, int on)
+{
+    alps_uffd_change change = {(uint64_t)(uintptr_t)at, n, on != 0};
+    return alps_uffd_ask_(u, ALPS_UFFD_CHANGE_, &change);
+}
+
+/* Threads that wait for it try again. */
+ALPS_COLD_ void alps_uffd_wake_(const alps_uffd *u, uint64_t at, uint64_t n)
+{
+    alps_uffd_range range = {at, n};
+    alps_uffd_ask_(u, ALPS_UFFD_WAKE_, &range);
+}
+
+/* What is there is not there any more. */
+ALPS_COLD_ int alps_uffd_drop_(unsigned char *at, uint64_t n)
+{
+    if (syscall(SYS_madvise, at, n, ALPS_DONTNEED_LOCKED_) &&
+        syscall(SYS_madvise, at, n, MADV_DONTNEED))
+        return alps_oserror_();
+    return ALPS_OK;
+}
+
+/* ---- memory that cannot be had ------------------------------------------- */
+
+/* A touch of the page at `at`, of which nothing is there, is SIGBUS from now
+ * on, and EFAULT to a system call. Where the system cannot poison it, so is all
+ * of the segment, for good. */
+ALPS_COLD_ int alps_uffd_spoil_(alps_uffd *u, uint64_t at)
+{
+    alps_uffd_spoiling s = {at, alps_system_page_(), 0, 0};
+    if (!(u->has & ALPS_UFFD_HAS_POISON_))
+        return syscall(SYS_mmap, at & ~(u->segment - 1), u->segment,
+                       PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, u->hole,
+                       0L) == -1
+                   ? alps_oserror_()
+                   : ALPS_OK;
+    if (u->spoilt_n == ALPS_UFFD_SPOILT_)
+        return ALPS_EFULL;
+    int err = alps_uffd_ask_(u, ALPS_UFFD_POISON_, &s);
+    if (err)
+        return err;
+    u->spoilt[u->spoilt_n] = at;
+    __atomic_store_n(&u->spoilt_n, u->spoilt_n + 1, __ATOMIC_RELAXED);
+    return ALPS_OK;
+}
+
+/* What was poisoned in [from, from + n) is told of again. */
+ALPS_COLD_ void alps_uffd_mend_(alps_uffd *u, uint64_t from, uint64_t n)
+{
+    unsigned left = 0;
+    for (unsigned i = 0; i < u->spoilt_n; i++) {
+        uint64_t at = u->spoilt[i];
+        if (at - from >= n || alps_uffd_drop_((unsigned char *)(uintptr_t)at,
+                                              alps_system_page_()))
+            u->spoilt[left++] = at;
+    }
+    __atomic_store_n(&u->spoilt_n, left, __ATOMIC_RELAXED);
+}
+
+/* Ends all of it but the thread, and the mappings that are others'. */
+ALPS_COLD_ void alps_uffd_close_(alps_uffd *u)
+{
+    int *const fd[] = {&u->fd, &u->stop, &u->hole};
+    for (unsigned i = 0; i < 3; i++) {
+        if (*fd[i] >= 0)
+            close(*fd[i]);
+        *fd[i] = -1;
+    }
+}
+
 /* pool.h -- a pool of frames: all the memory that a paged region has
  *
  * One memory file, cut into frames of a segment each. It is mapped twice as a
@@ -4463,7 +4697,6 @@ ALPS_COLD_ void alps_latch_leave_(uint32_t *word, const sigset_t *old)
  * A shown frame is a copy of its place in the pool made by mremap(): so it
  * keeps what was said of the pool, that a child of fork() does not get it.
  * Where a system cannot, it is mapped and then told so. */
-#include <sys/mman.h>
 
 #define ALPS_REMAP_MOVE_ 3u /* MREMAP_MAYMOVE | MREMAP_FIXED */
 #define ALPS_POPULATE_READ_ 22
@@ -4493,6 +4726,8 @@ typedef struct alps_page_frame {
 ALPS_STATIC_ASSERT_(sizeof(alps_page_frame) == 16, "size");
 
 typedef struct alps_pool {
+    alps_uffd *uffd;          /* what tells of faults; NULL: it is rewired */
+    unsigned char *base;      /* of the region */
     uint64_t segment;         /* bytes of a frame */
     unsigned char *write;     /* all frames */
     const unsigned char *see; /* the same, to be read */
@@ -4629,6 +4864,24 @@ ALPS_COLD_ void alps_pool_close_(alps_pool *pool)
     pool->fd = -1;
 }
 
+/* A pool of `n` frames that have no pages, and no memory file. */
+ALPS_COLD_ int alps_pool_told_(alps_pool *pool, alps_uffd *u, uint32_t n,
+                               uint64_t segment)
+{
+    memset(pool, 0, sizeof *pool);
+    pool->uffd = u;
+    pool->n = n;
+    pool->segment = segment;
+    pool->spare = pool->bare = ALPS_NO_FRAME;
+    pool->fd = -1;
+    pool->frame = (alps_page_frame *)alps_pool_memory_(n * sizeof *pool->frame);
+    if (u->has & ALPS_UFFD_HAS_MOVE_)
+        pool->write = alps_hold_addresses_(n * segment, segment);
+    if (!pool->frame || (u->has & ALPS_UFFD_HAS_MOVE_ && !pool->write))
+        return ALPS_ENOMEM;
+    return pool->write ? alps_uffd_take_(u, pool->write, n * segment) : ALPS_OK;
+}
+
 /* Makes a pool of `n` frames, and tries the first. */
 ALPS_COLD_ int alps_pool_open_(alps_pool *pool, uint32_t n, uint64_t segment)
 {
@@ -4684,7 +4937,8 @@ ALPS_COLD_ int alps_pool_less_(alps_pool *pool)
     if (frame == ALPS_NO_FRAME)
         return 0;
     alps_page_frame *f = &pool->frame[frame];
-    if (syscall(SYS_fallocate, pool->fd, 3L /* PUNCH_HOLE | KEEP_SIZE */,
+    if (!pool->uffd && // else it has none by itself
+        syscall(SYS_fallocate, pool->fd, 3L /* PUNCH_HOLE | KEEP_SIZE */,
                 (long)(frame * pool->segment), (long)pool->segment)) {
         f->segment = pool->spare;
         pool->spare = frame;
@@ -4702,6 +4956,162 @@ ALPS_FN_ void alps_pool_give_(alps_pool *pool, uint32_t frame)
     memset(f, 0, sizeof *f);
     f->segment = pool->spare;
     pool->spare = frame;
+}
+
+/* view.h -- how a frame is seen in the region, for either engine
+ *
+ * Rewired, a frame is pages of the pool, and shown by one more mapping of them.
+ * With userfaultfd it is so many pages of this process: while it is shown they
+ * are in the region itself, and while it is hidden at its place in the pool. In
+ * both cases nobody sees a page of it that is not filled, and nobody stores to
+ * it but while it is ALPS_FRAME_WRITE. All of it under the pager's latch. */
+
+/* How long is waited for memory of the system, where nothing else is left. */
+#define ALPS_VIEW_NAP_ 1000000 /* nanoseconds */
+
+/* Where the region has it. */
+ALPS_FN_ unsigned char *alps_view_in_(const alps_pool *pool, uint32_t frame)
+{
+    return pool->base + pool->frame[frame].segment * pool->segment;
+}
+
+/* Where its bytes are: those of a free one are filled there before it is shown;
+ * others may be read there, and stored to while it is ALPS_FRAME_WRITE. */
+ALPS_FN_ unsigned char *alps_view_at_(const alps_pool *pool, uint32_t frame)
+{
+    if (!pool->uffd || pool->frame[frame].state == ALPS_FRAME_HIDDEN)
+        return alps_pool_at_(pool, frame);
+    if (pool->frame[frame].state == ALPS_FRAME_FREE)
+        return pool->uffd->bounce;
+    return alps_view_in_(pool, frame);
+}
+
+/* Shows a copy of what is at `from`. Until all of it is there it is to be read
+ * only: so what was there can be dropped again where the rest cannot be had. */
+ALPS_COLD_ int alps_view_copy_(const alps_uffd *u, unsigned char *at,
+                               const unsigned char *from, uint64_t n, int write)
+{
+    uint64_t did;
+    int err = alps_uffd_fill_(u, ALPS_UFFD_COPY_, at, from, n,
+                              ALPS_UFFD_FILL_PROTECT_, &did);
+    if (!err && write)
+        err = alps_uffd_protect_(u, at, n, 0);
+    if (err)
+        alps_uffd_drop_(at, n);
+    return err;
+}
+
+/* Some of it has gone to the pool, the rest cannot: it comes back, and may have
+ * been stored to. It has to: where there is no memory, it waits for some. */
+ALPS_COLD_ void alps_view_return_(const alps_pool *pool, uint32_t frame,
+                                  uint64_t n)
+{
+    struct timespec nap = {0, ALPS_VIEW_NAP_};
+    unsigned char *at = alps_view_in_(pool, frame);
+    unsigned char *from = alps_pool_at_(pool, frame);
+    for (uint64_t at_once, did = 0; did < n; did += at_once)
+        if (alps_uffd_fill_(pool->uffd, ALPS_UFFD_COPY_, at + did, from + did,
+                            n - did, 0, &at_once))
+            syscall(SYS_nanosleep, &nap, NULL);
+    alps_uffd_drop_(from, n);
+    alps_uffd_protect_(pool->uffd, at, pool->segment, 0);
+    pool->frame[frame].state = ALPS_FRAME_WRITE;
+    pool->frame[frame].dirty = 1;
+}
+
+/* Shows it where the region has it, to be read or to be written. Its state is
+ * the caller's to change. */
+ALPS_COLD_ int alps_view_show_(const alps_pool *pool, uint32_t frame, int write)
+{
+    unsigned char *at = alps_view_in_(pool, frame);
+    if (!pool->uffd)
+        return alps_pool_show_(pool, frame, at, write);
+    if (pool->uffd->spoilt_n)
+        alps_uffd_mend_(pool->uffd, (uint64_t)(uintptr_t)at, pool->segment);
+    int hidden = pool->frame[frame].state == ALPS_FRAME_HIDDEN;
+    unsigned char *from = alps_view_at_(pool, frame);
+    int err = alps_view_copy_(pool->uffd, at, from, pool->segment, write);
+    if (!err && hidden)
+        alps_uffd_drop_(from, pool->segment);
+    return err;
+}
+
+/* Hides it. ALPS_EUNSUPPORTED: the system cannot move pages; ALPS_EBUSY: it is
+ * reading or storing to some itself, and they stay where they are. */
+ALPS_COLD_ int alps_view_hide_(const alps_pool *pool, uint32_t frame)
+{
+    uint64_t did;
+    unsigned char *at = alps_view_in_(pool, frame);
+    if (!pool->uffd)
+        return alps_pool_hide_(pool, at, 1);
+    if (!(pool->uffd->has & ALPS_UFFD_HAS_MOVE_))
+        return ALPS_EUNSUPPORTED;
+    int err =
+        alps_uffd_fill_(pool->uffd, ALPS_UFFD_MOVE_, alps_pool_at_(pool, frame),
+                        at, pool->segment, 0, &did);
+    if (err && did)
+        alps_view_return_(pool, frame, did);
+    return err;
+}
+
+/* Changes what may be done with bytes [from, to) of a shown frame. */
+ALPS_COLD_ int alps_view_protect_(const alps_pool *pool, uint32_t frame,
+                                  uint64_t from, uint64_t to, int may)
+{
+    unsigned char *at = alps_view_in_(pool, frame) + from;
+    if (pool->uffd)
+        return alps_uffd_protect_(pool->uffd, at, to - from,
+                                  !(may & PROT_WRITE));
+    return syscall(SYS_mprotect, at, (size_t)(to - from), (long)may)
+               ? alps_oserror_()
+               : ALPS_OK;
+}
+
+/* Nobody stores to it from now on, for it is to go: hidden; or protected, where
+ * it is that by itself or cannot be hidden. */
+ALPS_COLD_ int alps_view_still_(const alps_pool *pool, uint32_t frame)
+{
+    alps_page_frame *f = &pool->frame[frame];
+    if (pool->uffd && f->state == ALPS_FRAME_READ && !f->dirty)
+        return ALPS_OK;
+    unsigned still = ALPS_FRAME_HIDDEN;
+    int err = alps_view_hide_(pool, frame);
+    if (err == ALPS_EUNSUPPORTED && pool->uffd) {
+        still = ALPS_FRAME_READ;
+        err = alps_view_protect_(pool, frame, 0, pool->segment, PROT_READ);
+    }
+    if (!err)
+        f->state = (uint8_t)still;
+    return err;
+}
+
+/* Nothing of it is needed any more; it is still. */
+ALPS_COLD_ void alps_view_drop_(const alps_pool *pool, uint32_t frame)
+{
+    if (pool->uffd)
+        alps_uffd_drop_(alps_view_at_(pool, frame), pool->segment);
+}
+
+/* ---- from end to end ----------------------------------------------------- */
+
+/* The addresses of the region tell of faults from now on, whatever was there;
+ * `n` are whole segments. With userfaultfd nobody touches them meanwhile. */
+ALPS_COLD_ int alps_view_begin_(const alps_pool *pool, uint64_t n)
+{
+    return pool->uffd ? alps_uffd_take_(pool->uffd, pool->base, n)
+                      : alps_pool_hide_(pool, pool->base, n / pool->segment);
+}
+
+/* The region ends at `to` now, and not at `from`: what was spoilt because it
+ * was behind the end is whole. */
+ALPS_COLD_ void alps_view_more_(const alps_pool *pool, uint64_t from,
+                                uint64_t to)
+{
+    const alps_uffd *u = pool->uffd;
+    from = alps_round_up_(from, pool->segment);
+    to = alps_round_up_(to, pool->segment);
+    if (u && u->hole >= 0 && from < to)
+        alps_uffd_take_(u, pool->base + from, to - from);
 }
 
 /* fault.h -- a thread touched what is not in memory
@@ -5825,6 +6235,10 @@ ALPS_COLD_ int alps_spill_anew_(alps_spill *s)
  * segments at once, and the last eight stay. */
 #define ALPS_FRAMES_MIN 9u
 
+/* Where faults are told: one is filled before it is shown, and one is at two
+ * places for a moment. */
+#define ALPS_FRAMES_MORE 2u
+
 /* A region larger than its memory: what one process keeps of it. */
 typedef struct alps_pager {
     uint32_t latch;
@@ -5856,6 +6270,7 @@ typedef struct alps_pager {
     uint32_t *table;        /* by segment: 1 + its frame, or 0 */
     uint64_t table_n;       /* its bytes */
     alps_pool pool;         /* the frames */
+    alps_uffd uffd;         /* who tells of faults, if no signal does */
     alps_echo echo;         /* of the pages that every fence takes */
     alps_spill spill;       /* of one that commits all at once */
     int commits;            /* 1: it is to be one */
@@ -5879,11 +6294,6 @@ typedef struct alps_pager {
 ALPS_FN_ uint64_t alps_segment_off_(const alps_pager *p, uint32_t segment)
 {
     return (uint64_t)segment << p->shift;
-}
-
-ALPS_FN_ unsigned char *alps_segment_at_(const alps_pager *p, uint32_t segment)
-{
-    return p->base + alps_segment_off_(p, segment);
 }
 
 /* Bytes of the file that are in it. */
@@ -5967,7 +6377,7 @@ ALPS_COLD_ int alps_segment_get_(alps_pager *p, uint32_t segment,
 ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
                                   uint32_t frame)
 {
-    unsigned char *to = alps_pool_at_(&p->pool, frame);
+    unsigned char *to = alps_view_at_(&p->pool, frame);
     uint64_t off = alps_segment_off_(p, segment);
     uint64_t all = alps_segment_bytes_(p, segment), n = all;
     if (n && alps_segment_empty_(p, off, n))
@@ -6004,7 +6414,7 @@ ALPS_COLD_ int alps_segment_old_(alps_pager *p, uint32_t segment,
  * they were. */
 ALPS_COLD_ int alps_segment_spill_(alps_pager *p, uint32_t frame)
 {
-    const unsigned char *at = alps_pool_at_(&p->pool, frame);
+    const unsigned char *at = alps_view_at_(&p->pool, frame);
     uint32_t segment = p->pool.frame[frame].segment;
     uint64_t first = alps_segment_off_(p, segment) / ALPS_PAGE, found = 0, k;
     uint64_t n = (alps_segment_bytes_(p, segment) + ALPS_PAGE - 1) / ALPS_PAGE;
@@ -6053,7 +6463,7 @@ ALPS_COLD_ int alps_segment_put_(alps_pager *p, const unsigned char *at,
 ALPS_COLD_ int alps_segment_write_(alps_pager *p, uint32_t frame, uint64_t from,
                                    uint64_t to)
 {
-    const unsigned char *at = alps_pool_at_(&p->pool, frame);
+    const unsigned char *at = alps_view_at_(&p->pool, frame);
     uint32_t segment = p->pool.frame[frame].segment;
     uint64_t off = alps_segment_off_(p, segment);
     uint64_t end = alps_segment_bytes_(p, segment);
@@ -6086,8 +6496,7 @@ ALPS_COLD_ int alps_segment_write_(alps_pager *p, uint32_t frame, uint64_t from,
 ALPS_COLD_ int alps_segment_show_(alps_pager *p, uint32_t frame, int write)
 {
     alps_page_frame *f = &p->pool.frame[frame];
-    int err = alps_pool_show_(&p->pool, frame, alps_segment_at_(p, f->segment),
-                              write);
+    int err = alps_view_show_(&p->pool, frame, write);
     if (err)
         return err;
     f->state = write ? ALPS_FRAME_WRITE : ALPS_FRAME_READ;
@@ -6103,28 +6512,26 @@ ALPS_COLD_ int alps_segment_hide_(alps_pager *p, uint32_t frame)
     alps_page_frame *f = &p->pool.frame[frame];
     if (f->state <= ALPS_FRAME_HIDDEN)
         return ALPS_OK;
-    int err = alps_pool_hide_(&p->pool, alps_segment_at_(p, f->segment), 1);
+    int err = alps_view_hide_(&p->pool, frame);
     if (!err)
         f->state = ALPS_FRAME_HIDDEN;
     return err;
 }
 
-/* Changes what may be done with bytes [from, to) of a shown frame. */
-ALPS_COLD_ int alps_segment_protect_(const alps_pager *p, uint32_t frame,
-                                     uint64_t from, uint64_t to, int may)
+/* It is to go: from now on nobody stores to it. */
+ALPS_COLD_ int alps_segment_still_(alps_pager *p, uint32_t frame)
 {
-    const alps_page_frame *f = &p->pool.frame[frame];
-    long rc = syscall(SYS_mprotect, alps_segment_at_(p, f->segment) + from,
-                      (size_t)(to - from), (long)may);
-    return rc ? alps_oserror_() : ALPS_OK;
+    return p->pool.frame[frame].state <= ALPS_FRAME_HIDDEN
+               ? ALPS_OK
+               : alps_view_still_(&p->pool, frame);
 }
 
 /* What was to be read is to be written. */
 ALPS_COLD_ int alps_segment_upgrade_(alps_pager *p, uint32_t frame)
 {
     alps_page_frame *f = &p->pool.frame[frame];
-    int err = alps_segment_protect_(p, frame, 0, p->pool.segment,
-                                    PROT_READ | PROT_WRITE);
+    int err = alps_view_protect_(&p->pool, frame, 0, p->pool.segment,
+                                 PROT_READ | PROT_WRITE);
     if (err)
         return err;
     f->state = ALPS_FRAME_WRITE;
@@ -6144,7 +6551,8 @@ ALPS_COLD_ int alps_segment_clean_(alps_pager *p, uint32_t frame)
     if (f->pins & stays) // the system may be storing to it: it stays as it is
         return alps_segment_write_(p, frame, 0, p->pool.segment);
     if (f->state == ALPS_FRAME_WRITE) {
-        err = alps_segment_protect_(p, frame, 0, p->pool.segment, PROT_READ);
+        err =
+            alps_view_protect_(&p->pool, frame, 0, p->pool.segment, PROT_READ);
         if (!err)
             f->state = ALPS_FRAME_READ;
     }
@@ -6162,24 +6570,37 @@ ALPS_COLD_ int alps_segment_clean_(alps_pager *p, uint32_t frame)
 ALPS_COLD_ int alps_segment_pages_(alps_pager *p, uint32_t frame, uint64_t from,
                                    uint64_t to)
 {
-    const alps_page_frame *f = &p->pool.frame[frame];
+    alps_page_frame *f = &p->pool.frame[frame];
     int shown = f->state == ALPS_FRAME_WRITE && !f->pins;
     int err = ALPS_OK;
     if (shown)
-        err = alps_segment_protect_(p, frame, from, to, PROT_READ);
+        err = alps_view_protect_(&p->pool, frame, from, to, PROT_READ);
     if (!err)
         err = alps_segment_write_(p, frame, from, to);
     if (shown &&
-        alps_segment_protect_(p, frame, from, to, PROT_READ | PROT_WRITE))
-        alps_segment_hide_(p, frame); // the next use of it shows it again
+        alps_view_protect_(&p->pool, frame, from, to, PROT_READ | PROT_WRITE))
+        f->state = ALPS_FRAME_READ; // the next store to it opens it
     return err;
 }
 
-/* The segment is forgotten, and the frame free. It is hidden. */
+/* Bytes [from, to) of a frame are zero, for whoever looks. */
+ALPS_COLD_ int alps_segment_zero_(alps_pager *p, uint32_t frame, uint64_t from,
+                                  uint64_t to)
+{
+    int err = ALPS_OK;
+    if (p->pool.uffd && p->pool.frame[frame].state == ALPS_FRAME_READ)
+        err = alps_segment_upgrade_(p, frame); // or who stores here waits
+    if (!err)
+        memset(alps_view_at_(&p->pool, frame) + from, 0, (size_t)(to - from));
+    return err;
+}
+
+/* The segment is forgotten, and the frame free. It is still. */
 ALPS_COLD_ void alps_segment_drop_(alps_pager *p, uint32_t frame)
 {
     uint32_t segment = p->pool.frame[frame].segment;
     alps_segment_tell_(p, ALPS_TOLD_GONE, frame);
+    alps_view_drop_(&p->pool, frame);
     alps_segment_set_(p, segment, ALPS_NO_FRAME);
     alps_pool_give_(&p->pool, frame);
 }
@@ -6203,9 +6624,11 @@ typedef struct alps_budget {
     pid_t process; /* whose it is: not the child of a fork */
 } alps_budget;
 
+/* Nine frames, and what is between a frame and the region. */
 ALPS_FN_ uint64_t alps_budget_least_(const alps_pager *p)
 {
-    return (uint64_t)ALPS_FRAMES_MIN << p->shift;
+    uint32_t more = p->pool.uffd ? ALPS_FRAMES_MORE : 0;
+    return (uint64_t)(ALPS_FRAMES_MIN + more) << p->shift;
 }
 
 /* Joins it. ALPS_ENOMEM: there is not enough left for nine frames. */
@@ -6311,9 +6734,8 @@ ALPS_FN_ int alps_budget_poor_(const alps_pager *p)
 #define ALPS_TRAIL_ ((uint64_t)1 << 20)
 
 /* A thread may be at an instruction that needs four segments at once. */
-ALPS_FN_ void alps_pager_thread_(alps_pager *p)
+ALPS_FN_ void alps_pager_thread_(alps_pager *p, uintptr_t self)
 {
-    uintptr_t self = ALPS_THREAD_();
     uintptr_t *seat = &p->thread[(self * 0x9e3779b97f4a7c15ull) >> 58];
     if (*seat == self)
         return;
@@ -6362,7 +6784,7 @@ ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame)
 {
     alps_page_frame *f = &p->pool.frame[frame];
     int shown = f->state != ALPS_FRAME_HIDDEN;
-    int err = alps_segment_hide_(p, frame);
+    int err = alps_segment_still_(p, frame);
     if (!err && f->dirty) {
         err = alps_segment_write_(p, frame, 0, p->pool.segment);
         if (!err) {
@@ -6484,13 +6906,17 @@ ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write)
     alps_page_frame *f = &p->pool.frame[frame];
     f->segment = segment;
     err = alps_segment_read_(p, segment, frame);
-    if (!err)
+    if (!err) {
+        // Before it is shown: who stores to it then and syncs has to find it.
+        alps_segment_set_(p, segment, frame);
         err = alps_segment_show_(p, frame, write);
+        if (err)
+            alps_segment_set_(p, segment, ALPS_NO_FRAME);
+    }
     if (err) {
         alps_pool_give_(&p->pool, frame);
         return err;
     }
-    alps_segment_set_(p, segment, frame);
     alps_segment_tell_(p, write ? ALPS_TOLD_WRITE : ALPS_TOLD_READ, frame);
     p->count.faults++;
     return ALPS_OK;
@@ -6520,8 +6946,10 @@ ALPS_COLD_ int alps_pager_stale_(alps_pager *p, uint64_t off)
     return p->stale > ALPS_STALE_MAX ? ALPS_NOT_OURS : ALPS_OK;
 }
 
-/* Makes the segment fit to be touched in this way. Under the latch. */
-ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how)
+/* Makes the segment fit to be touched in this way, by thread `self`. Under the
+ * latch. */
+ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
+                                uintptr_t self)
 {
     uint32_t segment = (uint32_t)(off >> p->shift);
     uint32_t frame = alps_segment_frame_(p, segment);
@@ -6532,7 +6960,7 @@ ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how)
         (state == ALPS_FRAME_READ && how == ALPS_TOUCH_READ))
         return alps_pager_stale_(p, off);
     p->stale = 0;
-    alps_pager_thread_(p);
+    alps_pager_thread_(p, self);
     if (state == ALPS_FRAME_FREE)
         return alps_pager_bring_(p, segment, write);
     if (state == ALPS_FRAME_HIDDEN)
@@ -6548,9 +6976,156 @@ ALPS_COLD_ int alps_pager_touched_(void *context, uint64_t off, int how)
     if (off >= alps_round_up_(length, ALPS_PAGE))
         return ALPS_NOT_OURS;
     alps_latch_take_(&p->latch);
-    int err = alps_pager_want_(p, off, how);
+    int err = alps_pager_want_(p, off, how, ALPS_THREAD_());
     alps_latch_give_(&p->latch);
     return err;
+}
+
+/* server.h -- the thread that serves faults, where no signal does
+ *
+ * The system tells it who touched what, and lets that thread wait; it brings
+ * the segment, as a thread of a rewired region does for itself, and the other
+ * goes on. It is one for each region, lets no signal in, and touches no memory
+ * of the region that is not there: who it would have to wait for is itself. */
+
+/* Events that are asked for at once. */
+#define ALPS_SERVER_EVENTS_ 16u
+
+/* So long a page stays spoilt before it is tried again. */
+#define ALPS_SERVER_MENDS_ 10 /* milliseconds */
+
+/* So often, a millisecond each, the system is waited for that reads or stores
+ * to all that might go: what it does so far may be for this very page. */
+#define ALPS_SERVER_WAITS_ 1000u
+
+/* What cannot be brought is SIGBUS, and what is behind the end as well. Where
+ * not even that can be had the thread tries again. Under the latch. */
+ALPS_COLD_ void alps_server_spoil_(alps_pager *p, uint64_t at)
+{
+    uint32_t segment =
+        (uint32_t)((at - (uint64_t)(uintptr_t)p->base) >> p->shift);
+    uint32_t frame = alps_segment_frame_(p, segment);
+    if (frame == ALPS_NO_FRAME ||
+        p->pool.frame[frame].state == ALPS_FRAME_HIDDEN)
+        alps_uffd_spoil_(&p->uffd, at);
+}
+
+/* Whether the fault is to be tried again in a moment. */
+ALPS_COLD_ int alps_server_waits_(alps_uffd *u, int err)
+{
+    u->busy = err == ALPS_EBUSY ? u->busy + 1 : 0;
+    return u->busy % (ALPS_SERVER_WAITS_ + 1) != 0;
+}
+
+/* One thread touched something. */
+ALPS_COLD_ void alps_server_fault_(alps_pager *p, const alps_uffd_event *e)
+{
+    struct timespec nap = {0, ALPS_VIEW_NAP_};
+    uint64_t page = alps_system_page_();
+    uint64_t at = e->address / page * page;
+    uint64_t off = at - (uint64_t)(uintptr_t)p->base;
+    uint64_t whole = p->uffd.hole < 0 ? ALPS_PAGE : p->uffd.segment;
+    int store = (e->flags & ALPS_UFFD_STORE_) != 0;
+    if (e->what != ALPS_UFFD_FAULT_ || off >= p->reserved)
+        return;
+    alps_latch_take_(&p->latch); // no signal comes to this thread
+    int err = ALPS_ETRUNCATED;   // behind the end
+    if (off < alps_round_up_(p->length, whole))
+        err =
+            alps_pager_want_(p, off, store ? ALPS_TOUCH_WRITE : ALPS_TOUCH_READ,
+                             (uintptr_t)(uint32_t)e->more + 1);
+    int waits = alps_server_waits_(&p->uffd, err);
+    if (err && err != ALPS_NOT_OURS && !waits)
+        alps_server_spoil_(p, at);
+    alps_latch_give_(&p->latch);
+    if (waits)
+        nanosleep(&nap, NULL);
+    alps_uffd_wake_(&p->uffd, at, page); // also where nothing was to be done
+}
+
+ALPS_COLD_ void alps_server_mend_(alps_pager *p)
+{
+    alps_latch_take_(&p->latch);
+    alps_uffd_mend_(&p->uffd, (uint64_t)(uintptr_t)p->base, p->reserved);
+    alps_latch_give_(&p->latch);
+}
+
+ALPS_COLD_ void *alps_server_run_(void *pager)
+{
+    alps_pager *p = (alps_pager *)pager;
+    alps_uffd_event event[ALPS_SERVER_EVENTS_];
+    for (unsigned round = 1;; round++) {
+        struct pollfd from[2] = {{p->uffd.fd, POLLIN, 0},
+                                 {p->uffd.stop, POLLIN, 0}};
+        unsigned bad = __atomic_load_n(&p->uffd.spoilt_n, __ATOMIC_RELAXED);
+        int n = poll(from, 2, bad ? ALPS_SERVER_MENDS_ : -1);
+        if (from[1].revents)
+            return NULL;
+        if (bad && (n == 0 || bad == ALPS_UFFD_SPOILT_ || round % 64 == 0))
+            alps_server_mend_(p);
+        long got = n > 0 ? (long)read(p->uffd.fd, event, sizeof event) : 0;
+        for (long i = 0; i < got / (long)sizeof *event; i++)
+            alps_server_fault_(p, &event[i]);
+    }
+}
+
+/* Makes ready to serve frames of `segment` bytes. `some`: faults of threads
+ * alone will do. */
+ALPS_COLD_ int alps_server_open_(alps_pager *p, uint64_t segment, int some)
+{
+    alps_uffd *u = &p->uffd;
+    u->segment = segment;
+    u->fd = u->stop = u->hole = -1;
+    int err = alps_uffd_open_(u, some);
+    if (err)
+        return err;
+    u->stop = (int)syscall(SYS_eventfd2, 0L, (long)O_CLOEXEC);
+    if (!(u->has & ALPS_UFFD_HAS_POISON_))
+        u->hole = alps_pool_file_(0);
+    u->bounce = (unsigned char *)alps_pool_memory_(segment);
+    if (u->stop < 0 || !u->bounce ||
+        (u->hole < 0 && !(u->has & ALPS_UFFD_HAS_POISON_)))
+        return ALPS_ENOMEM;
+    return syscall(SYS_madvise, u->bounce, segment, MADV_DONTFORK)
+               ? alps_oserror_()
+               : ALPS_OK;
+}
+
+/* From now on it serves. */
+ALPS_COLD_ int alps_server_start_(alps_pager *p)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int err = pthread_create(&p->uffd.thread, NULL, alps_server_run_, p);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    p->uffd.serves = !err;
+    return err ? ALPS_ENOMEM : ALPS_OK;
+}
+
+/* No longer. The child of a fork has no thread. */
+ALPS_COLD_ void alps_server_stop_(alps_pager *p)
+{
+    uint64_t one = 1;
+    if (!p->uffd.serves || p->process != getpid())
+        return;
+    while (write(p->uffd.stop, &one, sizeof one) < 0 && errno == EINTR)
+        continue;
+    pthread_join(p->uffd.thread, NULL);
+    p->uffd.serves = 0;
+}
+
+/* Gives up what it had; the child of a fork has no memory of it. */
+ALPS_COLD_ void alps_server_close_(alps_pager *p)
+{
+    alps_uffd *u = &p->uffd;
+    if (!u->segment)
+        return; // it was never made ready
+    alps_server_stop_(p);
+    if (u->bounce && p->process == getpid())
+        munmap(u->bounce, (size_t)u->segment);
+    alps_uffd_close_(u);
+    memset(u, 0, sizeof *u);
 }
 
 /* writeback.h -- what is dirty comes to the file, and becomes durable there
@@ -6671,11 +7246,10 @@ ALPS_COLD_ void alps_writeback_forget_(alps_pager *p, uint64_t off, uint64_t n)
             uint32_t frame = alps_segment_frame_(p, segment);
             int whole = off == start && to == stop;
             if (frame != ALPS_NO_FRAME && whole && !p->pool.frame[frame].pins &&
-                !alps_segment_hide_(p, frame))
+                !alps_segment_still_(p, frame))
                 alps_segment_drop_(p, frame);
             else if (frame != ALPS_NO_FRAME && !p->spill.journal)
-                memset(alps_pool_at_(&p->pool, frame) + (off - start), 0,
-                       (size_t)(to - off));
+                alps_segment_zero_(p, frame, off - start, to - start);
             alps_latch_leave_(&p->latch, &old);
         }
         off = stop;
@@ -6691,6 +7265,8 @@ ALPS_COLD_ void alps_writeback_length_(alps_pager *p, uint64_t length)
         alps_writeback_forget_(p, length, p->reserved - length);
     alps_latch_enter_(&p->latch, &old);
     alps_echo_forget_(&p->echo);
+    if (length > p->length)
+        alps_view_more_(&p->pool, p->length, length);
     __atomic_store_n(&p->length, length, __ATOMIC_RELEASE);
     alps_latch_leave_(&p->latch, &old);
 }
@@ -6728,8 +7304,8 @@ ALPS_COLD_ int alps_writeback_hold_(alps_pager *p, uint64_t off, int write)
     if (frame == ALPS_NO_FRAME ||
         p->pool.frame[frame].state <
             (write ? ALPS_FRAME_WRITE : ALPS_FRAME_READ))
-        err = alps_pager_want_(p, off,
-                               write ? ALPS_TOUCH_WRITE : ALPS_TOUCH_READ);
+        err = alps_pager_want_(
+            p, off, write ? ALPS_TOUCH_WRITE : ALPS_TOUCH_READ, ALPS_THREAD_());
     frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
     if (err)
         return err;
@@ -7186,8 +7762,9 @@ ALPS_COLD_ void alps_cleaner_stop_(alps_pager *p)
 
 /* For alps_options.engine, and what it turned out to be. */
 enum {
-    ALPS_ENGINE_KERNEL = 1, /* a shared mapping of the file */
-    ALPS_ENGINE_REWIRE = 2  /* frames of our own, faults in the thread */
+    ALPS_ENGINE_KERNEL = 1,     /* a shared mapping of the file */
+    ALPS_ENGINE_REWIRE = 2,     /* frames of our own, faults in the thread */
+    ALPS_ENGINE_USERFAULTFD = 3 /* the same, faults in a thread of ours */
 };
 
 #define ALPS_SEGMENT_MAX ((uint64_t)1 << 30)
@@ -7248,7 +7825,7 @@ ALPS_COLD_ uint64_t alps_engine_segment_(const alps_pager *p)
  * meant. */
 ALPS_COLD_ int alps_engine_ask_(alps_pager *p, const alps_options *o)
 {
-    static const char *const engines[] = {"kernel", "rewire"};
+    static const char *const engines[] = {"kernel", "rewire", "userfaultfd"};
     static const char *const policies[ALPS_EVICTIONS] = {
         "fifo",   "lifo",  "plru",  "random", "wiro-f",
         "wiro-l", "clock", "sfifo", "2q"};
@@ -7259,7 +7836,7 @@ ALPS_COLD_ int alps_engine_ask_(alps_pager *p, const alps_options *o)
     p->faults = o ? o->faults : NULL;
     p->budget = o ? o->budget : NULL;
     uint64_t direct = o ? o->direct : 0, interval = o ? o->write_back : 0;
-    if (alps_word_asked_("ALPS_ENGINE", engines, 2, &p->asked) ||
+    if (alps_word_asked_("ALPS_ENGINE", engines, 3, &p->asked) ||
         alps_word_asked_("ALPS_EVICTION", policies, ALPS_EVICTIONS,
                          &eviction) ||
         alps_amount_asked_("ALPS_MEMORY", &p->memory) ||
@@ -7300,16 +7877,18 @@ ALPS_COLD_ alps_pager *alps_engine_begin_(void)
 }
 
 /* Frames for a region of `reserved` bytes; what is kept of them counts as
- * memory as well. 0: too few. */
+ * memory as well. 0: too few. Where faults are told there are more, and no
+ * mapping for each. */
 ALPS_COLD_ uint32_t alps_engine_frames_(const alps_pager *p, uint64_t length,
-                                        uint64_t reserved)
+                                        uint64_t reserved, int told)
 {
     uint64_t segment = (uint64_t)1 << p->shift;
-    uint64_t most = alps_engine_most_(), n = p->memory >> p->shift;
+    uint64_t most = told ? 0 : alps_engine_most_(), n = p->memory >> p->shift;
     uint64_t kept = n * (sizeof(alps_page_frame) + 2 * sizeof(alps_queued)) +
                     (length >> p->shift) * sizeof *p->table + 4 * ALPS_PAGE +
                     p->memory / 64;
     uint64_t less = alps_round_up_(kept, segment) >> p->shift;
+    less += told ? ALPS_FRAMES_MORE : 0;
     n = n > less ? n - less : 0;
     if (n < ALPS_FRAMES_MIN || (most && n > most) || n >= ALPS_VICTIM_HIDE)
         return 0;
@@ -7319,7 +7898,7 @@ ALPS_COLD_ uint32_t alps_engine_frames_(const alps_pager *p, uint64_t length,
     return (uint32_t)n;
 }
 
-/* Gives up what was made for rewiring; the addresses remain. */
+/* Gives up what was made for paging; the addresses remain. */
 ALPS_COLD_ void alps_engine_stop_(alps_pager *p)
 {
     alps_cleaner_stop_(p);
@@ -7330,6 +7909,7 @@ ALPS_COLD_ void alps_engine_stop_(alps_pager *p)
     if (p->process == getpid() && p->range.context)
         alps_fault_detach_(p->faults, &p->range);
     memset(&p->range, 0, sizeof p->range);
+    alps_server_close_(p);
     if (p->process != getpid())
         p->pool.write = NULL, p->pool.see = NULL; // the child has none
     if (p->pool.segment)
@@ -7375,16 +7955,36 @@ ALPS_COLD_ int alps_engine_tells_(int fd)
            type == 0x01021994ul;
 }
 
-/* Makes ready to rewire `reserved` bytes from `base` on, whole segments, of
- * which the file has `length`. Answers why not, or NULL; `*err` is a code. */
+/* The frames, and who tells of faults. Answers why not, or NULL. */
+ALPS_COLD_ const char *alps_engine_pool_(alps_pager *p, uint32_t n,
+                                         unsigned engine, int *err)
+{
+    uint64_t segment = (uint64_t)1 << p->shift;
+    if (engine == ALPS_ENGINE_REWIRE) {
+        *err = alps_pool_open_(&p->pool, n, segment);
+        return *err ? "the system does not lend a memory file to map twice"
+                    : NULL;
+    }
+    *err = alps_server_open_(p, segment, p->asked != 0);
+    if (*err)
+        return p->faults ? "the system refuses userfaultfd"
+                         : "the program has no handler for faults "
+                           "(ALPS_FAULTS), and the system refuses userfaultfd";
+    *err = alps_pool_told_(&p->pool, &p->uffd, n, segment);
+    return *err ? "the system does not tell of faults in its frames" : NULL;
+}
+
+/* Makes ready to page `reserved` bytes from `base` on, whole segments, of which
+ * the file has `length`. Answers why not, or NULL; `*err` is a code. */
 ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
                                           uint64_t length, uint64_t reserved,
-                                          int *err)
+                                          unsigned engine, int *err)
 {
+    int told = engine == ALPS_ENGINE_USERFAULTFD;
     *err = ALPS_EINVAL;
-    if (!p->faults)
+    if (!p->faults && !told)
         return "the program has no handler for faults (ALPS_FAULTS)";
-    uint32_t n = alps_engine_frames_(p, length, reserved);
+    uint32_t n = alps_engine_frames_(p, length, reserved, told);
     if (!n)
         return "the memory is too few segments, or more than the system maps";
     *err = ALPS_ENOMEM;
@@ -7394,9 +7994,9 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
     p->state = alps_pool_memory_(p->state_n);
     if (!p->table || !p->state)
         return "there is no memory for its tables";
-    *err = alps_pool_open_(&p->pool, n, (uint64_t)1 << p->shift);
-    if (*err)
-        return "the system does not lend a memory file to map twice";
+    const char *why = alps_engine_pool_(p, n, engine, err);
+    if (why)
+        return why;
     *err = alps_budget_join_(p);
     if (*err)
         return "the budget has not enough left";
@@ -7405,7 +8005,7 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
         return "the file system reads and writes by way of its cache only";
     p->tells = alps_engine_tells_(p->fd);
     p->eviction->begin(p->state, n);
-    p->base = base;
+    p->base = p->pool.base = base;
     p->length = length;
     p->reserved = reserved;
     p->young = 8;
@@ -7413,13 +8013,27 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
     p->range.n = reserved;
     p->range.touched = alps_pager_touched_;
     p->range.context = p;
-    *err = alps_fault_attach_(p->faults, &p->range);
-    if (*err)
+    *err = told ? ALPS_OK : alps_fault_attach_(p->faults, &p->range);
+    if (*err || told)
         p->range.context = NULL;
     if (*err)
         return "the system does not let us handle faults";
     *err = alps_cleaner_start_(p);
     return *err ? "there is no thread to be had for its cleaner" : NULL;
+}
+
+/* Begins to page what it is ready for. */
+ALPS_COLD_ const char *alps_engine_go_(alps_pager *p, unsigned engine, int *err)
+{
+    p->written = p->unheld = 1; // what was stored so far is not synced
+    __atomic_store_n(&p->engine, engine, __ATOMIC_SEQ_CST);
+    *err = alps_view_begin_(&p->pool, p->reserved);
+    if (*err)
+        return p->pool.uffd ? "the system does not tell of faults in the region"
+                            : "the system does not hide the region";
+    if (p->pool.uffd)
+        *err = alps_server_start_(p);
+    return *err ? "there is no thread to be had for its faults" : NULL;
 }
 
 /* Who else may have the file open while we keep parts of it: nobody. Who
@@ -7439,7 +8053,8 @@ ALPS_COLD_ int alps_engine_alone_(const alps_map *m, int alone)
     return err;
 }
 
-/* Which engine a region of `size` bytes is to have, and why. */
+/* Which engine a region of `size` bytes is to have, and why. Where the program
+ * has no handler, faults are told to a thread of ours. */
 ALPS_COLD_ unsigned alps_engine_choose_(alps_pager *p, const alps_map *m,
                                         uint64_t size)
 {
@@ -7454,13 +8069,19 @@ ALPS_COLD_ unsigned alps_engine_choose_(alps_pager *p, const alps_map *m,
         return ALPS_ENGINE_KERNEL;
     p->why = p->budget ? "the region shares its memory"
                        : "the region is larger than its memory";
-    return ALPS_ENGINE_REWIRE;
+    if (p->faults)
+        return ALPS_ENGINE_REWIRE;
+    p->why = p->budget ? "the region shares its memory, and the program has no "
+                         "handler for faults (ALPS_FAULTS)"
+                       : "the region is larger than its memory, and the "
+                         "program has no handler for faults (ALPS_FAULTS)";
+    return ALPS_ENGINE_USERFAULTFD;
 }
 
-/* Begins to rewire the addresses of `m`, whatever they showed before. Where
- * that is refused the code says so, `why` tells, and nothing has changed. */
-ALPS_COLD_ int alps_engine_rewire_(alps_pager *p, alps_map *m,
-                                   unsigned char *base, uint64_t reserved)
+/* Begins to page the addresses of `m`, whatever they showed before. Where that
+ * is refused the code says so, `why` tells, and nothing has changed. */
+ALPS_COLD_ int alps_engine_page_(alps_pager *p, alps_map *m, unsigned engine,
+                                 unsigned char *base, uint64_t reserved)
 {
     const char *why = "it is open elsewhere";
     const char *good = p->why;
@@ -7471,17 +8092,16 @@ ALPS_COLD_ int alps_engine_rewire_(alps_pager *p, alps_map *m,
         return err;
     p->fd = m->fd;
     why = alps_engine_start_(p, base, m->sole ? m->size : m->length, reserved,
-                             &err);
+                             engine, &err);
     if (!why && m->sole) {
         err = alps_capture_open_(m, reserved);
         why = err ? "the journal beside it is not to be had" : NULL;
     }
-    if (!why) {
-        p->written = p->unheld = 1; // what was stored so far is not synced
-        __atomic_store_n(&p->engine, ALPS_ENGINE_REWIRE, __ATOMIC_SEQ_CST);
-        err = alps_pool_hide_(&p->pool, base, reserved >> p->shift);
-        why = err ? "the system does not hide the region" : NULL;
-    }
+    if (!why)
+        why = alps_engine_go_(p, engine, &err);
+    if (!why && p->uffd.part)
+        good = "it was asked for; system calls on what is not in memory fail, "
+               "for the system refuses more";
     if (why) {
         alps_engine_stop_(p);
         alps_engine_alone_(m, 0);
@@ -7491,10 +8111,11 @@ ALPS_COLD_ int alps_engine_rewire_(alps_pager *p, alps_map *m,
     return err;
 }
 
-ALPS_FN_ int alps_engine_rewired_(const alps_map *m)
+/* Whether we page it, and not the system. */
+ALPS_FN_ int alps_engine_ours_(const alps_map *m)
 {
-    return __atomic_load_n(&m->pager->engine, __ATOMIC_SEQ_CST) ==
-           ALPS_ENGINE_REWIRE;
+    return __atomic_load_n(&m->pager->engine, __ATOMIC_SEQ_CST) !=
+           ALPS_ENGINE_KERNEL;
 }
 
 /* All that is dirty is written before the addresses go. In the child of a fork
@@ -7502,7 +8123,7 @@ ALPS_FN_ int alps_engine_rewired_(const alps_map *m)
 ALPS_COLD_ int alps_engine_unmap_(alps_map *m)
 {
     alps_pager *p = m->pager;
-    if (!m->base || !alps_engine_rewired_(m))
+    if (!m->base || !alps_engine_ours_(m))
         return alps_medium_unmap_(m);
     int err = ALPS_OK;
     int ours = p->process == getpid();
@@ -7510,6 +8131,7 @@ ALPS_COLD_ int alps_engine_unmap_(alps_map *m)
     alps_budget_leave_(p); // from now on no thread but this one is at it
     if (ours && !m->sole)  // or else what was not committed is dropped
         err = alps_writeback_(p, 0, p->length);
+    alps_server_stop_(p); // before others have the addresses
     if (ours) {
         int late = alps_let_addresses_(p->base, p->reserved, m->door);
         err = err ? err : late;
@@ -7528,9 +8150,9 @@ ALPS_COLD_ int alps_engine_unmap_(alps_map *m)
 ALPS_COLD_ int alps_engine_sync_(alps_map *m, uint64_t off, uint64_t n)
 {
     int err = ALPS_OK;
-    if (!alps_engine_rewired_(m))
+    if (!alps_engine_ours_(m))
         err = alps_medium_sync_(m, off, n);
-    if (err || m->sole || !alps_engine_rewired_(m))
+    if (err || m->sole || !alps_engine_ours_(m))
         return err; // what is committed all at once is not synced otherwise
     err = alps_writeback_(m->pager, off, n);
     return err ? err : alps_writeback_fence_(m->pager);
@@ -7634,8 +8256,9 @@ ALPS_COLD_ int alps_umalloc_map_(alps_umapped *u, unsigned char *base,
 {
     alps_map *m = &u->map;
     int err = ALPS_ENOENT;
-    if (alps_engine_choose_(m->pager, m, u->bytes) == ALPS_ENGINE_REWIRE) {
-        err = alps_engine_rewire_(m->pager, m, base, n);
+    unsigned engine = alps_engine_choose_(m->pager, m, u->bytes);
+    if (engine != ALPS_ENGINE_KERNEL) {
+        err = alps_engine_page_(m->pager, m, engine, base, n);
         if (err && m->pager->asked)
             return err;
     }
@@ -8256,11 +8879,12 @@ ALPS_COLD_ int alps_paged_open_(alps_map *m, const char *path,
         return ALPS_ENOMEM;
     m->pager->commits = m->sole != 0;
     int err = alps_engine_ask_(m->pager, o);
-    int rewire = !err && m->pager->asked == ALPS_ENGINE_REWIRE;
+    unsigned asked = err ? 0 : m->pager->asked;
     int reads = (m->flags & ALPS_READ_ONLY) != 0;
-    if (rewire && reads && o && o->engine) // the environment means others
+    if (asked > ALPS_ENGINE_KERNEL && reads && o &&
+        o->engine) // the environment means others
         err = ALPS_EUNSUPPORTED;
-    else if (rewire && !reads && !m->pager->faults)
+    else if (asked == ALPS_ENGINE_REWIRE && !reads && !m->pager->faults)
         err = ALPS_EINVAL;
     if (!err)
         err = alps_filed_open_(m, path, o);
@@ -8285,8 +8909,8 @@ ALPS_COLD_ int alps_paged_kernel_(alps_map *m, uint64_t size, uint64_t reserve,
 }
 
 /* Addresses, and behind each a fault. */
-ALPS_COLD_ int alps_paged_rewire_(alps_map *m, uint64_t size, uint64_t reserve,
-                                  uint64_t align)
+ALPS_COLD_ int alps_paged_ours_(alps_map *m, unsigned engine, uint64_t size,
+                                uint64_t reserve, uint64_t align)
 {
     alps_pager *p = m->pager;
     unsigned char *base = NULL;
@@ -8302,7 +8926,7 @@ ALPS_COLD_ int alps_paged_rewire_(alps_map *m, uint64_t size, uint64_t reserve,
         held = alps_round_up_(held / 2 > size ? held / 2 : size, segment);
     }
     m->size = size;
-    int err = base ? alps_engine_rewire_(p, m, base, held) : ALPS_ENOMEM;
+    int err = base ? alps_engine_page_(p, m, engine, base, held) : ALPS_ENOMEM;
     if (err && base)
         alps_let_addresses_(base, held, 1);
     if (err)
@@ -8324,9 +8948,11 @@ ALPS_COLD_ int alps_paged_map_(alps_map *m, uint64_t size, uint64_t reserve,
     if (size == 0 || size > m->length || reserve < size)
         return ALPS_EINVAL;
     int making = p->commits && !m->sole;
-    if (reserve > ALPS_PAGE && !making &&
-        alps_engine_choose_(p, m, size) == ALPS_ENGINE_REWIRE) {
-        int err = alps_paged_rewire_(m, size, reserve, align);
+    unsigned engine = reserve > ALPS_PAGE && !making
+                          ? alps_engine_choose_(p, m, size)
+                          : (unsigned)ALPS_ENGINE_KERNEL;
+    if (engine != ALPS_ENGINE_KERNEL) {
+        int err = alps_paged_ours_(m, engine, size, reserve, align);
         if (!err || p->asked)
             return err;
     }
@@ -8351,39 +8977,40 @@ ALPS_COLD_ void alps_paged_outgrow_(alps_map *m)
 {
     alps_pager *p = m->pager;
     uint64_t segment = (uint64_t)1 << p->shift;
-    if (alps_engine_choose_(p, m, m->length) != ALPS_ENGINE_REWIRE)
+    unsigned engine = alps_engine_choose_(p, m, m->length);
+    if (engine == ALPS_ENGINE_KERNEL)
         return;
-    if (m->sole)
+    if (m->sole || engine != ALPS_ENGINE_REWIRE)
         p->why = "it has outgrown its memory; opened anew it will be paged";
     else if (m->reserved % segment)
         p->why = "its addresses are no whole segments";
     else
-        alps_engine_rewire_(p, m, m->base, m->reserved);
+        alps_engine_page_(p, m, engine, m->base, m->reserved);
 }
 
 ALPS_COLD_ int alps_paged_resize_(alps_map *m, uint64_t size)
 {
     alps_pager *p = m->pager;
     uint64_t old = m->length;
-    int rewired = m->base && alps_engine_rewired_(m);
-    if (rewired && size < (m->sole ? m->size : old))
+    int ours = m->base && alps_engine_ours_(m);
+    if (ours && size < (m->sole ? m->size : old))
         alps_writeback_length_(p, size);
     int err = ALPS_OK;
     if (m->sole && m->base && size < old)
         m->size = size; // it is cut when the commit that says so is at home
     else
         err = alps_medium_resize_(m, size);
-    if (rewired)
+    if (ours)
         alps_writeback_length_(p, m->sole ? m->size : m->length);
     if (err || size <= old)
         return err;
     if (m->sole)
         err = alps_fd_sync_data_(m->fd);
-    else if (!rewired)
+    else if (!ours)
         err = alps_medium_sync_length_(m);
     else if (fsync(m->fd))
         err = alps_oserror_();
-    if (!err && m->base && !rewired && size > ALPS_PAGE)
+    if (!err && m->base && !ours && size > ALPS_PAGE)
         alps_paged_outgrow_(m);
     return err;
 }
@@ -8392,11 +9019,11 @@ ALPS_COLD_ int alps_paged_punch_(alps_map *m, uint64_t off, uint64_t n)
 {
     if (m->flags & ALPS_READ_ONLY)
         return ALPS_EREADONLY;
-    int rewired = m->base && alps_engine_rewired_(m);
+    int ours = m->base && alps_engine_ours_(m);
     if (m->sole)
-        return rewired ? alps_capture_give_(m, off, n)
-                       : alps_home_give_(m, off, n);
-    if (rewired)
+        return ours ? alps_capture_give_(m, off, n)
+                    : alps_home_give_(m, off, n);
+    if (ours)
         alps_writeback_forget_(m->pager, off, n);
     return alps_medium_punch_(m, off, n);
 }
@@ -8412,7 +9039,7 @@ ALPS_COLD_ int alps_paged_reserve_(alps_map *m, uint64_t off, uint64_t n)
 ALPS_COLD_ int alps_paged_write_(alps_map *m, uint64_t off, uint64_t n)
 {
     alps_pager *p = m->pager;
-    if (!alps_engine_rewired_(m) || m->sole)
+    if (!alps_engine_ours_(m) || m->sole)
         return ALPS_OK;
     if (m->always_n)
         alps_writeback_listen_(p, m->always_off, m->always_n);
@@ -20104,7 +20731,8 @@ typedef struct alps_description {
     char description[496]; /* what the program says of the region */
     unsigned parts;        /* files that it goes on in behind the first */
     uint64_t nodes;        /* whose memory it takes in turn; 0: as it comes */
-    const char *engine;    /* backend paged: "kernel" or "rewire"; else "" */
+    const char *engine;    /* backend paged: "kernel", "rewire",
+                              "userfaultfd"; else "" */
     const char *why;       /* it is that one */
     const char *eviction;  /* the policy by which segments go */
     uint64_t memory;       /* bytes the region may have in memory */
@@ -20118,13 +20746,14 @@ ALPS_FN_ void alps_describe_paging_(const alps_pager *p, alps_description *d)
     d->engine = d->why = d->eviction = "";
     if (!p)
         return;
-    int rewired = p->engine == ALPS_ENGINE_REWIRE;
-    d->engine = rewired ? "rewire" : "kernel";
+    static const char *const engine[] = {"kernel", "rewire", "userfaultfd"};
+    int ours = p->engine != ALPS_ENGINE_KERNEL;
+    d->engine = engine[p->engine - ALPS_ENGINE_KERNEL];
     d->why = p->why;
     d->memory = p->memory;
     d->segment = (uint64_t)1 << p->shift;
     d->eviction = p->eviction->name;
-    d->frames = rewired ? p->pool.n : 0;
+    d->frames = ours ? p->pool.n : 0;
 }
 
 /* See alps_describe. */
@@ -25018,7 +25647,8 @@ static inline __attribute__((unused)) int ALPS_(ufree)(void *p)
 /* Bytes [p, p + n) of the region are in memory until alps_unpin: for read(2),
  * write(2) and their like, which fail with EFAULT where a thread would fault
  * and go on. `write`: the system call stores to them. Pins nest. Not needed,
- * and nothing, with engine kernel. ALPS_EFULL: the memory of the region has not
+ * and nothing, with engine kernel; with userfaultfd needed by little (what,
+ * docs/paged.md tells). ALPS_EFULL: the memory of the region has not
  * so many segments to spare; do it piece by piece. O(n). */
 static inline __attribute__((unused)) int
 ALPS_(pin)(ALPS_(heap) * h, const void *p, size_t n, int write)

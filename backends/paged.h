@@ -16,11 +16,12 @@ ALPS_COLD_ int alps_paged_open_(alps_map *m, const char *path,
         return ALPS_ENOMEM;
     m->pager->commits = m->sole != 0;
     int err = alps_engine_ask_(m->pager, o);
-    int rewire = !err && m->pager->asked == ALPS_ENGINE_REWIRE;
+    unsigned asked = err ? 0 : m->pager->asked;
     int reads = (m->flags & ALPS_READ_ONLY) != 0;
-    if (rewire && reads && o && o->engine) // the environment means others
+    if (asked > ALPS_ENGINE_KERNEL && reads && o &&
+        o->engine) // the environment means others
         err = ALPS_EUNSUPPORTED;
-    else if (rewire && !reads && !m->pager->faults)
+    else if (asked == ALPS_ENGINE_REWIRE && !reads && !m->pager->faults)
         err = ALPS_EINVAL;
     if (!err)
         err = alps_filed_open_(m, path, o);
@@ -45,8 +46,8 @@ ALPS_COLD_ int alps_paged_kernel_(alps_map *m, uint64_t size, uint64_t reserve,
 }
 
 /* Addresses, and behind each a fault. */
-ALPS_COLD_ int alps_paged_rewire_(alps_map *m, uint64_t size, uint64_t reserve,
-                                  uint64_t align)
+ALPS_COLD_ int alps_paged_ours_(alps_map *m, unsigned engine, uint64_t size,
+                                uint64_t reserve, uint64_t align)
 {
     alps_pager *p = m->pager;
     unsigned char *base = NULL;
@@ -62,7 +63,7 @@ ALPS_COLD_ int alps_paged_rewire_(alps_map *m, uint64_t size, uint64_t reserve,
         held = alps_round_up_(held / 2 > size ? held / 2 : size, segment);
     }
     m->size = size;
-    int err = base ? alps_engine_rewire_(p, m, base, held) : ALPS_ENOMEM;
+    int err = base ? alps_engine_page_(p, m, engine, base, held) : ALPS_ENOMEM;
     if (err && base)
         alps_let_addresses_(base, held, 1);
     if (err)
@@ -84,9 +85,11 @@ ALPS_COLD_ int alps_paged_map_(alps_map *m, uint64_t size, uint64_t reserve,
     if (size == 0 || size > m->length || reserve < size)
         return ALPS_EINVAL;
     int making = p->commits && !m->sole;
-    if (reserve > ALPS_PAGE && !making &&
-        alps_engine_choose_(p, m, size) == ALPS_ENGINE_REWIRE) {
-        int err = alps_paged_rewire_(m, size, reserve, align);
+    unsigned engine = reserve > ALPS_PAGE && !making
+                          ? alps_engine_choose_(p, m, size)
+                          : (unsigned)ALPS_ENGINE_KERNEL;
+    if (engine != ALPS_ENGINE_KERNEL) {
+        int err = alps_paged_ours_(m, engine, size, reserve, align);
         if (!err || p->asked)
             return err;
     }
@@ -111,39 +114,40 @@ ALPS_COLD_ void alps_paged_outgrow_(alps_map *m)
 {
     alps_pager *p = m->pager;
     uint64_t segment = (uint64_t)1 << p->shift;
-    if (alps_engine_choose_(p, m, m->length) != ALPS_ENGINE_REWIRE)
+    unsigned engine = alps_engine_choose_(p, m, m->length);
+    if (engine == ALPS_ENGINE_KERNEL)
         return;
-    if (m->sole)
+    if (m->sole || engine != ALPS_ENGINE_REWIRE)
         p->why = "it has outgrown its memory; opened anew it will be paged";
     else if (m->reserved % segment)
         p->why = "its addresses are no whole segments";
     else
-        alps_engine_rewire_(p, m, m->base, m->reserved);
+        alps_engine_page_(p, m, engine, m->base, m->reserved);
 }
 
 ALPS_COLD_ int alps_paged_resize_(alps_map *m, uint64_t size)
 {
     alps_pager *p = m->pager;
     uint64_t old = m->length;
-    int rewired = m->base && alps_engine_rewired_(m);
-    if (rewired && size < (m->sole ? m->size : old))
+    int ours = m->base && alps_engine_ours_(m);
+    if (ours && size < (m->sole ? m->size : old))
         alps_writeback_length_(p, size);
     int err = ALPS_OK;
     if (m->sole && m->base && size < old)
         m->size = size; // it is cut when the commit that says so is at home
     else
         err = alps_medium_resize_(m, size);
-    if (rewired)
+    if (ours)
         alps_writeback_length_(p, m->sole ? m->size : m->length);
     if (err || size <= old)
         return err;
     if (m->sole)
         err = alps_fd_sync_data_(m->fd);
-    else if (!rewired)
+    else if (!ours)
         err = alps_medium_sync_length_(m);
     else if (fsync(m->fd))
         err = alps_oserror_();
-    if (!err && m->base && !rewired && size > ALPS_PAGE)
+    if (!err && m->base && !ours && size > ALPS_PAGE)
         alps_paged_outgrow_(m);
     return err;
 }
@@ -152,11 +156,11 @@ ALPS_COLD_ int alps_paged_punch_(alps_map *m, uint64_t off, uint64_t n)
 {
     if (m->flags & ALPS_READ_ONLY)
         return ALPS_EREADONLY;
-    int rewired = m->base && alps_engine_rewired_(m);
+    int ours = m->base && alps_engine_ours_(m);
     if (m->sole)
-        return rewired ? alps_capture_give_(m, off, n)
-                       : alps_home_give_(m, off, n);
-    if (rewired)
+        return ours ? alps_capture_give_(m, off, n)
+                    : alps_home_give_(m, off, n);
+    if (ours)
         alps_writeback_forget_(m->pager, off, n);
     return alps_medium_punch_(m, off, n);
 }
@@ -172,7 +176,7 @@ ALPS_COLD_ int alps_paged_reserve_(alps_map *m, uint64_t off, uint64_t n)
 ALPS_COLD_ int alps_paged_write_(alps_map *m, uint64_t off, uint64_t n)
 {
     alps_pager *p = m->pager;
-    if (!alps_engine_rewired_(m) || m->sole)
+    if (!alps_engine_ours_(m) || m->sole)
         return ALPS_OK;
     if (m->always_n)
         alps_writeback_listen_(p, m->always_off, m->always_n);

@@ -19,9 +19,11 @@ typedef struct alps_budget {
     pid_t process; /* whose it is: not the child of a fork */
 } alps_budget;
 
+/* Nine frames, and what is between a frame and the region. */
 ALPS_FN_ uint64_t alps_budget_least_(const alps_pager *p)
 {
-    return (uint64_t)ALPS_FRAMES_MIN << p->shift;
+    uint32_t more = p->pool.uffd ? ALPS_FRAMES_MORE : 0;
+    return (uint64_t)(ALPS_FRAMES_MIN + more) << p->shift;
 }
 
 /* Joins it. ALPS_ENOMEM: there is not enough left for nine frames. */

@@ -22,7 +22,8 @@ typedef struct alps_description {
     char description[496]; /* what the program says of the region */
     unsigned parts;        /* files that it goes on in behind the first */
     uint64_t nodes;        /* whose memory it takes in turn; 0: as it comes */
-    const char *engine;    /* backend paged: "kernel" or "rewire"; else "" */
+    const char *engine;    /* backend paged: "kernel", "rewire",
+                              "userfaultfd"; else "" */
     const char *why;       /* it is that one */
     const char *eviction;  /* the policy by which segments go */
     uint64_t memory;       /* bytes the region may have in memory */
@@ -36,13 +37,14 @@ ALPS_FN_ void alps_describe_paging_(const alps_pager *p, alps_description *d)
     d->engine = d->why = d->eviction = "";
     if (!p)
         return;
-    int rewired = p->engine == ALPS_ENGINE_REWIRE;
-    d->engine = rewired ? "rewire" : "kernel";
+    static const char *const engine[] = {"kernel", "rewire", "userfaultfd"};
+    int ours = p->engine != ALPS_ENGINE_KERNEL;
+    d->engine = engine[p->engine - ALPS_ENGINE_KERNEL];
     d->why = p->why;
     d->memory = p->memory;
     d->segment = (uint64_t)1 << p->shift;
     d->eviction = p->eviction->name;
-    d->frames = rewired ? p->pool.n : 0;
+    d->frames = ours ? p->pool.n : 0;
 }
 
 /* See alps_describe. */

@@ -9,12 +9,14 @@
 #include "amount.h"
 #include "capture.h"
 #include "cleaner.h"
+#include "server.h"
 #include <sys/vfs.h>
 
 /* For alps_options.engine, and what it turned out to be. */
 enum {
-    ALPS_ENGINE_KERNEL = 1, /* a shared mapping of the file */
-    ALPS_ENGINE_REWIRE = 2  /* frames of our own, faults in the thread */
+    ALPS_ENGINE_KERNEL = 1,     /* a shared mapping of the file */
+    ALPS_ENGINE_REWIRE = 2,     /* frames of our own, faults in the thread */
+    ALPS_ENGINE_USERFAULTFD = 3 /* the same, faults in a thread of ours */
 };
 
 #define ALPS_SEGMENT_MAX ((uint64_t)1 << 30)
@@ -75,7 +77,7 @@ ALPS_COLD_ uint64_t alps_engine_segment_(const alps_pager *p)
  * meant. */
 ALPS_COLD_ int alps_engine_ask_(alps_pager *p, const alps_options *o)
 {
-    static const char *const engines[] = {"kernel", "rewire"};
+    static const char *const engines[] = {"kernel", "rewire", "userfaultfd"};
     static const char *const policies[ALPS_EVICTIONS] = {
         "fifo",   "lifo",  "plru",  "random", "wiro-f",
         "wiro-l", "clock", "sfifo", "2q"};
@@ -86,7 +88,7 @@ ALPS_COLD_ int alps_engine_ask_(alps_pager *p, const alps_options *o)
     p->faults = o ? o->faults : NULL;
     p->budget = o ? o->budget : NULL;
     uint64_t direct = o ? o->direct : 0, interval = o ? o->write_back : 0;
-    if (alps_word_asked_("ALPS_ENGINE", engines, 2, &p->asked) ||
+    if (alps_word_asked_("ALPS_ENGINE", engines, 3, &p->asked) ||
         alps_word_asked_("ALPS_EVICTION", policies, ALPS_EVICTIONS,
                          &eviction) ||
         alps_amount_asked_("ALPS_MEMORY", &p->memory) ||
@@ -127,16 +129,18 @@ ALPS_COLD_ alps_pager *alps_engine_begin_(void)
 }
 
 /* Frames for a region of `reserved` bytes; what is kept of them counts as
- * memory as well. 0: too few. */
+ * memory as well. 0: too few. Where faults are told there are more, and no
+ * mapping for each. */
 ALPS_COLD_ uint32_t alps_engine_frames_(const alps_pager *p, uint64_t length,
-                                        uint64_t reserved)
+                                        uint64_t reserved, int told)
 {
     uint64_t segment = (uint64_t)1 << p->shift;
-    uint64_t most = alps_engine_most_(), n = p->memory >> p->shift;
+    uint64_t most = told ? 0 : alps_engine_most_(), n = p->memory >> p->shift;
     uint64_t kept = n * (sizeof(alps_page_frame) + 2 * sizeof(alps_queued)) +
                     (length >> p->shift) * sizeof *p->table + 4 * ALPS_PAGE +
                     p->memory / 64;
     uint64_t less = alps_round_up_(kept, segment) >> p->shift;
+    less += told ? ALPS_FRAMES_MORE : 0;
     n = n > less ? n - less : 0;
     if (n < ALPS_FRAMES_MIN || (most && n > most) || n >= ALPS_VICTIM_HIDE)
         return 0;
@@ -146,7 +150,7 @@ ALPS_COLD_ uint32_t alps_engine_frames_(const alps_pager *p, uint64_t length,
     return (uint32_t)n;
 }
 
-/* Gives up what was made for rewiring; the addresses remain. */
+/* Gives up what was made for paging; the addresses remain. */
 ALPS_COLD_ void alps_engine_stop_(alps_pager *p)
 {
     alps_cleaner_stop_(p);
@@ -157,6 +161,7 @@ ALPS_COLD_ void alps_engine_stop_(alps_pager *p)
     if (p->process == getpid() && p->range.context)
         alps_fault_detach_(p->faults, &p->range);
     memset(&p->range, 0, sizeof p->range);
+    alps_server_close_(p);
     if (p->process != getpid())
         p->pool.write = NULL, p->pool.see = NULL; // the child has none
     if (p->pool.segment)
@@ -202,16 +207,36 @@ ALPS_COLD_ int alps_engine_tells_(int fd)
            type == 0x01021994ul;
 }
 
-/* Makes ready to rewire `reserved` bytes from `base` on, whole segments, of
- * which the file has `length`. Answers why not, or NULL; `*err` is a code. */
+/* The frames, and who tells of faults. Answers why not, or NULL. */
+ALPS_COLD_ const char *alps_engine_pool_(alps_pager *p, uint32_t n,
+                                         unsigned engine, int *err)
+{
+    uint64_t segment = (uint64_t)1 << p->shift;
+    if (engine == ALPS_ENGINE_REWIRE) {
+        *err = alps_pool_open_(&p->pool, n, segment);
+        return *err ? "the system does not lend a memory file to map twice"
+                    : NULL;
+    }
+    *err = alps_server_open_(p, segment, p->asked != 0);
+    if (*err)
+        return p->faults ? "the system refuses userfaultfd"
+                         : "the program has no handler for faults "
+                           "(ALPS_FAULTS), and the system refuses userfaultfd";
+    *err = alps_pool_told_(&p->pool, &p->uffd, n, segment);
+    return *err ? "the system does not tell of faults in its frames" : NULL;
+}
+
+/* Makes ready to page `reserved` bytes from `base` on, whole segments, of which
+ * the file has `length`. Answers why not, or NULL; `*err` is a code. */
 ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
                                           uint64_t length, uint64_t reserved,
-                                          int *err)
+                                          unsigned engine, int *err)
 {
+    int told = engine == ALPS_ENGINE_USERFAULTFD;
     *err = ALPS_EINVAL;
-    if (!p->faults)
+    if (!p->faults && !told)
         return "the program has no handler for faults (ALPS_FAULTS)";
-    uint32_t n = alps_engine_frames_(p, length, reserved);
+    uint32_t n = alps_engine_frames_(p, length, reserved, told);
     if (!n)
         return "the memory is too few segments, or more than the system maps";
     *err = ALPS_ENOMEM;
@@ -221,9 +246,9 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
     p->state = alps_pool_memory_(p->state_n);
     if (!p->table || !p->state)
         return "there is no memory for its tables";
-    *err = alps_pool_open_(&p->pool, n, (uint64_t)1 << p->shift);
-    if (*err)
-        return "the system does not lend a memory file to map twice";
+    const char *why = alps_engine_pool_(p, n, engine, err);
+    if (why)
+        return why;
     *err = alps_budget_join_(p);
     if (*err)
         return "the budget has not enough left";
@@ -232,7 +257,7 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
         return "the file system reads and writes by way of its cache only";
     p->tells = alps_engine_tells_(p->fd);
     p->eviction->begin(p->state, n);
-    p->base = base;
+    p->base = p->pool.base = base;
     p->length = length;
     p->reserved = reserved;
     p->young = 8;
@@ -240,13 +265,27 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
     p->range.n = reserved;
     p->range.touched = alps_pager_touched_;
     p->range.context = p;
-    *err = alps_fault_attach_(p->faults, &p->range);
-    if (*err)
+    *err = told ? ALPS_OK : alps_fault_attach_(p->faults, &p->range);
+    if (*err || told)
         p->range.context = NULL;
     if (*err)
         return "the system does not let us handle faults";
     *err = alps_cleaner_start_(p);
     return *err ? "there is no thread to be had for its cleaner" : NULL;
+}
+
+/* Begins to page what it is ready for. */
+ALPS_COLD_ const char *alps_engine_go_(alps_pager *p, unsigned engine, int *err)
+{
+    p->written = p->unheld = 1; // what was stored so far is not synced
+    __atomic_store_n(&p->engine, engine, __ATOMIC_SEQ_CST);
+    *err = alps_view_begin_(&p->pool, p->reserved);
+    if (*err)
+        return p->pool.uffd ? "the system does not tell of faults in the region"
+                            : "the system does not hide the region";
+    if (p->pool.uffd)
+        *err = alps_server_start_(p);
+    return *err ? "there is no thread to be had for its faults" : NULL;
 }
 
 /* Who else may have the file open while we keep parts of it: nobody. Who
@@ -266,7 +305,8 @@ ALPS_COLD_ int alps_engine_alone_(const alps_map *m, int alone)
     return err;
 }
 
-/* Which engine a region of `size` bytes is to have, and why. */
+/* Which engine a region of `size` bytes is to have, and why. Where the program
+ * has no handler, faults are told to a thread of ours. */
 ALPS_COLD_ unsigned alps_engine_choose_(alps_pager *p, const alps_map *m,
                                         uint64_t size)
 {
@@ -281,13 +321,19 @@ ALPS_COLD_ unsigned alps_engine_choose_(alps_pager *p, const alps_map *m,
         return ALPS_ENGINE_KERNEL;
     p->why = p->budget ? "the region shares its memory"
                        : "the region is larger than its memory";
-    return ALPS_ENGINE_REWIRE;
+    if (p->faults)
+        return ALPS_ENGINE_REWIRE;
+    p->why = p->budget ? "the region shares its memory, and the program has no "
+                         "handler for faults (ALPS_FAULTS)"
+                       : "the region is larger than its memory, and the "
+                         "program has no handler for faults (ALPS_FAULTS)";
+    return ALPS_ENGINE_USERFAULTFD;
 }
 
-/* Begins to rewire the addresses of `m`, whatever they showed before. Where
- * that is refused the code says so, `why` tells, and nothing has changed. */
-ALPS_COLD_ int alps_engine_rewire_(alps_pager *p, alps_map *m,
-                                   unsigned char *base, uint64_t reserved)
+/* Begins to page the addresses of `m`, whatever they showed before. Where that
+ * is refused the code says so, `why` tells, and nothing has changed. */
+ALPS_COLD_ int alps_engine_page_(alps_pager *p, alps_map *m, unsigned engine,
+                                 unsigned char *base, uint64_t reserved)
 {
     const char *why = "it is open elsewhere";
     const char *good = p->why;
@@ -298,17 +344,16 @@ ALPS_COLD_ int alps_engine_rewire_(alps_pager *p, alps_map *m,
         return err;
     p->fd = m->fd;
     why = alps_engine_start_(p, base, m->sole ? m->size : m->length, reserved,
-                             &err);
+                             engine, &err);
     if (!why && m->sole) {
         err = alps_capture_open_(m, reserved);
         why = err ? "the journal beside it is not to be had" : NULL;
     }
-    if (!why) {
-        p->written = p->unheld = 1; // what was stored so far is not synced
-        __atomic_store_n(&p->engine, ALPS_ENGINE_REWIRE, __ATOMIC_SEQ_CST);
-        err = alps_pool_hide_(&p->pool, base, reserved >> p->shift);
-        why = err ? "the system does not hide the region" : NULL;
-    }
+    if (!why)
+        why = alps_engine_go_(p, engine, &err);
+    if (!why && p->uffd.part)
+        good = "it was asked for; system calls on what is not in memory fail, "
+               "for the system refuses more";
     if (why) {
         alps_engine_stop_(p);
         alps_engine_alone_(m, 0);
@@ -318,10 +363,11 @@ ALPS_COLD_ int alps_engine_rewire_(alps_pager *p, alps_map *m,
     return err;
 }
 
-ALPS_FN_ int alps_engine_rewired_(const alps_map *m)
+/* Whether we page it, and not the system. */
+ALPS_FN_ int alps_engine_ours_(const alps_map *m)
 {
-    return __atomic_load_n(&m->pager->engine, __ATOMIC_SEQ_CST) ==
-           ALPS_ENGINE_REWIRE;
+    return __atomic_load_n(&m->pager->engine, __ATOMIC_SEQ_CST) !=
+           ALPS_ENGINE_KERNEL;
 }
 
 /* All that is dirty is written before the addresses go. In the child of a fork
@@ -329,7 +375,7 @@ ALPS_FN_ int alps_engine_rewired_(const alps_map *m)
 ALPS_COLD_ int alps_engine_unmap_(alps_map *m)
 {
     alps_pager *p = m->pager;
-    if (!m->base || !alps_engine_rewired_(m))
+    if (!m->base || !alps_engine_ours_(m))
         return alps_medium_unmap_(m);
     int err = ALPS_OK;
     int ours = p->process == getpid();
@@ -337,6 +383,7 @@ ALPS_COLD_ int alps_engine_unmap_(alps_map *m)
     alps_budget_leave_(p); // from now on no thread but this one is at it
     if (ours && !m->sole)  // or else what was not committed is dropped
         err = alps_writeback_(p, 0, p->length);
+    alps_server_stop_(p); // before others have the addresses
     if (ours) {
         int late = alps_let_addresses_(p->base, p->reserved, m->door);
         err = err ? err : late;
@@ -355,9 +402,9 @@ ALPS_COLD_ int alps_engine_unmap_(alps_map *m)
 ALPS_COLD_ int alps_engine_sync_(alps_map *m, uint64_t off, uint64_t n)
 {
     int err = ALPS_OK;
-    if (!alps_engine_rewired_(m))
+    if (!alps_engine_ours_(m))
         err = alps_medium_sync_(m, off, n);
-    if (err || m->sole || !alps_engine_rewired_(m))
+    if (err || m->sole || !alps_engine_ours_(m))
         return err; // what is committed all at once is not synced otherwise
     err = alps_writeback_(m->pager, off, n);
     return err ? err : alps_writeback_fence_(m->pager);

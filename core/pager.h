@@ -16,9 +16,8 @@
 #define ALPS_TRAIL_ ((uint64_t)1 << 20)
 
 /* A thread may be at an instruction that needs four segments at once. */
-ALPS_FN_ void alps_pager_thread_(alps_pager *p)
+ALPS_FN_ void alps_pager_thread_(alps_pager *p, uintptr_t self)
 {
-    uintptr_t self = ALPS_THREAD_();
     uintptr_t *seat = &p->thread[(self * 0x9e3779b97f4a7c15ull) >> 58];
     if (*seat == self)
         return;
@@ -67,7 +66,7 @@ ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame)
 {
     alps_page_frame *f = &p->pool.frame[frame];
     int shown = f->state != ALPS_FRAME_HIDDEN;
-    int err = alps_segment_hide_(p, frame);
+    int err = alps_segment_still_(p, frame);
     if (!err && f->dirty) {
         err = alps_segment_write_(p, frame, 0, p->pool.segment);
         if (!err) {
@@ -189,13 +188,17 @@ ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write)
     alps_page_frame *f = &p->pool.frame[frame];
     f->segment = segment;
     err = alps_segment_read_(p, segment, frame);
-    if (!err)
+    if (!err) {
+        // Before it is shown: who stores to it then and syncs has to find it.
+        alps_segment_set_(p, segment, frame);
         err = alps_segment_show_(p, frame, write);
+        if (err)
+            alps_segment_set_(p, segment, ALPS_NO_FRAME);
+    }
     if (err) {
         alps_pool_give_(&p->pool, frame);
         return err;
     }
-    alps_segment_set_(p, segment, frame);
     alps_segment_tell_(p, write ? ALPS_TOLD_WRITE : ALPS_TOLD_READ, frame);
     p->count.faults++;
     return ALPS_OK;
@@ -225,8 +228,10 @@ ALPS_COLD_ int alps_pager_stale_(alps_pager *p, uint64_t off)
     return p->stale > ALPS_STALE_MAX ? ALPS_NOT_OURS : ALPS_OK;
 }
 
-/* Makes the segment fit to be touched in this way. Under the latch. */
-ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how)
+/* Makes the segment fit to be touched in this way, by thread `self`. Under the
+ * latch. */
+ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
+                                uintptr_t self)
 {
     uint32_t segment = (uint32_t)(off >> p->shift);
     uint32_t frame = alps_segment_frame_(p, segment);
@@ -237,7 +242,7 @@ ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how)
         (state == ALPS_FRAME_READ && how == ALPS_TOUCH_READ))
         return alps_pager_stale_(p, off);
     p->stale = 0;
-    alps_pager_thread_(p);
+    alps_pager_thread_(p, self);
     if (state == ALPS_FRAME_FREE)
         return alps_pager_bring_(p, segment, write);
     if (state == ALPS_FRAME_HIDDEN)
@@ -253,7 +258,7 @@ ALPS_COLD_ int alps_pager_touched_(void *context, uint64_t off, int how)
     if (off >= alps_round_up_(length, ALPS_PAGE))
         return ALPS_NOT_OURS;
     alps_latch_take_(&p->latch);
-    int err = alps_pager_want_(p, off, how);
+    int err = alps_pager_want_(p, off, how, ALPS_THREAD_());
     alps_latch_give_(&p->latch);
     return err;
 }

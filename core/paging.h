@@ -42,7 +42,8 @@ static inline __attribute__((unused)) int ALPS_(ufree)(void *p)
 /* Bytes [p, p + n) of the region are in memory until alps_unpin: for read(2),
  * write(2) and their like, which fail with EFAULT where a thread would fault
  * and go on. `write`: the system call stores to them. Pins nest. Not needed,
- * and nothing, with engine kernel. ALPS_EFULL: the memory of the region has not
+ * and nothing, with engine kernel; with userfaultfd needed by little (what,
+ * docs/paged.md tells). ALPS_EFULL: the memory of the region has not
  * so many segments to spare; do it piece by piece. O(n). */
 static inline __attribute__((unused)) int
 ALPS_(pin)(ALPS_(heap) * h, const void *p, size_t n, int write)

@@ -10,8 +10,7 @@
  * keeps what was said of the pool, that a child of fork() does not get it.
  * Where a system cannot, it is mapped and then told so. */
 #pragma once
-#include "address.h"
-#include <sys/mman.h>
+#include "uffd.h"
 
 #define ALPS_REMAP_MOVE_ 3u /* MREMAP_MAYMOVE | MREMAP_FIXED */
 #define ALPS_POPULATE_READ_ 22
@@ -41,6 +40,8 @@ typedef struct alps_page_frame {
 ALPS_STATIC_ASSERT_(sizeof(alps_page_frame) == 16, "size");
 
 typedef struct alps_pool {
+    alps_uffd *uffd;          /* what tells of faults; NULL: it is rewired */
+    unsigned char *base;      /* of the region */
     uint64_t segment;         /* bytes of a frame */
     unsigned char *write;     /* all frames */
     const unsigned char *see; /* the same, to be read */
@@ -177,6 +178,24 @@ ALPS_COLD_ void alps_pool_close_(alps_pool *pool)
     pool->fd = -1;
 }
 
+/* A pool of `n` frames that have no pages, and no memory file. */
+ALPS_COLD_ int alps_pool_told_(alps_pool *pool, alps_uffd *u, uint32_t n,
+                               uint64_t segment)
+{
+    memset(pool, 0, sizeof *pool);
+    pool->uffd = u;
+    pool->n = n;
+    pool->segment = segment;
+    pool->spare = pool->bare = ALPS_NO_FRAME;
+    pool->fd = -1;
+    pool->frame = (alps_page_frame *)alps_pool_memory_(n * sizeof *pool->frame);
+    if (u->has & ALPS_UFFD_HAS_MOVE_)
+        pool->write = alps_hold_addresses_(n * segment, segment);
+    if (!pool->frame || (u->has & ALPS_UFFD_HAS_MOVE_ && !pool->write))
+        return ALPS_ENOMEM;
+    return pool->write ? alps_uffd_take_(u, pool->write, n * segment) : ALPS_OK;
+}
+
 /* Makes a pool of `n` frames, and tries the first. */
 ALPS_COLD_ int alps_pool_open_(alps_pool *pool, uint32_t n, uint64_t segment)
 {
@@ -232,7 +251,8 @@ ALPS_COLD_ int alps_pool_less_(alps_pool *pool)
     if (frame == ALPS_NO_FRAME)
         return 0;
     alps_page_frame *f = &pool->frame[frame];
-    if (syscall(SYS_fallocate, pool->fd, 3L /* PUNCH_HOLE | KEEP_SIZE */,
+    if (!pool->uffd && // else it has none by itself
+        syscall(SYS_fallocate, pool->fd, 3L /* PUNCH_HOLE | KEEP_SIZE */,
                 (long)(frame * pool->segment), (long)pool->segment)) {
         f->segment = pool->spare;
         pool->spare = frame;

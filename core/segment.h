@@ -9,10 +9,15 @@
 #include "fault.h"
 #include "spill.h"
 #include "victim.h"
+#include "view.h"
 
 /* The fewest frames a region is paged with: one instruction may need four
  * segments at once, and the last eight stay. */
 #define ALPS_FRAMES_MIN 9u
+
+/* Where faults are told: one is filled before it is shown, and one is at two
+ * places for a moment. */
+#define ALPS_FRAMES_MORE 2u
 
 /* A region larger than its memory: what one process keeps of it. */
 typedef struct alps_pager {
@@ -45,6 +50,7 @@ typedef struct alps_pager {
     uint32_t *table;        /* by segment: 1 + its frame, or 0 */
     uint64_t table_n;       /* its bytes */
     alps_pool pool;         /* the frames */
+    alps_uffd uffd;         /* who tells of faults, if no signal does */
     alps_echo echo;         /* of the pages that every fence takes */
     alps_spill spill;       /* of one that commits all at once */
     int commits;            /* 1: it is to be one */
@@ -68,11 +74,6 @@ typedef struct alps_pager {
 ALPS_FN_ uint64_t alps_segment_off_(const alps_pager *p, uint32_t segment)
 {
     return (uint64_t)segment << p->shift;
-}
-
-ALPS_FN_ unsigned char *alps_segment_at_(const alps_pager *p, uint32_t segment)
-{
-    return p->base + alps_segment_off_(p, segment);
 }
 
 /* Bytes of the file that are in it. */
@@ -156,7 +157,7 @@ ALPS_COLD_ int alps_segment_get_(alps_pager *p, uint32_t segment,
 ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
                                   uint32_t frame)
 {
-    unsigned char *to = alps_pool_at_(&p->pool, frame);
+    unsigned char *to = alps_view_at_(&p->pool, frame);
     uint64_t off = alps_segment_off_(p, segment);
     uint64_t all = alps_segment_bytes_(p, segment), n = all;
     if (n && alps_segment_empty_(p, off, n))
@@ -193,7 +194,7 @@ ALPS_COLD_ int alps_segment_old_(alps_pager *p, uint32_t segment,
  * they were. */
 ALPS_COLD_ int alps_segment_spill_(alps_pager *p, uint32_t frame)
 {
-    const unsigned char *at = alps_pool_at_(&p->pool, frame);
+    const unsigned char *at = alps_view_at_(&p->pool, frame);
     uint32_t segment = p->pool.frame[frame].segment;
     uint64_t first = alps_segment_off_(p, segment) / ALPS_PAGE, found = 0, k;
     uint64_t n = (alps_segment_bytes_(p, segment) + ALPS_PAGE - 1) / ALPS_PAGE;
@@ -242,7 +243,7 @@ ALPS_COLD_ int alps_segment_put_(alps_pager *p, const unsigned char *at,
 ALPS_COLD_ int alps_segment_write_(alps_pager *p, uint32_t frame, uint64_t from,
                                    uint64_t to)
 {
-    const unsigned char *at = alps_pool_at_(&p->pool, frame);
+    const unsigned char *at = alps_view_at_(&p->pool, frame);
     uint32_t segment = p->pool.frame[frame].segment;
     uint64_t off = alps_segment_off_(p, segment);
     uint64_t end = alps_segment_bytes_(p, segment);
@@ -275,8 +276,7 @@ ALPS_COLD_ int alps_segment_write_(alps_pager *p, uint32_t frame, uint64_t from,
 ALPS_COLD_ int alps_segment_show_(alps_pager *p, uint32_t frame, int write)
 {
     alps_page_frame *f = &p->pool.frame[frame];
-    int err = alps_pool_show_(&p->pool, frame, alps_segment_at_(p, f->segment),
-                              write);
+    int err = alps_view_show_(&p->pool, frame, write);
     if (err)
         return err;
     f->state = write ? ALPS_FRAME_WRITE : ALPS_FRAME_READ;
@@ -292,28 +292,26 @@ ALPS_COLD_ int alps_segment_hide_(alps_pager *p, uint32_t frame)
     alps_page_frame *f = &p->pool.frame[frame];
     if (f->state <= ALPS_FRAME_HIDDEN)
         return ALPS_OK;
-    int err = alps_pool_hide_(&p->pool, alps_segment_at_(p, f->segment), 1);
+    int err = alps_view_hide_(&p->pool, frame);
     if (!err)
         f->state = ALPS_FRAME_HIDDEN;
     return err;
 }
 
-/* Changes what may be done with bytes [from, to) of a shown frame. */
-ALPS_COLD_ int alps_segment_protect_(const alps_pager *p, uint32_t frame,
-                                     uint64_t from, uint64_t to, int may)
+/* It is to go: from now on nobody stores to it. */
+ALPS_COLD_ int alps_segment_still_(alps_pager *p, uint32_t frame)
 {
-    const alps_page_frame *f = &p->pool.frame[frame];
-    long rc = syscall(SYS_mprotect, alps_segment_at_(p, f->segment) + from,
-                      (size_t)(to - from), (long)may);
-    return rc ? alps_oserror_() : ALPS_OK;
+    return p->pool.frame[frame].state <= ALPS_FRAME_HIDDEN
+               ? ALPS_OK
+               : alps_view_still_(&p->pool, frame);
 }
 
 /* What was to be read is to be written. */
 ALPS_COLD_ int alps_segment_upgrade_(alps_pager *p, uint32_t frame)
 {
     alps_page_frame *f = &p->pool.frame[frame];
-    int err = alps_segment_protect_(p, frame, 0, p->pool.segment,
-                                    PROT_READ | PROT_WRITE);
+    int err = alps_view_protect_(&p->pool, frame, 0, p->pool.segment,
+                                 PROT_READ | PROT_WRITE);
     if (err)
         return err;
     f->state = ALPS_FRAME_WRITE;
@@ -333,7 +331,8 @@ ALPS_COLD_ int alps_segment_clean_(alps_pager *p, uint32_t frame)
     if (f->pins & stays) // the system may be storing to it: it stays as it is
         return alps_segment_write_(p, frame, 0, p->pool.segment);
     if (f->state == ALPS_FRAME_WRITE) {
-        err = alps_segment_protect_(p, frame, 0, p->pool.segment, PROT_READ);
+        err =
+            alps_view_protect_(&p->pool, frame, 0, p->pool.segment, PROT_READ);
         if (!err)
             f->state = ALPS_FRAME_READ;
     }
@@ -351,24 +350,37 @@ ALPS_COLD_ int alps_segment_clean_(alps_pager *p, uint32_t frame)
 ALPS_COLD_ int alps_segment_pages_(alps_pager *p, uint32_t frame, uint64_t from,
                                    uint64_t to)
 {
-    const alps_page_frame *f = &p->pool.frame[frame];
+    alps_page_frame *f = &p->pool.frame[frame];
     int shown = f->state == ALPS_FRAME_WRITE && !f->pins;
     int err = ALPS_OK;
     if (shown)
-        err = alps_segment_protect_(p, frame, from, to, PROT_READ);
+        err = alps_view_protect_(&p->pool, frame, from, to, PROT_READ);
     if (!err)
         err = alps_segment_write_(p, frame, from, to);
     if (shown &&
-        alps_segment_protect_(p, frame, from, to, PROT_READ | PROT_WRITE))
-        alps_segment_hide_(p, frame); // the next use of it shows it again
+        alps_view_protect_(&p->pool, frame, from, to, PROT_READ | PROT_WRITE))
+        f->state = ALPS_FRAME_READ; // the next store to it opens it
     return err;
 }
 
-/* The segment is forgotten, and the frame free. It is hidden. */
+/* Bytes [from, to) of a frame are zero, for whoever looks. */
+ALPS_COLD_ int alps_segment_zero_(alps_pager *p, uint32_t frame, uint64_t from,
+                                  uint64_t to)
+{
+    int err = ALPS_OK;
+    if (p->pool.uffd && p->pool.frame[frame].state == ALPS_FRAME_READ)
+        err = alps_segment_upgrade_(p, frame); // or who stores here waits
+    if (!err)
+        memset(alps_view_at_(&p->pool, frame) + from, 0, (size_t)(to - from));
+    return err;
+}
+
+/* The segment is forgotten, and the frame free. It is still. */
 ALPS_COLD_ void alps_segment_drop_(alps_pager *p, uint32_t frame)
 {
     uint32_t segment = p->pool.frame[frame].segment;
     alps_segment_tell_(p, ALPS_TOLD_GONE, frame);
+    alps_view_drop_(&p->pool, frame);
     alps_segment_set_(p, segment, ALPS_NO_FRAME);
     alps_pool_give_(&p->pool, frame);
 }

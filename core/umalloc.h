@@ -98,8 +98,9 @@ ALPS_COLD_ int alps_umalloc_map_(alps_umapped *u, unsigned char *base,
 {
     alps_map *m = &u->map;
     int err = ALPS_ENOENT;
-    if (alps_engine_choose_(m->pager, m, u->bytes) == ALPS_ENGINE_REWIRE) {
-        err = alps_engine_rewire_(m->pager, m, base, n);
+    unsigned engine = alps_engine_choose_(m->pager, m, u->bytes);
+    if (engine != ALPS_ENGINE_KERNEL) {
+        err = alps_engine_page_(m->pager, m, engine, base, n);
         if (err && m->pager->asked)
             return err;
     }

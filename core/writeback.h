@@ -118,11 +118,10 @@ ALPS_COLD_ void alps_writeback_forget_(alps_pager *p, uint64_t off, uint64_t n)
             uint32_t frame = alps_segment_frame_(p, segment);
             int whole = off == start && to == stop;
             if (frame != ALPS_NO_FRAME && whole && !p->pool.frame[frame].pins &&
-                !alps_segment_hide_(p, frame))
+                !alps_segment_still_(p, frame))
                 alps_segment_drop_(p, frame);
             else if (frame != ALPS_NO_FRAME && !p->spill.journal)
-                memset(alps_pool_at_(&p->pool, frame) + (off - start), 0,
-                       (size_t)(to - off));
+                alps_segment_zero_(p, frame, off - start, to - start);
             alps_latch_leave_(&p->latch, &old);
         }
         off = stop;
@@ -138,6 +137,8 @@ ALPS_COLD_ void alps_writeback_length_(alps_pager *p, uint64_t length)
         alps_writeback_forget_(p, length, p->reserved - length);
     alps_latch_enter_(&p->latch, &old);
     alps_echo_forget_(&p->echo);
+    if (length > p->length)
+        alps_view_more_(&p->pool, p->length, length);
     __atomic_store_n(&p->length, length, __ATOMIC_RELEASE);
     alps_latch_leave_(&p->latch, &old);
 }
@@ -175,8 +176,8 @@ ALPS_COLD_ int alps_writeback_hold_(alps_pager *p, uint64_t off, int write)
     if (frame == ALPS_NO_FRAME ||
         p->pool.frame[frame].state <
             (write ? ALPS_FRAME_WRITE : ALPS_FRAME_READ))
-        err = alps_pager_want_(p, off,
-                               write ? ALPS_TOUCH_WRITE : ALPS_TOUCH_READ);
+        err = alps_pager_want_(
+            p, off, write ? ALPS_TOUCH_WRITE : ALPS_TOUCH_READ, ALPS_THREAD_());
     frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
     if (err)
         return err;

@@ -76,12 +76,17 @@ static inline void medium_begin(uint64_t off, uint64_t n)
 #define ALPS_FAULTS faults
 #include "../alps.h"
 
+#include "told.h"
+
 ALPS_HANDLER(faults);
 
 #define KIB ((uint64_t)1 << 10)
 #define MIB ((uint64_t)1 << 20)
 
 static char folder[64], the_path[100];
+
+/* The engine that is tested. */
+static unsigned the_engine = 2; // ALPS_ENGINE_REWIRE
 
 static inline void folder_make(void)
 {
@@ -104,14 +109,26 @@ static inline void path_to(const char *name)
     bad_read = bad_write = bad_sync = short_calls = 0;
 }
 
-/* Memory of 1 MiB, segments of 64 KiB, rewired, unless changed. */
+static inline const char *engine_name(void)
+{
+    static const char *const name[] = {"", "kernel", "rewire", "userfaultfd"};
+    return name[the_engine];
+}
+
+/* So many segments more are not frames. */
+static inline uint64_t more_segments(void)
+{
+    return the_engine == 3 ? 2 : 0; // ALPS_ENGINE_USERFAULTFD
+}
+
+/* Memory for 15 segments of 64 KiB, unless changed. */
 static inline alps_options paged(unsigned eviction)
 {
     alps_options o;
     memset(&o, 0, sizeof o);
-    o.memory = MIB;
     o.segment = 64 * KIB;
-    o.engine = ALPS_ENGINE_REWIRE;
+    o.memory = MIB + more_segments() * o.segment;
+    o.engine = the_engine;
     o.eviction = eviction;
     return o;
 }
@@ -169,6 +186,20 @@ static inline int mappings(void)
         n++;
     if (maps)
         fclose(maps);
+    return n;
+}
+
+/* Of this process. */
+static inline int threads(void)
+{
+    char line[128];
+    int n = 0;
+    FILE *status = fopen("/proc/self/status", "r");
+    while (status && fgets(line, sizeof line, status))
+        if (!strncmp(line, "Threads:", 8))
+            n = atoi(line + 8);
+    if (status)
+        fclose(status);
     return n;
 }
 

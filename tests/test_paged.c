@@ -1,6 +1,7 @@
 /* test_paged.c -- the paged backend keeps the contract, whoever pages */
 #include "../alps.h"
 #include "races.h"
+#include "told.h"
 
 ALPS_HANDLER(handler);
 static unsigned engine;
@@ -139,6 +140,11 @@ int main(void)
     RUN(who_keeps_parts_of_a_file_is_alone);
     RUN(who_shares_a_file_does_not_keep_parts_of_it);
     RUN(what_outgrows_its_memory_changes_over_in_place);
+    if (may_be_told()) {
+        engine = ALPS_ENGINE_USERFAULTFD;
+        run_all();
+        RUN(who_keeps_parts_of_a_file_is_alone);
+    }
     RUN(folder_remove);
     return check_end("test_paged");
 }

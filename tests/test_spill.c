@@ -4,6 +4,7 @@
  * a region of 60 pages in memory of 10, in segments of a page. */
 #define TORN_PAGED
 #include "torn.h"
+#include "told.h"
 
 /* What changes between the halves of a sync is spilled behind the commit, and
  * is not part of it; pages come home meanwhile. */
@@ -72,6 +73,12 @@ int main(int argc, char **argv)
         RUN(a_head_that_is_not_durable_is_noticed);
         RUN(a_full_disk_at_any_call);
         RUN(an_error_at_any_call);
+        if (may_be_told()) {
+            torn_engine = ALPS_ENGINE_USERFAULTFD;
+            RUN(every_crash_of_one_that_grows_and_shrinks);
+            RUN(what_is_spilled_behind_a_commit_is_not_in_it);
+            RUN(an_error_at_any_call);
+        }
     }
     torn_end();
     return check_end("spill");

@@ -623,6 +623,9 @@ static int torn_fill(sigset_t *set)
 /* ---- the program */
 
 static unsigned flags; // of every open
+#ifdef TORN_PAGED
+static unsigned torn_engine = ALPS_ENGINE_REWIRE;
+#endif
 
 static alps_options again(void)
 {
@@ -630,9 +633,11 @@ static alps_options again(void)
     memset(&o, 0, sizeof o);
     o.flags = flags;
 #ifdef TORN_PAGED
-    o.memory = 64 << 10;
     o.segment = 4096;
-    o.engine = ALPS_ENGINE_REWIRE;
+    o.engine = torn_engine;
+    o.memory = 64 << 10;
+    if (torn_engine == ALPS_ENGINE_USERFAULTFD)
+        o.memory += 2 * o.segment; // which are no frames
 #endif
     return o;
 }

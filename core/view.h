@@ -1,0 +1,157 @@
+/* view.h -- how a frame is seen in the region, for either engine
+ *
+ * Rewired, a frame is pages of the pool, and shown by one more mapping of them.
+ * With userfaultfd it is so many pages of this process: while it is shown they
+ * are in the region itself, and while it is hidden at its place in the pool. In
+ * both cases nobody sees a page of it that is not filled, and nobody stores to
+ * it but while it is ALPS_FRAME_WRITE. All of it under the pager's latch. */
+#pragma once
+#include "pool.h"
+
+/* How long is waited for memory of the system, where nothing else is left. */
+#define ALPS_VIEW_NAP_ 1000000 /* nanoseconds */
+
+/* Where the region has it. */
+ALPS_FN_ unsigned char *alps_view_in_(const alps_pool *pool, uint32_t frame)
+{
+    return pool->base + pool->frame[frame].segment * pool->segment;
+}
+
+/* Where its bytes are: those of a free one are filled there before it is shown;
+ * others may be read there, and stored to while it is ALPS_FRAME_WRITE. */
+ALPS_FN_ unsigned char *alps_view_at_(const alps_pool *pool, uint32_t frame)
+{
+    if (!pool->uffd || pool->frame[frame].state == ALPS_FRAME_HIDDEN)
+        return alps_pool_at_(pool, frame);
+    if (pool->frame[frame].state == ALPS_FRAME_FREE)
+        return pool->uffd->bounce;
+    return alps_view_in_(pool, frame);
+}
+
+/* Shows a copy of what is at `from`. Until all of it is there it is to be read
+ * only: so what was there can be dropped again where the rest cannot be had. */
+ALPS_COLD_ int alps_view_copy_(const alps_uffd *u, unsigned char *at,
+                               const unsigned char *from, uint64_t n, int write)
+{
+    uint64_t did;
+    int err = alps_uffd_fill_(u, ALPS_UFFD_COPY_, at, from, n,
+                              ALPS_UFFD_FILL_PROTECT_, &did);
+    if (!err && write)
+        err = alps_uffd_protect_(u, at, n, 0);
+    if (err)
+        alps_uffd_drop_(at, n);
+    return err;
+}
+
+/* Some of it has gone to the pool, the rest cannot: it comes back, and may have
+ * been stored to. It has to: where there is no memory, it waits for some. */
+ALPS_COLD_ void alps_view_return_(const alps_pool *pool, uint32_t frame,
+                                  uint64_t n)
+{
+    struct timespec nap = {0, ALPS_VIEW_NAP_};
+    unsigned char *at = alps_view_in_(pool, frame);
+    unsigned char *from = alps_pool_at_(pool, frame);
+    for (uint64_t at_once, did = 0; did < n; did += at_once)
+        if (alps_uffd_fill_(pool->uffd, ALPS_UFFD_COPY_, at + did, from + did,
+                            n - did, 0, &at_once))
+            syscall(SYS_nanosleep, &nap, NULL);
+    alps_uffd_drop_(from, n);
+    alps_uffd_protect_(pool->uffd, at, pool->segment, 0);
+    pool->frame[frame].state = ALPS_FRAME_WRITE;
+    pool->frame[frame].dirty = 1;
+}
+
+/* Shows it where the region has it, to be read or to be written. Its state is
+ * the caller's to change. */
+ALPS_COLD_ int alps_view_show_(const alps_pool *pool, uint32_t frame, int write)
+{
+    unsigned char *at = alps_view_in_(pool, frame);
+    if (!pool->uffd)
+        return alps_pool_show_(pool, frame, at, write);
+    if (pool->uffd->spoilt_n)
+        alps_uffd_mend_(pool->uffd, (uint64_t)(uintptr_t)at, pool->segment);
+    int hidden = pool->frame[frame].state == ALPS_FRAME_HIDDEN;
+    unsigned char *from = alps_view_at_(pool, frame);
+    int err = alps_view_copy_(pool->uffd, at, from, pool->segment, write);
+    if (!err && hidden)
+        alps_uffd_drop_(from, pool->segment);
+    return err;
+}
+
+/* Hides it. ALPS_EUNSUPPORTED: the system cannot move pages; ALPS_EBUSY: it is
+ * reading or storing to some itself, and they stay where they are. */
+ALPS_COLD_ int alps_view_hide_(const alps_pool *pool, uint32_t frame)
+{
+    uint64_t did;
+    unsigned char *at = alps_view_in_(pool, frame);
+    if (!pool->uffd)
+        return alps_pool_hide_(pool, at, 1);
+    if (!(pool->uffd->has & ALPS_UFFD_HAS_MOVE_))
+        return ALPS_EUNSUPPORTED;
+    int err =
+        alps_uffd_fill_(pool->uffd, ALPS_UFFD_MOVE_, alps_pool_at_(pool, frame),
+                        at, pool->segment, 0, &did);
+    if (err && did)
+        alps_view_return_(pool, frame, did);
+    return err;
+}
+
+/* Changes what may be done with bytes [from, to) of a shown frame. */
+ALPS_COLD_ int alps_view_protect_(const alps_pool *pool, uint32_t frame,
+                                  uint64_t from, uint64_t to, int may)
+{
+    unsigned char *at = alps_view_in_(pool, frame) + from;
+    if (pool->uffd)
+        return alps_uffd_protect_(pool->uffd, at, to - from,
+                                  !(may & PROT_WRITE));
+    return syscall(SYS_mprotect, at, (size_t)(to - from), (long)may)
+               ? alps_oserror_()
+               : ALPS_OK;
+}
+
+/* Nobody stores to it from now on, for it is to go: hidden; or protected, where
+ * it is that by itself or cannot be hidden. */
+ALPS_COLD_ int alps_view_still_(const alps_pool *pool, uint32_t frame)
+{
+    alps_page_frame *f = &pool->frame[frame];
+    if (pool->uffd && f->state == ALPS_FRAME_READ && !f->dirty)
+        return ALPS_OK;
+    unsigned still = ALPS_FRAME_HIDDEN;
+    int err = alps_view_hide_(pool, frame);
+    if (err == ALPS_EUNSUPPORTED && pool->uffd) {
+        still = ALPS_FRAME_READ;
+        err = alps_view_protect_(pool, frame, 0, pool->segment, PROT_READ);
+    }
+    if (!err)
+        f->state = (uint8_t)still;
+    return err;
+}
+
+/* Nothing of it is needed any more; it is still. */
+ALPS_COLD_ void alps_view_drop_(const alps_pool *pool, uint32_t frame)
+{
+    if (pool->uffd)
+        alps_uffd_drop_(alps_view_at_(pool, frame), pool->segment);
+}
+
+/* ---- from end to end ----------------------------------------------------- */
+
+/* The addresses of the region tell of faults from now on, whatever was there;
+ * `n` are whole segments. With userfaultfd nobody touches them meanwhile. */
+ALPS_COLD_ int alps_view_begin_(const alps_pool *pool, uint64_t n)
+{
+    return pool->uffd ? alps_uffd_take_(pool->uffd, pool->base, n)
+                      : alps_pool_hide_(pool, pool->base, n / pool->segment);
+}
+
+/* The region ends at `to` now, and not at `from`: what was spoilt because it
+ * was behind the end is whole. */
+ALPS_COLD_ void alps_view_more_(const alps_pool *pool, uint64_t from,
+                                uint64_t to)
+{
+    const alps_uffd *u = pool->uffd;
+    from = alps_round_up_(from, pool->segment);
+    to = alps_round_up_(to, pool->segment);
+    if (u && u->hole >= 0 && from < to)
+        alps_uffd_take_(u, pool->base + from, to - from);
+}
