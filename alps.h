@@ -2985,14 +2985,27 @@ ALPS_FN_ void alps_pages_clear_(uint64_t *set, uint64_t pages)
             set[i] = 0;
 }
 
-/* Adds `more`, and empties it; others may add to it or take from it. */
+/* Adds `more`, and empties it. Others may add to it meanwhile, or take a page
+ * from both, as alps_page_drop_ does: that one is in neither. */
 ALPS_FN_ void alps_pages_move_(uint64_t *set, uint64_t *more, uint64_t pages)
 {
-    for (uint64_t i = 0; i < alps_page_words_(pages); i++)
-        if (more[i]) {
-            uint64_t word = __atomic_exchange_n(&more[i], 0, __ATOMIC_RELAXED);
-            __atomic_fetch_or(&set[i], word, __ATOMIC_RELAXED);
-        }
+    for (uint64_t i = 0; i < alps_page_words_(pages); i++) {
+        uint64_t word = __atomic_load_n(&more[i], __ATOMIC_RELAXED);
+        if (!word)
+            continue;
+        __atomic_fetch_or(&set[i], word, __ATOMIC_ACQ_REL);
+        uint64_t was = __atomic_fetch_and(&more[i], ~word, __ATOMIC_ACQ_REL);
+        if (word & ~was) // taken from it before, and perhaps too early from us
+            __atomic_fetch_and(&set[i], ~word | was, __ATOMIC_ACQ_REL);
+    }
+}
+
+/* Takes a page from a set, while others may move it: to be called for where it
+ * may come from, and then for where it may go to. */
+ALPS_FN_ void alps_page_drop_(uint64_t *set, uint64_t page)
+{
+    __atomic_fetch_and(&set[page / 64], ~(1ull << (page % 64)),
+                       __ATOMIC_ACQ_REL);
 }
 
 ALPS_FN_ uint64_t alps_pages_count_(const uint64_t *set, uint64_t end)
@@ -3745,27 +3758,25 @@ ALPS_COLD_ int alps_home_give_(const alps_map *m, uint64_t off, uint64_t n)
 ALPS_COLD_ void alps_home_keep_(const alps_map *m, uint64_t off, uint64_t n)
 {
     alps_journal *j = m->journal;
-    uint64_t *const sets[] = {j->gone, j->going, j->hole};
+    // a commit that fails moves them back
+    uint64_t *const sets[] = {j->gone, j->going, j->hole, j->gone};
     uint64_t end = (off + n) / ALPS_PAGE;
     for (uint64_t page = off / ALPS_PAGE; page < end && page < j->pages; page++)
-        for (unsigned i = 0; i < 3; i++)
-            __atomic_fetch_and(&sets[i][page / 64], ~(1ull << (page % 64)),
-                               __ATOMIC_RELAXED);
+        for (unsigned i = 0; i < sizeof sets / sizeof *sets; i++)
+            alps_page_drop_(sets[i], page);
 }
 
-/* Punches what durable commits do not need. A file system that cannot keeps the
- * blocks. */
+/* Punches what the last durable commit does not need, also what has just come
+ * home. A file system that cannot keeps the blocks. */
 ALPS_COLD_ void alps_home_punch_(alps_map *m)
 {
     const alps_journal *j = m->journal;
     uint64_t end = m->size / ALPS_PAGE, n;
     uint64_t page = alps_page_next_(j->hole, 0, end);
     for (; page < end; page = alps_page_next_(j->hole, page + n, end)) {
-        for (n = 0; page + n < end && alps_page_in_(j->hole, page + n) &&
-                    !alps_page_in_(j->here, page + n);)
+        for (n = 1; page + n < end && alps_page_in_(j->hole, page + n);)
             n++;
         alps_medium_punch_(m, page * ALPS_PAGE, n * ALPS_PAGE);
-        n += !n;
     }
     alps_pages_clear_(j->hole, j->pages);
 }
@@ -7531,8 +7542,9 @@ ALPS_COLD_ int alps_capture_first_(alps_map *m)
     return err ? err : alps_capture_moment_(p);
 }
 
-/* Punches the first pages from `page` on that durable commits do not need, and
- * answers where to go on. One who needs them again says so under the latch. */
+/* Punches the first pages from `page` on that the last durable commit does not
+ * need, and answers where to go on. One who needs them again says so under the
+ * latch. */
 ALPS_COLD_ uint64_t alps_capture_punch_(alps_map *m, uint64_t page,
                                         uint64_t end)
 {
@@ -7542,12 +7554,12 @@ ALPS_COLD_ uint64_t alps_capture_punch_(alps_map *m, uint64_t page,
     uint64_t n = 0;
     alps_latch_enter_(&p->latch, &old);
     page = alps_page_next_(j->hole, page, end);
-    while (page + n < end && alps_page_in_(j->hole, page + n) &&
-           !alps_page_in_(j->here, page + n))
+    while (page + n < end && alps_page_in_(j->hole, page + n))
         n++;
-    alps_medium_punch_(m, page * ALPS_PAGE, n * ALPS_PAGE);
+    if (n)
+        alps_medium_punch_(m, page * ALPS_PAGE, n * ALPS_PAGE);
     alps_latch_leave_(&p->latch, &old);
-    return page + n + !n;
+    return page + n + 1;
 }
 
 /* Punches them all. */

@@ -128,8 +128,9 @@ ALPS_COLD_ int alps_capture_first_(alps_map *m)
     return err ? err : alps_capture_moment_(p);
 }
 
-/* Punches the first pages from `page` on that durable commits do not need, and
- * answers where to go on. One who needs them again says so under the latch. */
+/* Punches the first pages from `page` on that the last durable commit does not
+ * need, and answers where to go on. One who needs them again says so under the
+ * latch. */
 ALPS_COLD_ uint64_t alps_capture_punch_(alps_map *m, uint64_t page,
                                         uint64_t end)
 {
@@ -139,12 +140,12 @@ ALPS_COLD_ uint64_t alps_capture_punch_(alps_map *m, uint64_t page,
     uint64_t n = 0;
     alps_latch_enter_(&p->latch, &old);
     page = alps_page_next_(j->hole, page, end);
-    while (page + n < end && alps_page_in_(j->hole, page + n) &&
-           !alps_page_in_(j->here, page + n))
+    while (page + n < end && alps_page_in_(j->hole, page + n))
         n++;
-    alps_medium_punch_(m, page * ALPS_PAGE, n * ALPS_PAGE);
+    if (n)
+        alps_medium_punch_(m, page * ALPS_PAGE, n * ALPS_PAGE);
     alps_latch_leave_(&p->latch, &old);
-    return page + n + !n;
+    return page + n + 1;
 }
 
 /* Punches them all. */

@@ -194,27 +194,25 @@ ALPS_COLD_ int alps_home_give_(const alps_map *m, uint64_t off, uint64_t n)
 ALPS_COLD_ void alps_home_keep_(const alps_map *m, uint64_t off, uint64_t n)
 {
     alps_journal *j = m->journal;
-    uint64_t *const sets[] = {j->gone, j->going, j->hole};
+    // a commit that fails moves them back
+    uint64_t *const sets[] = {j->gone, j->going, j->hole, j->gone};
     uint64_t end = (off + n) / ALPS_PAGE;
     for (uint64_t page = off / ALPS_PAGE; page < end && page < j->pages; page++)
-        for (unsigned i = 0; i < 3; i++)
-            __atomic_fetch_and(&sets[i][page / 64], ~(1ull << (page % 64)),
-                               __ATOMIC_RELAXED);
+        for (unsigned i = 0; i < sizeof sets / sizeof *sets; i++)
+            alps_page_drop_(sets[i], page);
 }
 
-/* Punches what durable commits do not need. A file system that cannot keeps the
- * blocks. */
+/* Punches what the last durable commit does not need, also what has just come
+ * home. A file system that cannot keeps the blocks. */
 ALPS_COLD_ void alps_home_punch_(alps_map *m)
 {
     const alps_journal *j = m->journal;
     uint64_t end = m->size / ALPS_PAGE, n;
     uint64_t page = alps_page_next_(j->hole, 0, end);
     for (; page < end; page = alps_page_next_(j->hole, page + n, end)) {
-        for (n = 0; page + n < end && alps_page_in_(j->hole, page + n) &&
-                    !alps_page_in_(j->here, page + n);)
+        for (n = 1; page + n < end && alps_page_in_(j->hole, page + n);)
             n++;
         alps_medium_punch_(m, page * ALPS_PAGE, n * ALPS_PAGE);
-        n += !n;
     }
     alps_pages_clear_(j->hole, j->pages);
 }

@@ -43,14 +43,27 @@ ALPS_FN_ void alps_pages_clear_(uint64_t *set, uint64_t pages)
             set[i] = 0;
 }
 
-/* Adds `more`, and empties it; others may add to it or take from it. */
+/* Adds `more`, and empties it. Others may add to it meanwhile, or take a page
+ * from both, as alps_page_drop_ does: that one is in neither. */
 ALPS_FN_ void alps_pages_move_(uint64_t *set, uint64_t *more, uint64_t pages)
 {
-    for (uint64_t i = 0; i < alps_page_words_(pages); i++)
-        if (more[i]) {
-            uint64_t word = __atomic_exchange_n(&more[i], 0, __ATOMIC_RELAXED);
-            __atomic_fetch_or(&set[i], word, __ATOMIC_RELAXED);
-        }
+    for (uint64_t i = 0; i < alps_page_words_(pages); i++) {
+        uint64_t word = __atomic_load_n(&more[i], __ATOMIC_RELAXED);
+        if (!word)
+            continue;
+        __atomic_fetch_or(&set[i], word, __ATOMIC_ACQ_REL);
+        uint64_t was = __atomic_fetch_and(&more[i], ~word, __ATOMIC_ACQ_REL);
+        if (word & ~was) // taken from it before, and perhaps too early from us
+            __atomic_fetch_and(&set[i], ~word | was, __ATOMIC_ACQ_REL);
+    }
+}
+
+/* Takes a page from a set, while others may move it: to be called for where it
+ * may come from, and then for where it may go to. */
+ALPS_FN_ void alps_page_drop_(uint64_t *set, uint64_t page)
+{
+    __atomic_fetch_and(&set[page / 64], ~(1ull << (page % 64)),
+                       __ATOMIC_ACQ_REL);
 }
 
 ALPS_FN_ uint64_t alps_pages_count_(const uint64_t *set, uint64_t end)

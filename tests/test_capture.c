@@ -23,6 +23,8 @@ static inline int unhurried(int how, const sigset_t *set, sigset_t *old)
 #include <pthread.h>
 #include <setjmp.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 #define ALPS_NAME plain
 #define ALPS_BACKEND ALPS_FILE
@@ -528,6 +530,59 @@ static void a_spill_that_fails_loses_nothing(void)
     end(&h);
 }
 
+/* While threads go on: as what fits in memory does, see test_checkpoint.c. */
+static void free_memory_goes_back(void)
+{
+    for (int again = 0; again < 2; again++) {
+        alps_heap h;
+        struct stat st;
+        alps_options o = small(8 * MIB);
+        path_to("trim");
+        CHECK_EQ(alps_open(&h, the_path, &o), 0);
+        void *p = alps_alloc(&h, 4 * MIB);
+        memset(p, 1, 4 * MIB);
+        CHECK_EQ(alps_sync(&h), 0);
+        CHECK_EQ(alps_free(&h, p), 0);
+        CHECK_EQ(alps_trim(&h), 0);
+        CHECK_EQ(alps_sync(&h), 0); // its pages are in the journal, and here
+        if (again)
+            CHECK((p = alps_alloc(&h, 4 * MIB)) != NULL);
+        // a byte of each page, so that all comes home
+        unsigned char *q = (unsigned char *)alps_alloc(&h, 512 * KIB);
+        for (unsigned i = 0; i < 3; i++) {
+            memset(q, (int)i, 512 * KIB);
+            CHECK_EQ(alps_sync(&h), 0);
+        }
+        CHECK_EQ(stat(the_path, &st), 0);
+        CHECK(((uint64_t)st.st_blocks * 512 >= 4 * MIB) == again);
+        end(&h);
+    }
+}
+
+/* A process is told, and not killed, where files may not be any longer. */
+static void what_may_not_be_longer_is_no_place_to_spill(void)
+{
+    alps_heap h;
+    struct rlimit old, tight;
+    alps_options o = small(8 * MIB);
+    path_to("limit");
+    CHECK_EQ(alps_open(&h, the_path, &o), 0);
+    unsigned char *p = (unsigned char *)alps_alloc(&h, 4 * MIB);
+    memset(p, 1, 4 * MIB);
+    CHECK_EQ(alps_sync(&h), 0);
+    getrlimit(RLIMIT_FSIZE, &old);
+    tight = old;
+    tight.rlim_cur = 8192;
+    p[1] = 2;
+    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    int err = alps_sync(&h);
+    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &old), 0);
+    CHECK_EQ(err, ALPS_ENOSPC);
+    CHECK_EQ(alps_sync(&h), 0);
+    CHECK(p[0] == 1 && p[1] == 2);
+    end(&h);
+}
+
 static void what_a_failed_sync_has_lost_is_told(void)
 {
     char journal[140];
@@ -688,6 +743,8 @@ static void run_all(void)
     RUN(readers_keep_the_state_they_opened);
     RUN(nothing_is_pinned_to_be_stored_to_while_a_commit_is_made);
     RUN(a_spill_that_fails_loses_nothing);
+    RUN(free_memory_goes_back);
+    RUN(what_may_not_be_longer_is_no_place_to_spill);
     RUN(what_a_failed_sync_has_lost_is_told);
     RUN(a_spilled_page_that_was_damaged_is_not_used);
     RUN(a_kill_goes_back_to_the_last_commit);

@@ -616,6 +616,43 @@ static void a_leftover_means_nothing(void)
 
 /* ---- a disk that is full */
 
+static uint64_t blocks_of(const char *name)
+{
+    struct stat st;
+    return stat(name, &st) ? UINT64_MAX : (uint64_t)st.st_blocks * 512;
+}
+
+/* Also what the journal has a version of, from before it was free; and what is
+ * used again has blocks, though nothing was stored there yet. */
+static void free_memory_goes_back_with_the_commit_that_knows(void)
+{
+    enum { ROOM = 3 << 20 };
+    for (int again = 0; again < 2; again++) {
+        alps_heap h;
+        fresh();
+        uint64_t *w = open_words(&h);
+        void *p = alps_alloc(&h, ROOM);
+        if (!CHECK(p != NULL))
+            return;
+        memset(p, 1, ROOM);
+        CHECK_EQ(alps_sync(&h), 0);
+        uint64_t before = blocks_of(path);
+        CHECK_EQ(alps_free(&h, p), 0);
+        CHECK_EQ(alps_trim(&h), 0);
+        w[0] = 7;
+        CHECK_EQ(alps_sync(&h), 0);
+        CHECK_EQ(blocks_of(path), before); // a crash may need the journal
+        if (again)
+            CHECK((p = alps_alloc(&h, ROOM)) != NULL);
+        CHECK_EQ(alps_close(&h), 0);
+        CHECK((blocks_of(path) >= ROOM) == again);
+        w = open_words(&h);
+        CHECK_EQ(w[0], 7);
+        CHECK_EQ(alps_check(&h, NULL), 0);
+        CHECK_EQ(alps_close(&h), 0);
+    }
+}
+
 /* A sync of blocks that the file has, and that were written before, does not
  * make the file system write down where they are. */
 static void a_small_commit_finds_written_blocks(void)
@@ -1017,6 +1054,7 @@ int main(void)
     RUN(the_journal_of_another_is_not_taken);
     RUN(links_are_followed);
     RUN(a_leftover_means_nothing);
+    RUN(free_memory_goes_back_with_the_commit_that_knows);
     RUN(a_small_commit_finds_written_blocks);
     RUN(a_full_disk_loses_nothing);
     RUN(a_sync_is_of_one_moment);
