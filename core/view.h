@@ -44,9 +44,9 @@ ALPS_COLD_ int alps_view_copy_(const alps_uffd *u, unsigned char *at,
     return err;
 }
 
-/* Bytes [did, n) of it come from its place in the pool, to be written. They have
- * to, for the rest may have been stored to: where there is no memory, it waits
- * for some. */
+/* Bytes [did, n) of it come from its place in the pool, to be written. They
+ * have to, for the rest may have been stored to: where there is no memory, it
+ * waits for some. */
 ALPS_COLD_ void alps_view_rest_(const alps_pool *pool, uint32_t frame,
                                 uint64_t did, uint64_t n)
 {
