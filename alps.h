@@ -153,10 +153,12 @@
  *     ALPS_HANDLER(pages);
  *
  * The program's own faults stay its own, and its own handlers keep their turn.
- * Where there is no ALPS_FAULTS, or the system refuses, the kernel pages as it
- * likes; alps_describe tells which, and why. read(2) and its like cannot touch
- * what is not in memory: alps_pin. alps_umalloc maps a file as plain memory,
- * alps_usync makes it durable, alps_ufree ends it. See docs/paged.md.
+ * read(2) and its like cannot touch what is not in memory: alps_pin. They can
+ * where there is no ALPS_FAULTS, or option `engine` is ALPS_ENGINE_USERFAULTFD:
+ * then a thread of the region brings the pages, if the process may have that.
+ * Where the system refuses, the kernel pages as it likes; alps_describe tells
+ * which, and why. alps_umalloc maps a file as plain memory, alps_usync makes it
+ * durable, alps_ufree ends it. See docs/paged.md.
  *
  * The environment: ALPS_PERSIST=clwb|clflushopt|clflush|cvap|cvac|eadr|none
  * overrides how lines are written back, ALPS_PMEM_FORCE=1 takes any medium for
@@ -4520,6 +4522,7 @@ typedef struct alps_uffd {
     int hole;         /* an empty file, if nothing can be poisoned; or -1 */
     int part;         /* 1: faults of system calls fail */
     int serves;       /* 1: there is a thread */
+    int stores;       /* 1: the last fault was a store */
     uint64_t has;     /* ALPS_UFFD_HAS_... */
     uint64_t segment; /* bytes that come and go at once */
     unsigned char *bounce; /* a segment that is filled before it is shown */
@@ -4726,13 +4729,16 @@ enum {
 /* Added to `pins` while one of them is for the system to store. */
 #define ALPS_PINNED_STORE_ 0x8000u
 
+/* A free frame of userfaultfd has pages at its place, of no content. */
+#define ALPS_KEPT_ 3u
+
 typedef struct alps_page_frame {
     uint64_t born;    /* the number of the fault that last showed it */
     uint32_t segment; /* what is in it, or ALPS_NO_SEGMENT */
     uint16_t pins;    /* who wants it to stay; and ALPS_PINNED_STORE_ */
     uint8_t state;    /* ALPS_FRAME_... */
     uint8_t dirty;    /* 1: the file does not have all of it; 2: and the
-                         cleaner has come by once */
+                         cleaner has come by once. A free one: ALPS_KEPT_ */
 } alps_page_frame;
 ALPS_STATIC_ASSERT_(sizeof(alps_page_frame) == 16, "size");
 
@@ -4948,7 +4954,10 @@ ALPS_COLD_ int alps_pool_less_(alps_pool *pool)
     if (frame == ALPS_NO_FRAME)
         return 0;
     alps_page_frame *f = &pool->frame[frame];
-    if (!pool->uffd && // else it has none by itself
+    if (f->dirty == ALPS_KEPT_)
+        alps_uffd_drop_(alps_pool_at_(pool, frame), pool->segment);
+    f->dirty = 0;
+    if (!pool->uffd && // else it has no more
         syscall(SYS_fallocate, pool->fd, 3L /* PUNCH_HOLE | KEEP_SIZE */,
                 (long)(frame * pool->segment), (long)pool->segment)) {
         f->segment = pool->spare;
@@ -4990,11 +4999,12 @@ ALPS_FN_ unsigned char *alps_view_in_(const alps_pool *pool, uint32_t frame)
  * others may be read there, and stored to while it is ALPS_FRAME_WRITE. */
 ALPS_FN_ unsigned char *alps_view_at_(const alps_pool *pool, uint32_t frame)
 {
-    if (!pool->uffd || pool->frame[frame].state == ALPS_FRAME_HIDDEN)
-        return alps_pool_at_(pool, frame);
-    if (pool->frame[frame].state == ALPS_FRAME_FREE)
+    const alps_page_frame *f = &pool->frame[frame];
+    if (pool->uffd && f->state > ALPS_FRAME_HIDDEN)
+        return alps_view_in_(pool, frame);
+    if (pool->uffd && f->state == ALPS_FRAME_FREE && f->dirty != ALPS_KEPT_)
         return pool->uffd->bounce;
-    return alps_view_in_(pool, frame);
+    return alps_pool_at_(pool, frame);
 }
 
 /* Shows a copy of what is at `from`. Until all of it is there it is to be read
@@ -5012,22 +5022,44 @@ ALPS_COLD_ int alps_view_copy_(const alps_uffd *u, unsigned char *at,
     return err;
 }
 
-/* Some of it has gone to the pool, the rest cannot: it comes back, and may have
- * been stored to. It has to: where there is no memory, it waits for some. */
-ALPS_COLD_ void alps_view_return_(const alps_pool *pool, uint32_t frame,
-                                  uint64_t n)
+/* Bytes [did, n) of it come from its place in the pool, to be written. They
+ * have to, for the rest may have been stored to: where there is no memory, it
+ * waits for some. */
+ALPS_COLD_ void alps_view_rest_(const alps_pool *pool, uint32_t frame,
+                                uint64_t did, uint64_t n)
 {
     struct timespec nap = {0, ALPS_VIEW_NAP_};
     unsigned char *at = alps_view_in_(pool, frame);
     unsigned char *from = alps_pool_at_(pool, frame);
-    for (uint64_t at_once, did = 0; did < n; did += at_once)
+    for (uint64_t k; did < n; did += k)
         if (alps_uffd_fill_(pool->uffd, ALPS_UFFD_COPY_, at + did, from + did,
-                            n - did, 0, &at_once))
+                            n - did, 0, &k))
             syscall(SYS_nanosleep, &nap, NULL);
-    alps_uffd_drop_(from, n);
-    alps_uffd_protect_(pool->uffd, at, pool->segment, 0);
+    alps_uffd_drop_(from, pool->segment);
+}
+
+/* The first `n` bytes of it have gone to the pool, the rest cannot: it comes
+ * back, and may have been stored to. */
+ALPS_COLD_ void alps_view_return_(const alps_pool *pool, uint32_t frame,
+                                  uint64_t n)
+{
+    alps_view_rest_(pool, frame, 0, n);
+    alps_uffd_protect_(pool->uffd, alps_view_in_(pool, frame), pool->segment,
+                       0);
     pool->frame[frame].state = ALPS_FRAME_WRITE;
     pool->frame[frame].dirty = 1;
+}
+
+/* Shows its pages that are in the pool, to be written: by themselves. */
+ALPS_COLD_ int alps_view_move_(const alps_pool *pool, uint32_t frame)
+{
+    uint64_t did;
+    int err =
+        alps_uffd_fill_(pool->uffd, ALPS_UFFD_MOVE_, alps_view_in_(pool, frame),
+                        alps_pool_at_(pool, frame), pool->segment, 0, &did);
+    if (err && did)
+        alps_view_rest_(pool, frame, did, pool->segment);
+    return did ? ALPS_OK : err;
 }
 
 /* Shows it where the region has it, to be read or to be written. Its state is
@@ -5039,10 +5071,12 @@ ALPS_COLD_ int alps_view_show_(const alps_pool *pool, uint32_t frame, int write)
         return alps_pool_show_(pool, frame, at, write);
     if (pool->uffd->spoilt_n)
         alps_uffd_mend_(pool->uffd, (uint64_t)(uintptr_t)at, pool->segment);
-    int hidden = pool->frame[frame].state == ALPS_FRAME_HIDDEN;
     unsigned char *from = alps_view_at_(pool, frame);
+    int pooled = from != pool->uffd->bounce;
+    if (pooled && write && !alps_view_move_(pool, frame))
+        return ALPS_OK;
     int err = alps_view_copy_(pool->uffd, at, from, pool->segment, write);
-    if (!err && hidden)
+    if (!err && pooled)
         alps_uffd_drop_(from, pool->segment);
     return err;
 }
@@ -5096,11 +5130,18 @@ ALPS_COLD_ int alps_view_still_(const alps_pool *pool, uint32_t frame)
     return err;
 }
 
-/* Nothing of it is needed any more; it is still. */
-ALPS_COLD_ void alps_view_drop_(const alps_pool *pool, uint32_t frame)
+/* Nothing of it is needed any more; it is still, and free from now on. If it is
+ * in the pool, and another segment is wanted to be stored to, its pages stay
+ * there for that one. */
+ALPS_COLD_ void alps_view_drop_(alps_pool *pool, uint32_t frame)
 {
-    if (pool->uffd)
+    int keeps = pool->uffd && pool->uffd->stores &&
+                pool->frame[frame].state == ALPS_FRAME_HIDDEN;
+    if (pool->uffd && !keeps)
         alps_uffd_drop_(alps_view_at_(pool, frame), pool->segment);
+    alps_pool_give_(pool, frame);
+    if (keeps)
+        pool->frame[frame].dirty = ALPS_KEPT_;
 }
 
 /* ---- from end to end ----------------------------------------------------- */
@@ -6510,9 +6551,9 @@ ALPS_COLD_ int alps_segment_show_(alps_pager *p, uint32_t frame, int write)
     int err = alps_view_show_(&p->pool, frame, write);
     if (err)
         return err;
+    if (write || f->state == ALPS_FRAME_FREE)
+        f->dirty = write != 0;
     f->state = write ? ALPS_FRAME_WRITE : ALPS_FRAME_READ;
-    if (write)
-        f->dirty = 1;
     f->born = ++p->clock;
     return ALPS_OK;
 }
@@ -6611,9 +6652,8 @@ ALPS_COLD_ void alps_segment_drop_(alps_pager *p, uint32_t frame)
 {
     uint32_t segment = p->pool.frame[frame].segment;
     alps_segment_tell_(p, ALPS_TOLD_GONE, frame);
-    alps_view_drop_(&p->pool, frame);
     alps_segment_set_(p, segment, ALPS_NO_FRAME);
-    alps_pool_give_(&p->pool, frame);
+    alps_view_drop_(&p->pool, frame);
 }
 
 /* budget.h -- memory that several regions share
@@ -6925,7 +6965,9 @@ ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write)
             alps_segment_set_(p, segment, ALPS_NO_FRAME);
     }
     if (err) {
+        uint8_t kept = f->dirty; // it has what it had
         alps_pool_give_(&p->pool, frame);
+        f->dirty = kept;
         return err;
     }
     alps_segment_tell_(p, write ? ALPS_TOLD_WRITE : ALPS_TOLD_READ, frame);
@@ -6971,6 +7013,7 @@ ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
         (state == ALPS_FRAME_READ && how == ALPS_TOUCH_READ))
         return alps_pager_stale_(p, off);
     p->stale = 0;
+    p->uffd.stores = write;
     alps_pager_thread_(p, self);
     if (state == ALPS_FRAME_FREE)
         return alps_pager_bring_(p, segment, write);
@@ -7166,9 +7209,10 @@ ALPS_COLD_ int alps_writeback_frame_(alps_pager *p, uint32_t frame,
 ALPS_COLD_ int alps_writeback_(alps_pager *p, uint64_t off, uint64_t n)
 {
     uint64_t end = off + n;
+    uint64_t length = __atomic_load_n(&p->length, __ATOMIC_ACQUIRE);
     int first = ALPS_OK;
-    if (end > p->length)
-        end = p->length;
+    if (end > length)
+        end = length;
     while (off < end) {
         uint32_t segment = (uint32_t)(off >> p->shift);
         uint64_t start = alps_segment_off_(p, segment);

@@ -307,12 +307,17 @@ static void peer_table_close(peer *p)
 #endif
 
 #if BENCH_MAPS
+#  ifndef BENCH_ENGINE
+#    define BENCH_ENGINE 0 // the one that the library takes
+#  endif
+
 static void peer_limit(peer *p, size_t limit, int shared)
 {
     memset(&p->map, 0, sizeof p->map);
     memset(&p->budget, 0, sizeof p->budget);
     p->map.memory = p->budget.bytes = limit;
     p->map.segment = BENCH_SEGMENT;
+    p->map.engine = BENCH_ENGINE;
     p->map.budget = shared ? &p->budget : NULL;
 }
 

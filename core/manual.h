@@ -142,10 +142,12 @@
  *     ALPS_HANDLER(pages);
  *
  * The program's own faults stay its own, and its own handlers keep their turn.
- * Where there is no ALPS_FAULTS, or the system refuses, the kernel pages as it
- * likes; alps_describe tells which, and why. read(2) and its like cannot touch
- * what is not in memory: alps_pin. alps_umalloc maps a file as plain memory,
- * alps_usync makes it durable, alps_ufree ends it. See docs/paged.md.
+ * read(2) and its like cannot touch what is not in memory: alps_pin. They can
+ * where there is no ALPS_FAULTS, or option `engine` is ALPS_ENGINE_USERFAULTFD:
+ * then a thread of the region brings the pages, if the process may have that.
+ * Where the system refuses, the kernel pages as it likes; alps_describe tells
+ * which, and why. alps_umalloc maps a file as plain memory, alps_usync makes it
+ * durable, alps_ufree ends it. See docs/paged.md.
  *
  * The environment: ALPS_PERSIST=clwb|clflushopt|clflush|cvap|cvac|eadr|none
  * overrides how lines are written back, ALPS_PMEM_FORCE=1 takes any medium for

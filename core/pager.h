@@ -196,7 +196,9 @@ ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write)
             alps_segment_set_(p, segment, ALPS_NO_FRAME);
     }
     if (err) {
+        uint8_t kept = f->dirty; // it has what it had
         alps_pool_give_(&p->pool, frame);
+        f->dirty = kept;
         return err;
     }
     alps_segment_tell_(p, write ? ALPS_TOLD_WRITE : ALPS_TOLD_READ, frame);
@@ -242,6 +244,7 @@ ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
         (state == ALPS_FRAME_READ && how == ALPS_TOUCH_READ))
         return alps_pager_stale_(p, off);
     p->stale = 0;
+    p->uffd.stores = write;
     alps_pager_thread_(p, self);
     if (state == ALPS_FRAME_FREE)
         return alps_pager_bring_(p, segment, write);

@@ -29,13 +29,16 @@ enum {
 /* Added to `pins` while one of them is for the system to store. */
 #define ALPS_PINNED_STORE_ 0x8000u
 
+/* A free frame of userfaultfd has pages at its place, of no content. */
+#define ALPS_KEPT_ 3u
+
 typedef struct alps_page_frame {
     uint64_t born;    /* the number of the fault that last showed it */
     uint32_t segment; /* what is in it, or ALPS_NO_SEGMENT */
     uint16_t pins;    /* who wants it to stay; and ALPS_PINNED_STORE_ */
     uint8_t state;    /* ALPS_FRAME_... */
     uint8_t dirty;    /* 1: the file does not have all of it; 2: and the
-                         cleaner has come by once */
+                         cleaner has come by once. A free one: ALPS_KEPT_ */
 } alps_page_frame;
 ALPS_STATIC_ASSERT_(sizeof(alps_page_frame) == 16, "size");
 
@@ -251,7 +254,10 @@ ALPS_COLD_ int alps_pool_less_(alps_pool *pool)
     if (frame == ALPS_NO_FRAME)
         return 0;
     alps_page_frame *f = &pool->frame[frame];
-    if (!pool->uffd && // else it has none by itself
+    if (f->dirty == ALPS_KEPT_)
+        alps_uffd_drop_(alps_pool_at_(pool, frame), pool->segment);
+    f->dirty = 0;
+    if (!pool->uffd && // else it has no more
         syscall(SYS_fallocate, pool->fd, 3L /* PUNCH_HOLE | KEEP_SIZE */,
                 (long)(frame * pool->segment), (long)pool->segment)) {
         f->segment = pool->spare;

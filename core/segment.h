@@ -279,9 +279,9 @@ ALPS_COLD_ int alps_segment_show_(alps_pager *p, uint32_t frame, int write)
     int err = alps_view_show_(&p->pool, frame, write);
     if (err)
         return err;
+    if (write || f->state == ALPS_FRAME_FREE)
+        f->dirty = write != 0;
     f->state = write ? ALPS_FRAME_WRITE : ALPS_FRAME_READ;
-    if (write)
-        f->dirty = 1;
     f->born = ++p->clock;
     return ALPS_OK;
 }
@@ -380,7 +380,6 @@ ALPS_COLD_ void alps_segment_drop_(alps_pager *p, uint32_t frame)
 {
     uint32_t segment = p->pool.frame[frame].segment;
     alps_segment_tell_(p, ALPS_TOLD_GONE, frame);
-    alps_view_drop_(&p->pool, frame);
     alps_segment_set_(p, segment, ALPS_NO_FRAME);
-    alps_pool_give_(&p->pool, frame);
+    alps_view_drop_(&p->pool, frame);
 }

@@ -58,6 +58,7 @@ typedef struct alps_uffd {
     int hole;         /* an empty file, if nothing can be poisoned; or -1 */
     int part;         /* 1: faults of system calls fail */
     int serves;       /* 1: there is a thread */
+    int stores;       /* 1: the last fault was a store */
     uint64_t has;     /* ALPS_UFFD_HAS_... */
     uint64_t segment; /* bytes that come and go at once */
     unsigned char *bounce; /* a segment that is filled before it is shown */

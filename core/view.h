@@ -21,11 +21,12 @@ ALPS_FN_ unsigned char *alps_view_in_(const alps_pool *pool, uint32_t frame)
  * others may be read there, and stored to while it is ALPS_FRAME_WRITE. */
 ALPS_FN_ unsigned char *alps_view_at_(const alps_pool *pool, uint32_t frame)
 {
-    if (!pool->uffd || pool->frame[frame].state == ALPS_FRAME_HIDDEN)
-        return alps_pool_at_(pool, frame);
-    if (pool->frame[frame].state == ALPS_FRAME_FREE)
+    const alps_page_frame *f = &pool->frame[frame];
+    if (pool->uffd && f->state > ALPS_FRAME_HIDDEN)
+        return alps_view_in_(pool, frame);
+    if (pool->uffd && f->state == ALPS_FRAME_FREE && f->dirty != ALPS_KEPT_)
         return pool->uffd->bounce;
-    return alps_view_in_(pool, frame);
+    return alps_pool_at_(pool, frame);
 }
 
 /* Shows a copy of what is at `from`. Until all of it is there it is to be read
@@ -43,22 +44,44 @@ ALPS_COLD_ int alps_view_copy_(const alps_uffd *u, unsigned char *at,
     return err;
 }
 
-/* Some of it has gone to the pool, the rest cannot: it comes back, and may have
- * been stored to. It has to: where there is no memory, it waits for some. */
-ALPS_COLD_ void alps_view_return_(const alps_pool *pool, uint32_t frame,
-                                  uint64_t n)
+/* Bytes [did, n) of it come from its place in the pool, to be written. They
+ * have to, for the rest may have been stored to: where there is no memory, it
+ * waits for some. */
+ALPS_COLD_ void alps_view_rest_(const alps_pool *pool, uint32_t frame,
+                                uint64_t did, uint64_t n)
 {
     struct timespec nap = {0, ALPS_VIEW_NAP_};
     unsigned char *at = alps_view_in_(pool, frame);
     unsigned char *from = alps_pool_at_(pool, frame);
-    for (uint64_t at_once, did = 0; did < n; did += at_once)
+    for (uint64_t k; did < n; did += k)
         if (alps_uffd_fill_(pool->uffd, ALPS_UFFD_COPY_, at + did, from + did,
-                            n - did, 0, &at_once))
+                            n - did, 0, &k))
             syscall(SYS_nanosleep, &nap, NULL);
-    alps_uffd_drop_(from, n);
-    alps_uffd_protect_(pool->uffd, at, pool->segment, 0);
+    alps_uffd_drop_(from, pool->segment);
+}
+
+/* The first `n` bytes of it have gone to the pool, the rest cannot: it comes
+ * back, and may have been stored to. */
+ALPS_COLD_ void alps_view_return_(const alps_pool *pool, uint32_t frame,
+                                  uint64_t n)
+{
+    alps_view_rest_(pool, frame, 0, n);
+    alps_uffd_protect_(pool->uffd, alps_view_in_(pool, frame), pool->segment,
+                       0);
     pool->frame[frame].state = ALPS_FRAME_WRITE;
     pool->frame[frame].dirty = 1;
+}
+
+/* Shows its pages that are in the pool, to be written: by themselves. */
+ALPS_COLD_ int alps_view_move_(const alps_pool *pool, uint32_t frame)
+{
+    uint64_t did;
+    int err =
+        alps_uffd_fill_(pool->uffd, ALPS_UFFD_MOVE_, alps_view_in_(pool, frame),
+                        alps_pool_at_(pool, frame), pool->segment, 0, &did);
+    if (err && did)
+        alps_view_rest_(pool, frame, did, pool->segment);
+    return did ? ALPS_OK : err;
 }
 
 /* Shows it where the region has it, to be read or to be written. Its state is
@@ -70,10 +93,12 @@ ALPS_COLD_ int alps_view_show_(const alps_pool *pool, uint32_t frame, int write)
         return alps_pool_show_(pool, frame, at, write);
     if (pool->uffd->spoilt_n)
         alps_uffd_mend_(pool->uffd, (uint64_t)(uintptr_t)at, pool->segment);
-    int hidden = pool->frame[frame].state == ALPS_FRAME_HIDDEN;
     unsigned char *from = alps_view_at_(pool, frame);
+    int pooled = from != pool->uffd->bounce;
+    if (pooled && write && !alps_view_move_(pool, frame))
+        return ALPS_OK;
     int err = alps_view_copy_(pool->uffd, at, from, pool->segment, write);
-    if (!err && hidden)
+    if (!err && pooled)
         alps_uffd_drop_(from, pool->segment);
     return err;
 }
@@ -127,11 +152,18 @@ ALPS_COLD_ int alps_view_still_(const alps_pool *pool, uint32_t frame)
     return err;
 }
 
-/* Nothing of it is needed any more; it is still. */
-ALPS_COLD_ void alps_view_drop_(const alps_pool *pool, uint32_t frame)
+/* Nothing of it is needed any more; it is still, and free from now on. If it is
+ * in the pool, and another segment is wanted to be stored to, its pages stay
+ * there for that one. */
+ALPS_COLD_ void alps_view_drop_(alps_pool *pool, uint32_t frame)
 {
-    if (pool->uffd)
+    int keeps = pool->uffd && pool->uffd->stores &&
+                pool->frame[frame].state == ALPS_FRAME_HIDDEN;
+    if (pool->uffd && !keeps)
         alps_uffd_drop_(alps_view_at_(pool, frame), pool->segment);
+    alps_pool_give_(pool, frame);
+    if (keeps)
+        pool->frame[frame].dirty = ALPS_KEPT_;
 }
 
 /* ---- from end to end ----------------------------------------------------- */

@@ -27,9 +27,10 @@ ALPS_COLD_ int alps_writeback_frame_(alps_pager *p, uint32_t frame,
 ALPS_COLD_ int alps_writeback_(alps_pager *p, uint64_t off, uint64_t n)
 {
     uint64_t end = off + n;
+    uint64_t length = __atomic_load_n(&p->length, __ATOMIC_ACQUIRE);
     int first = ALPS_OK;
-    if (end > p->length)
-        end = p->length;
+    if (end > length)
+        end = length;
     while (off < end) {
         uint32_t segment = (uint32_t)(off >> p->shift);
         uint64_t start = alps_segment_off_(p, segment);

@@ -544,7 +544,7 @@ int main(void)
 #endif
     folder_make();
     run_all();
-    if (may_be_told()) {
+    if (may_be_told() && !UNDER_TSAN) {
         the_engine = ALPS_ENGINE_USERFAULTFD;
         run_all();
     }
