@@ -737,6 +737,11 @@ typedef struct alps_part {
                          where it ends */
 } alps_part;
 
+/* How far a sync is: `done` of `total` bytes. Both only grow while it lasts; in
+ * the last call of one that succeeds they are the same. Called by the thread
+ * that syncs, between two writes; nothing of the library may be called. */
+typedef void alps_progress(void *context, uint64_t done, uint64_t total);
+
 /* How a region is opened. All zero asks for the defaults. */
 typedef struct alps_options {
     uint64_t size;  /* bytes of a new region; 0: 64 MiB */
@@ -774,6 +779,9 @@ typedef struct alps_options {
     uint64_t
         nodes; /* bit i: pages are taken from node i of the machine, in turn
                        with others; 0: as they come. See placement.h */
+    alps_progress *progress; /* told how far a sync is, while it writes; NULL:
+                                nobody */
+    void *progress_context;  /* what it is called with */
     /* Backend paged, docs/paged.md. ALPS_MEMORY, ALPS_SEGMENT, ALPS_ENGINE and
      * ALPS_EVICTION in the environment come first. */
     uint64_t memory;   /* bytes the region may have in memory; 0: half of the
@@ -854,6 +862,8 @@ typedef struct alps_map {
     unsigned apart; /* 1: what is stored is not in the file until the backend's
                        `write` has put it there */
     void *user;     /* of a backend of the program's own */
+    alps_progress *progress; /* told how far a sync is, or NULL, */
+    void *progress_context;  /* with this */
 } alps_map;
 
 /* Asks `leased` for any lease at all. */
@@ -924,6 +934,67 @@ typedef struct alps_backend {
      * which this backend alone knows what was stored. Else it may be NULL. */
     int (*commit)(alps_map *m, unsigned part);
 } alps_backend;
+
+/* progress.h -- how far a long sync is, told to the program
+ *
+ * A sync of gigabytes takes seconds. Whoever asked for it is told now and then
+ * how much is written, by a function of its own, on its own thread, while no
+ * latch is held; docs/options.md has what it may do. */
+
+/* How far a sync is, and who wants to know. */
+typedef struct alps_telling {
+    alps_progress *tell; /* or NULL: nobody */
+    void *context;
+    uint64_t done, total; /* bytes */
+    pid_t process;        /* whose function it is: not a clone's */
+} alps_telling;
+
+/* A call of the program's function, the only one there is. */
+ALPS_COLD_ void alps_progress_tell_(const alps_telling *s)
+{
+    if (s->tell && s->process == getpid())
+        s->tell(s->context, s->done, s->total);
+}
+
+/* A sync begins that is to write so many bytes. */
+ALPS_COLD_ void alps_progress_begin_(alps_telling *s, const alps_map *m,
+                                     uint64_t total)
+{
+    s->tell = m->progress;
+    s->context = m->progress_context;
+    s->done = 0;
+    s->total = total;
+    s->process = s->tell ? getpid() : 0;
+    if (total)
+        alps_progress_tell_(s);
+}
+
+/* It is to write so many more. */
+ALPS_COLD_ void alps_progress_add_(alps_telling *s, uint64_t n)
+{
+    int first = !s->total;
+    s->total += n;
+    if (first && n)
+        alps_progress_tell_(s);
+}
+
+/* So many are written, or were found to be there already. */
+ALPS_COLD_ void alps_progress_step_(alps_telling *s, uint64_t n)
+{
+    if (s->total - s->done < n) // others have stored meanwhile
+        alps_progress_add_(s, n - (s->total - s->done));
+    s->done += n;
+    if (n)
+        alps_progress_tell_(s);
+}
+
+/* All that it had to do is done. */
+ALPS_COLD_ void alps_progress_end_(alps_telling *s)
+{
+    s->done = s->total;
+    if (s->total)
+        alps_progress_tell_(s);
+}
 
 /* policy.h -- the contract between the core and what makes bytes durable
  *
@@ -3117,6 +3188,7 @@ typedef struct alps_journal {
     pthread_mutex_t turn; /* of who commits */
     uint64_t begun;       /* commits that were begun */
     uint64_t done;        /* the last that was completed */
+    alps_telling telling; /* of the commit under way */
     unsigned char *bytes; /* room for ALPS_FRAME_CHUNK_ pages, one before them,
                              and two behind, of which the last is zero */
 } alps_journal;
@@ -3632,9 +3704,10 @@ ALPS_COLD_ int alps_frame_add_(const alps_map *m, alps_frame *f,
                                const uint64_t *set, uint64_t end)
 {
     alps_journal *j = m->journal;
-    uint64_t page = alps_page_next_(set, 0, end);
+    uint64_t page = alps_page_next_(set, 0, end), looked = 0;
     for (; page < end; page = alps_page_next_(set, page + 1, end)) {
         unsigned char *to = j->bytes + f->n * (uint64_t)ALPS_PAGE;
+        looked++;
         int zero = alps_page_take_(to, m->base + page * ALPS_PAGE);
         if (zero && !alps_page_in_(j->known, page))
             continue;
@@ -3644,12 +3717,18 @@ ALPS_COLD_ int alps_frame_add_(const alps_map *m, alps_frame *f,
         f->table[f->n].page = page;
         f->table[f->n].crc = alps_crc32c_(j->crc, 0, to, ALPS_PAGE);
         f->table[f->n].opens = j->opens;
-        int err =
-            ++f->n == ALPS_FRAME_CHUNK_ ? alps_frame_flush_(j, f) : ALPS_OK;
+        if (++f->n < ALPS_FRAME_CHUNK_)
+            continue;
+        int err = alps_frame_flush_(j, f);
         if (err)
             return err;
+        alps_progress_step_(&j->telling, looked * ALPS_PAGE);
+        looked = 0;
     }
-    return alps_frame_flush_(j, f);
+    int err = alps_frame_flush_(j, f);
+    if (!err)
+        alps_progress_step_(&j->telling, looked * ALPS_PAGE);
+    return err;
 }
 
 /* Writes a small frame. */
@@ -3695,9 +3774,11 @@ ALPS_FN_ uint64_t alps_home_run_(const alps_journal *j, uint64_t page,
 
 /* Copies the newest version of each page to the files of the region, or to any
  * other. */
-ALPS_COLD_ int alps_home_copy_(const alps_journal *j, const alps_map *to)
+ALPS_COLD_ int alps_home_copy_(alps_journal *j, const alps_map *to)
 {
     uint64_t end = j->size / ALPS_PAGE + (j->size % ALPS_PAGE != 0), n;
+    alps_progress_add_(&j->telling,
+                       alps_pages_count_(j->here, end) * ALPS_PAGE);
     uint64_t page = alps_page_next_(j->here, 0, end);
     for (; page < end; page = alps_page_next_(j->here, page + n, end)) {
         n = alps_home_run_(j, page, end);
@@ -3710,6 +3791,7 @@ ALPS_COLD_ int alps_home_copy_(const alps_journal *j, const alps_map *to)
             err = alps_medium_write_(to, j->bytes, k, off);
         if (err)
             return err;
+        alps_progress_step_(&j->telling, n * ALPS_PAGE);
     }
     return ALPS_OK;
 }
@@ -4948,6 +5030,16 @@ ALPS_COLD_ int alps_pool_less_(alps_pool *pool)
     pool->bare = frame;
     __atomic_store_n(&pool->used, pool->used - 1, __ATOMIC_RELAXED);
     return 1;
+}
+
+/* Bytes of frames [from, to) that are dirty. */
+ALPS_FN_ uint64_t alps_pool_dirty_(const alps_pool *pool, uint32_t from,
+                                   uint32_t to)
+{
+    uint64_t n = 0;
+    for (uint32_t i = from; i < to; i++)
+        n += pool->frame[i].dirty != 0;
+    return n * pool->segment;
 }
 
 ALPS_FN_ void alps_pool_give_(alps_pool *pool, uint32_t frame)
@@ -7149,10 +7241,24 @@ ALPS_COLD_ int alps_writeback_frame_(alps_pager *p, uint32_t frame,
     return alps_segment_pages_(p, frame, from, to);
 }
 
+/* Bytes that a sync of `n` may have to write. */
+ALPS_COLD_ uint64_t alps_writeback_due_(alps_pager *p, uint64_t n)
+{
+    sigset_t old;
+    if (!n)
+        return 0;
+    alps_latch_enter_(&p->latch, &old);
+    uint64_t due = alps_pool_dirty_(&p->pool, 0, p->pool.n);
+    alps_latch_leave_(&p->latch, &old);
+    return due;
+}
+
 /* Bytes [off, off + n) of the region are in the file when this returns 0, as
  * far as they were stored before it was called. The latch is held for one
- * segment at a time. Goes on after an error, and answers the first. */
-ALPS_COLD_ int alps_writeback_(alps_pager *p, uint64_t off, uint64_t n)
+ * segment at a time. Goes on after an error, and answers the first. `telling`,
+ * or NULL, hears of each segment that was dirty. */
+ALPS_COLD_ int alps_writeback_(alps_pager *p, uint64_t off, uint64_t n,
+                               alps_telling *telling)
 {
     uint64_t end = off + n;
     int first = ALPS_OK;
@@ -7166,12 +7272,17 @@ ALPS_COLD_ int alps_writeback_(alps_pager *p, uint64_t off, uint64_t n)
         if (alps_segment_frame_(p, segment) != ALPS_NO_FRAME) {
             sigset_t old;
             int err = ALPS_OK;
+            uint64_t due = 0;
             alps_latch_enter_(&p->latch, &old);
             uint32_t frame = alps_segment_frame_(p, segment);
-            if (frame != ALPS_NO_FRAME)
+            if (frame != ALPS_NO_FRAME) {
+                due = alps_pool_dirty_(&p->pool, frame, frame + 1);
                 err = alps_writeback_frame_(p, frame, off - start, to - start);
+            }
             alps_latch_leave_(&p->latch, &old);
             first = first ? first : err;
+            if (telling && !err)
+                alps_progress_step_(telling, due);
         }
         off = stop;
     }
@@ -7443,8 +7554,11 @@ ALPS_COLD_ int alps_capture_most_(alps_pager *p)
     for (uint32_t i = 0; !err && i < p->pool.n; i++) {
         sigset_t old;
         alps_latch_enter_(&p->latch, &old);
+        uint64_t n = alps_pool_dirty_(&p->pool, i, i + 1);
         err = alps_capture_frame_(p, i);
         alps_latch_leave_(&p->latch, &old);
+        if (!err)
+            alps_progress_step_(&p->spill.journal->telling, n);
     }
     return err;
 }
@@ -7456,12 +7570,15 @@ ALPS_COLD_ int alps_capture_moment_(alps_pager *p)
 {
     sigset_t old;
     alps_latch_enter_(&p->latch, &old);
+    uint64_t n = alps_pool_dirty_(&p->pool, 0, p->pool.n);
     int err = alps_capture_pinned_(p);
     for (uint32_t i = 0; !err && i < p->pool.n; i++)
         err = alps_capture_frame_(p, i);
     if (!err)
         err = alps_spill_cut_(&p->spill, p->length, &p->count);
     alps_latch_leave_(&p->latch, &old);
+    if (!err)
+        alps_progress_step_(&p->spill.journal->telling, n);
     return err;
 }
 
@@ -7522,7 +7639,9 @@ ALPS_COLD_ int alps_capture_first_(alps_map *m)
     sigset_t old;
     alps_latch_enter_(&p->latch, &old);
     alps_pages_move_(j->going, j->gone, alps_capture_pages_(p));
+    uint64_t n = alps_pool_dirty_(&p->pool, 0, p->pool.n);
     alps_latch_leave_(&p->latch, &old);
+    alps_progress_begin_(&j->telling, m, n);
     int err = p->spill.lost;
     if (!err && p->spill.unsure)
         err = alps_capture_again_(p);
@@ -7658,6 +7777,8 @@ ALPS_COLD_ int alps_capture_last_(alps_map *m, int err)
         alps_capture_again_(p); // while the system has it still; or next time
     if (!err && j->tail - j->start > ALPS_JOURNAL_MAX)
         alps_capture_home_(m); // or the next time
+    if (!err)
+        alps_progress_end_(&j->telling);
     return err;
 }
 
@@ -8130,7 +8251,7 @@ ALPS_COLD_ int alps_engine_unmap_(alps_map *m)
     alps_cleaner_stop_(p);
     alps_budget_leave_(p); // from now on no thread but this one is at it
     if (ours && !m->sole)  // or else what was not committed is dropped
-        err = alps_writeback_(p, 0, p->length);
+        err = alps_writeback_(p, 0, p->length, NULL);
     alps_server_stop_(p); // before others have the addresses
     if (ours) {
         int late = alps_let_addresses_(p->base, p->reserved, m->door);
@@ -8154,8 +8275,14 @@ ALPS_COLD_ int alps_engine_sync_(alps_map *m, uint64_t off, uint64_t n)
         err = alps_medium_sync_(m, off, n);
     if (err || m->sole || !alps_engine_ours_(m))
         return err; // what is committed all at once is not synced otherwise
-    err = alps_writeback_(m->pager, off, n);
-    return err ? err : alps_writeback_fence_(m->pager);
+    alps_telling telling;
+    alps_progress_begin_(&telling, m, alps_writeback_due_(m->pager, n));
+    err = alps_writeback_(m->pager, off, n, &telling);
+    if (!err)
+        err = alps_writeback_fence_(m->pager);
+    if (!err)
+        alps_progress_end_(&telling);
+    return err;
 }
 
 /* umalloc.h -- a file as plain memory
@@ -8316,6 +8443,8 @@ ALPS_COLD_ void *alps_umalloc_(const char *path, uint64_t bytes,
     u->bytes = bytes;
     u->map.pager = pager;
     u->map.flags = ALPS_CREATE;
+    u->map.progress = own.progress;
+    u->map.progress_context = own.progress_context;
     unsigned char *base = u->held + u->held_n;
     err = alps_fd_open_(&u->map, path, own.mode, 0);
     if (!err)
@@ -9043,7 +9172,7 @@ ALPS_COLD_ int alps_paged_write_(alps_map *m, uint64_t off, uint64_t n)
         return ALPS_OK;
     if (m->always_n)
         alps_writeback_listen_(p, m->always_off, m->always_n);
-    return alps_writeback_(p, off, n);
+    return alps_writeback_(p, off, n, NULL);
 }
 
 static const alps_backend alps_backend_paged_ __attribute__((unused)) = {
@@ -9749,8 +9878,10 @@ ALPS_COLD_ int alps_checkpoint_rounds_(const alps_map *m)
     for (unsigned round = 0; !err; round++) {
         err = alps_watch_take_(m, j->again);
         uint64_t end = alps_checkpoint_pages_(m);
-        if (err || !alps_pages_count_(j->again, end))
+        uint64_t n = alps_pages_count_(j->again, end);
+        if (err || !n)
             break;
+        alps_progress_add_(&j->telling, n * ALPS_PAGE);
         err = alps_frame_end_with_(j, &f, 0);
         if (!err && round == ALPS_CHECKPOINT_ROUNDS)
             return alps_checkpoint_clone_(m);
@@ -9782,7 +9913,9 @@ ALPS_COLD_ int alps_checkpoint_capture_(const alps_map *m)
         alps_store_(mark, j->id);
     int err = alps_watch_take_(m, j->due);
     uint64_t end = alps_checkpoint_pages_(m);
-    if (err || !alps_pages_count_(j->due, end))
+    uint64_t n = alps_pages_count_(j->due, end);
+    alps_progress_begin_(&j->telling, m, n * ALPS_PAGE);
+    if (err || !n)
         return err;
     if (alps_checkpoint_alone_(j))
         return alps_checkpoint_once_(m);
@@ -9828,6 +9961,8 @@ ALPS_COLD_ int alps_checkpoint_last_(alps_map *m, int err)
     alps_pages_move_(j->due, j->later, end);
     if (!err && j->tail > ALPS_JOURNAL_MAX)
         alps_home_come_(m); // or the next time
+    if (!err)
+        alps_progress_end_(&j->telling);
     return err;
 }
 
@@ -16417,6 +16552,8 @@ ALPS_CORE_ int alps_region_try_(alps_handle *h, const char *path,
     h->map.fd = -1;
     h->map.flags = o->flags;
     h->map.sole = t->policy->commit && !(o->flags & ALPS_READ_ONLY);
+    h->map.progress = o->progress;
+    h->map.progress_context = o->progress_context;
     h->grow = o->grow;
     h->crc = alps_crc_kind_();
     int err = t->backend->open(&h->map, path, o);
@@ -20873,7 +21010,7 @@ ALPS_FN_ int alps_snapshot_journal_(const alps_handle *h, const char *to,
     static const uint64_t none = 0;
     alps_copying c;
     alps_map copy;
-    const alps_journal *j = h->map.journal;
+    alps_journal *j = h->map.journal;
     uint64_t size = j->size ? j->size : alps_size_(h); // else all is at home
     int err = alps_fd_limit_(size);
     if (!err)

@@ -12,6 +12,7 @@
 #  include "bits.h"
 #  include "hash.h"
 #  include "backend.h"
+#  include "progress.h"
 #  include "policy.h"
 
 #  include "address.h"

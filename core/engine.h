@@ -382,7 +382,7 @@ ALPS_COLD_ int alps_engine_unmap_(alps_map *m)
     alps_cleaner_stop_(p);
     alps_budget_leave_(p); // from now on no thread but this one is at it
     if (ours && !m->sole)  // or else what was not committed is dropped
-        err = alps_writeback_(p, 0, p->length);
+        err = alps_writeback_(p, 0, p->length, NULL);
     alps_server_stop_(p); // before others have the addresses
     if (ours) {
         int late = alps_let_addresses_(p->base, p->reserved, m->door);
@@ -406,6 +406,12 @@ ALPS_COLD_ int alps_engine_sync_(alps_map *m, uint64_t off, uint64_t n)
         err = alps_medium_sync_(m, off, n);
     if (err || m->sole || !alps_engine_ours_(m))
         return err; // what is committed all at once is not synced otherwise
-    err = alps_writeback_(m->pager, off, n);
-    return err ? err : alps_writeback_fence_(m->pager);
+    alps_telling telling;
+    alps_progress_begin_(&telling, m, alps_writeback_due_(m->pager, n));
+    err = alps_writeback_(m->pager, off, n, &telling);
+    if (!err)
+        err = alps_writeback_fence_(m->pager);
+    if (!err)
+        alps_progress_end_(&telling);
+    return err;
 }

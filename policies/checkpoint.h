@@ -165,8 +165,10 @@ ALPS_COLD_ int alps_checkpoint_rounds_(const alps_map *m)
     for (unsigned round = 0; !err; round++) {
         err = alps_watch_take_(m, j->again);
         uint64_t end = alps_checkpoint_pages_(m);
-        if (err || !alps_pages_count_(j->again, end))
+        uint64_t n = alps_pages_count_(j->again, end);
+        if (err || !n)
             break;
+        alps_progress_add_(&j->telling, n * ALPS_PAGE);
         err = alps_frame_end_with_(j, &f, 0);
         if (!err && round == ALPS_CHECKPOINT_ROUNDS)
             return alps_checkpoint_clone_(m);
@@ -198,7 +200,9 @@ ALPS_COLD_ int alps_checkpoint_capture_(const alps_map *m)
         alps_store_(mark, j->id);
     int err = alps_watch_take_(m, j->due);
     uint64_t end = alps_checkpoint_pages_(m);
-    if (err || !alps_pages_count_(j->due, end))
+    uint64_t n = alps_pages_count_(j->due, end);
+    alps_progress_begin_(&j->telling, m, n * ALPS_PAGE);
+    if (err || !n)
         return err;
     if (alps_checkpoint_alone_(j))
         return alps_checkpoint_once_(m);
@@ -244,6 +248,8 @@ ALPS_COLD_ int alps_checkpoint_last_(alps_map *m, int err)
     alps_pages_move_(j->due, j->later, end);
     if (!err && j->tail > ALPS_JOURNAL_MAX)
         alps_home_come_(m); // or the next time
+    if (!err)
+        alps_progress_end_(&j->telling);
     return err;
 }
 
