@@ -795,6 +795,9 @@ typedef struct alps_options {
     unsigned write_back; /* milliseconds after which what is dirty is written,
                             by a thread of the region; 0: when it goes, or is
                             synced */
+    unsigned dirty_high; /* percent of the frames: where so many are dirty, the
+                            thread begins to write; 0: it does not */
+    unsigned dirty_low;  /* and ends where so few are; 0: half of that */
     const struct alps_eviction *evict; /* a policy of the program's own */
     struct alps_budget *budget; /* memory that it shares with other regions; it
                                    has `memory` of that at most */
@@ -5850,6 +5853,93 @@ ALPS_FN_ const alps_eviction *alps_evict_policy_(unsigned number)
     return &policy[number <= ALPS_EVICTIONS ? number : 0];
 }
 
+/* watermark.h -- how much of a region may be dirty
+ *
+ * Two marks, in frames. At the high one the region's thread begins to write
+ * what is dirty, hidden segments before shown ones and the oldest first, until
+ * the low one; what is dirty is kept in two queues for that. The segments that
+ * were stored to last are not among it: an instruction may need them still. */
+
+typedef struct alps_watermark {
+    unsigned asked_high, asked_low; /* percent of the frames, or 0 */
+    uint32_t high, low;             /* in frames; `high` 0: there are none */
+    alps_queues *dirty; /* queue 0 is shown, 1 hidden, each by when it became
+                           so */
+    uint64_t bytes;     /* of it */
+} alps_watermark;
+
+/* What the options and the environment ask for. */
+ALPS_COLD_ int alps_watermark_ask_(alps_watermark *w, const alps_options *o)
+{
+    uint64_t high = o ? o->dirty_high : 0, low = o ? o->dirty_low : 0;
+    if (alps_amount_asked_("ALPS_DIRTY_HIGH", &high) ||
+        alps_amount_asked_("ALPS_DIRTY_LOW", &low) || high > 100 || low > high)
+        return ALPS_EINVAL;
+    w->asked_high = (unsigned)high;
+    w->asked_low = (unsigned)(low ? low : high / 2);
+    return ALPS_OK;
+}
+
+/* Makes ready for `n` frames. */
+ALPS_COLD_ int alps_watermark_open_(alps_watermark *w, uint32_t n)
+{
+    if (!w->asked_high)
+        return ALPS_OK;
+    w->bytes = alps_queues_room_(n);
+    w->dirty = (alps_queues *)alps_pool_memory_(w->bytes);
+    if (!w->dirty)
+        return ALPS_ENOMEM;
+    alps_queues_begin_(w->dirty, n);
+    w->high = (uint32_t)((uint64_t)n * w->asked_high / 100);
+    w->low = (uint32_t)((uint64_t)n * w->asked_low / 100);
+    if (!w->high)
+        w->high = 1;
+    return ALPS_OK;
+}
+
+ALPS_COLD_ void alps_watermark_close_(alps_watermark *w)
+{
+    if (w->dirty)
+        munmap(w->dirty, (size_t)w->bytes);
+    w->dirty = NULL;
+    w->high = 0;
+}
+
+/* Something happened to a frame, as the eviction policy is told. */
+ALPS_FN_ void alps_watermark_saw_(const alps_watermark *w, unsigned what,
+                                  uint32_t frame, const alps_page_frame *f)
+{
+    unsigned k = f->state == ALPS_FRAME_HIDDEN;
+    if (!w->dirty)
+        return;
+    if (!f->dirty || what == ALPS_TOLD_GONE)
+        alps_queue_drop_(w->dirty, frame);
+    else if (w->dirty->at[frame].in != k)
+        alps_queue_put_(w->dirty, k, frame);
+}
+
+/* Frames that are dirty. */
+ALPS_FN_ uint32_t alps_watermark_count_(const alps_watermark *w)
+{
+    return w->dirty->count[0] + w->dirty->count[1];
+}
+
+/* Who is to be written next, or ALPS_NO_FRAME: not who is pinned, nor the last
+ * `young` that are shown. */
+ALPS_FN_ uint32_t alps_watermark_next_(const alps_watermark *w,
+                                       const alps_pool *pool, uint32_t young)
+{
+    const alps_queues *q = w->dirty;
+    uint32_t old = q->count[0] > young ? q->count[0] - young : 0;
+    uint32_t frame = q->oldest[1]; // nobody has pinned that
+    if (frame != ALPS_NO_FRAME)
+        return frame;
+    for (frame = q->oldest[0]; old--; frame = q->at[frame].newer)
+        if (!pool->frame[frame].pins)
+            return frame;
+    return ALPS_NO_FRAME;
+}
+
 /* echo.h -- pages of which we know what the file has
  *
  * The retire words of all lanes are part of every fence under msync, and few of
@@ -5967,8 +6057,10 @@ typedef struct alps_paging {
     uint64_t evictions;   /* segments that went */
     uint64_t write_backs; /* calls that wrote */
     uint64_t bytes_read, bytes_written;
-    uint64_t syncs;  /* of the file */
-    uint64_t failed; /* reads and writes that did not succeed */
+    uint64_t cleaned; /* segments written by the region's thread, or because
+                         too many were dirty */
+    uint64_t syncs;   /* of the file */
+    uint64_t failed;  /* reads and writes that did not succeed */
 } alps_paging;
 
 /* All of `n` bytes at `off`; ALPS_ETRUNCATED: somebody has cut the file. */
@@ -6344,15 +6436,17 @@ typedef struct alps_pager {
     struct alps_pager *sharer;  /* the next one that does */
     int shares;                 /* 1: it is in the budget's list */
     const alps_eviction *eviction;
-    void *state;       /* of the policy */
-    uint64_t state_n;  /* its bytes */
-    int fd;            /* the file */
-    int past;          /* the same past the page cache, or -1 */
-    unsigned direct;   /* 1: that was asked for */
-    int tells;         /* 1: the file system tells what was never written */
-    unsigned interval; /* milliseconds of the cleaner, or 0 */
-    uint32_t ended;    /* 1: it is to end */
-    int cleans;        /* 1: there is one */
+    void *state;         /* of the policy */
+    uint64_t state_n;    /* its bytes */
+    int fd;              /* the file */
+    int past;            /* the same past the page cache, or -1 */
+    unsigned direct;     /* 1: that was asked for */
+    int tells;           /* 1: the file system tells what was never written */
+    alps_watermark mark; /* of what is dirty */
+    unsigned interval;   /* milliseconds of the cleaner, or 0 */
+    uint32_t called;     /* 1: it is not to sleep */
+    uint32_t ended;      /* 1: it is to end */
+    int cleans;          /* 1: there is one */
     pthread_t cleaner;
     pid_t process;          /* who opened it: not the child of a fork */
     unsigned char *base;    /* of the region */
@@ -6414,7 +6508,9 @@ ALPS_FN_ void alps_segment_set_(const alps_pager *p, uint32_t segment,
 ALPS_FN_ void alps_segment_tell_(const alps_pager *p, unsigned what,
                                  uint32_t frame)
 {
-    p->eviction->saw(p->state, what, frame, p->pool.frame[frame].segment);
+    const alps_page_frame *f = &p->pool.frame[frame];
+    p->eviction->saw(p->state, what, frame, f->segment);
+    alps_watermark_saw_(&p->mark, what, frame, f);
 }
 
 /* The file by which `*k` bytes at `from` are read or written, and how many at
@@ -6894,6 +6990,43 @@ ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame)
     return err;
 }
 
+/* One who is dirty, and was not stored to lately, is written; it stays.
+ * ALPS_EFULL: there is none. */
+ALPS_COLD_ int alps_pager_clean_(alps_pager *p)
+{
+    uint32_t frame =
+        alps_watermark_next_(&p->mark, &p->pool, alps_pager_young_(p));
+    if (frame == ALPS_NO_FRAME)
+        return ALPS_EFULL;
+    int err = alps_segment_clean_(p, frame);
+    if (err)
+        return err;
+    p->count.cleaned++;
+    if (p->past < 0 && !p->spill.journal)
+        alps_pager_trail_(p,
+                          alps_segment_off_(p, p->pool.frame[frame].segment));
+    return ALPS_OK;
+}
+
+/* The region's thread has something to do. */
+ALPS_COLD_ void alps_pager_call_(alps_pager *p)
+{
+    if (!__atomic_exchange_n(&p->called, 1, __ATOMIC_RELEASE))
+        syscall(SYS_futex, &p->called, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* Something may be dirty that was not. From the high mark on the region's
+ * thread is called, and who stores to one more writes one: so there are never
+ * more, however fast a program is. */
+ALPS_COLD_ void alps_pager_stored_(alps_pager *p)
+{
+    uint32_t n = alps_watermark_count_(&p->mark);
+    if (n >= p->mark.high)
+        alps_pager_call_(p);
+    if (n > p->mark.high)
+        alps_pager_clean_(p); // or it stays dirty, and goes some day
+}
+
 /* Asks the policy until somebody has gone. A wish to hide what came lately is
  * refused, like a wish to let it go. */
 ALPS_COLD_ int alps_pager_ask_(alps_pager *p)
@@ -7053,11 +7186,16 @@ ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
         return alps_pager_stale_(p, off);
     p->stale = 0;
     alps_pager_thread_(p, self);
+    int err;
     if (state == ALPS_FRAME_FREE)
-        return alps_pager_bring_(p, segment, write);
-    if (state == ALPS_FRAME_HIDDEN)
-        return alps_pager_again_(p, frame, write);
-    return alps_segment_upgrade_(p, frame);
+        err = alps_pager_bring_(p, segment, write);
+    else if (state == ALPS_FRAME_HIDDEN)
+        err = alps_pager_again_(p, frame, write);
+    else
+        err = alps_segment_upgrade_(p, frame);
+    if (p->mark.high)
+        alps_pager_stored_(p);
+    return err;
 }
 
 /* A thread touched what is hidden, or stored to what is not to be written. */
@@ -7313,8 +7451,11 @@ ALPS_COLD_ void alps_writeback_failed_(alps_pager *p, int err)
         p->lost = err;
     alps_echo_forget_(&p->echo);
     for (uint32_t i = 0; i < p->pool.n; i++)
-        if (p->pool.frame[i].state != ALPS_FRAME_FREE)
+        if (p->pool.frame[i].state != ALPS_FRAME_FREE) {
             p->pool.frame[i].dirty = 1;
+            alps_watermark_saw_(&p->mark, ALPS_TOLD_DIRTY, i,
+                                &p->pool.frame[i]);
+        }
     alps_latch_leave_(&p->latch, &old);
 }
 
@@ -7810,11 +7951,12 @@ ALPS_COLD_ int alps_capture_open_(alps_map *m, uint64_t reserved)
                             ((uint64_t)1 << p->shift) / ALPS_PAGE);
 }
 
-/* cleaner.h -- a thread that writes what has been dirty for long
+/* cleaner.h -- a thread that writes what is dirty before it has to go
  *
- * For a program that wants its file to be nearly up to date, and its evictions
- * to find clean segments. It comes by once in an interval: what it finds dirty
- * for the second time it writes. Nothing is durable by it: fences do that. */
+ * For a program that wants its file to be nearly up to date, its evictions to
+ * find clean segments, and its syncs little to write. It comes by once in an
+ * interval: what it finds dirty for the second time it writes. And it is called
+ * where too much is dirty. Nothing is durable by it: fences do that. */
 
 /* Comes by one frame. */
 ALPS_COLD_ void alps_cleaner_look_(alps_pager *p, uint32_t frame)
@@ -7825,34 +7967,82 @@ ALPS_COLD_ void alps_cleaner_look_(alps_pager *p, uint32_t frame)
     if (f->dirty++ == 1)
         return;
     f->dirty = 2;
-    alps_segment_clean_(p, frame); // a failure is found again by who syncs
+    if (!alps_segment_clean_(p, frame)) // a failure is found by who syncs
+        p->count.cleaned++;
+}
+
+ALPS_FN_ int alps_cleaner_ends_(const alps_pager *p)
+{
+    return (int)__atomic_load_n(&p->ended, __ATOMIC_ACQUIRE);
+}
+
+/* Comes by all frames. No signal comes to this thread. */
+ALPS_COLD_ void alps_cleaner_round_(alps_pager *p)
+{
+    for (uint32_t i = 0; i < p->pool.n && !alps_cleaner_ends_(p); i++) {
+        alps_latch_take_(&p->latch);
+        alps_cleaner_look_(p, i);
+        alps_latch_give_(&p->latch);
+    }
+}
+
+/* Writes until the low mark, or until nothing can be written. Whoever waits for
+ * the latch has it in between. */
+ALPS_COLD_ void alps_cleaner_lower_(alps_pager *p)
+{
+    int err = ALPS_OK;
+    while (!err && !alps_cleaner_ends_(p)) {
+        alps_latch_take_(&p->latch);
+        err = alps_watermark_count_(&p->mark) > p->mark.low
+                  ? alps_pager_clean_(p)
+                  : ALPS_EFULL;
+        alps_latch_give_(&p->latch);
+        sched_yield();
+    }
+}
+
+/* Milliseconds of a clock that nobody sets. */
+ALPS_COLD_ uint64_t alps_cleaner_now_(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Sleeps until it is called, or `n` milliseconds; 0: until it is called. */
+ALPS_COLD_ void alps_cleaner_sleep_(alps_pager *p, uint64_t n)
+{
+    struct timespec nap = {(time_t)(n / 1000), (long)(n % 1000) * 1000000};
+    syscall(SYS_futex, &p->called, FUTEX_WAIT_PRIVATE, 0, n ? &nap : NULL, NULL,
+            0);
+    __atomic_exchange_n(&p->called, 0, __ATOMIC_ACQUIRE);
 }
 
 ALPS_COLD_ void *alps_cleaner_run_(void *pager)
 {
     alps_pager *p = (alps_pager *)pager;
-    struct timespec nap = {(time_t)(p->interval / 1000),
-                           (long)(p->interval % 1000) * 1000000};
-    while (!__atomic_load_n(&p->ended, __ATOMIC_ACQUIRE)) {
-        syscall(SYS_futex, &p->ended, FUTEX_WAIT_PRIVATE, 0, &nap, NULL, 0);
-        for (uint32_t i = 0; i < p->pool.n; i++) {
-            if (__atomic_load_n(&p->ended, __ATOMIC_ACQUIRE))
-                break;
-            alps_latch_take_(&p->latch); // no signal comes to this thread
-            alps_cleaner_look_(p, i);
-            alps_latch_give_(&p->latch);
+    uint64_t due = alps_cleaner_now_() + p->interval;
+    while (!alps_cleaner_ends_(p)) {
+        uint64_t now = alps_cleaner_now_();
+        if (p->interval && now >= due) {
+            alps_cleaner_round_(p);
+            now = alps_cleaner_now_();
+            due = now + p->interval;
         }
+        alps_cleaner_sleep_(p, p->interval ? due - now : 0);
+        if (p->mark.high)
+            alps_cleaner_lower_(p);
     }
     return NULL;
 }
 
-/* Starts it, where there is an interval. */
+/* Starts it, where there is something for it to do. */
 ALPS_COLD_ int alps_cleaner_start_(alps_pager *p)
 {
     sigset_t all, old;
-    if (!p->interval)
+    if (!p->interval && !p->mark.high)
         return ALPS_OK;
-    p->ended = 0;
+    p->ended = p->called = 0;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int err = pthread_create(&p->cleaner, NULL, alps_cleaner_run_, p);
@@ -7867,7 +8057,7 @@ ALPS_COLD_ void alps_cleaner_stop_(alps_pager *p)
     if (!p->cleans || p->process != getpid())
         return;
     __atomic_store_n(&p->ended, 1, __ATOMIC_RELEASE);
-    syscall(SYS_futex, &p->ended, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    alps_pager_call_(p);
     pthread_join(p->cleaner, NULL);
     p->cleans = 0;
 }
@@ -7957,6 +8147,9 @@ ALPS_COLD_ int alps_engine_ask_(alps_pager *p, const alps_options *o)
     p->faults = o ? o->faults : NULL;
     p->budget = o ? o->budget : NULL;
     uint64_t direct = o ? o->direct : 0, interval = o ? o->write_back : 0;
+    int err = alps_watermark_ask_(&p->mark, o);
+    if (err)
+        return err;
     if (alps_word_asked_("ALPS_ENGINE", engines, 3, &p->asked) ||
         alps_word_asked_("ALPS_EVICTION", policies, ALPS_EVICTIONS,
                          &eviction) ||
@@ -8035,6 +8228,7 @@ ALPS_COLD_ void alps_engine_stop_(alps_pager *p)
         p->pool.write = NULL, p->pool.see = NULL; // the child has none
     if (p->pool.segment)
         alps_pool_close_(&p->pool);
+    alps_watermark_close_(&p->mark);
     alps_echo_close_(&p->echo);
     alps_spill_close_(&p->spill);
     if (p->table)
@@ -8114,6 +8308,9 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
     p->table = (uint32_t *)alps_pool_memory_(p->table_n);
     p->state = alps_pool_memory_(p->state_n);
     if (!p->table || !p->state)
+        return "there is no memory for its tables";
+    *err = alps_watermark_open_(&p->mark, n);
+    if (*err)
         return "there is no memory for its tables";
     const char *why = alps_engine_pool_(p, n, engine, err);
     if (why)

@@ -41,6 +41,7 @@
 #  include "fault.h"
 #  include "victim.h"
 #  include "evict.h"
+#  include "watermark.h"
 #  include "echo.h"
 #  include "transfer.h"
 #  include "spill.h"

@@ -91,6 +91,9 @@ typedef struct alps_options {
     unsigned write_back; /* milliseconds after which what is dirty is written,
                             by a thread of the region; 0: when it goes, or is
                             synced */
+    unsigned dirty_high; /* percent of the frames: where so many are dirty, the
+                            thread begins to write; 0: it does not */
+    unsigned dirty_low;  /* and ends where so few are; 0: half of that */
     const struct alps_eviction *evict; /* a policy of the program's own */
     struct alps_budget *budget; /* memory that it shares with other regions; it
                                    has `memory` of that at most */

@@ -93,8 +93,11 @@ ALPS_COLD_ void alps_writeback_failed_(alps_pager *p, int err)
         p->lost = err;
     alps_echo_forget_(&p->echo);
     for (uint32_t i = 0; i < p->pool.n; i++)
-        if (p->pool.frame[i].state != ALPS_FRAME_FREE)
+        if (p->pool.frame[i].state != ALPS_FRAME_FREE) {
             p->pool.frame[i].dirty = 1;
+            alps_watermark_saw_(&p->mark, ALPS_TOLD_DIRTY, i,
+                                &p->pool.frame[i]);
+        }
     alps_latch_leave_(&p->latch, &old);
 }
 

@@ -270,6 +270,7 @@ static void the_widest_store_needs_no_more_than_the_least_memory(void)
         alps_options o = paged(e);
         o.segment = 4096;
         o.memory = memory_of(ALPS_FRAMES_MIN, 4096, 100 * 4096);
+        o.dirty_high = e % 2 ? 1 : 0; // what was stored to is written at once
         path_to("wide");
         alarm(10);
         unsigned char *p =
@@ -311,6 +312,7 @@ static void threads_share_the_least_memory(void)
         alps_options o = paged(e);
         o.segment = 4096;
         o.memory = memory_of(ALPS_FRAMES_MIN, 4096, 14 * 4096);
+        o.dirty_high = e % 2 ? 20 : 0;
         path_to("least");
         alarm(20);
         shared = (unsigned char *)alps_umalloc_with(the_path, 14 * 4096, &o);
@@ -460,6 +462,7 @@ static void thousands_of_mappings_leave_nothing(void)
     for (unsigned i = 0; i < 10000 / (SLOW * SLOW); i++) {
         o.eviction = i % (ALPS_EVICTIONS + 1);
         o.write_back = i % 64 == 0;
+        o.dirty_high = i % 64 == 1 ? 50 : 0;
         o.direct = direct & (i / 4);
         unsigned char *p =
             (unsigned char *)alps_umalloc_with(the_path, 2 * MIB, &o);
