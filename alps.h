@@ -7993,7 +7993,7 @@ ALPS_COLD_ void alps_cleaner_lower_(alps_pager *p)
     int err = ALPS_OK;
     while (!err && !alps_cleaner_ends_(p)) {
         alps_latch_take_(&p->latch);
-        err = alps_watermark_count_(&p->mark) > p->mark.low
+        err = p->mark.high && alps_watermark_count_(&p->mark) > p->mark.low
                   ? alps_pager_clean_(p)
                   : ALPS_EFULL;
         alps_latch_give_(&p->latch);
@@ -8030,8 +8030,7 @@ ALPS_COLD_ void *alps_cleaner_run_(void *pager)
             due = now + p->interval;
         }
         alps_cleaner_sleep_(p, p->interval ? due - now : 0);
-        if (p->mark.high)
-            alps_cleaner_lower_(p);
+        alps_cleaner_lower_(p);
     }
     return NULL;
 }
@@ -10174,6 +10173,8 @@ ALPS_COLD_ int alps_checkpoint_commit_(alps_map *m, unsigned part)
 ALPS_COLD_ int alps_checkpoint_end_(alps_map *m)
 {
     uint64_t length = 0;
+    if (m->pager)
+        alps_cleaner_stop_(m->pager); // it spills, and this is the end of that
     int err = alps_home_come_(m);
     if (!err)
         err = alps_home_lock_(m->fd, F_WRLCK, 0);

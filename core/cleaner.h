@@ -42,7 +42,7 @@ ALPS_COLD_ void alps_cleaner_lower_(alps_pager *p)
     int err = ALPS_OK;
     while (!err && !alps_cleaner_ends_(p)) {
         alps_latch_take_(&p->latch);
-        err = alps_watermark_count_(&p->mark) > p->mark.low
+        err = p->mark.high && alps_watermark_count_(&p->mark) > p->mark.low
                   ? alps_pager_clean_(p)
                   : ALPS_EFULL;
         alps_latch_give_(&p->latch);
@@ -79,8 +79,7 @@ ALPS_COLD_ void *alps_cleaner_run_(void *pager)
             due = now + p->interval;
         }
         alps_cleaner_sleep_(p, p->interval ? due - now : 0);
-        if (p->mark.high)
-            alps_cleaner_lower_(p);
+        alps_cleaner_lower_(p);
     }
     return NULL;
 }

@@ -7,6 +7,7 @@
  * synced as under msync. */
 #pragma once
 #include "../core/sole.h"
+#include "../core/cleaner.h"
 #include "../core/gather.h"
 #include "../core/turn.h"
 #include <signal.h>
@@ -264,6 +265,8 @@ ALPS_COLD_ int alps_checkpoint_commit_(alps_map *m, unsigned part)
 ALPS_COLD_ int alps_checkpoint_end_(alps_map *m)
 {
     uint64_t length = 0;
+    if (m->pager)
+        alps_cleaner_stop_(m->pager); // it spills, and this is the end of that
     int err = alps_home_come_(m);
     if (!err)
         err = alps_home_lock_(m->fd, F_WRLCK, 0);
