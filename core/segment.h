@@ -299,6 +299,8 @@ ALPS_COLD_ int alps_segment_hide_(alps_pager *p, uint32_t frame)
     int err = alps_view_hide_(&p->pool, frame);
     if (!err)
         f->state = ALPS_FRAME_HIDDEN;
+    else // it may have come back, and be dirty
+        alps_watermark_saw_(&p->mark, ALPS_TOLD_DIRTY, frame, f);
     return err;
 }
 

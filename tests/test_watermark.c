@@ -249,6 +249,12 @@ int main(void)
     RUN(a_medium_that_fails_holds_nobody_up);
     RUN(under_checkpoint_it_is_spilled);
     RUN(what_cannot_be_meant_is_refused);
+    if (may_be_told()) {
+        the_engine = ALPS_ENGINE_USERFAULTFD;
+        RUN(a_steady_writer_never_has_more);
+        RUN(a_medium_that_fails_holds_nobody_up);
+        RUN(under_checkpoint_it_is_spilled);
+    }
     folder_remove();
     return check_end("watermark");
 }
