@@ -739,6 +739,11 @@ typedef struct alps_part {
                          where it ends */
 } alps_part;
 
+/* How far a sync is: `done` of `total` bytes. Both only grow while it lasts; in
+ * the last call of one that succeeds they are the same. Called by the thread
+ * that syncs, between two writes; nothing of the library may be called. */
+typedef void alps_progress(void *context, uint64_t done, uint64_t total);
+
 /* How a region is opened. All zero asks for the defaults. */
 typedef struct alps_options {
     uint64_t size;  /* bytes of a new region; 0: 64 MiB */
@@ -776,6 +781,9 @@ typedef struct alps_options {
     uint64_t
         nodes; /* bit i: pages are taken from node i of the machine, in turn
                        with others; 0: as they come. See placement.h */
+    alps_progress *progress; /* told how far a sync is, while it writes; NULL:
+                                nobody */
+    void *progress_context;  /* what it is called with */
     /* Backend paged, docs/paged.md. ALPS_MEMORY, ALPS_SEGMENT, ALPS_ENGINE and
      * ALPS_EVICTION in the environment come first. */
     uint64_t memory;   /* bytes the region may have in memory; 0: half of the
@@ -789,6 +797,9 @@ typedef struct alps_options {
     unsigned write_back; /* milliseconds after which what is dirty is written,
                             by a thread of the region; 0: when it goes, or is
                             synced */
+    unsigned dirty_high; /* percent of the frames: where so many are dirty, the
+                            thread begins to write; 0: it does not */
+    unsigned dirty_low;  /* and ends where so few are; 0: half of that */
     const struct alps_eviction *evict; /* a policy of the program's own */
     struct alps_budget *budget; /* memory that it shares with other regions; it
                                    has `memory` of that at most */
@@ -856,6 +867,8 @@ typedef struct alps_map {
     unsigned apart; /* 1: what is stored is not in the file until the backend's
                        `write` has put it there */
     void *user;     /* of a backend of the program's own */
+    alps_progress *progress; /* told how far a sync is, or NULL, */
+    void *progress_context;  /* with this */
 } alps_map;
 
 /* Asks `leased` for any lease at all. */
@@ -926,6 +939,67 @@ typedef struct alps_backend {
      * which this backend alone knows what was stored. Else it may be NULL. */
     int (*commit)(alps_map *m, unsigned part);
 } alps_backend;
+
+/* progress.h -- how far a long sync is, told to the program
+ *
+ * A sync of gigabytes takes seconds. Whoever asked for it is told now and then
+ * how much is written, by a function of its own, on its own thread, while no
+ * latch is held; docs/options.md has what it may do. */
+
+/* How far a sync is, and who wants to know. */
+typedef struct alps_telling {
+    alps_progress *tell; /* or NULL: nobody */
+    void *context;
+    uint64_t done, total; /* bytes */
+    pid_t process;        /* whose function it is: not a clone's */
+} alps_telling;
+
+/* A call of the program's function, the only one there is. */
+ALPS_COLD_ void alps_progress_tell_(const alps_telling *s)
+{
+    if (s->tell && s->process == getpid())
+        s->tell(s->context, s->done, s->total);
+}
+
+/* A sync begins that is to write so many bytes. */
+ALPS_COLD_ void alps_progress_begin_(alps_telling *s, const alps_map *m,
+                                     uint64_t total)
+{
+    s->tell = m->progress;
+    s->context = m->progress_context;
+    s->done = 0;
+    s->total = total;
+    s->process = s->tell ? getpid() : 0;
+    if (total)
+        alps_progress_tell_(s);
+}
+
+/* It is to write so many more. */
+ALPS_COLD_ void alps_progress_add_(alps_telling *s, uint64_t n)
+{
+    int first = !s->total;
+    s->total += n;
+    if (first && n)
+        alps_progress_tell_(s);
+}
+
+/* So many are written, or were found to be there already. */
+ALPS_COLD_ void alps_progress_step_(alps_telling *s, uint64_t n)
+{
+    if (s->total - s->done < n) // others have stored meanwhile
+        alps_progress_add_(s, n - (s->total - s->done));
+    s->done += n;
+    if (n)
+        alps_progress_tell_(s);
+}
+
+/* All that it had to do is done. */
+ALPS_COLD_ void alps_progress_end_(alps_telling *s)
+{
+    s->done = s->total;
+    if (s->total)
+        alps_progress_tell_(s);
+}
 
 /* policy.h -- the contract between the core and what makes bytes durable
  *
@@ -3132,6 +3206,7 @@ typedef struct alps_journal {
     pthread_mutex_t turn; /* of who commits */
     uint64_t begun;       /* commits that were begun */
     uint64_t done;        /* the last that was completed */
+    alps_telling telling; /* of the commit under way */
     unsigned char *bytes; /* room for ALPS_FRAME_CHUNK_ pages, one before them,
                              and two behind, of which the last is zero */
 } alps_journal;
@@ -3647,9 +3722,10 @@ ALPS_COLD_ int alps_frame_add_(const alps_map *m, alps_frame *f,
                                const uint64_t *set, uint64_t end)
 {
     alps_journal *j = m->journal;
-    uint64_t page = alps_page_next_(set, 0, end);
+    uint64_t page = alps_page_next_(set, 0, end), looked = 0;
     for (; page < end; page = alps_page_next_(set, page + 1, end)) {
         unsigned char *to = j->bytes + f->n * (uint64_t)ALPS_PAGE;
+        looked++;
         int zero = alps_page_take_(to, m->base + page * ALPS_PAGE);
         if (zero && !alps_page_in_(j->known, page))
             continue;
@@ -3659,12 +3735,18 @@ ALPS_COLD_ int alps_frame_add_(const alps_map *m, alps_frame *f,
         f->table[f->n].page = page;
         f->table[f->n].crc = alps_crc32c_(j->crc, 0, to, ALPS_PAGE);
         f->table[f->n].opens = j->opens;
-        int err =
-            ++f->n == ALPS_FRAME_CHUNK_ ? alps_frame_flush_(j, f) : ALPS_OK;
+        if (++f->n < ALPS_FRAME_CHUNK_)
+            continue;
+        int err = alps_frame_flush_(j, f);
         if (err)
             return err;
+        alps_progress_step_(&j->telling, looked * ALPS_PAGE);
+        looked = 0;
     }
-    return alps_frame_flush_(j, f);
+    int err = alps_frame_flush_(j, f);
+    if (!err)
+        alps_progress_step_(&j->telling, looked * ALPS_PAGE);
+    return err;
 }
 
 /* Writes a small frame. */
@@ -3710,9 +3792,11 @@ ALPS_FN_ uint64_t alps_home_run_(const alps_journal *j, uint64_t page,
 
 /* Copies the newest version of each page to the files of the region, or to any
  * other. */
-ALPS_COLD_ int alps_home_copy_(const alps_journal *j, const alps_map *to)
+ALPS_COLD_ int alps_home_copy_(alps_journal *j, const alps_map *to)
 {
     uint64_t end = j->size / ALPS_PAGE + (j->size % ALPS_PAGE != 0), n;
+    alps_progress_add_(&j->telling,
+                       alps_pages_count_(j->here, end) * ALPS_PAGE);
     uint64_t page = alps_page_next_(j->here, 0, end);
     for (; page < end; page = alps_page_next_(j->here, page + n, end)) {
         n = alps_home_run_(j, page, end);
@@ -3725,6 +3809,7 @@ ALPS_COLD_ int alps_home_copy_(const alps_journal *j, const alps_map *to)
             err = alps_medium_write_(to, j->bytes, k, off);
         if (err)
             return err;
+        alps_progress_step_(&j->telling, n * ALPS_PAGE);
     }
     return ALPS_OK;
 }
@@ -4970,6 +5055,16 @@ ALPS_COLD_ int alps_pool_less_(alps_pool *pool)
     return 1;
 }
 
+/* Bytes of frames [from, to) that are dirty. */
+ALPS_FN_ uint64_t alps_pool_dirty_(const alps_pool *pool, uint32_t from,
+                                   uint32_t to)
+{
+    uint64_t n = 0;
+    for (uint32_t i = from; i < to; i++)
+        n += pool->frame[i].dirty != 0;
+    return n * pool->segment;
+}
+
 ALPS_FN_ void alps_pool_give_(alps_pool *pool, uint32_t frame)
 {
     alps_page_frame *f = &pool->frame[frame];
@@ -5810,6 +5905,93 @@ ALPS_FN_ const alps_eviction *alps_evict_policy_(unsigned number)
     return &policy[number <= ALPS_EVICTIONS ? number : 0];
 }
 
+/* watermark.h -- how much of a region may be dirty
+ *
+ * Two marks, in frames. At the high one the region's thread begins to write
+ * what is dirty, hidden segments before shown ones and the oldest first, until
+ * the low one; what is dirty is kept in two queues for that. The segments that
+ * were stored to last are not among it: an instruction may need them still. */
+
+typedef struct alps_watermark {
+    unsigned asked_high, asked_low; /* percent of the frames, or 0 */
+    uint32_t high, low;             /* in frames; `high` 0: there are none */
+    alps_queues *dirty; /* queue 0 is shown, 1 hidden, each by when it became
+                           so */
+    uint64_t bytes;     /* of it */
+} alps_watermark;
+
+/* What the options and the environment ask for. */
+ALPS_COLD_ int alps_watermark_ask_(alps_watermark *w, const alps_options *o)
+{
+    uint64_t high = o ? o->dirty_high : 0, low = o ? o->dirty_low : 0;
+    if (alps_amount_asked_("ALPS_DIRTY_HIGH", &high) ||
+        alps_amount_asked_("ALPS_DIRTY_LOW", &low) || high > 100 || low > high)
+        return ALPS_EINVAL;
+    w->asked_high = (unsigned)high;
+    w->asked_low = (unsigned)(low ? low : high / 2);
+    return ALPS_OK;
+}
+
+/* Makes ready for `n` frames. */
+ALPS_COLD_ int alps_watermark_open_(alps_watermark *w, uint32_t n)
+{
+    if (!w->asked_high)
+        return ALPS_OK;
+    w->bytes = alps_queues_room_(n);
+    w->dirty = (alps_queues *)alps_pool_memory_(w->bytes);
+    if (!w->dirty)
+        return ALPS_ENOMEM;
+    alps_queues_begin_(w->dirty, n);
+    w->high = (uint32_t)((uint64_t)n * w->asked_high / 100);
+    w->low = (uint32_t)((uint64_t)n * w->asked_low / 100);
+    if (!w->high)
+        w->high = 1;
+    return ALPS_OK;
+}
+
+ALPS_COLD_ void alps_watermark_close_(alps_watermark *w)
+{
+    if (w->dirty)
+        munmap(w->dirty, (size_t)w->bytes);
+    w->dirty = NULL;
+    w->high = 0;
+}
+
+/* Something happened to a frame, as the eviction policy is told. */
+ALPS_FN_ void alps_watermark_saw_(const alps_watermark *w, unsigned what,
+                                  uint32_t frame, const alps_page_frame *f)
+{
+    unsigned k = f->state == ALPS_FRAME_HIDDEN;
+    if (!w->dirty)
+        return;
+    if (!f->dirty || what == ALPS_TOLD_GONE)
+        alps_queue_drop_(w->dirty, frame);
+    else if (w->dirty->at[frame].in != k)
+        alps_queue_put_(w->dirty, k, frame);
+}
+
+/* Frames that are dirty. */
+ALPS_FN_ uint32_t alps_watermark_count_(const alps_watermark *w)
+{
+    return w->dirty->count[0] + w->dirty->count[1];
+}
+
+/* Who is to be written next, or ALPS_NO_FRAME: not who is pinned, nor the last
+ * `young` that are shown. */
+ALPS_FN_ uint32_t alps_watermark_next_(const alps_watermark *w,
+                                       const alps_pool *pool, uint32_t young)
+{
+    const alps_queues *q = w->dirty;
+    uint32_t old = q->count[0] > young ? q->count[0] - young : 0;
+    uint32_t frame = q->oldest[1]; // nobody has pinned that
+    if (frame != ALPS_NO_FRAME)
+        return frame;
+    for (frame = q->oldest[0]; old--; frame = q->at[frame].newer)
+        if (!pool->frame[frame].pins)
+            return frame;
+    return ALPS_NO_FRAME;
+}
+
 /* echo.h -- pages of which we know what the file has
  *
  * The retire words of all lanes are part of every fence under msync, and few of
@@ -5927,8 +6109,10 @@ typedef struct alps_paging {
     uint64_t evictions;   /* segments that went */
     uint64_t write_backs; /* calls that wrote */
     uint64_t bytes_read, bytes_written;
-    uint64_t syncs;  /* of the file */
-    uint64_t failed; /* reads and writes that did not succeed */
+    uint64_t cleaned; /* segments written by the region's thread, or because
+                         too many were dirty */
+    uint64_t syncs;   /* of the file */
+    uint64_t failed;  /* reads and writes that did not succeed */
 } alps_paging;
 
 /* All of `n` bytes at `off`; ALPS_ETRUNCATED: somebody has cut the file. */
@@ -6304,15 +6488,17 @@ typedef struct alps_pager {
     struct alps_pager *sharer;  /* the next one that does */
     int shares;                 /* 1: it is in the budget's list */
     const alps_eviction *eviction;
-    void *state;       /* of the policy */
-    uint64_t state_n;  /* its bytes */
-    int fd;            /* the file */
-    int past;          /* the same past the page cache, or -1 */
-    unsigned direct;   /* 1: that was asked for */
-    int tells;         /* 1: the file system tells what was never written */
-    unsigned interval; /* milliseconds of the cleaner, or 0 */
-    uint32_t ended;    /* 1: it is to end */
-    int cleans;        /* 1: there is one */
+    void *state;         /* of the policy */
+    uint64_t state_n;    /* its bytes */
+    int fd;              /* the file */
+    int past;            /* the same past the page cache, or -1 */
+    unsigned direct;     /* 1: that was asked for */
+    int tells;           /* 1: the file system tells what was never written */
+    alps_watermark mark; /* of what is dirty */
+    unsigned interval;   /* milliseconds of the cleaner, or 0 */
+    uint32_t called;     /* 1: it is not to sleep */
+    uint32_t ended;      /* 1: it is to end */
+    int cleans;          /* 1: there is one */
     pthread_t cleaner;
     pid_t process;          /* who opened it: not the child of a fork */
     unsigned char *base;    /* of the region */
@@ -6374,7 +6560,9 @@ ALPS_FN_ void alps_segment_set_(const alps_pager *p, uint32_t segment,
 ALPS_FN_ void alps_segment_tell_(const alps_pager *p, unsigned what,
                                  uint32_t frame)
 {
-    p->eviction->saw(p->state, what, frame, p->pool.frame[frame].segment);
+    const alps_page_frame *f = &p->pool.frame[frame];
+    p->eviction->saw(p->state, what, frame, f->segment);
+    alps_watermark_saw_(&p->mark, what, frame, f);
 }
 
 /* The file by which `*k` bytes at `from` are read or written, and how many at
@@ -6567,6 +6755,8 @@ ALPS_COLD_ int alps_segment_hide_(alps_pager *p, uint32_t frame)
     int err = alps_view_hide_(&p->pool, frame);
     if (!err)
         f->state = ALPS_FRAME_HIDDEN;
+    else // it may have come back, and be dirty
+        alps_watermark_saw_(&p->mark, ALPS_TOLD_DIRTY, frame, f);
     return err;
 }
 
@@ -6853,6 +7043,43 @@ ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame)
     return err;
 }
 
+/* One who is dirty, and was not stored to lately, is written; it stays.
+ * ALPS_EFULL: there is none. */
+ALPS_COLD_ int alps_pager_clean_(alps_pager *p)
+{
+    uint32_t frame =
+        alps_watermark_next_(&p->mark, &p->pool, alps_pager_young_(p));
+    if (frame == ALPS_NO_FRAME)
+        return ALPS_EFULL;
+    int err = alps_segment_clean_(p, frame);
+    if (err)
+        return err;
+    p->count.cleaned++;
+    if (p->past < 0 && !p->spill.journal)
+        alps_pager_trail_(p,
+                          alps_segment_off_(p, p->pool.frame[frame].segment));
+    return ALPS_OK;
+}
+
+/* The region's thread has something to do. */
+ALPS_COLD_ void alps_pager_call_(alps_pager *p)
+{
+    if (!__atomic_exchange_n(&p->called, 1, __ATOMIC_RELEASE))
+        syscall(SYS_futex, &p->called, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* Something may be dirty that was not. From the high mark on the region's
+ * thread is called, and who stores to one more writes one: so there are never
+ * more, however fast a program is. */
+ALPS_COLD_ void alps_pager_stored_(alps_pager *p)
+{
+    uint32_t n = alps_watermark_count_(&p->mark);
+    if (n >= p->mark.high)
+        alps_pager_call_(p);
+    if (n > p->mark.high)
+        alps_pager_clean_(p); // or it stays dirty, and goes some day
+}
+
 /* Asks the policy until somebody has gone. A wish to hide what came lately is
  * refused, like a wish to let it go. */
 ALPS_COLD_ int alps_pager_ask_(alps_pager *p)
@@ -7015,11 +7242,16 @@ ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
     p->stale = 0;
     p->uffd.stores = write;
     alps_pager_thread_(p, self);
+    int err;
     if (state == ALPS_FRAME_FREE)
-        return alps_pager_bring_(p, segment, write);
-    if (state == ALPS_FRAME_HIDDEN)
-        return alps_pager_again_(p, frame, write);
-    return alps_segment_upgrade_(p, frame);
+        err = alps_pager_bring_(p, segment, write);
+    else if (state == ALPS_FRAME_HIDDEN)
+        err = alps_pager_again_(p, frame, write);
+    else
+        err = alps_segment_upgrade_(p, frame);
+    if (p->mark.high)
+        alps_pager_stored_(p);
+    return err;
 }
 
 /* A thread touched what is hidden, or stored to what is not to be written. */
@@ -7203,10 +7435,24 @@ ALPS_COLD_ int alps_writeback_frame_(alps_pager *p, uint32_t frame,
     return alps_segment_pages_(p, frame, from, to);
 }
 
+/* Bytes that a sync of `n` may have to write. */
+ALPS_COLD_ uint64_t alps_writeback_due_(alps_pager *p, uint64_t n)
+{
+    sigset_t old;
+    if (!n)
+        return 0;
+    alps_latch_enter_(&p->latch, &old);
+    uint64_t due = alps_pool_dirty_(&p->pool, 0, p->pool.n);
+    alps_latch_leave_(&p->latch, &old);
+    return due;
+}
+
 /* Bytes [off, off + n) of the region are in the file when this returns 0, as
  * far as they were stored before it was called. The latch is held for one
- * segment at a time. Goes on after an error, and answers the first. */
-ALPS_COLD_ int alps_writeback_(alps_pager *p, uint64_t off, uint64_t n)
+ * segment at a time. Goes on after an error, and answers the first. `telling`,
+ * or NULL, hears of each segment that was dirty. */
+ALPS_COLD_ int alps_writeback_(alps_pager *p, uint64_t off, uint64_t n,
+                               alps_telling *telling)
 {
     uint64_t end = off + n;
     uint64_t length = __atomic_load_n(&p->length, __ATOMIC_ACQUIRE);
@@ -7221,12 +7467,17 @@ ALPS_COLD_ int alps_writeback_(alps_pager *p, uint64_t off, uint64_t n)
         if (alps_segment_frame_(p, segment) != ALPS_NO_FRAME) {
             sigset_t old;
             int err = ALPS_OK;
+            uint64_t due = 0;
             alps_latch_enter_(&p->latch, &old);
             uint32_t frame = alps_segment_frame_(p, segment);
-            if (frame != ALPS_NO_FRAME)
+            if (frame != ALPS_NO_FRAME) {
+                due = alps_pool_dirty_(&p->pool, frame, frame + 1);
                 err = alps_writeback_frame_(p, frame, off - start, to - start);
+            }
             alps_latch_leave_(&p->latch, &old);
             first = first ? first : err;
+            if (telling && !err)
+                alps_progress_step_(telling, due);
         }
         off = stop;
     }
@@ -7257,8 +7508,11 @@ ALPS_COLD_ void alps_writeback_failed_(alps_pager *p, int err)
         p->lost = err;
     alps_echo_forget_(&p->echo);
     for (uint32_t i = 0; i < p->pool.n; i++)
-        if (p->pool.frame[i].state != ALPS_FRAME_FREE)
+        if (p->pool.frame[i].state != ALPS_FRAME_FREE) {
             p->pool.frame[i].dirty = 1;
+            alps_watermark_saw_(&p->mark, ALPS_TOLD_DIRTY, i,
+                                &p->pool.frame[i]);
+        }
     alps_latch_leave_(&p->latch, &old);
 }
 
@@ -7498,8 +7752,11 @@ ALPS_COLD_ int alps_capture_most_(alps_pager *p)
     for (uint32_t i = 0; !err && i < p->pool.n; i++) {
         sigset_t old;
         alps_latch_enter_(&p->latch, &old);
+        uint64_t n = alps_pool_dirty_(&p->pool, i, i + 1);
         err = alps_capture_frame_(p, i);
         alps_latch_leave_(&p->latch, &old);
+        if (!err)
+            alps_progress_step_(&p->spill.journal->telling, n);
     }
     return err;
 }
@@ -7511,12 +7768,15 @@ ALPS_COLD_ int alps_capture_moment_(alps_pager *p)
 {
     sigset_t old;
     alps_latch_enter_(&p->latch, &old);
+    uint64_t n = alps_pool_dirty_(&p->pool, 0, p->pool.n);
     int err = alps_capture_pinned_(p);
     for (uint32_t i = 0; !err && i < p->pool.n; i++)
         err = alps_capture_frame_(p, i);
     if (!err)
         err = alps_spill_cut_(&p->spill, p->length, &p->count);
     alps_latch_leave_(&p->latch, &old);
+    if (!err)
+        alps_progress_step_(&p->spill.journal->telling, n);
     return err;
 }
 
@@ -7577,7 +7837,9 @@ ALPS_COLD_ int alps_capture_first_(alps_map *m)
     sigset_t old;
     alps_latch_enter_(&p->latch, &old);
     alps_pages_move_(j->going, j->gone, alps_capture_pages_(p));
+    uint64_t n = alps_pool_dirty_(&p->pool, 0, p->pool.n);
     alps_latch_leave_(&p->latch, &old);
+    alps_progress_begin_(&j->telling, m, n);
     int err = p->spill.lost;
     if (!err && p->spill.unsure)
         err = alps_capture_again_(p);
@@ -7714,6 +7976,8 @@ ALPS_COLD_ int alps_capture_last_(alps_map *m, int err)
         alps_capture_again_(p); // while the system has it still; or next time
     if (!err && j->tail - j->start > ALPS_JOURNAL_MAX)
         alps_capture_home_(m); // or the next time
+    if (!err)
+        alps_progress_end_(&j->telling);
     return err;
 }
 
@@ -7745,11 +8009,12 @@ ALPS_COLD_ int alps_capture_open_(alps_map *m, uint64_t reserved)
                             ((uint64_t)1 << p->shift) / ALPS_PAGE);
 }
 
-/* cleaner.h -- a thread that writes what has been dirty for long
+/* cleaner.h -- a thread that writes what is dirty before it has to go
  *
- * For a program that wants its file to be nearly up to date, and its evictions
- * to find clean segments. It comes by once in an interval: what it finds dirty
- * for the second time it writes. Nothing is durable by it: fences do that. */
+ * For a program that wants its file to be nearly up to date, its evictions to
+ * find clean segments, and its syncs little to write. It comes by once in an
+ * interval: what it finds dirty for the second time it writes. And it is called
+ * where too much is dirty. Nothing is durable by it: fences do that. */
 
 /* Comes by one frame. */
 ALPS_COLD_ void alps_cleaner_look_(alps_pager *p, uint32_t frame)
@@ -7760,34 +8025,81 @@ ALPS_COLD_ void alps_cleaner_look_(alps_pager *p, uint32_t frame)
     if (f->dirty++ == 1)
         return;
     f->dirty = 2;
-    alps_segment_clean_(p, frame); // a failure is found again by who syncs
+    if (!alps_segment_clean_(p, frame)) // a failure is found by who syncs
+        p->count.cleaned++;
+}
+
+ALPS_FN_ int alps_cleaner_ends_(const alps_pager *p)
+{
+    return (int)__atomic_load_n(&p->ended, __ATOMIC_ACQUIRE);
+}
+
+/* Comes by all frames. No signal comes to this thread. */
+ALPS_COLD_ void alps_cleaner_round_(alps_pager *p)
+{
+    for (uint32_t i = 0; i < p->pool.n && !alps_cleaner_ends_(p); i++) {
+        alps_latch_take_(&p->latch);
+        alps_cleaner_look_(p, i);
+        alps_latch_give_(&p->latch);
+    }
+}
+
+/* Writes until the low mark, or until nothing can be written. Whoever waits for
+ * the latch has it in between. */
+ALPS_COLD_ void alps_cleaner_lower_(alps_pager *p)
+{
+    int err = ALPS_OK;
+    while (!err && !alps_cleaner_ends_(p)) {
+        alps_latch_take_(&p->latch);
+        err = p->mark.high && alps_watermark_count_(&p->mark) > p->mark.low
+                  ? alps_pager_clean_(p)
+                  : ALPS_EFULL;
+        alps_latch_give_(&p->latch);
+        sched_yield();
+    }
+}
+
+/* Milliseconds of a clock that nobody sets. */
+ALPS_COLD_ uint64_t alps_cleaner_now_(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Sleeps until it is called, or `n` milliseconds; 0: until it is called. */
+ALPS_COLD_ void alps_cleaner_sleep_(alps_pager *p, uint64_t n)
+{
+    struct timespec nap = {(time_t)(n / 1000), (long)(n % 1000) * 1000000};
+    syscall(SYS_futex, &p->called, FUTEX_WAIT_PRIVATE, 0, n ? &nap : NULL, NULL,
+            0);
+    __atomic_exchange_n(&p->called, 0, __ATOMIC_ACQUIRE);
 }
 
 ALPS_COLD_ void *alps_cleaner_run_(void *pager)
 {
     alps_pager *p = (alps_pager *)pager;
-    struct timespec nap = {(time_t)(p->interval / 1000),
-                           (long)(p->interval % 1000) * 1000000};
-    while (!__atomic_load_n(&p->ended, __ATOMIC_ACQUIRE)) {
-        syscall(SYS_futex, &p->ended, FUTEX_WAIT_PRIVATE, 0, &nap, NULL, 0);
-        for (uint32_t i = 0; i < p->pool.n; i++) {
-            if (__atomic_load_n(&p->ended, __ATOMIC_ACQUIRE))
-                break;
-            alps_latch_take_(&p->latch); // no signal comes to this thread
-            alps_cleaner_look_(p, i);
-            alps_latch_give_(&p->latch);
+    uint64_t due = alps_cleaner_now_() + p->interval;
+    while (!alps_cleaner_ends_(p)) {
+        uint64_t now = alps_cleaner_now_();
+        if (p->interval && now >= due) {
+            alps_cleaner_round_(p);
+            now = alps_cleaner_now_();
+            due = now + p->interval;
         }
+        alps_cleaner_sleep_(p, p->interval ? due - now : 0);
+        alps_cleaner_lower_(p);
     }
     return NULL;
 }
 
-/* Starts it, where there is an interval. */
+/* Starts it, where there is something for it to do. */
 ALPS_COLD_ int alps_cleaner_start_(alps_pager *p)
 {
     sigset_t all, old;
-    if (!p->interval)
+    if (!p->interval && !p->mark.high)
         return ALPS_OK;
-    p->ended = 0;
+    p->ended = p->called = 0;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int err = pthread_create(&p->cleaner, NULL, alps_cleaner_run_, p);
@@ -7802,7 +8114,7 @@ ALPS_COLD_ void alps_cleaner_stop_(alps_pager *p)
     if (!p->cleans || p->process != getpid())
         return;
     __atomic_store_n(&p->ended, 1, __ATOMIC_RELEASE);
-    syscall(SYS_futex, &p->ended, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    alps_pager_call_(p);
     pthread_join(p->cleaner, NULL);
     p->cleans = 0;
 }
@@ -7892,6 +8204,9 @@ ALPS_COLD_ int alps_engine_ask_(alps_pager *p, const alps_options *o)
     p->faults = o ? o->faults : NULL;
     p->budget = o ? o->budget : NULL;
     uint64_t direct = o ? o->direct : 0, interval = o ? o->write_back : 0;
+    int err = alps_watermark_ask_(&p->mark, o);
+    if (err)
+        return err;
     if (alps_word_asked_("ALPS_ENGINE", engines, 3, &p->asked) ||
         alps_word_asked_("ALPS_EVICTION", policies, ALPS_EVICTIONS,
                          &eviction) ||
@@ -7970,6 +8285,7 @@ ALPS_COLD_ void alps_engine_stop_(alps_pager *p)
         p->pool.write = NULL, p->pool.see = NULL; // the child has none
     if (p->pool.segment)
         alps_pool_close_(&p->pool);
+    alps_watermark_close_(&p->mark);
     alps_echo_close_(&p->echo);
     alps_spill_close_(&p->spill);
     if (p->table)
@@ -8049,6 +8365,9 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
     p->table = (uint32_t *)alps_pool_memory_(p->table_n);
     p->state = alps_pool_memory_(p->state_n);
     if (!p->table || !p->state)
+        return "there is no memory for its tables";
+    *err = alps_watermark_open_(&p->mark, n);
+    if (*err)
         return "there is no memory for its tables";
     const char *why = alps_engine_pool_(p, n, engine, err);
     if (why)
@@ -8186,7 +8505,7 @@ ALPS_COLD_ int alps_engine_unmap_(alps_map *m)
     alps_cleaner_stop_(p);
     alps_budget_leave_(p); // from now on no thread but this one is at it
     if (ours && !m->sole)  // or else what was not committed is dropped
-        err = alps_writeback_(p, 0, p->length);
+        err = alps_writeback_(p, 0, p->length, NULL);
     alps_server_stop_(p); // before others have the addresses
     if (ours) {
         int late = alps_let_addresses_(p->base, p->reserved, m->door);
@@ -8210,8 +8529,14 @@ ALPS_COLD_ int alps_engine_sync_(alps_map *m, uint64_t off, uint64_t n)
         err = alps_medium_sync_(m, off, n);
     if (err || m->sole || !alps_engine_ours_(m))
         return err; // what is committed all at once is not synced otherwise
-    err = alps_writeback_(m->pager, off, n);
-    return err ? err : alps_writeback_fence_(m->pager);
+    alps_telling telling;
+    alps_progress_begin_(&telling, m, alps_writeback_due_(m->pager, n));
+    err = alps_writeback_(m->pager, off, n, &telling);
+    if (!err)
+        err = alps_writeback_fence_(m->pager);
+    if (!err)
+        alps_progress_end_(&telling);
+    return err;
 }
 
 /* umalloc.h -- a file as plain memory
@@ -8372,6 +8697,8 @@ ALPS_COLD_ void *alps_umalloc_(const char *path, uint64_t bytes,
     u->bytes = bytes;
     u->map.pager = pager;
     u->map.flags = ALPS_CREATE;
+    u->map.progress = own.progress;
+    u->map.progress_context = own.progress_context;
     unsigned char *base = u->held + u->held_n;
     err = alps_fd_open_(&u->map, path, own.mode, 0);
     if (!err)
@@ -9099,7 +9426,7 @@ ALPS_COLD_ int alps_paged_write_(alps_map *m, uint64_t off, uint64_t n)
         return ALPS_OK;
     if (m->always_n)
         alps_writeback_listen_(p, m->always_off, m->always_n);
-    return alps_writeback_(p, off, n);
+    return alps_writeback_(p, off, n, NULL);
 }
 
 static const alps_backend alps_backend_paged_ __attribute__((unused)) = {
@@ -9805,8 +10132,10 @@ ALPS_COLD_ int alps_checkpoint_rounds_(const alps_map *m)
     for (unsigned round = 0; !err; round++) {
         err = alps_watch_take_(m, j->again);
         uint64_t end = alps_checkpoint_pages_(m);
-        if (err || !alps_pages_count_(j->again, end))
+        uint64_t n = alps_pages_count_(j->again, end);
+        if (err || !n)
             break;
+        alps_progress_add_(&j->telling, n * ALPS_PAGE);
         err = alps_frame_end_with_(j, &f, 0);
         if (!err && round == ALPS_CHECKPOINT_ROUNDS)
             return alps_checkpoint_clone_(m);
@@ -9838,7 +10167,9 @@ ALPS_COLD_ int alps_checkpoint_capture_(const alps_map *m)
         alps_store_(mark, j->id);
     int err = alps_watch_take_(m, j->due);
     uint64_t end = alps_checkpoint_pages_(m);
-    if (err || !alps_pages_count_(j->due, end))
+    uint64_t n = alps_pages_count_(j->due, end);
+    alps_progress_begin_(&j->telling, m, n * ALPS_PAGE);
+    if (err || !n)
         return err;
     if (alps_checkpoint_alone_(j))
         return alps_checkpoint_once_(m);
@@ -9884,6 +10215,8 @@ ALPS_COLD_ int alps_checkpoint_last_(alps_map *m, int err)
     alps_pages_move_(j->due, j->later, end);
     if (!err && j->tail > ALPS_JOURNAL_MAX)
         alps_home_come_(m); // or the next time
+    if (!err)
+        alps_progress_end_(&j->telling);
     return err;
 }
 
@@ -9898,6 +10231,8 @@ ALPS_COLD_ int alps_checkpoint_commit_(alps_map *m, unsigned part)
 ALPS_COLD_ int alps_checkpoint_end_(alps_map *m)
 {
     uint64_t length = 0;
+    if (m->pager)
+        alps_cleaner_stop_(m->pager); // it spills, and this is the end of that
     int err = alps_home_come_(m);
     if (!err)
         err = alps_home_lock_(m->fd, F_WRLCK, 0);
@@ -16473,6 +16808,8 @@ ALPS_CORE_ int alps_region_try_(alps_handle *h, const char *path,
     h->map.fd = -1;
     h->map.flags = o->flags;
     h->map.sole = t->policy->commit && !(o->flags & ALPS_READ_ONLY);
+    h->map.progress = o->progress;
+    h->map.progress_context = o->progress_context;
     h->grow = o->grow;
     h->crc = alps_crc_kind_();
     int err = t->backend->open(&h->map, path, o);
@@ -20929,7 +21266,7 @@ ALPS_FN_ int alps_snapshot_journal_(const alps_handle *h, const char *to,
     static const uint64_t none = 0;
     alps_copying c;
     alps_map copy;
-    const alps_journal *j = h->map.journal;
+    alps_journal *j = h->map.journal;
     uint64_t size = j->size ? j->size : alps_size_(h); // else all is at home
     int err = alps_fd_limit_(size);
     if (!err)

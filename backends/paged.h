@@ -180,7 +180,7 @@ ALPS_COLD_ int alps_paged_write_(alps_map *m, uint64_t off, uint64_t n)
         return ALPS_OK;
     if (m->always_n)
         alps_writeback_listen_(p, m->always_off, m->always_n);
-    return alps_writeback_(p, off, n);
+    return alps_writeback_(p, off, n, NULL);
 }
 
 static const alps_backend alps_backend_paged_ __attribute__((unused)) = {

@@ -12,6 +12,7 @@
 #  include "bits.h"
 #  include "hash.h"
 #  include "backend.h"
+#  include "progress.h"
 #  include "policy.h"
 
 #  include "address.h"
@@ -40,6 +41,7 @@
 #  include "fault.h"
 #  include "victim.h"
 #  include "evict.h"
+#  include "watermark.h"
 #  include "echo.h"
 #  include "transfer.h"
 #  include "spill.h"

@@ -33,6 +33,11 @@ typedef struct alps_part {
                          where it ends */
 } alps_part;
 
+/* How far a sync is: `done` of `total` bytes. Both only grow while it lasts; in
+ * the last call of one that succeeds they are the same. Called by the thread
+ * that syncs, between two writes; nothing of the library may be called. */
+typedef void alps_progress(void *context, uint64_t done, uint64_t total);
+
 /* How a region is opened. All zero asks for the defaults. */
 typedef struct alps_options {
     uint64_t size;  /* bytes of a new region; 0: 64 MiB */
@@ -70,6 +75,9 @@ typedef struct alps_options {
     uint64_t
         nodes; /* bit i: pages are taken from node i of the machine, in turn
                        with others; 0: as they come. See placement.h */
+    alps_progress *progress; /* told how far a sync is, while it writes; NULL:
+                                nobody */
+    void *progress_context;  /* what it is called with */
     /* Backend paged, docs/paged.md. ALPS_MEMORY, ALPS_SEGMENT, ALPS_ENGINE and
      * ALPS_EVICTION in the environment come first. */
     uint64_t memory;   /* bytes the region may have in memory; 0: half of the
@@ -83,6 +91,9 @@ typedef struct alps_options {
     unsigned write_back; /* milliseconds after which what is dirty is written,
                             by a thread of the region; 0: when it goes, or is
                             synced */
+    unsigned dirty_high; /* percent of the frames: where so many are dirty, the
+                            thread begins to write; 0: it does not */
+    unsigned dirty_low;  /* and ends where so few are; 0: half of that */
     const struct alps_eviction *evict; /* a policy of the program's own */
     struct alps_budget *budget; /* memory that it shares with other regions; it
                                    has `memory` of that at most */
@@ -150,6 +161,8 @@ typedef struct alps_map {
     unsigned apart; /* 1: what is stored is not in the file until the backend's
                        `write` has put it there */
     void *user;     /* of a backend of the program's own */
+    alps_progress *progress; /* told how far a sync is, or NULL, */
+    void *progress_context;  /* with this */
 } alps_map;
 
 /* Asks `leased` for any lease at all. */

@@ -40,8 +40,11 @@ ALPS_COLD_ int alps_capture_most_(alps_pager *p)
     for (uint32_t i = 0; !err && i < p->pool.n; i++) {
         sigset_t old;
         alps_latch_enter_(&p->latch, &old);
+        uint64_t n = alps_pool_dirty_(&p->pool, i, i + 1);
         err = alps_capture_frame_(p, i);
         alps_latch_leave_(&p->latch, &old);
+        if (!err)
+            alps_progress_step_(&p->spill.journal->telling, n);
     }
     return err;
 }
@@ -53,12 +56,15 @@ ALPS_COLD_ int alps_capture_moment_(alps_pager *p)
 {
     sigset_t old;
     alps_latch_enter_(&p->latch, &old);
+    uint64_t n = alps_pool_dirty_(&p->pool, 0, p->pool.n);
     int err = alps_capture_pinned_(p);
     for (uint32_t i = 0; !err && i < p->pool.n; i++)
         err = alps_capture_frame_(p, i);
     if (!err)
         err = alps_spill_cut_(&p->spill, p->length, &p->count);
     alps_latch_leave_(&p->latch, &old);
+    if (!err)
+        alps_progress_step_(&p->spill.journal->telling, n);
     return err;
 }
 
@@ -119,7 +125,9 @@ ALPS_COLD_ int alps_capture_first_(alps_map *m)
     sigset_t old;
     alps_latch_enter_(&p->latch, &old);
     alps_pages_move_(j->going, j->gone, alps_capture_pages_(p));
+    uint64_t n = alps_pool_dirty_(&p->pool, 0, p->pool.n);
     alps_latch_leave_(&p->latch, &old);
+    alps_progress_begin_(&j->telling, m, n);
     int err = p->spill.lost;
     if (!err && p->spill.unsure)
         err = alps_capture_again_(p);
@@ -256,6 +264,8 @@ ALPS_COLD_ int alps_capture_last_(alps_map *m, int err)
         alps_capture_again_(p); // while the system has it still; or next time
     if (!err && j->tail - j->start > ALPS_JOURNAL_MAX)
         alps_capture_home_(m); // or the next time
+    if (!err)
+        alps_progress_end_(&j->telling);
     return err;
 }
 

@@ -88,6 +88,9 @@ ALPS_COLD_ int alps_engine_ask_(alps_pager *p, const alps_options *o)
     p->faults = o ? o->faults : NULL;
     p->budget = o ? o->budget : NULL;
     uint64_t direct = o ? o->direct : 0, interval = o ? o->write_back : 0;
+    int err = alps_watermark_ask_(&p->mark, o);
+    if (err)
+        return err;
     if (alps_word_asked_("ALPS_ENGINE", engines, 3, &p->asked) ||
         alps_word_asked_("ALPS_EVICTION", policies, ALPS_EVICTIONS,
                          &eviction) ||
@@ -166,6 +169,7 @@ ALPS_COLD_ void alps_engine_stop_(alps_pager *p)
         p->pool.write = NULL, p->pool.see = NULL; // the child has none
     if (p->pool.segment)
         alps_pool_close_(&p->pool);
+    alps_watermark_close_(&p->mark);
     alps_echo_close_(&p->echo);
     alps_spill_close_(&p->spill);
     if (p->table)
@@ -245,6 +249,9 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
     p->table = (uint32_t *)alps_pool_memory_(p->table_n);
     p->state = alps_pool_memory_(p->state_n);
     if (!p->table || !p->state)
+        return "there is no memory for its tables";
+    *err = alps_watermark_open_(&p->mark, n);
+    if (*err)
         return "there is no memory for its tables";
     const char *why = alps_engine_pool_(p, n, engine, err);
     if (why)
@@ -382,7 +389,7 @@ ALPS_COLD_ int alps_engine_unmap_(alps_map *m)
     alps_cleaner_stop_(p);
     alps_budget_leave_(p); // from now on no thread but this one is at it
     if (ours && !m->sole)  // or else what was not committed is dropped
-        err = alps_writeback_(p, 0, p->length);
+        err = alps_writeback_(p, 0, p->length, NULL);
     alps_server_stop_(p); // before others have the addresses
     if (ours) {
         int late = alps_let_addresses_(p->base, p->reserved, m->door);
@@ -406,6 +413,12 @@ ALPS_COLD_ int alps_engine_sync_(alps_map *m, uint64_t off, uint64_t n)
         err = alps_medium_sync_(m, off, n);
     if (err || m->sole || !alps_engine_ours_(m))
         return err; // what is committed all at once is not synced otherwise
-    err = alps_writeback_(m->pager, off, n);
-    return err ? err : alps_writeback_fence_(m->pager);
+    alps_telling telling;
+    alps_progress_begin_(&telling, m, alps_writeback_due_(m->pager, n));
+    err = alps_writeback_(m->pager, off, n, &telling);
+    if (!err)
+        err = alps_writeback_fence_(m->pager);
+    if (!err)
+        alps_progress_end_(&telling);
+    return err;
 }

@@ -5,6 +5,7 @@
 #pragma once
 #include "descriptor.h"
 #include "page.h"
+#include "progress.h"
 
 #define ALPS_JOURNAL_MAGIC_ 0x4c4e524a53504c41ull /* "ALPSJRNL" */
 #define ALPS_FRAME_MAGIC_ 0x4d41524653504c41ull   /* "ALPSFRAM" */
@@ -102,6 +103,7 @@ typedef struct alps_journal {
     pthread_mutex_t turn; /* of who commits */
     uint64_t begun;       /* commits that were begun */
     uint64_t done;        /* the last that was completed */
+    alps_telling telling; /* of the commit under way */
     unsigned char *bytes; /* room for ALPS_FRAME_CHUNK_ pages, one before them,
                              and two behind, of which the last is zero */
 } alps_journal;

@@ -81,9 +81,10 @@ ALPS_COLD_ int alps_frame_add_(const alps_map *m, alps_frame *f,
                                const uint64_t *set, uint64_t end)
 {
     alps_journal *j = m->journal;
-    uint64_t page = alps_page_next_(set, 0, end);
+    uint64_t page = alps_page_next_(set, 0, end), looked = 0;
     for (; page < end; page = alps_page_next_(set, page + 1, end)) {
         unsigned char *to = j->bytes + f->n * (uint64_t)ALPS_PAGE;
+        looked++;
         int zero = alps_page_take_(to, m->base + page * ALPS_PAGE);
         if (zero && !alps_page_in_(j->known, page))
             continue;
@@ -93,12 +94,18 @@ ALPS_COLD_ int alps_frame_add_(const alps_map *m, alps_frame *f,
         f->table[f->n].page = page;
         f->table[f->n].crc = alps_crc32c_(j->crc, 0, to, ALPS_PAGE);
         f->table[f->n].opens = j->opens;
-        int err =
-            ++f->n == ALPS_FRAME_CHUNK_ ? alps_frame_flush_(j, f) : ALPS_OK;
+        if (++f->n < ALPS_FRAME_CHUNK_)
+            continue;
+        int err = alps_frame_flush_(j, f);
         if (err)
             return err;
+        alps_progress_step_(&j->telling, looked * ALPS_PAGE);
+        looked = 0;
     }
-    return alps_frame_flush_(j, f);
+    int err = alps_frame_flush_(j, f);
+    if (!err)
+        alps_progress_step_(&j->telling, looked * ALPS_PAGE);
+    return err;
 }
 
 /* Writes a small frame. */
@@ -144,9 +151,11 @@ ALPS_FN_ uint64_t alps_home_run_(const alps_journal *j, uint64_t page,
 
 /* Copies the newest version of each page to the files of the region, or to any
  * other. */
-ALPS_COLD_ int alps_home_copy_(const alps_journal *j, const alps_map *to)
+ALPS_COLD_ int alps_home_copy_(alps_journal *j, const alps_map *to)
 {
     uint64_t end = j->size / ALPS_PAGE + (j->size % ALPS_PAGE != 0), n;
+    alps_progress_add_(&j->telling,
+                       alps_pages_count_(j->here, end) * ALPS_PAGE);
     uint64_t page = alps_page_next_(j->here, 0, end);
     for (; page < end; page = alps_page_next_(j->here, page + n, end)) {
         n = alps_home_run_(j, page, end);
@@ -159,6 +168,7 @@ ALPS_COLD_ int alps_home_copy_(const alps_journal *j, const alps_map *to)
             err = alps_medium_write_(to, j->bytes, k, off);
         if (err)
             return err;
+        alps_progress_step_(&j->telling, n * ALPS_PAGE);
     }
     return ALPS_OK;
 }

@@ -84,6 +84,43 @@ ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame)
     return err;
 }
 
+/* One who is dirty, and was not stored to lately, is written; it stays.
+ * ALPS_EFULL: there is none. */
+ALPS_COLD_ int alps_pager_clean_(alps_pager *p)
+{
+    uint32_t frame =
+        alps_watermark_next_(&p->mark, &p->pool, alps_pager_young_(p));
+    if (frame == ALPS_NO_FRAME)
+        return ALPS_EFULL;
+    int err = alps_segment_clean_(p, frame);
+    if (err)
+        return err;
+    p->count.cleaned++;
+    if (p->past < 0 && !p->spill.journal)
+        alps_pager_trail_(p,
+                          alps_segment_off_(p, p->pool.frame[frame].segment));
+    return ALPS_OK;
+}
+
+/* The region's thread has something to do. */
+ALPS_COLD_ void alps_pager_call_(alps_pager *p)
+{
+    if (!__atomic_exchange_n(&p->called, 1, __ATOMIC_RELEASE))
+        syscall(SYS_futex, &p->called, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* Something may be dirty that was not. From the high mark on the region's
+ * thread is called, and who stores to one more writes one: so there are never
+ * more, however fast a program is. */
+ALPS_COLD_ void alps_pager_stored_(alps_pager *p)
+{
+    uint32_t n = alps_watermark_count_(&p->mark);
+    if (n >= p->mark.high)
+        alps_pager_call_(p);
+    if (n > p->mark.high)
+        alps_pager_clean_(p); // or it stays dirty, and goes some day
+}
+
 /* Asks the policy until somebody has gone. A wish to hide what came lately is
  * refused, like a wish to let it go. */
 ALPS_COLD_ int alps_pager_ask_(alps_pager *p)
@@ -246,11 +283,16 @@ ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
     p->stale = 0;
     p->uffd.stores = write;
     alps_pager_thread_(p, self);
+    int err;
     if (state == ALPS_FRAME_FREE)
-        return alps_pager_bring_(p, segment, write);
-    if (state == ALPS_FRAME_HIDDEN)
-        return alps_pager_again_(p, frame, write);
-    return alps_segment_upgrade_(p, frame);
+        err = alps_pager_bring_(p, segment, write);
+    else if (state == ALPS_FRAME_HIDDEN)
+        err = alps_pager_again_(p, frame, write);
+    else
+        err = alps_segment_upgrade_(p, frame);
+    if (p->mark.high)
+        alps_pager_stored_(p);
+    return err;
 }
 
 /* A thread touched what is hidden, or stored to what is not to be written. */

@@ -270,6 +270,16 @@ ALPS_COLD_ int alps_pool_less_(alps_pool *pool)
     return 1;
 }
 
+/* Bytes of frames [from, to) that are dirty. */
+ALPS_FN_ uint64_t alps_pool_dirty_(const alps_pool *pool, uint32_t from,
+                                   uint32_t to)
+{
+    uint64_t n = 0;
+    for (uint32_t i = from; i < to; i++)
+        n += pool->frame[i].dirty != 0;
+    return n * pool->segment;
+}
+
 ALPS_FN_ void alps_pool_give_(alps_pool *pool, uint32_t frame)
 {
     alps_page_frame *f = &pool->frame[frame];

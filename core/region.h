@@ -345,6 +345,8 @@ ALPS_CORE_ int alps_region_try_(alps_handle *h, const char *path,
     h->map.fd = -1;
     h->map.flags = o->flags;
     h->map.sole = t->policy->commit && !(o->flags & ALPS_READ_ONLY);
+    h->map.progress = o->progress;
+    h->map.progress_context = o->progress_context;
     h->grow = o->grow;
     h->crc = alps_crc_kind_();
     int err = t->backend->open(&h->map, path, o);

@@ -8,8 +8,8 @@
 #include "echo.h"
 #include "fault.h"
 #include "spill.h"
-#include "victim.h"
 #include "view.h"
+#include "watermark.h"
 
 /* The fewest frames a region is paged with: one instruction may need four
  * segments at once, and the last eight stay. */
@@ -32,15 +32,17 @@ typedef struct alps_pager {
     struct alps_pager *sharer;  /* the next one that does */
     int shares;                 /* 1: it is in the budget's list */
     const alps_eviction *eviction;
-    void *state;       /* of the policy */
-    uint64_t state_n;  /* its bytes */
-    int fd;            /* the file */
-    int past;          /* the same past the page cache, or -1 */
-    unsigned direct;   /* 1: that was asked for */
-    int tells;         /* 1: the file system tells what was never written */
-    unsigned interval; /* milliseconds of the cleaner, or 0 */
-    uint32_t ended;    /* 1: it is to end */
-    int cleans;        /* 1: there is one */
+    void *state;         /* of the policy */
+    uint64_t state_n;    /* its bytes */
+    int fd;              /* the file */
+    int past;            /* the same past the page cache, or -1 */
+    unsigned direct;     /* 1: that was asked for */
+    int tells;           /* 1: the file system tells what was never written */
+    alps_watermark mark; /* of what is dirty */
+    unsigned interval;   /* milliseconds of the cleaner, or 0 */
+    uint32_t called;     /* 1: it is not to sleep */
+    uint32_t ended;      /* 1: it is to end */
+    int cleans;          /* 1: there is one */
     pthread_t cleaner;
     pid_t process;          /* who opened it: not the child of a fork */
     unsigned char *base;    /* of the region */
@@ -102,7 +104,9 @@ ALPS_FN_ void alps_segment_set_(const alps_pager *p, uint32_t segment,
 ALPS_FN_ void alps_segment_tell_(const alps_pager *p, unsigned what,
                                  uint32_t frame)
 {
-    p->eviction->saw(p->state, what, frame, p->pool.frame[frame].segment);
+    const alps_page_frame *f = &p->pool.frame[frame];
+    p->eviction->saw(p->state, what, frame, f->segment);
+    alps_watermark_saw_(&p->mark, what, frame, f);
 }
 
 /* The file by which `*k` bytes at `from` are read or written, and how many at
@@ -295,6 +299,8 @@ ALPS_COLD_ int alps_segment_hide_(alps_pager *p, uint32_t frame)
     int err = alps_view_hide_(&p->pool, frame);
     if (!err)
         f->state = ALPS_FRAME_HIDDEN;
+    else // it may have come back, and be dirty
+        alps_watermark_saw_(&p->mark, ALPS_TOLD_DIRTY, frame, f);
     return err;
 }
 

@@ -55,7 +55,7 @@ ALPS_FN_ int alps_snapshot_journal_(const alps_handle *h, const char *to,
     static const uint64_t none = 0;
     alps_copying c;
     alps_map copy;
-    const alps_journal *j = h->map.journal;
+    alps_journal *j = h->map.journal;
     uint64_t size = j->size ? j->size : alps_size_(h); // else all is at home
     int err = alps_fd_limit_(size);
     if (!err)

@@ -158,6 +158,8 @@ ALPS_COLD_ void *alps_umalloc_(const char *path, uint64_t bytes,
     u->bytes = bytes;
     u->map.pager = pager;
     u->map.flags = ALPS_CREATE;
+    u->map.progress = own.progress;
+    u->map.progress_context = own.progress_context;
     unsigned char *base = u->held + u->held_n;
     err = alps_fd_open_(&u->map, path, own.mode, 0);
     if (!err)

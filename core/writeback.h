@@ -21,10 +21,24 @@ ALPS_COLD_ int alps_writeback_frame_(alps_pager *p, uint32_t frame,
     return alps_segment_pages_(p, frame, from, to);
 }
 
+/* Bytes that a sync of `n` may have to write. */
+ALPS_COLD_ uint64_t alps_writeback_due_(alps_pager *p, uint64_t n)
+{
+    sigset_t old;
+    if (!n)
+        return 0;
+    alps_latch_enter_(&p->latch, &old);
+    uint64_t due = alps_pool_dirty_(&p->pool, 0, p->pool.n);
+    alps_latch_leave_(&p->latch, &old);
+    return due;
+}
+
 /* Bytes [off, off + n) of the region are in the file when this returns 0, as
  * far as they were stored before it was called. The latch is held for one
- * segment at a time. Goes on after an error, and answers the first. */
-ALPS_COLD_ int alps_writeback_(alps_pager *p, uint64_t off, uint64_t n)
+ * segment at a time. Goes on after an error, and answers the first. `telling`,
+ * or NULL, hears of each segment that was dirty. */
+ALPS_COLD_ int alps_writeback_(alps_pager *p, uint64_t off, uint64_t n,
+                               alps_telling *telling)
 {
     uint64_t end = off + n;
     uint64_t length = __atomic_load_n(&p->length, __ATOMIC_ACQUIRE);
@@ -39,12 +53,17 @@ ALPS_COLD_ int alps_writeback_(alps_pager *p, uint64_t off, uint64_t n)
         if (alps_segment_frame_(p, segment) != ALPS_NO_FRAME) {
             sigset_t old;
             int err = ALPS_OK;
+            uint64_t due = 0;
             alps_latch_enter_(&p->latch, &old);
             uint32_t frame = alps_segment_frame_(p, segment);
-            if (frame != ALPS_NO_FRAME)
+            if (frame != ALPS_NO_FRAME) {
+                due = alps_pool_dirty_(&p->pool, frame, frame + 1);
                 err = alps_writeback_frame_(p, frame, off - start, to - start);
+            }
             alps_latch_leave_(&p->latch, &old);
             first = first ? first : err;
+            if (telling && !err)
+                alps_progress_step_(telling, due);
         }
         off = stop;
     }
@@ -75,8 +94,11 @@ ALPS_COLD_ void alps_writeback_failed_(alps_pager *p, int err)
         p->lost = err;
     alps_echo_forget_(&p->echo);
     for (uint32_t i = 0; i < p->pool.n; i++)
-        if (p->pool.frame[i].state != ALPS_FRAME_FREE)
+        if (p->pool.frame[i].state != ALPS_FRAME_FREE) {
             p->pool.frame[i].dirty = 1;
+            alps_watermark_saw_(&p->mark, ALPS_TOLD_DIRTY, i,
+                                &p->pool.frame[i]);
+        }
     alps_latch_leave_(&p->latch, &old);
 }
 

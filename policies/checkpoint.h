@@ -7,6 +7,7 @@
  * synced as under msync. */
 #pragma once
 #include "../core/sole.h"
+#include "../core/cleaner.h"
 #include "../core/gather.h"
 #include "../core/turn.h"
 #include <signal.h>
@@ -165,8 +166,10 @@ ALPS_COLD_ int alps_checkpoint_rounds_(const alps_map *m)
     for (unsigned round = 0; !err; round++) {
         err = alps_watch_take_(m, j->again);
         uint64_t end = alps_checkpoint_pages_(m);
-        if (err || !alps_pages_count_(j->again, end))
+        uint64_t n = alps_pages_count_(j->again, end);
+        if (err || !n)
             break;
+        alps_progress_add_(&j->telling, n * ALPS_PAGE);
         err = alps_frame_end_with_(j, &f, 0);
         if (!err && round == ALPS_CHECKPOINT_ROUNDS)
             return alps_checkpoint_clone_(m);
@@ -198,7 +201,9 @@ ALPS_COLD_ int alps_checkpoint_capture_(const alps_map *m)
         alps_store_(mark, j->id);
     int err = alps_watch_take_(m, j->due);
     uint64_t end = alps_checkpoint_pages_(m);
-    if (err || !alps_pages_count_(j->due, end))
+    uint64_t n = alps_pages_count_(j->due, end);
+    alps_progress_begin_(&j->telling, m, n * ALPS_PAGE);
+    if (err || !n)
         return err;
     if (alps_checkpoint_alone_(j))
         return alps_checkpoint_once_(m);
@@ -244,6 +249,8 @@ ALPS_COLD_ int alps_checkpoint_last_(alps_map *m, int err)
     alps_pages_move_(j->due, j->later, end);
     if (!err && j->tail > ALPS_JOURNAL_MAX)
         alps_home_come_(m); // or the next time
+    if (!err)
+        alps_progress_end_(&j->telling);
     return err;
 }
 
@@ -258,6 +265,8 @@ ALPS_COLD_ int alps_checkpoint_commit_(alps_map *m, unsigned part)
 ALPS_COLD_ int alps_checkpoint_end_(alps_map *m)
 {
     uint64_t length = 0;
+    if (m->pager)
+        alps_cleaner_stop_(m->pager); // it spills, and this is the end of that
     int err = alps_home_come_(m);
     if (!err)
         err = alps_home_lock_(m->fd, F_WRLCK, 0);

@@ -580,6 +580,7 @@ static void threads_lose_no_word(void)
         shared_segment = o.segment = 16 * KIB;
         o.memory = 22 * o.segment;
         o.write_back = e % 2;
+        o.dirty_high = e / 2 * 40;
         path_to("threads");
         shared =
             (unsigned char *)alps_umalloc_with(the_path, 40 * o.segment, &o);
