@@ -2041,8 +2041,8 @@ ALPS_COLD_ int alps_parts_unlink_(alps_map *m, unsigned keep)
     return err;
 }
 
-/* Takes all parts away, and then the word that leads to them. What is not of
- * the region stays. */
+/* Takes all parts away, and then the word that leads to them: durably with what
+ * is made next. What is not of the region stays. */
 ALPS_COLD_ int alps_parts_discard_(alps_map *m)
 {
     static const alps_onward none = {0, 0, 0, {0}, {0}};
@@ -2053,8 +2053,7 @@ ALPS_COLD_ int alps_parts_discard_(alps_map *m)
     if (err || alps_fd_read_(m->fd, &on, sizeof on, ALPS_ONWARD) ||
         !memcmp(&on, &none, sizeof on))
         return err;
-    err = alps_fd_write_(m->fd, &none, sizeof none, ALPS_ONWARD);
-    return err ? err : alps_fd_sync_data_(m->fd);
+    return alps_fd_write_(m->fd, &none, sizeof none, ALPS_ONWARD);
 }
 
 /* Opens a part's file, or creates it, for a region to go on in. ALPS_EEXIST:
@@ -16020,8 +16019,8 @@ ALPS_FN_ void alps_super_spare_(const alps_superblock *s, alps_superblock *to)
     to->state = 0;
 }
 
-/* Writes the spare: durably with the next fence. */
-ALPS_CORE_ int alps_super_double_(alps_handle *h, const alps_tables *t)
+/* Stores the spare. */
+ALPS_FN_ uint64_t *alps_super_copy_(alps_handle *h)
 {
     alps_superblock s;
     uint64_t word[ALPS_SUPER_FIXED_ / 8];
@@ -16030,7 +16029,13 @@ ALPS_CORE_ int alps_super_double_(alps_handle *h, const alps_tables *t)
     memcpy(word, &s, sizeof word);
     for (unsigned i = 0; i < sizeof word / 8; i++)
         alps_store_(&to[i], word[i]);
-    return t->policy->flush(&h->map, to, sizeof word);
+    return to;
+}
+
+/* Writes the spare: durably with the next fence. */
+ALPS_CORE_ int alps_super_double_(alps_handle *h, const alps_tables *t)
+{
+    return t->policy->flush(&h->map, alps_super_copy_(h), ALPS_SUPER_FIXED_);
 }
 
 /* Whether the first page of the medium holds nothing at all. */
@@ -23585,7 +23590,8 @@ ALPS_CORE_ int alps_roster_extent_(alps_handle *h, const alps_tables *t)
     return err;
 }
 
-/* Makes what names are found by; the buckets are yet to be linked. */
+/* Makes what names are found by, which nothing leads to yet, and whose buckets
+ * are yet to be linked. */
 ALPS_CORE_ int alps_roster_make_(alps_handle *h, alps_names **names,
                                  const alps_tables *t)
 {
@@ -23604,10 +23610,8 @@ ALPS_CORE_ int alps_roster_make_(alps_handle *h, alps_names **names,
     if (alps_block_at_(h, off, &b) < 0)
         return ALPS_ECORRUPT;
     alps_code_set_(b.zone.codes, b.unit, ALPS_USED);
-    err = alps_repair_sync_(h, t);
-    alps_store_(&h->super->names, off);
     *names = s;
-    return err;
+    return ALPS_OK;
 }
 
 /* Keeps the tables of buckets that are such, up to the first that is not. */
@@ -23669,7 +23673,9 @@ ALPS_FN_ void alps_roster_texts_(const alps_roster *o, alps_repaired *r)
     }
 }
 
-/* Links all names anew. `was` are those that there seemed to be. */
+/* Links all names anew: in place where there is what they are found by, else
+ * the list is found by one store, when all of it is durable. `was` are those
+ * that there seemed to be. */
 ALPS_CORE_ int alps_roster_renew_(alps_handle *h, const alps_roster *o,
                                   uint64_t was, alps_repaired *r,
                                   const alps_tables *t)
@@ -23678,15 +23684,19 @@ ALPS_CORE_ int alps_roster_renew_(alps_handle *h, const alps_roster *o,
     int err = ALPS_OK;
     if (s && !alps_check_live_(h, h->super->names, sizeof *s))
         s = NULL;
+    int anew = !s && o->n;
     alps_roster_sort_(o);
-    if (!s && o->n)
+    if (anew)
         err = alps_roster_make_(h, &s, t);
     if (err)
         return err;
     if (s)
         alps_roster_link_(o, s, alps_roster_tables_(h, s));
-    else
-        alps_store_(&h->super->names, 0);
+    if (anew)
+        err = alps_repair_sync_(h, t);
+    if (err)
+        return err;
+    alps_store_(&h->super->names, s ? alps_offset_(h, s) : 0);
     alps_report_mended_(r, h->super->names, "the list of names");
     for (uint64_t i = o->n; i < was; i++)
         alps_report_lost_(r, h->super->names, 0, "a name");
@@ -23735,10 +23745,10 @@ ALPS_CORE_ int alps_repair_busy_(alps_handle *h, const alps_tables *t)
     return others > 0;
 }
 
-/* The superblock becomes what `h->spare` says; the spare on the medium when
- * that is durable. 1: it was wrong. */
-ALPS_CORE_ int alps_repair_super_(alps_handle *h, alps_repaired *r,
-                                  const alps_tables *t)
+/* The superblock becomes what `h->spare` says, and so does the spare on the
+ * medium: of both any words may be there, for as long as one of them is not
+ * whole the other has not changed, or by one bit. 1: it was wrong. */
+ALPS_FN_ int alps_repair_super_(alps_handle *h, alps_repaired *r)
 {
     alps_superblock *s = (alps_superblock *)(void *)h->map.base, want;
     const uint64_t *from = (const uint64_t *)(const void *)h->spare;
@@ -23749,18 +23759,17 @@ ALPS_CORE_ int alps_repair_super_(alps_handle *h, alps_repaired *r,
             alps_store_(&to[i], from[i]);
     if (wrong)
         alps_report_mended_(r, 0, "the superblock");
-    int err = wrong ? alps_repair_sync_(h, t) : ALPS_OK;
     alps_super_spare_(h->spare, &want);
     h->super = s;
-    if (!err && memcmp(h->map.base + ALPS_SPARE, &want, ALPS_SUPER_FIXED_)) {
+    if (memcmp(h->map.base + ALPS_SPARE, &want, ALPS_SUPER_FIXED_)) {
         const uint64_t *old = (const uint64_t *)alps_address_(h, ALPS_SPARE);
         int none = !old[0] && !old[2]; // a region that is older than spares
         if (!none)
             alps_report_mended_(r, ALPS_SPARE, "the spare of the superblock");
         if (!none || wrong)
-            err = alps_super_double_(h, t);
+            alps_super_copy_(h);
     }
-    return err ? err : wrong;
+    return wrong;
 }
 
 /* Bytes of the region that the medium has not. */
@@ -23828,10 +23837,9 @@ ALPS_CORE_ int alps_repair_epoch_(alps_handle *h, alps_repaired *r,
     return ALPS_OK;
 }
 
-/* Words of lanes that cannot be, when an epoch has begun, of which there is no
- * record yet. */
-ALPS_CORE_ int alps_repair_done_(alps_handle *h, alps_repaired *r,
-                                 const alps_tables *t)
+/* Words of lanes that cannot be, when an epoch has durably begun, of which
+ * there is no record yet. */
+ALPS_FN_ void alps_repair_done_(alps_handle *h, alps_repaired *r)
 {
     int any = 0;
     for (unsigned i = 0; i < h->at.lane_count; i++) {
@@ -23844,10 +23852,8 @@ ALPS_CORE_ int alps_repair_done_(alps_handle *h, alps_repaired *r,
         alps_store_(&done->tx, 0);
         any = 1;
     }
-    if (!any)
-        return ALPS_OK;
-    alps_shared_reset_(h, h->super->epoch >> 16);
-    return alps_repair_sync_(h, t);
+    if (any)
+        alps_shared_reset_(h, h->super->epoch >> 16);
 }
 
 /* Whether a lane has retired more than it can. */
@@ -23871,8 +23877,8 @@ ALPS_CORE_ int alps_repair_recover_(alps_handle *h, alps_repaired *r,
     if (!err)
         err = alps_epoch_begin_(h, t);
     if (!err)
-        err = alps_repair_sync_(h, t);
-    return err ? err : alps_repair_done_(h, r, t);
+        alps_repair_done_(h, r);
+    return err;
 }
 
 /* Pledges of what is not live end; where the link can be nowhere the object
@@ -23947,11 +23953,9 @@ ALPS_CORE_ int alps_repair_mapped_(alps_handle *h, uint64_t size, int *again,
         return err;
     if (first)
         r->refused = alps_repair_refused_(h);
-    int wrong = alps_repair_super_(h, r, t);
-    if (wrong < 0)
-        return wrong;
+    int wrong = alps_repair_super_(h, r);
     *again = first && wrong && h->super->journal;
-    return *again ? alps_repair_sync_(h, t) : alps_repair_inside_(h, r, t);
+    return *again ? ALPS_OK : alps_repair_inside_(h, r, t);
 }
 
 /* Opens the medium, in the guard, and repairs what is in it. */

@@ -194,8 +194,8 @@ ALPS_COLD_ int alps_parts_unlink_(alps_map *m, unsigned keep)
     return err;
 }
 
-/* Takes all parts away, and then the word that leads to them. What is not of
- * the region stays. */
+/* Takes all parts away, and then the word that leads to them: durably with what
+ * is made next. What is not of the region stays. */
 ALPS_COLD_ int alps_parts_discard_(alps_map *m)
 {
     static const alps_onward none = {0, 0, 0, {0}, {0}};
@@ -206,8 +206,7 @@ ALPS_COLD_ int alps_parts_discard_(alps_map *m)
     if (err || alps_fd_read_(m->fd, &on, sizeof on, ALPS_ONWARD) ||
         !memcmp(&on, &none, sizeof on))
         return err;
-    err = alps_fd_write_(m->fd, &none, sizeof none, ALPS_ONWARD);
-    return err ? err : alps_fd_sync_data_(m->fd);
+    return alps_fd_write_(m->fd, &none, sizeof none, ALPS_ONWARD);
 }
 
 /* Opens a part's file, or creates it, for a region to go on in. ALPS_EEXIST:

@@ -19,10 +19,10 @@ ALPS_CORE_ int alps_repair_busy_(alps_handle *h, const alps_tables *t)
     return others > 0;
 }
 
-/* The superblock becomes what `h->spare` says; the spare on the medium when
- * that is durable. 1: it was wrong. */
-ALPS_CORE_ int alps_repair_super_(alps_handle *h, alps_repaired *r,
-                                  const alps_tables *t)
+/* The superblock becomes what `h->spare` says, and so does the spare on the
+ * medium: of both any words may be there, for as long as one of them is not
+ * whole the other has not changed, or by one bit. 1: it was wrong. */
+ALPS_FN_ int alps_repair_super_(alps_handle *h, alps_repaired *r)
 {
     alps_superblock *s = (alps_superblock *)(void *)h->map.base, want;
     const uint64_t *from = (const uint64_t *)(const void *)h->spare;
@@ -33,18 +33,17 @@ ALPS_CORE_ int alps_repair_super_(alps_handle *h, alps_repaired *r,
             alps_store_(&to[i], from[i]);
     if (wrong)
         alps_report_mended_(r, 0, "the superblock");
-    int err = wrong ? alps_repair_sync_(h, t) : ALPS_OK;
     alps_super_spare_(h->spare, &want);
     h->super = s;
-    if (!err && memcmp(h->map.base + ALPS_SPARE, &want, ALPS_SUPER_FIXED_)) {
+    if (memcmp(h->map.base + ALPS_SPARE, &want, ALPS_SUPER_FIXED_)) {
         const uint64_t *old = (const uint64_t *)alps_address_(h, ALPS_SPARE);
         int none = !old[0] && !old[2]; // a region that is older than spares
         if (!none)
             alps_report_mended_(r, ALPS_SPARE, "the spare of the superblock");
         if (!none || wrong)
-            err = alps_super_double_(h, t);
+            alps_super_copy_(h);
     }
-    return err ? err : wrong;
+    return wrong;
 }
 
 /* Bytes of the region that the medium has not. */
@@ -112,10 +111,9 @@ ALPS_CORE_ int alps_repair_epoch_(alps_handle *h, alps_repaired *r,
     return ALPS_OK;
 }
 
-/* Words of lanes that cannot be, when an epoch has begun, of which there is no
- * record yet. */
-ALPS_CORE_ int alps_repair_done_(alps_handle *h, alps_repaired *r,
-                                 const alps_tables *t)
+/* Words of lanes that cannot be, when an epoch has durably begun, of which
+ * there is no record yet. */
+ALPS_FN_ void alps_repair_done_(alps_handle *h, alps_repaired *r)
 {
     int any = 0;
     for (unsigned i = 0; i < h->at.lane_count; i++) {
@@ -128,10 +126,8 @@ ALPS_CORE_ int alps_repair_done_(alps_handle *h, alps_repaired *r,
         alps_store_(&done->tx, 0);
         any = 1;
     }
-    if (!any)
-        return ALPS_OK;
-    alps_shared_reset_(h, h->super->epoch >> 16);
-    return alps_repair_sync_(h, t);
+    if (any)
+        alps_shared_reset_(h, h->super->epoch >> 16);
 }
 
 /* Whether a lane has retired more than it can. */
@@ -155,8 +151,8 @@ ALPS_CORE_ int alps_repair_recover_(alps_handle *h, alps_repaired *r,
     if (!err)
         err = alps_epoch_begin_(h, t);
     if (!err)
-        err = alps_repair_sync_(h, t);
-    return err ? err : alps_repair_done_(h, r, t);
+        alps_repair_done_(h, r);
+    return err;
 }
 
 /* Pledges of what is not live end; where the link can be nowhere the object
@@ -231,11 +227,9 @@ ALPS_CORE_ int alps_repair_mapped_(alps_handle *h, uint64_t size, int *again,
         return err;
     if (first)
         r->refused = alps_repair_refused_(h);
-    int wrong = alps_repair_super_(h, r, t);
-    if (wrong < 0)
-        return wrong;
+    int wrong = alps_repair_super_(h, r);
     *again = first && wrong && h->super->journal;
-    return *again ? alps_repair_sync_(h, t) : alps_repair_inside_(h, r, t);
+    return *again ? ALPS_OK : alps_repair_inside_(h, r, t);
 }
 
 /* Opens the medium, in the guard, and repairs what is in it. */

@@ -210,7 +210,8 @@ ALPS_CORE_ int alps_roster_extent_(alps_handle *h, const alps_tables *t)
     return err;
 }
 
-/* Makes what names are found by; the buckets are yet to be linked. */
+/* Makes what names are found by, which nothing leads to yet, and whose buckets
+ * are yet to be linked. */
 ALPS_CORE_ int alps_roster_make_(alps_handle *h, alps_names **names,
                                  const alps_tables *t)
 {
@@ -229,10 +230,8 @@ ALPS_CORE_ int alps_roster_make_(alps_handle *h, alps_names **names,
     if (alps_block_at_(h, off, &b) < 0)
         return ALPS_ECORRUPT;
     alps_code_set_(b.zone.codes, b.unit, ALPS_USED);
-    err = alps_repair_sync_(h, t);
-    alps_store_(&h->super->names, off);
     *names = s;
-    return err;
+    return ALPS_OK;
 }
 
 /* Keeps the tables of buckets that are such, up to the first that is not. */
@@ -294,7 +293,9 @@ ALPS_FN_ void alps_roster_texts_(const alps_roster *o, alps_repaired *r)
     }
 }
 
-/* Links all names anew. `was` are those that there seemed to be. */
+/* Links all names anew: in place where there is what they are found by, else
+ * the list is found by one store, when all of it is durable. `was` are those
+ * that there seemed to be. */
 ALPS_CORE_ int alps_roster_renew_(alps_handle *h, const alps_roster *o,
                                   uint64_t was, alps_repaired *r,
                                   const alps_tables *t)
@@ -303,15 +304,19 @@ ALPS_CORE_ int alps_roster_renew_(alps_handle *h, const alps_roster *o,
     int err = ALPS_OK;
     if (s && !alps_check_live_(h, h->super->names, sizeof *s))
         s = NULL;
+    int anew = !s && o->n;
     alps_roster_sort_(o);
-    if (!s && o->n)
+    if (anew)
         err = alps_roster_make_(h, &s, t);
     if (err)
         return err;
     if (s)
         alps_roster_link_(o, s, alps_roster_tables_(h, s));
-    else
-        alps_store_(&h->super->names, 0);
+    if (anew)
+        err = alps_repair_sync_(h, t);
+    if (err)
+        return err;
+    alps_store_(&h->super->names, s ? alps_offset_(h, s) : 0);
     alps_report_mended_(r, h->super->names, "the list of names");
     for (uint64_t i = o->n; i < was; i++)
         alps_report_lost_(r, h->super->names, 0, "a name");

@@ -33,8 +33,8 @@ ALPS_FN_ void alps_super_spare_(const alps_superblock *s, alps_superblock *to)
     to->state = 0;
 }
 
-/* Writes the spare: durably with the next fence. */
-ALPS_CORE_ int alps_super_double_(alps_handle *h, const alps_tables *t)
+/* Stores the spare. */
+ALPS_FN_ uint64_t *alps_super_copy_(alps_handle *h)
 {
     alps_superblock s;
     uint64_t word[ALPS_SUPER_FIXED_ / 8];
@@ -43,7 +43,13 @@ ALPS_CORE_ int alps_super_double_(alps_handle *h, const alps_tables *t)
     memcpy(word, &s, sizeof word);
     for (unsigned i = 0; i < sizeof word / 8; i++)
         alps_store_(&to[i], word[i]);
-    return t->policy->flush(&h->map, to, sizeof word);
+    return to;
+}
+
+/* Writes the spare: durably with the next fence. */
+ALPS_CORE_ int alps_super_double_(alps_handle *h, const alps_tables *t)
+{
+    return t->policy->flush(&h->map, alps_super_copy_(h), ALPS_SUPER_FIXED_);
 }
 
 /* Whether the first page of the medium holds nothing at all. */

@@ -3,10 +3,11 @@
  * The files are watched: each write, sync and change of a length is seen before
  * it happens. At every one of them the power fails: of each 512 bytes stored
  * since the last sync the disk has the old or the new ones, each file has its
- * old or its new length, and a name that was not synced is there or is not. What
- * is then found has to be the region, made, grown, extended, shortened and
- * removed as a whole, and nothing is left behind that nobody would find. Leaving
- * any kind of sync out has to be noticed. */
+ * old or its new length, blocks that were reserved since may be holes, and a name
+ * that was not synced is there or is not. What is then found has to be the region,
+ * made, grown, extended, shortened and removed as a whole, with a block for each
+ * page that may be stored to, and nothing is left behind that nobody would find.
+ * Leaving any kind of sync out has to be noticed. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -66,20 +67,24 @@ static struct file {
     size_t now_length; // as of the last look
     unsigned char *now;
     size_t used; // of both, in whole sectors; zeroes are behind
+    unsigned char sure_block[ROOM / 4096], block[ROOM / 4096]; // reserved
+    unsigned char in_image[ROOM / 4096]; // the same in an image
 } file[FILES];
 
 static char folder[80], image[80], region_path[120], image_path[120];
 static int watching;
 static unsigned lost; // kinds of syncs that are left out, as bits
+static int refilled;  // blocks were reserved within a file's length
 static unsigned long images, bad, events;
 
 enum {
-    SYNC_NAME = 1,    // of a folder
-    SYNC_FIRST = 2,   // of all of the first file
-    SYNC_PART = 4,    // of all of another
-    SYNC_LENGTH = 8,  // of one page, for the length of the file
-    SYNC_PAGES = 16,  // of pages, by a fence
-    SYNC_JOURNAL = 32 // of a commit
+    SYNC_NAME = 1,     // of a folder
+    SYNC_FIRST = 2,    // of all of the first file
+    SYNC_PART = 4,     // of all of another
+    SYNC_LENGTH = 8,   // of one page, for the length of the file
+    SYNC_PAGES = 16,   // of pages, by a fence
+    SYNC_JOURNAL = 32, // of a commit
+    SYNC_BLOCKS = 64   // of one page, for blocks that are reserved again
 };
 
 static const char *path_in(const char *base, const char *name)
@@ -104,6 +109,8 @@ static void look(void)
             f->named = 0;
             f->length = 0;
             memset(f->sure, 0, ROOM);
+            memset(f->sure_block, 0, sizeof f->block);
+            memset(f->block, 0, sizeof f->block);
         }
         memset(f->now, 0, f->used);
         if (f->there && st.st_size > ROOM)
@@ -123,6 +130,7 @@ static void make_sure(unsigned i, size_t from, size_t to)
 {
     struct file *f = &file[i];
     f->length = f->now_length;
+    memcpy(f->sure_block, f->block, sizeof f->block);
     if (to > ROOM)
         to = ROOM;
     if (from < to)
@@ -170,6 +178,7 @@ static void put_image(int kind, unsigned chosen)
                     : whole              ? f->there
                                          : f->named;
         size_t length = whole && f->there ? f->now_length : f->length;
+        memcpy(f->in_image, whole ? f->block : f->sure_block, sizeof f->block);
         memcpy(bytes, f->sure, f->used);
         for (size_t s = 0; f->there && s < f->used; s += SECTOR) {
             if (!memcmp(f->sure + s, f->now + s, SECTOR))
@@ -215,7 +224,7 @@ static alps_options options(const alps_part *parts)
     memset(&o, 0, sizeof o);
     o.size = KIB(96);
     o.limit = KIB(512);
-    o.extent = KIB(8);
+    o.extent = KIB(16); // an inside that may be a hole
     o.lanes = 2;
     o.processes = 2;
     o.shards = 1;
@@ -249,6 +258,28 @@ static unsigned files_in(const char *base)
     return n;
 }
 
+/* Pages of the image that may be stored to, as no bit says that they are holes,
+ * and that have no blocks. */
+static unsigned without_blocks(const alps_handle *h)
+{
+    unsigned n = 0;
+    for (uint64_t e = 0; e < alps_extents_(h) && !manner.commit; e++) {
+        alps_off off;
+        uint64_t bytes = alps_hole_at_(h, e, &off);
+        for (; bytes && !alps_hole_(h, e); off += 4096, bytes -= 4096) {
+            alps_stretch s = alps_stretch_(&h->map, off, 4096);
+            struct stat at, of;
+            unsigned i = 0;
+            while (i < FILES &&
+                   (fstat(s.fd, &at) || stat(path_in(image, names[i]), &of) ||
+                    at.st_ino != of.st_ino))
+                i++;
+            n += i < FILES && !file[i].in_image[s.at / 4096];
+        }
+    }
+    return n;
+}
+
 /* Opens the image as `o` says; what is found has to be what may be. Answers
  * what is wrong, or NULL. */
 static const char *found(const alps_options *o, unsigned least, unsigned most,
@@ -265,6 +296,8 @@ static const char *found(const alps_options *o, unsigned least, unsigned most,
         wrong = "things are missing, or too many";
     else if (any_check(&h, NULL))
         wrong = "it is not sound";
+    else if (phase == WORK && without_blocks(&h.core))
+        wrong = "blocks are missing";
     else if (parts < least_parts || parts > most_parts)
         wrong = "it has other parts";
     else if (o->parts && any_grow(&h, KIB(400)))
@@ -402,11 +435,25 @@ static int watched_sync(int fd)
     return 0;
 }
 
+/* Pages [from, to) of a file have blocks, or have none. */
+static void blocks(int fd, size_t from, size_t to, unsigned char is)
+{
+    unsigned i = which(fd);
+    for (size_t k = from / 4096; i < FILES && k < to / 4096; k++) {
+        file[i].block[k] = is;
+        if (!is) // a crash may have it at any time
+            file[i].sure_block[k] = 0;
+    }
+}
+
 static int watched_cut(int fd, off_t n)
 {
     if (watching)
         crash();
-    return ftruncate(fd, n);
+    int err = ftruncate(fd, n);
+    look();
+    blocks(fd, alps_round_up_((uint64_t)n, 4096), ROOM, 0);
+    return err;
 }
 
 static int watched_msync(void *p, size_t n, int how)
@@ -416,7 +463,8 @@ static int watched_msync(void *p, size_t n, int how)
     if (!watching)
         return 0;
     uint64_t off = (uint64_t)((unsigned char *)p - m->base);
-    unsigned kind = n == 1 ? SYNC_LENGTH : SYNC_PAGES;
+    unsigned kind = n > 1 ? SYNC_PAGES : refilled ? SYNC_BLOCKS : SYNC_LENGTH;
+    refilled = 0;
     crash();
     look();
     uint64_t end = alps_round_up_(off + n, ALPS_PAGE);
@@ -445,9 +493,17 @@ static long watched_call(long number, ...)
     for (unsigned i = 0; i < 6; i++)
         a[i] = va_arg(more, long);
     va_end(more);
-    if (watching && number == SYS_fallocate)
+    int reserves = number == SYS_fallocate, fd = (int)a[0];
+    struct stat st;
+    if (watching && reserves)
         crash();
-    return syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    if (reserves && !fstat(fd, &st))
+        refilled = !a[1] && a[2] + a[3] <= st.st_size;
+    long got = syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    look();
+    if (reserves && !got)
+        blocks(fd, (size_t)a[2], (size_t)(a[2] + a[3]), !a[1]);
+    return got;
 }
 
 /* ---- what is done ------------------------------------------------------------ */
@@ -514,6 +570,7 @@ static void begin_disk(void)
         memset(f->sure, 0, ROOM);
         memset(f->now, 0, ROOM);
     }
+    refilled = 0;
     snprintf(folder, sizeof folder, "%s", shm_path("medium"));
     snprintf(image, sizeof image, "%s", shm_path("medium-image"));
     snprintf(region_path, sizeof region_path, "%s/region", folder);
@@ -621,7 +678,9 @@ static void each_kind_of_sync_is_needed(void)
 {
     effort = 1;
     choose(&alps_backend_file_, &alps_policy_msync_);
-    for (lost = SYNC_NAME; lost <= SYNC_PAGES; lost *= 2) {
+    for (lost = SYNC_NAME; lost <= SYNC_BLOCKS; lost *= 2) {
+        if (lost == SYNC_JOURNAL) // there is none
+            continue;
         live();
         if (!CHECK(bad > 0))
             printf("  under msync, %u\n", lost);

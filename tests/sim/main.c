@@ -2,6 +2,7 @@
  *
  *     sim-POLICY MODEL run EFFORT     looks for bad images
  *     sim-POLICY MODEL transact EFFORT  of transactions alone
+ *     sim-POLICY MODEL mend EFFORT    of repairs alone
  *     sim-POLICY MODEL weave EFFORT   the same, with threads at the same time
  *     sim-POLICY MODEL mutate EFFORT  leaves out each flush, fence and stream,
  *                                     alone and in pairs: all must be noticed
@@ -42,6 +43,7 @@ static void run(unsigned effort)
     programs_life();
     programs_scripts();
     programs_killed();
+    programs_mended();
     sim_limits = effort ? many : some;
     programs_named();
     programs_transactions(effort);
@@ -71,21 +73,34 @@ static void weave(unsigned effort, int tx)
     woven_random(2000ul << 2 * effort, tx);
 }
 
-/* Whether a place that is left out is of transactions, and of nothing else. */
-static int transacts(void)
+/* Whether a place that is left out is of these functions. */
+static int is_of(const char *const *words, unsigned n)
 {
-    static const char *const words[] = {"alps_tx_", "alps_commit_",
-                                        "alps_undo_"};
     if (!sim_sites_off[0] || sim_sites_off[0] > sim_site_count())
         return 0; // or not known yet
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < n; i++)
         if (strstr(sim_site_name(sim_sites_off[0] - 1), words[i]))
             return 1;
     return 0;
 }
 
+/* Of transactions, and of nothing else. */
+static int transacts(void)
+{
+    static const char *const words[] = {"alps_tx_", "alps_commit_",
+                                        "alps_undo_"};
+    return is_of(words, 3);
+}
+
+/* Of repairs. */
+static int mends(void)
+{
+    static const char *const words[] = {"alps_repair_"};
+    return is_of(words, 1);
+}
+
 /* Mutations: the same in parts, ordered so that what is wrong shows soon. */
-enum { PARTS = 12 };
+enum { PARTS = 13 };
 
 static void run_part(unsigned part)
 {
@@ -105,6 +120,7 @@ static void run_part(unsigned part)
     case 8: programs_exhaustive(1); break;
     case 9: random_runs(1, 4, 150); break;
     case 10: programs_crashed(2); break;
+    case 11: programs_mended(); break;
     default: programs_exhaustive(2); break;
     }
 }
@@ -113,7 +129,7 @@ static void run_quickly(unsigned effort)
 {
     static const struct sim_limits some = {24, 20, 6, 4, 1, 4};
     static const struct sim_limits more = {128, 64, 2, 8, 1, 2};
-    unsigned first = transacts() ? 4 : 0;
+    unsigned first = mends() ? 11 : transacts() ? 4 : 0;
     for (unsigned i = 0; i < PARTS; i++) {
         sim_part = (first + i) % PARTS;
         if (sim_part_differs())
@@ -184,7 +200,8 @@ static int is_act(unsigned site)
 {
     int event = sim_site_event(site);
     return event == ALPS_SAW_FLUSH || event == ALPS_SAW_FENCE ||
-           event == ALPS_SAW_STREAM || event == SIM_SAW_SETTLE;
+           event == ALPS_SAW_STREAM || event == SIM_SAW_SETTLE ||
+           event == SIM_SAW_SYNC;
 }
 
 /* Whether two sites are of one function of the interface. */
@@ -196,10 +213,14 @@ static int same_call(unsigned a, unsigned b)
 }
 
 /* Whether two sites are of the same three lines of the library, one within the
- * other, and only who calls them differs. */
+ * other, and only who calls them differs; or of the same place in the beginning
+ * of an epoch, which an open and a repair have. */
 static int same_lines(unsigned a, unsigned b)
 {
     const char *left = sim_site_name(a), *right = sim_site_name(b);
+    const char *epoch = strstr(left, "alps_epoch_begin_");
+    if (epoch && !strncmp(left, right, (size_t)(strchr(epoch, ')') - left)))
+        return 1;
     for (int lines = 0; *left && *left == *right; left++, right++)
         if (*left == ')' && ++lines == 3)
             return 1;
@@ -345,11 +366,11 @@ static int choose_model(const char *name)
 int main(int argc, char **argv)
 {
     if (argc != 4 || !choose_model(argv[1])) {
-        fprintf(
-            stderr,
-            "usage: %s x86|weak|pages|kill run|transact|weave|mutate EFFORT\n"
-            "       %s x86|weak|pages|kill without SITE\n",
-            argv[0], argv[0]);
+        fprintf(stderr,
+                "usage: %s x86|weak|pages|kill run|transact|mend|weave|mutate "
+                "EFFORT\n"
+                "       %s x86|weak|pages|kill without SITE\n",
+                argv[0], argv[0]);
         return 2;
     }
     unsigned effort = (unsigned)atoi(argv[3]);
@@ -367,6 +388,12 @@ int main(int argc, char **argv)
         sim_survivor = sim_model == SIM_KILL;
         if (sim_survivor)
             programs_transactions(effort);
+    } else if (!strcmp(argv[2], "mend")) {
+        static const struct sim_limits some = {24, 20, 6, 4, 1, 4};
+        static const struct sim_limits many = {256, 128, 8, 6, 1, 2};
+        sim_seed(1);
+        sim_limits = effort ? many : some;
+        programs_mended();
     } else if (!strcmp(argv[2], "weave")) {
         weave(effort, 1);
     } else if (!strcmp(argv[2], "without")) {

@@ -500,7 +500,7 @@ void op_open_both(void)
     }
 }
 
-static void close_both(void)
+void op_close_both(void)
 {
     for (unsigned h = 2; h-- > 0;) {
         sim_thread = h;
@@ -516,7 +516,7 @@ static void close_both(void)
 int op_reopen(const struct op *op)
 {
     (void)op;
-    close_both();
+    op_close_both();
     op_open_both();
     return 1;
 }
@@ -525,7 +525,7 @@ int op_reopen(const struct op *op)
 int op_anew(const struct op *op)
 {
     (void)op;
-    close_both();
+    op_close_both();
     call()->doing = SIM_ANEW;
     op_must(unit_open(0, 1), "open anew");
     sim_oracle.n = 0;
@@ -806,6 +806,7 @@ static const struct op others[] = {
     {"publish 1000 to 0", op_publish, 0, 0, 1000, 0},
     {"publish 1280 to 1", op_publish, 0, 1, 1280, 0},
     {"publish 200 to 3", op_publish, 0, 3, 200, 0},
+    {"publish 64 to 3", op_publish, 0, 3, 64, 0},
     {"release 3", op_release, 0, 3, 0, 0},
     {"realloc to 1000", op_realloc, 0, 0, 1000, 0},
     {"reap", op_reap, 0, 0, 0, 0},

@@ -52,3 +52,4 @@ void op_must(int err, const char *what);
 void op_set_root(unsigned slot, uint64_t off);
 void op_store_root(unsigned h, unsigned slot, uint64_t off);
 void op_open_both(void);
+void op_close_both(void);

@@ -194,7 +194,8 @@ static void compare(struct differences *d, const struct sim_view *v)
                 is_missing(d, o->live[i]);
             i++;
         } else if (i == o->n || v->block[k].off < o->live[i].off) {
-            if (!doubtful(v->block[k].off))
+            if (!doubtful(v->block[k].off) &&
+                (!sim_left_over || v->block[k].n != sim_left_over))
                 is_extra(d, v, v->block[k]);
             k++;
         } else {

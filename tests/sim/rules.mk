@@ -6,7 +6,7 @@
 
 SIM_CC = gcc
 SIM_SOURCES = world tsan local cells crash sites weave
-SIM_PARTS = $(SIM_SOURCES) oracle operations together exercise programs woven main
+SIM_PARTS = $(SIM_SOURCES) oracle operations together exercise programs mended woven main
 SIM_CFLAGS = $(C11) $(WARNINGS) -Werror -O2 -g -fno-pie
 SIM_UNIT = $(C11) $(WARNINGS) -Werror -Wno-maybe-uninitialized -O1 -g \
 	-fno-pie -fsanitize=thread \
@@ -19,7 +19,7 @@ SIM_RENAMED = memcpy=sim_memcpy memmove=sim_memmove memset=sim_memset \
 	pthread_key_create=sim_no_key pthread_key_delete=sim_no_key_gone \
 	pthread_setspecific=sim_no_value
 
-build/sim/unit-%.o: tests/sim/unit.c tests/sim/sim.h alps.h
+build/sim/unit-%.o: tests/sim/unit.c $(wildcard tests/sim/*.h) alps.h
 	@mkdir -p build/sim
 	$(SIM_CC) $(SIM_UNIT) -I. -Itests/sim -DSIM_POLICY=ALPS_$* -c $< -o $@.raw
 	objcopy $(SIM_RENAMED:%=--redefine-sym %) $@.raw $@

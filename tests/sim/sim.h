@@ -8,6 +8,7 @@
  * oracle.c   what a crash must leave, kept beside the heap
  * unit.c     the library itself, compiled with -fsanitize=thread
  * programs.c what is run on it
+ * mended.c   regions that are damaged and repaired
  * weave.c    threads at the same time, in every order
  * woven.c    what those do
  * main.c     runs, mutations, the sum
@@ -81,6 +82,7 @@ void sim_world_latch(struct sim_world *w);
 void sim_world_drain(struct sim_world *w);
 void sim_world_sync(struct sim_world *w, uint64_t off, uint64_t n);
 void sim_world_cut(struct sim_world *w, uint64_t length);
+void sim_world_start(struct sim_world *w);
 void sim_world_evict(struct sim_world *w, unsigned keep);
 const char *sim_world_unseen(struct sim_world *w);
 void sim_saw_write(const void *p, size_t n);
@@ -91,7 +93,7 @@ void sim_at_site(void);
 int sim_observe(int event, const void *p, size_t n);
 
 /* Events beside those of core/policy.h. */
-enum { SIM_SAW_SETTLE = 16 };
+enum { SIM_SAW_SETTLE = 16, SIM_SAW_SYNC = 17 };
 
 /* tsan.c */
 int sim_cpuid(unsigned leaf, unsigned sub, unsigned *a, unsigned *b,
@@ -119,6 +121,13 @@ extern struct sim_limits sim_limits;
 extern unsigned long sim_images, sim_bad, sim_nested;
 extern int sim_quick;    /* the first bad image ends the process */
 extern int sim_survivor; /* handle 1 outlives the crash */
+
+/* Whether what a crash leaves is repaired before it is opened: not at all;
+ * always; or only if open refuses it. */
+enum { SIM_REPAIRS_NOT, SIM_REPAIRS, SIM_REPAIRS_REFUSED };
+extern int sim_repairs;
+extern uint64_t sim_left_over; /* a crash may have left blocks of so many bytes
+                                  that nothing leads to; or 0 */
 void sim_crash(const char *at);
 
 /* The crash after so many more events is the one that happens: worlds[0] is
@@ -293,6 +302,8 @@ int unit_fence(unsigned h);
 int unit_sync(unsigned h);
 int unit_check(unsigned h);
 void unit_look(unsigned h, struct sim_view *v);
+void unit_damage(const char *name, struct sim_block *lost);
+int unit_repair(void);
 
 /* programs.c */
 void programs_exhaustive(unsigned length);
@@ -305,6 +316,9 @@ void programs_grown(unsigned times);
 void programs_named(void);
 void programs_transactions(unsigned effort);
 const char *programs_text(void);
+
+/* mended.c */
+void programs_mended(void);
 
 /* weave.c: threads at the same time */
 void sim_point(const void *p, int writes);

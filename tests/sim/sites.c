@@ -80,6 +80,7 @@ static const char *act(int event)
     case ALPS_SAW_STREAM: return "stream";
     case ALPS_SAW_LOCK: return "lock";
     case SIM_SAW_SETTLE: return "settle";
+    case SIM_SAW_SYNC: return "sync";
     default: return "?";
     }
 }

@@ -118,9 +118,10 @@ static int medium_reserve(alps_map *m, uint64_t off, uint64_t n)
     return ALPS_OK;
 }
 
-static int medium_sync(alps_map *m, uint64_t off, uint64_t n)
+ALPS_CORE_ int medium_sync(alps_map *m, uint64_t off, uint64_t n)
 {
     (void)m;
+    sim_at_site();
     sim_synced(off, n);
     return ALPS_OK;
 }
@@ -659,12 +660,14 @@ static int checked(unsigned h, struct sim_view *v)
     return failed(v, err && r.problems ? r.first[0].text : "alps_check", err);
 }
 
+#include "damage.h"
+
 /* Recovers what is there, and tells what it holds. */
 void unit_look(unsigned h, struct sim_view *v)
 {
     v->n = v->own_n = 0;
     memset(v->name, 0, sizeof v->name);
-    if (failed(v, "alps_open", unit_open(h, 0)) || checked(h, v) ||
+    if (ready(h, v) || checked(h, v) ||
         failed(v, "a look at names", saw_names(&heaps[h].core, v)) ||
         failed(v, "alps_each", alps_each(&heaps[h], saw_block, v)))
         return;

@@ -142,6 +142,18 @@ void sim_world_cut(struct sim_world *w, uint64_t length)
     w->length = length;
 }
 
+/* All of `mem` is durable, and stores are logged. */
+void sim_world_start(struct sim_world *w)
+{
+    memcpy(w->durable, w->mem, SIM_BYTES);
+    memcpy(w->seen, w->mem, SIM_BYTES);
+    memset(w->mark, 0, sizeof w->mark);
+    memset(w->marks, 0, sizeof w->marks);
+    w->stores = w->under_way_n = w->under_way_streamed = 0;
+    w->number = 1;
+    w->tracked = 1;
+}
+
 /* A long program's index is never written back; its oldest stores have been
  * evicted by now. Bounds the log to `keep` stores. */
 void sim_world_evict(struct sim_world *w, unsigned keep)
@@ -204,18 +216,6 @@ void sim_saw_locked(void)
     drain(w, "a locked instruction");
 }
 
-/* The backend has written the pages of [off, off + n). */
-void sim_synced(uint64_t off, uint64_t n)
-{
-    struct sim_world *w = sim_here;
-    uint64_t from = off / SIM_PAGE * SIM_PAGE;
-    uint64_t to = (off + n + SIM_PAGE - 1) / SIM_PAGE * SIM_PAGE;
-    if (!w->tracked || sim_model != SIM_PAGES)
-        return;
-    sim_crash("sync");
-    settle_stores(w, is_between, from, to);
-}
-
 /* An act of the library; `site` is where in the unit, NULL: not of it. Answers
  * 1 where the act is to be left out. */
 int sim_saw(int event, const void *p, size_t n, const void *site)
@@ -255,6 +255,20 @@ static const void *site;
 __attribute__((noinline)) void sim_at_site(void)
 {
     site = __builtin_return_address(0);
+}
+
+/* The backend has written the pages of [off, off + n), whatever the policy. */
+void sim_synced(uint64_t off, uint64_t n)
+{
+    struct sim_world *w = sim_here;
+    uint64_t from = off / SIM_PAGE * SIM_PAGE;
+    uint64_t to = (off + n + SIM_PAGE - 1) / SIM_PAGE * SIM_PAGE;
+    if (sim_site_is_off(sim_site(SIM_SAW_SYNC, site)) || !w->tracked ||
+        sim_model == SIM_KILL)
+        return;
+    sim_world_latch(w);
+    sim_crash("sync");
+    settle_stores(w, is_between, from, to);
 }
 
 /* What ALPS_OBSERVE of the unit calls. Real write-backs and fences do nothing
