@@ -530,6 +530,47 @@ static void what_cannot_be_read_is_a_signal_and_comes_back(void)
     sigaction(SIGBUS, &old, NULL);
 }
 
+/* Frames that have pages at their place in the pool, and are not to. */
+static int strays(alps_pager *x)
+{
+    sigset_t old;
+    int bad = 0;
+    alps_latch_enter_(&x->latch, &old);
+    for (uint32_t i = 0; x->pool.write && i < x->pool.n; i++) {
+        const alps_page_frame *f = &x->pool.frame[i];
+        unsigned char there[16]; // pages of 64 KiB
+        if (f->state == ALPS_FRAME_HIDDEN || f->dirty == ALPS_KEPT_)
+            continue;
+        mincore(x->pool.write + i * x->pool.segment, x->pool.segment, there);
+        for (unsigned k = 0; k < sizeof there; k++)
+            bad += there[k] & 1;
+    }
+    alps_latch_leave_(&x->latch, &old);
+    return bad;
+}
+
+static void a_store_that_fails_leaves_no_pages_behind(void)
+{
+    struct sigaction old;
+    alps_options o = paged(ALPS_EVICT_FIFO);
+    catch_bus(&old);
+    unsigned char *p = known_file("strays", &o);
+    for (uint64_t i = 0; i < 64; i++)
+        p[i * 65536] = known(i * 65536);
+    CHECK_EQ(strays(pager_of(p)), 0);
+    bad_read = EIO;
+    for (uint64_t i = 0; i < 10; i++)
+        CHECK_EQ(signal_of(p + i * 65536, 1), SIGBUS);
+    bad_read = 0;
+    CHECK_EQ(strays(pager_of(p)), 0);
+    for (uint64_t i = 0; i < 10; i++)
+        CHECK(comes_back(p + i * 65536));
+    CHECK_EQ(unknown(p, 0, 4 * MIB), 0);
+    CHECK_EQ(strays(pager_of(p)), 0);
+    forget(p);
+    sigaction(SIGBUS, &old, NULL);
+}
+
 /* The system cuts fillings short, or has no memory for them. */
 static void what_cannot_be_filled_is_not_shown_in_part(void)
 {
@@ -684,6 +725,7 @@ int main(void)
         RUN(threads_lose_no_word_on_any_system);
         RUN(a_sync_has_what_this_thread_has_just_stored);
         RUN(what_cannot_be_read_is_a_signal_and_comes_back);
+        RUN(a_store_that_fails_leaves_no_pages_behind);
         RUN(what_cannot_be_filled_is_not_shown_in_part);
         RUN(what_cannot_be_moved_stays);
         RUN(a_child_has_none_of_it);
