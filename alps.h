@@ -797,6 +797,8 @@ typedef struct alps_options {
     unsigned write_back; /* milliseconds after which what is dirty is written,
                             by a thread of the region; 0: when it goes, or is
                             synced */
+    unsigned readahead;  /* segments that are brought before they are touched,
+                            where one comes behind the other; up to 64 */
     unsigned dirty_high; /* percent of the frames: where so many are dirty, the
                             thread begins to write; 0: it does not */
     unsigned dirty_low;  /* and ends where so few are; 0: half of that */
@@ -6108,10 +6110,11 @@ typedef struct alps_paging {
     uint64_t evictions;   /* segments that went */
     uint64_t write_backs; /* calls that wrote */
     uint64_t bytes_read, bytes_written;
-    uint64_t cleaned; /* segments written by the region's thread, or because
+    uint64_t prefetches; /* segments read before they were touched */
+    uint64_t cleaned;    /* segments written by the region's thread, or because
                          too many were dirty */
-    uint64_t syncs;   /* of the file */
-    uint64_t failed;  /* reads and writes that did not succeed */
+    uint64_t syncs;      /* of the file */
+    uint64_t failed;     /* reads and writes that did not succeed */
 } alps_paging;
 
 /* All of `n` bytes at `off`; ALPS_ETRUNCATED: somebody has cut the file. */
@@ -6474,6 +6477,24 @@ ALPS_COLD_ int alps_spill_anew_(alps_spill *s)
  * places for a moment. */
 #define ALPS_FRAMES_MORE 2u
 
+/* What comes one behind the other, in this many places at once. */
+#define ALPS_STREAMS_ 8u
+#define ALPS_AHEAD_MAX 64u
+
+typedef struct alps_stream {
+    uint32_t last; /* the last one that was touched, or ALPS_NO_SEGMENT */
+    uint32_t next; /* from here */
+    uint32_t end;  /* to there segments are to be brought */
+} alps_stream;
+
+typedef struct alps_ahead {
+    uint32_t most;   /* segments ahead, or 0 */
+    uint32_t turn;   /* which stream is the next to be forgotten */
+    uint32_t coming; /* 1 + the one that is being read, or 0 */
+    int gone;        /* 1: what is read of it is not what the file has */
+    alps_stream stream[ALPS_STREAMS_];
+} alps_ahead;
+
 /* A region larger than its memory: what one process keeps of it. */
 typedef struct alps_pager {
     uint32_t latch;
@@ -6494,6 +6515,7 @@ typedef struct alps_pager {
     unsigned direct;     /* 1: that was asked for */
     int tells;           /* 1: the file system tells what was never written */
     alps_watermark mark; /* of what is dirty */
+    alps_ahead ahead;    /* what is likely next */
     unsigned interval;   /* milliseconds of the cleaner, or 0 */
     uint32_t called;     /* 1: it is not to sleep */
     uint32_t ended;      /* 1: it is to end */
@@ -6959,6 +6981,142 @@ ALPS_FN_ int alps_budget_poor_(const alps_pager *p)
                     b->bytes / (b->regions ? b->regions : 1);
 }
 
+/* ahead.h -- segments are brought before they are touched
+ *
+ * Where one fault comes behind the other, the region's thread fills the next
+ * segments into frames that it leaves hidden: so the next use is a fault that
+ * reads nothing, and tells that the guess was good, and a wrong guess goes
+ * before anything that is shown. The medium is read without the latch; who
+ * touches that very segment meanwhile waits for it. */
+
+/* What the options and the environment ask for. */
+ALPS_COLD_ int alps_ahead_ask_(alps_ahead *a, const alps_options *o)
+{
+    uint64_t n = o ? o->readahead : 0;
+    if (alps_amount_asked_("ALPS_READAHEAD", &n) || n > ALPS_AHEAD_MAX)
+        return ALPS_EINVAL;
+    a->most = (uint32_t)n;
+    return ALPS_OK;
+}
+
+/* Makes ready for `n` frames, of which less than an eighth is for guesses: of
+ * the fourth that segmented FIFO hides half would go before they are touched,
+ * if they were more. */
+ALPS_FN_ void alps_ahead_open_(alps_ahead *a, uint32_t n)
+{
+    if (a->most >= n / 8)
+        a->most = n / 8 ? n / 8 - 1 : 0;
+    memset(a->stream, 0, sizeof a->stream);
+    for (unsigned i = 0; i < ALPS_STREAMS_; i++)
+        a->stream[i].last = ALPS_NO_SEGMENT;
+    a->turn = a->coming = 0;
+}
+
+/* A segment was touched that was not shown. Answers 1 if it came behind another
+ * one, and those behind it are to be brought. */
+ALPS_COLD_ int alps_ahead_saw_(alps_pager *p, uint32_t segment)
+{
+    alps_ahead *a = &p->ahead;
+    uint32_t all = (uint32_t)(p->length >> p->shift); // that are whole
+    for (unsigned i = 0; i < ALPS_STREAMS_; i++) {
+        alps_stream *s = &a->stream[i];
+        if (s->last == ALPS_NO_SEGMENT || s->last + 1 != segment)
+            continue;
+        s->last = segment;
+        s->next = s->next > segment ? s->next : segment + 1;
+        s->end = segment + 1 + a->most;
+        if (s->end > all)
+            s->end = all;
+        return s->next < s->end;
+    }
+    alps_stream *s = &a->stream[a->turn++ % ALPS_STREAMS_];
+    s->last = segment;
+    s->next = s->end = 0;
+    return 0;
+}
+
+/* The segment is being brought by the region's thread: the latch is given until
+ * it is there, or is not. */
+ALPS_COLD_ void alps_ahead_wait_(alps_pager *p, uint32_t segment)
+{
+    uint32_t *coming = &p->ahead.coming;
+    while (__atomic_load_n(coming, __ATOMIC_ACQUIRE) == segment + 1) {
+        alps_latch_give_(&p->latch);
+        syscall(SYS_futex, coming, FUTEX_WAIT_PRIVATE, segment + 1, NULL, NULL,
+                0);
+        alps_latch_take_(&p->latch);
+    }
+}
+
+/* What the file keeps of bytes [off, off + n) is about to change: what is being
+ * read of them is not used. Under the latch. */
+ALPS_FN_ void alps_ahead_void_(alps_pager *p, uint64_t off, uint64_t n)
+{
+    uint32_t coming = p->ahead.coming;
+    if (coming && alps_segment_off_(p, coming - 1) < off + n &&
+        off < alps_segment_off_(p, coming))
+        p->ahead.gone = 1;
+}
+
+/* Reads a whole segment into a frame that nobody knows of. Without the latch,
+ * unless there is a journal, of which the versions may come home meanwhile. */
+ALPS_COLD_ int alps_ahead_read_(alps_pager *p, uint32_t segment, uint32_t frame,
+                                alps_paging *count)
+{
+    uint64_t off = alps_segment_off_(p, segment), n = p->pool.segment;
+    unsigned char *to = alps_pool_at_(&p->pool, frame);
+    if (p->spill.journal)
+        return alps_segment_read_(p, segment, frame);
+    alps_latch_give_(&p->latch);
+    int err = ALPS_OK;
+    if (alps_segment_empty_(p, off, n))
+        memset(to, 0, (size_t)n);
+    else
+        err = alps_transfer_read_(p->past < 0 ? p->fd : p->past, to, n, off,
+                                  count);
+    alps_latch_take_(&p->latch);
+    return err;
+}
+
+/* The frame holds the segment, which nobody has asked for: it is hidden, and as
+ * old as one can be. */
+ALPS_COLD_ void alps_ahead_keep_(alps_pager *p, uint32_t segment,
+                                 uint32_t frame)
+{
+    alps_page_frame *f = &p->pool.frame[frame];
+    f->state = ALPS_FRAME_HIDDEN;
+    f->born = p->clock > p->pool.n ? p->clock - p->pool.n : 0;
+    alps_segment_set_(p, segment, frame);
+    alps_segment_tell_(p, ALPS_TOLD_READ, frame);
+    alps_segment_tell_(p, ALPS_TOLD_HIDDEN, frame);
+    p->count.prefetches++;
+}
+
+/* Brings the segment into the frame. Under the latch, which is given in
+ * between. */
+ALPS_COLD_ int alps_ahead_bring_(alps_pager *p, uint32_t segment,
+                                 uint32_t frame)
+{
+    alps_ahead *a = &p->ahead;
+    alps_paging count;
+    memset(&count, 0, sizeof count);
+    p->pool.frame[frame].segment = segment;
+    a->gone = 0;
+    __atomic_store_n(&a->coming, segment + 1, __ATOMIC_RELEASE);
+    int err = alps_ahead_read_(p, segment, frame, &count);
+    p->count.bytes_read += count.bytes_read;
+    if (!err && a->gone)
+        err = ALPS_ETRUNCATED;
+    if (!err)
+        alps_ahead_keep_(p, segment, frame);
+    else
+        alps_pool_give_(&p->pool, frame);
+    __atomic_store_n(&a->coming, 0, __ATOMIC_RELEASE);
+    syscall(SYS_futex, &a->coming, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL,
+            0);
+    return err; // who touches it hears of a failure
+}
+
 /* pager.h -- a segment is brought when it is touched, and another one goes
  *
  * The thread that touches it does all of it, in its signal handler. Until the
@@ -7231,6 +7389,7 @@ ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
                                 uintptr_t self)
 {
     uint32_t segment = (uint32_t)(off >> p->shift);
+    alps_ahead_wait_(p, segment);
     uint32_t frame = alps_segment_frame_(p, segment);
     int write = how == ALPS_TOUCH_WRITE;
     unsigned state = frame == ALPS_NO_FRAME ? (unsigned)ALPS_FRAME_FREE
@@ -7250,7 +7409,25 @@ ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
         err = alps_segment_upgrade_(p, frame);
     if (p->mark.high)
         alps_pager_stored_(p);
+    if (p->ahead.most && state <= ALPS_FRAME_HIDDEN &&
+        alps_ahead_saw_(p, segment))
+        alps_pager_call_(p);
     return err;
+}
+
+/* Brings the next segment of a stream, if there is one; answers 1 then. Where
+ * that fails the stream ends. Under the latch. */
+ALPS_COLD_ int alps_pager_ahead_(alps_pager *p, alps_stream *s)
+{
+    uint32_t frame, segment = s->next, all = (uint32_t)(p->length >> p->shift);
+    if (segment >= s->end || segment >= all)
+        return 0;
+    s->next++;
+    if (alps_segment_frame_(p, segment) != ALPS_NO_FRAME)
+        return 1;
+    if (alps_pager_frame_(p, &frame) || alps_ahead_bring_(p, segment, frame))
+        s->end = 0;
+    return 1;
 }
 
 /* A thread touched what is hidden, or stored to what is not to be written. */
@@ -7539,11 +7716,21 @@ ALPS_COLD_ int alps_writeback_fence_(alps_pager *p)
     return ALPS_OK;
 }
 
+/* What the file has of bytes [off, off + n) changes. */
+ALPS_COLD_ void alps_writeback_void_(alps_pager *p, uint64_t off, uint64_t n)
+{
+    sigset_t old;
+    alps_latch_enter_(&p->latch, &old);
+    alps_ahead_void_(p, off, n);
+    alps_latch_leave_(&p->latch, &old);
+}
+
 /* Bytes [off, off + n), of which the file keeps nothing from now on, are
  * forgotten: whole segments, and what shares one with others is zero. */
 ALPS_COLD_ void alps_writeback_forget_(alps_pager *p, uint64_t off, uint64_t n)
 {
     uint64_t size = p->pool.segment, end = off + n;
+    alps_writeback_void_(p, off, n);
     while (off < end) {
         sigset_t old;
         uint32_t segment = (uint32_t)(off >> p->shift);
@@ -7569,14 +7756,15 @@ ALPS_COLD_ void alps_writeback_forget_(alps_pager *p, uint64_t off, uint64_t n)
 ALPS_COLD_ void alps_writeback_length_(alps_pager *p, uint64_t length)
 {
     sigset_t old;
-    if (length < p->length)
-        alps_writeback_forget_(p, length, p->reserved - length);
     alps_latch_enter_(&p->latch, &old);
+    uint64_t was = p->length;
     alps_echo_forget_(&p->echo);
-    if (length > p->length)
-        alps_view_more_(&p->pool, p->length, length);
+    if (length > was)
+        alps_view_more_(&p->pool, was, length);
     __atomic_store_n(&p->length, length, __ATOMIC_RELEASE);
     alps_latch_leave_(&p->latch, &old);
+    if (length < was) // from now on nothing of it is brought
+        alps_writeback_forget_(p, length, p->reserved - length);
 }
 
 /* Lets go of what `alps_writeback_pin_` held. */
@@ -8008,12 +8196,13 @@ ALPS_COLD_ int alps_capture_open_(alps_map *m, uint64_t reserved)
                             ((uint64_t)1 << p->shift) / ALPS_PAGE);
 }
 
-/* cleaner.h -- a thread that writes what is dirty before it has to go
+/* cleaner.h -- the thread of a region: what can be done before it has to be
  *
  * For a program that wants its file to be nearly up to date, its evictions to
  * find clean segments, and its syncs little to write. It comes by once in an
  * interval: what it finds dirty for the second time it writes. And it is called
- * where too much is dirty. Nothing is durable by it: fences do that. */
+ * where too much is dirty, or a segment is likely to be touched next. Nothing
+ * is durable by it: fences do that. */
 
 /* Comes by one frame. */
 ALPS_COLD_ void alps_cleaner_look_(alps_pager *p, uint32_t frame)
@@ -8058,6 +8247,19 @@ ALPS_COLD_ void alps_cleaner_lower_(alps_pager *p)
     }
 }
 
+/* Brings what is likely next, by turns for each stream. */
+ALPS_COLD_ void alps_cleaner_ahead_(alps_pager *p)
+{
+    for (int more = 1; more && !alps_cleaner_ends_(p);) {
+        more = 0;
+        for (unsigned i = 0; i < ALPS_STREAMS_; i++) {
+            alps_latch_take_(&p->latch);
+            more |= alps_pager_ahead_(p, &p->ahead.stream[i]);
+            alps_latch_give_(&p->latch);
+        }
+    }
+}
+
 /* Milliseconds of a clock that nobody sets. */
 ALPS_COLD_ uint64_t alps_cleaner_now_(void)
 {
@@ -8087,6 +8289,8 @@ ALPS_COLD_ void *alps_cleaner_run_(void *pager)
             due = now + p->interval;
         }
         alps_cleaner_sleep_(p, p->interval ? due - now : 0);
+        if (p->ahead.most)
+            alps_cleaner_ahead_(p);
         alps_cleaner_lower_(p);
     }
     return NULL;
@@ -8096,7 +8300,7 @@ ALPS_COLD_ void *alps_cleaner_run_(void *pager)
 ALPS_COLD_ int alps_cleaner_start_(alps_pager *p)
 {
     sigset_t all, old;
-    if (!p->interval && !p->mark.high)
+    if (!p->interval && !p->mark.high && !p->ahead.most)
         return ALPS_OK;
     p->ended = p->called = 0;
     sigfillset(&all);
@@ -8204,6 +8408,8 @@ ALPS_COLD_ int alps_engine_ask_(alps_pager *p, const alps_options *o)
     p->budget = o ? o->budget : NULL;
     uint64_t direct = o ? o->direct : 0, interval = o ? o->write_back : 0;
     int err = alps_watermark_ask_(&p->mark, o);
+    if (!err)
+        err = alps_ahead_ask_(&p->ahead, o);
     if (err)
         return err;
     if (alps_word_asked_("ALPS_ENGINE", engines, 3, &p->asked) ||
@@ -8378,6 +8584,7 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
     if (*err)
         return "the file system reads and writes by way of its cache only";
     p->tells = alps_engine_tells_(p->fd);
+    alps_ahead_open_(&p->ahead, told ? 0 : n);
     p->eviction->begin(p->state, n);
     p->base = p->pool.base = base;
     p->length = length;
@@ -9407,7 +9614,10 @@ ALPS_COLD_ int alps_paged_punch_(alps_map *m, uint64_t off, uint64_t n)
                     : alps_home_give_(m, off, n);
     if (ours)
         alps_writeback_forget_(m->pager, off, n);
-    return alps_medium_punch_(m, off, n);
+    int err = alps_medium_punch_(m, off, n);
+    if (ours && m->pager->ahead.most)
+        alps_writeback_forget_(m->pager, off, n); // what was brought meanwhile
+    return err;
 }
 
 ALPS_COLD_ int alps_paged_reserve_(alps_map *m, uint64_t off, uint64_t n)

@@ -162,7 +162,10 @@ ALPS_COLD_ int alps_paged_punch_(alps_map *m, uint64_t off, uint64_t n)
                     : alps_home_give_(m, off, n);
     if (ours)
         alps_writeback_forget_(m->pager, off, n);
-    return alps_medium_punch_(m, off, n);
+    int err = alps_medium_punch_(m, off, n);
+    if (ours && m->pager->ahead.most)
+        alps_writeback_forget_(m->pager, off, n); // what was brought meanwhile
+    return err;
 }
 
 ALPS_COLD_ int alps_paged_reserve_(alps_map *m, uint64_t off, uint64_t n)

@@ -16,14 +16,17 @@
 #ifndef BENCH_LIMITED
 #  define BENCH_LIMITED 0 // a fourth of the region may be in memory
 #endif
-#if BENCH_MAPS
+#ifndef BENCH_FAULTS
+#  define BENCH_FAULTS BENCH_MAPS // whether the program has a handler for them
+#endif
+#if BENCH_FAULTS
 #  define ALPS_FAULTS bench_faults
 #endif
 #define ALPS_BACKEND BENCH_BACKEND
 #define ALPS_POLICY BENCH_POLICY
 #include "alps.h"
 
-#if BENCH_MAPS
+#if BENCH_FAULTS
 ALPS_HANDLER(bench_faults);
 #endif
 
@@ -210,7 +213,9 @@ static inline void *peer_root(peer *p)
 {
     return p->head;
 }
+#endif
 
+#if PEER_KEEPS || BENCH_PAGES
 static void peer_sync(peer *p)
 {
     int err = alps_sync(&p->heap);

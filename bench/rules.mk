@@ -9,7 +9,8 @@ BENCH_FLAGS = -O2 -DNDEBUG $(WARNINGS) -I. -pthread
 
 BENCH_MALLOCS = glibc jemalloc mimalloc tcmalloc
 BENCH_ALPS = alps_none alps_shmem alps_flush alps_msync alps_checkpoint \
-	alps_file alps_paged alps_paged_64k alps_paged_told
+	alps_file alps_paged alps_paged_64k alps_paged_told \
+	alps_paged_checkpoint
 BENCH_BARE = $(if $(filter x86_64,$(shell uname -m)),bare bare_store)
 BENCH_PAGES = msync write_once write_twice cp
 BENCH_MAPPED = mmap mmap_random
@@ -55,6 +56,10 @@ bench_alps_paged = -DBENCH_BACKEND=ALPS_PAGED -DBENCH_POLICY=ALPS_NONE \
 bench_alps_paged_64k = $(subst SEGMENT=0,SEGMENT=65536,$(bench_alps_paged))
 bench_alps_paged_told = $(bench_alps_paged) \
 	-DBENCH_ENGINE=ALPS_ENGINE_USERFAULTFD
+bench_alps_paged_checkpoint = -DBENCH_BACKEND=ALPS_PAGED \
+	-DBENCH_POLICY=ALPS_CHECKPOINT -DBENCH_FAULTS=1 -DBENCH_LIMITED=1 \
+	-DBENCH_DURABLE=0 -DBENCH_SHMEM=0 -DBENCH_REOPENS=0 -DBENCH_SHARES=0 \
+	-DBENCH_PAGES=1
 bench_mmap = -DMAPPED_ADVICE=MADV_NORMAL
 bench_mmap_random = -DMAPPED_ADVICE=MADV_RANDOM -DPEER_ORDERED=0
 
@@ -123,7 +128,8 @@ bench: $(BENCH_ALL) ## measures alps.h beside its peers: a table, pictures
 	@sh bench/run.sh $(BENCH) full $(BENCH_PEERS)
 
 bench-quick: $(BENCH_ALL) ## the same as a smoke test: its figures mean little
-	@sh bench/run.sh $(BENCH) quick $(filter-out alps_paged_told,$(BENCH_PEERS))
+	@sh bench/run.sh $(BENCH) quick $(filter-out alps_paged_told \
+	    alps_paged_checkpoint,$(BENCH_PEERS))
 
 bench-paged: $(BENCH_ALL) ## only what is larger than its memory
 	@sh bench/run.sh $(BENCH) paged $(BENCH_MAPPED) $(BENCH_ALPS)

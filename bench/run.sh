@@ -106,6 +106,9 @@ measure() {
 # for those that have a sync of all that was stored.
 takes_part() {
     case $1-$2 in
+    alps_paged_checkpoint-sync | alps_paged_checkpoint-commit) ;;
+    alps_paged_checkpoint-heap_*) ;;
+    alps_paged_checkpoint-*) return 1 ;;
     mmap*-paged* | alps_paged*-paged* | alps_file-heap_* | alps_paged-heap_*) ;;
     mmap* | alps_paged* | alps_file* | *-paged* | *-heap_*) return 1 ;;
     *_msync-link) ;;

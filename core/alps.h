@@ -47,6 +47,7 @@
 #  include "spill.h"
 #  include "segment.h"
 #  include "budget.h"
+#  include "ahead.h"
 #  include "pager.h"
 #  include "server.h"
 #  include "writeback.h"

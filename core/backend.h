@@ -91,6 +91,8 @@ typedef struct alps_options {
     unsigned write_back; /* milliseconds after which what is dirty is written,
                             by a thread of the region; 0: when it goes, or is
                             synced */
+    unsigned readahead;  /* segments that are brought before they are touched,
+                            where one comes behind the other; up to 64 */
     unsigned dirty_high; /* percent of the frames: where so many are dirty, the
                             thread begins to write; 0: it does not */
     unsigned dirty_low;  /* and ends where so few are; 0: half of that */

@@ -1,9 +1,10 @@
-/* cleaner.h -- a thread that writes what is dirty before it has to go
+/* cleaner.h -- the thread of a region: what can be done before it has to be
  *
  * For a program that wants its file to be nearly up to date, its evictions to
  * find clean segments, and its syncs little to write. It comes by once in an
  * interval: what it finds dirty for the second time it writes. And it is called
- * where too much is dirty. Nothing is durable by it: fences do that. */
+ * where too much is dirty, or a segment is likely to be touched next. Nothing
+ * is durable by it: fences do that. */
 #pragma once
 #include "writeback.h"
 
@@ -50,6 +51,19 @@ ALPS_COLD_ void alps_cleaner_lower_(alps_pager *p)
     }
 }
 
+/* Brings what is likely next, by turns for each stream. */
+ALPS_COLD_ void alps_cleaner_ahead_(alps_pager *p)
+{
+    for (int more = 1; more && !alps_cleaner_ends_(p);) {
+        more = 0;
+        for (unsigned i = 0; i < ALPS_STREAMS_; i++) {
+            alps_latch_take_(&p->latch);
+            more |= alps_pager_ahead_(p, &p->ahead.stream[i]);
+            alps_latch_give_(&p->latch);
+        }
+    }
+}
+
 /* Milliseconds of a clock that nobody sets. */
 ALPS_COLD_ uint64_t alps_cleaner_now_(void)
 {
@@ -79,6 +93,8 @@ ALPS_COLD_ void *alps_cleaner_run_(void *pager)
             due = now + p->interval;
         }
         alps_cleaner_sleep_(p, p->interval ? due - now : 0);
+        if (p->ahead.most)
+            alps_cleaner_ahead_(p);
         alps_cleaner_lower_(p);
     }
     return NULL;
@@ -88,7 +104,7 @@ ALPS_COLD_ void *alps_cleaner_run_(void *pager)
 ALPS_COLD_ int alps_cleaner_start_(alps_pager *p)
 {
     sigset_t all, old;
-    if (!p->interval && !p->mark.high)
+    if (!p->interval && !p->mark.high && !p->ahead.most)
         return ALPS_OK;
     p->ended = p->called = 0;
     sigfillset(&all);

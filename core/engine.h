@@ -89,6 +89,8 @@ ALPS_COLD_ int alps_engine_ask_(alps_pager *p, const alps_options *o)
     p->budget = o ? o->budget : NULL;
     uint64_t direct = o ? o->direct : 0, interval = o ? o->write_back : 0;
     int err = alps_watermark_ask_(&p->mark, o);
+    if (!err)
+        err = alps_ahead_ask_(&p->ahead, o);
     if (err)
         return err;
     if (alps_word_asked_("ALPS_ENGINE", engines, 3, &p->asked) ||
@@ -263,6 +265,7 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
     if (*err)
         return "the file system reads and writes by way of its cache only";
     p->tells = alps_engine_tells_(p->fd);
+    alps_ahead_open_(&p->ahead, told ? 0 : n);
     p->eviction->begin(p->state, n);
     p->base = p->pool.base = base;
     p->length = length;

@@ -5,8 +5,7 @@
  * given away nobody sees it any more: so no thread reads a byte that is not
  * there yet or not there any more, and none stores where it would be lost. */
 #pragma once
-#include "evict.h"
-#include "budget.h"
+#include "ahead.h"
 
 /* How often the same fault may need nothing before it is the program's own. A
  * few are normal: threads that touched one segment at once. */
@@ -273,6 +272,7 @@ ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
                                 uintptr_t self)
 {
     uint32_t segment = (uint32_t)(off >> p->shift);
+    alps_ahead_wait_(p, segment);
     uint32_t frame = alps_segment_frame_(p, segment);
     int write = how == ALPS_TOUCH_WRITE;
     unsigned state = frame == ALPS_NO_FRAME ? (unsigned)ALPS_FRAME_FREE
@@ -292,7 +292,25 @@ ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
         err = alps_segment_upgrade_(p, frame);
     if (p->mark.high)
         alps_pager_stored_(p);
+    if (p->ahead.most && state <= ALPS_FRAME_HIDDEN &&
+        alps_ahead_saw_(p, segment))
+        alps_pager_call_(p);
     return err;
+}
+
+/* Brings the next segment of a stream, if there is one; answers 1 then. Where
+ * that fails the stream ends. Under the latch. */
+ALPS_COLD_ int alps_pager_ahead_(alps_pager *p, alps_stream *s)
+{
+    uint32_t frame, segment = s->next, all = (uint32_t)(p->length >> p->shift);
+    if (segment >= s->end || segment >= all)
+        return 0;
+    s->next++;
+    if (alps_segment_frame_(p, segment) != ALPS_NO_FRAME)
+        return 1;
+    if (alps_pager_frame_(p, &frame) || alps_ahead_bring_(p, segment, frame))
+        s->end = 0;
+    return 1;
 }
 
 /* A thread touched what is hidden, or stored to what is not to be written. */

@@ -19,6 +19,24 @@
  * places for a moment. */
 #define ALPS_FRAMES_MORE 2u
 
+/* What comes one behind the other, in this many places at once. */
+#define ALPS_STREAMS_ 8u
+#define ALPS_AHEAD_MAX 64u
+
+typedef struct alps_stream {
+    uint32_t last; /* the last one that was touched, or ALPS_NO_SEGMENT */
+    uint32_t next; /* from here */
+    uint32_t end;  /* to there segments are to be brought */
+} alps_stream;
+
+typedef struct alps_ahead {
+    uint32_t most;   /* segments ahead, or 0 */
+    uint32_t turn;   /* which stream is the next to be forgotten */
+    uint32_t coming; /* 1 + the one that is being read, or 0 */
+    int gone;        /* 1: what is read of it is not what the file has */
+    alps_stream stream[ALPS_STREAMS_];
+} alps_ahead;
+
 /* A region larger than its memory: what one process keeps of it. */
 typedef struct alps_pager {
     uint32_t latch;
@@ -39,6 +57,7 @@ typedef struct alps_pager {
     unsigned direct;     /* 1: that was asked for */
     int tells;           /* 1: the file system tells what was never written */
     alps_watermark mark; /* of what is dirty */
+    alps_ahead ahead;    /* what is likely next */
     unsigned interval;   /* milliseconds of the cleaner, or 0 */
     uint32_t called;     /* 1: it is not to sleep */
     uint32_t ended;      /* 1: it is to end */

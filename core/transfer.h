@@ -42,10 +42,11 @@ typedef struct alps_paging {
     uint64_t evictions;   /* segments that went */
     uint64_t write_backs; /* calls that wrote */
     uint64_t bytes_read, bytes_written;
-    uint64_t cleaned; /* segments written by the region's thread, or because
+    uint64_t prefetches; /* segments read before they were touched */
+    uint64_t cleaned;    /* segments written by the region's thread, or because
                          too many were dirty */
-    uint64_t syncs;   /* of the file */
-    uint64_t failed;  /* reads and writes that did not succeed */
+    uint64_t syncs;      /* of the file */
+    uint64_t failed;     /* reads and writes that did not succeed */
 } alps_paging;
 
 /* All of `n` bytes at `off`; ALPS_ETRUNCATED: somebody has cut the file. */

@@ -126,11 +126,21 @@ ALPS_COLD_ int alps_writeback_fence_(alps_pager *p)
     return ALPS_OK;
 }
 
+/* What the file has of bytes [off, off + n) changes. */
+ALPS_COLD_ void alps_writeback_void_(alps_pager *p, uint64_t off, uint64_t n)
+{
+    sigset_t old;
+    alps_latch_enter_(&p->latch, &old);
+    alps_ahead_void_(p, off, n);
+    alps_latch_leave_(&p->latch, &old);
+}
+
 /* Bytes [off, off + n), of which the file keeps nothing from now on, are
  * forgotten: whole segments, and what shares one with others is zero. */
 ALPS_COLD_ void alps_writeback_forget_(alps_pager *p, uint64_t off, uint64_t n)
 {
     uint64_t size = p->pool.segment, end = off + n;
+    alps_writeback_void_(p, off, n);
     while (off < end) {
         sigset_t old;
         uint32_t segment = (uint32_t)(off >> p->shift);
@@ -156,14 +166,15 @@ ALPS_COLD_ void alps_writeback_forget_(alps_pager *p, uint64_t off, uint64_t n)
 ALPS_COLD_ void alps_writeback_length_(alps_pager *p, uint64_t length)
 {
     sigset_t old;
-    if (length < p->length)
-        alps_writeback_forget_(p, length, p->reserved - length);
     alps_latch_enter_(&p->latch, &old);
+    uint64_t was = p->length;
     alps_echo_forget_(&p->echo);
-    if (length > p->length)
-        alps_view_more_(&p->pool, p->length, length);
+    if (length > was)
+        alps_view_more_(&p->pool, was, length);
     __atomic_store_n(&p->length, length, __ATOMIC_RELEASE);
     alps_latch_leave_(&p->latch, &old);
+    if (length < was) // from now on nothing of it is brought
+        alps_writeback_forget_(p, length, p->reserved - length);
 }
 
 /* Lets go of what `alps_writeback_pin_` held. */

@@ -25,7 +25,8 @@
 
 /* What the medium answers to the next calls: an errno, or 0. */
 static volatile int bad_read, bad_write, bad_sync, short_calls;
-static volatile int keeps_nothing; // what is written goes nowhere
+static volatile int keeps_nothing;   // what is written goes nowhere
+static volatile unsigned read_takes; // microseconds
 static volatile unsigned long writes, syncs;
 
 /* Where the medium was told to begin to write, the last time; how often. */
@@ -38,8 +39,12 @@ static void medium_synced(void);
 static inline UNSEEN_BY_TSAN long medium_read(int fd, void *p, size_t n,
                                               off_t off)
 {
-    if (bad_read) {
-        errno = bad_read;
+    int bad = __atomic_load_n(&bad_read, __ATOMIC_RELAXED);
+    unsigned takes = __atomic_load_n(&read_takes, __ATOMIC_RELAXED);
+    if (takes)
+        usleep(takes);
+    if (bad) {
+        errno = bad;
         return -1;
     }
     return syscall(SYS_pread64, fd, p, short_calls && n > 1000 ? 1000 : n, off);
