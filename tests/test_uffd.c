@@ -8,9 +8,10 @@
 #include <errno.h>
 
 /* What the system has: features that are kept from the library. */
-static unsigned long long masked; // ALPS_UFFD_HAS_...
-static volatile int bad_fill;     // an errno for the next fillings, or 0
-static volatile int busy_moves;   // every second one
+static unsigned long long masked;  // ALPS_UFFD_HAS_...
+static volatile int bad_fill;      // an errno for the next fillings, or 0
+static volatile int busy_moves;    // every second one
+static volatile unsigned no_moves; // so many of the next ones
 static volatile unsigned long moves;
 
 static long masked_call(int fd, unsigned long what, void *with);
@@ -44,6 +45,11 @@ static long filled_in_part(int fd, unsigned long what, alps_uffd_filling *f,
 static long masked_call(int fd, unsigned long what, void *with)
 {
     moves += what == ALPS_UFFD_MOVE_;
+    if (what == ALPS_UFFD_MOVE_ && no_moves) {
+        no_moves--;
+        errno = EBUSY;
+        return -1;
+    }
     if (what == ALPS_UFFD_MOVE_ && busy_moves && moves % 2)
         return filled_in_part(fd, what, (alps_uffd_filling *)with, EBUSY);
     if (bad_fill && (what == ALPS_UFFD_COPY_ || what == ALPS_UFFD_MOVE_))
@@ -437,6 +443,7 @@ static void threads_lose_no_word_on_any_system(void)
         CHECK_EQ(pthread_join(other, &bad), 0);
         CHECK_EQ((uintptr_t)bad, 0);
         CHECK(alps_writeback_count_(pager_of(shared)).evictions > 100);
+        CHECK(pager_of(shared)->threads > 1); // so more segments stay
         forget(shared);
     }
     masked = 0;
@@ -621,6 +628,41 @@ static void what_cannot_be_moved_stays(void)
     free(model);
 }
 
+/* Part of a segment is punched that is protected: the library stores to it. */
+static void what_is_punched_is_zero_where_it_is_protected(void)
+{
+    alps_options o = paged(0);
+    int bad = 0;
+    unsigned char *p = known_file("punched", &o);
+    CHECK_EQ(unknown(p, 0, 3 * 65536), 0); // to be read
+    alarm(20);
+    alps_writeback_forget_(pager_of(p), 65536 + 4096, 8192);
+    alarm(0);
+    for (uint64_t i = 65536 + 4096; i < 65536 + 12288; i++)
+        bad += p[i] != 0;
+    CHECK_EQ(bad, 0);
+    CHECK_EQ(unknown(p, 65536, 65536 + 4096), 0);
+    CHECK_EQ(unknown(p, 65536 + 12288, 4 * MIB), 0);
+    for (uint64_t i = 65536 + 4096; i < 65536 + 12288; i++)
+        bad += p[i] != 0; // also when it has gone and come again
+    CHECK_EQ(bad, 0);
+    forget(p);
+}
+
+/* All that might go is in the system's hands, for a moment. */
+static void what_is_busy_is_waited_for(void)
+{
+    alps_options o = paged(ALPS_EVICT_FIFO);
+    unsigned char *p = known_file("busy", &o);
+    for (uint64_t i = 0; i < 64; i++)
+        p[i * 65536] = known(i * 65536); // all is dirty, and memory full
+    no_moves = 300;
+    CHECK_EQ(p[5], known(5));
+    CHECK_EQ(no_moves, 0);
+    CHECK_EQ(unknown(p, 0, 4 * MIB), 0);
+    forget(p);
+}
+
 /* ---- others -------------------------------------------------------------- */
 
 static int child_touches(void)
@@ -730,6 +772,8 @@ int main(void)
         RUN(a_store_that_fails_leaves_no_pages_behind);
         RUN(what_cannot_be_filled_is_not_shown_in_part);
         RUN(what_cannot_be_moved_stays);
+        RUN(what_is_punched_is_zero_where_it_is_protected);
+        RUN(what_is_busy_is_waited_for);
         RUN(a_child_has_none_of_it);
         RUN(all_that_is_locked_in_memory_is_paged_as_well);
         RUN(the_heap_needs_no_handler);
