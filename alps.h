@@ -10591,8 +10591,14 @@ typedef struct alps_pledge {
     uint64_t value;  /* what that word holds when it does */
     uint64_t wide;  /* 1: the word before it holds the id of this region then */
     alps_off block; /* the object; 0: nothing is pledged */
-    uint64_t line_[2];
+    uint64_t tied;  /* not 0: it is a tie, ALPS_TIE_...; `region` has the object
+                       then, `dest` is here, and `block` is 0 */
+    uint64_t waits; /* 1: its maker is done, and it is to be settled. Index */
 } alps_pledge;
+enum {
+    ALPS_TIE_LINK = 1, /* the link holds only if the object is pledged */
+    ALPS_TIE_CUT = 2   /* the object is to be freed unless the link holds */
+};
 ALPS_STATIC_ASSERT_(sizeof(alps_pledge) == ALPS_LINE, "line");
 ALPS_STATIC_ASSERT_(ALPS_NEIGHBOURS + 8 * ALPS_NEIGHBOUR_MAX == ALPS_PLEDGES &&
                         ALPS_PLEDGES + ALPS_LINE * ALPS_PLEDGE_MAX == ALPS_PAGE,
@@ -21718,6 +21724,7 @@ typedef struct alps_space {
     uint64_t seq;       /* odd while spans are changed */
     uint64_t lock;      /* 1 while members are changed */
     uint64_t resolving; /* the thread that asks the resolver */
+    uint64_t tying;     /* 1 while ties are made or settled */
 } alps_space;
 
 /* The id of a region: never 0. */
@@ -22058,8 +22065,9 @@ ALPS_FN_ void *alps_space_unpack_(alps_space *s, const alps_handle *h,
  * region of the object notes what is under way. While that stands, and its
  * maker does not live, the link decides: if it names the object, the object
  * stays; if not, it is free. So a publish and a release are the same to whoever
- * settles them. docs/spaces.md has the order of the stores, and why it is
- * enough. */
+ * settles them. Where one of the two commits by moments, the region of the link
+ * has a note, too: a tie. docs/spaces.md has the order of the stores, and why
+ * it is enough. */
 
 enum {
     ALPS_DEED_ASK = 1,       /* whether this can be done here at all */
@@ -22071,7 +22079,13 @@ enum {
     ALPS_DEED_FREE = 7,      /* the pledge ends, the object is free */
     ALPS_DEED_REAP = 8,      /* what the dead were at is completed */
     ALPS_DEED_FLUSH = 9,     /* the words at `id` become durable as they are */
-    ALPS_DEED_CLAIM = 10     /* a pledge of one who does not live is ours: 1 */
+    ALPS_DEED_CLAIM = 10,    /* a pledge or tie of one who does not live, or
+                                where `value` is 1 one of ours that waits, is
+                                ours: 1 */
+    ALPS_DEED_COMMITS = 11,  /* whether it commits by moments: 1, or 0 */
+    ALPS_DEED_COMMIT = 12,   /* it does, if it can be written */
+    ALPS_DEED_TIE = 13,      /* a link is tied */
+    ALPS_DEED_UNTIE = 14     /* a tie ends */
 };
 
 /* The pledges of a region. */
@@ -22104,12 +22118,14 @@ ALPS_CORE_ int alps_pledge_take_(alps_handle *h, alps_deed *d,
     for (unsigned i = 0; !p && i < ALPS_PLEDGE_MAX; i++) {
         alps_pledge *at = alps_pledge_at_(h, i);
         uint64_t owner = __atomic_load_n(&at->owner, __ATOMIC_ACQUIRE);
-        if (!alps_load_(&at->block) &&
+        if (!alps_load_(&at->block) && !alps_load_(&at->tied) &&
             (!owner || !alps_owner_lives_(h, owner, t)))
             p = at;
     }
-    if (p)
+    if (p) {
         alps_store_(&p->owner, alps_self_(h));
+        alps_store_(&p->waits, 0);
+    }
     alps_unlock_(h);
     d->pledge = p;
     if (!p)
@@ -22177,16 +22193,45 @@ ALPS_CORE_ int alps_pledge_end_(alps_handle *h, const alps_deed *d,
     return err;
 }
 
-/* Takes a pledge over whose maker does not live: 1; or 0. */
+/* Ties a link that is about to change: what the tie says is durable before it
+ * is one, and it is before the link changes. Two fences. */
+ALPS_CORE_ int alps_pledge_tie_(alps_handle *h, alps_deed *d,
+                                const alps_tables *t)
+{
+    int err = alps_pledge_take_(h, d, t);
+    if (!err)
+        err = t->fence(&h->map);
+    if (!err)
+        err = alps_pledge_store_(h, &d->pledge->tied, d->as.tied, t);
+    if (err && d->pledge)
+        alps_pledge_leave_(d->pledge);
+    return err;
+}
+
+/* Ends a tie. One fence. */
+ALPS_CORE_ int alps_pledge_untie_(alps_handle *h, const alps_deed *d,
+                                  const alps_tables *t)
+{
+    int err = alps_pledge_store_(h, &d->pledge->tied, 0, t);
+    alps_pledge_leave_(d->pledge);
+    return err;
+}
+
+/* Takes a pledge or a tie over whose maker does not live, or is done: 1; or
+ * 0. */
 ALPS_CORE_ int alps_pledge_claim_(alps_handle *h, const alps_deed *d,
                                   const alps_tables *t)
 {
     alps_lock_(h, t);
     uint64_t owner = __atomic_load_n(&d->pledge->owner, __ATOMIC_ACQUIRE);
-    int is = alps_load_(&d->pledge->block) != 0 &&
-             (!owner || !alps_owner_lives_(h, owner, t));
+    int ours =
+        d->value && owner == alps_self_(h) && alps_load_(&d->pledge->waits);
+    int is = (alps_load_(&d->pledge->block) | alps_load_(&d->pledge->tied)) &&
+             (ours || !owner || !alps_owner_lives_(h, owner, t));
     if (is)
         alps_store_(&d->pledge->owner, alps_self_(h));
+    if (is && !ours)
+        alps_store_(&d->pledge->waits, 0);
     alps_unlock_(h);
     return is;
 }
@@ -22223,12 +22268,16 @@ ALPS_CORE_ int alps_pledge_perform_(alps_handle *h, alps_deed *d,
     int err = alps_ready_(h, t);
     if (d->what == ALPS_DEED_NEIGHBOUR)
         return alps_pledge_neighbour_(h, d, t);
+    int commits = t->policy->commit && h->map.sole;
     if (err)
         return err;
-    if (t->policy->commit && h->map.sole)
-        return ALPS_EUNSUPPORTED; // each commits a moment of its own
     switch (d->what) {
     case ALPS_DEED_ASK: return ALPS_OK;
+    case ALPS_DEED_COMMITS: return commits;
+    case ALPS_DEED_COMMIT:
+        return commits ? alps_sync_(h, ALPS_COMMIT_ALL, t) : ALPS_OK;
+    case ALPS_DEED_TIE: return alps_pledge_tie_(h, d, t);
+    case ALPS_DEED_UNTIE: return alps_pledge_untie_(h, d, t);
     case ALPS_DEED_STORE:
         return alps_pledge_store_(h, (uint64_t *)alps_address_(h, d->id),
                                   d->value, t);
@@ -22249,7 +22298,8 @@ ALPS_CORE_ int alps_pledge_perform_(alps_handle *h, alps_deed *d,
  *
  * A publish and a release whose word is in one region and whose object in
  * another. Each is one store to the word, between a pledge that is made and one
- * that ends. See docs/spaces.md. */
+ * that ends; or, where one of the two commits by moments, behind a pledge and a
+ * tie, which end when both regions have been committed. See docs/spaces.md. */
 
 /* A link that is to be made or cut. */
 typedef struct alps_tie {
@@ -22341,6 +22391,78 @@ ALPS_COLD_ int alps_far_carry_out_(alps_tie *k, int what, uint64_t value,
     return k->to->perform(k->to->handle, &k->deed);
 }
 
+/* The place of the object that the link of a pledge or of a tie names. */
+ALPS_FN_ alps_off alps_far_place_(const alps_pledge *p)
+{
+    return p->value & (p->wide ? ~0ull : (1ull << 48) - 1);
+}
+
+/* The tie that makes a link hold only if its object is pledged; or NULL. */
+ALPS_FN_ alps_pledge *alps_far_tied_(const alps_tie *k, uint64_t value)
+{
+    for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
+        alps_pledge *p = alps_pledge_at_(k->from->handle, i);
+        if (alps_load_(&p->tied) == ALPS_TIE_LINK && p->region == k->to->id &&
+            p->dest == k->deed.as.dest && p->value == value)
+            return p;
+    }
+    return NULL;
+}
+
+/* The same where one of the two commits by moments: a tie and a pledge stand
+ * when the link is stored to, and wait for alps_space_sync. */
+ALPS_COLD_ int alps_far_defer_(alps_tie *k, int what, uint64_t value,
+                               uint64_t tied)
+{
+    alps_deed tie = k->deed;
+    tie.what = ALPS_DEED_TIE;
+    tie.as.region = k->to->id;
+    tie.as.tied = tied;
+    int err = k->from->perform(k->from->handle, &tie);
+    if (err)
+        return err;
+    k->deed.what = what;
+    err = k->to->perform(k->to->handle, &k->deed);
+    if (err) {
+        tie.what = ALPS_DEED_UNTIE;
+        (void)k->from->perform(k->from->handle, &tie);
+        return err;
+    }
+    err = alps_far_store_(k->from, k->deed.as.dest, value);
+    alps_store_(&k->deed.pledge->waits, 1);
+    alps_store_(&tie.pledge->waits, 1);
+    return err;
+}
+
+/* Whether the two regions of a link are not durable in the order of the
+ * program: 1, 0, or a code. */
+ALPS_COLD_ int alps_far_late_(const alps_tie *k)
+{
+    if (k->from == k->to)
+        return 0;
+    int is = alps_far_ask_(k->from, ALPS_DEED_COMMITS, 0, NULL);
+    return is ? is : alps_far_ask_(k->to, ALPS_DEED_COMMITS, 0, NULL);
+}
+
+/* Makes the link. What it names now must not wait: that would be freed. */
+ALPS_COLD_ int alps_far_make_(alps_space *s, alps_tie *k)
+{
+    uint64_t value = k->deed.as.value;
+    const uint64_t *word =
+        (const uint64_t *)alps_address_(k->from->handle, k->deed.as.dest);
+    int late = alps_far_late_(k);
+    if (late <= 0)
+        return late ? late
+                    : alps_far_carry_out_(k, ALPS_DEED_PLEDGE, value,
+                                          ALPS_DEED_KEEP);
+    alps_space_lock_(&s->tying, 1);
+    int err = ALPS_EBUSY;
+    if (!alps_load_(word) || !alps_far_tied_(k, alps_load_(word)))
+        err = alps_far_defer_(k, ALPS_DEED_PLEDGE, value, ALPS_TIE_LINK);
+    alps_space_unlock_(&s->tying);
+    return err;
+}
+
 /* See alps_far_publish, alps_packed_publish. */
 ALPS_COLD_ int alps_far_link_(alps_space *s, const uint64_t *word,
                               const alps_far *wide, const void *p)
@@ -22355,9 +22477,22 @@ ALPS_COLD_ int alps_far_link_(alps_space *s, const uint64_t *word,
     err = alps_far_ask_(k.to, ALPS_DEED_ASK, 0, NULL);
     if (!err)
         err = alps_far_value_(&k, wide);
-    return err ? err
-               : alps_far_carry_out_(&k, ALPS_DEED_PLEDGE, k.deed.as.value,
-                                     ALPS_DEED_KEEP);
+    return err ? err : alps_far_make_(s, &k);
+}
+
+/* Cuts the link. One that waits has what it takes: tie and pledge stand. */
+ALPS_COLD_ int alps_far_unmake_(alps_space *s, alps_tie *k)
+{
+    int late = alps_far_late_(k);
+    if (late <= 0)
+        return late ? late
+                    : alps_far_carry_out_(k, ALPS_DEED_HOLD, 0, ALPS_DEED_FREE);
+    alps_space_lock_(&s->tying, 1);
+    int err = alps_far_tied_(k, k->deed.as.value)
+                  ? alps_far_store_(k->from, k->deed.as.dest, 0)
+                  : alps_far_defer_(k, ALPS_DEED_HOLD, 0, ALPS_TIE_CUT);
+    alps_space_unlock_(&s->tying);
+    return err;
 }
 
 /* See alps_far_release, alps_packed_release. */
@@ -22371,122 +22506,13 @@ ALPS_COLD_ int alps_far_cut_(alps_space *s, const uint64_t *word,
     uint64_t value = alps_load_(word);
     k.deed.as.value = value;
     k.deed.as.wide = wide != NULL;
-    k.deed.as.block = wide ? value : value & ((1ull << 48) - 1);
+    k.deed.as.block = alps_far_place_(&k.deed.as);
     if (!k.deed.as.block)
         return ALPS_OK;
     uint64_t id = wide ? alps_load_(&wide->region)
                        : alps_space_neighbour_(k.from->handle, value >> 48);
     k.to = alps_space_demand_(s, id, &err);
-    return err ? err
-               : alps_far_carry_out_(&k, ALPS_DEED_HOLD, 0, ALPS_DEED_FREE);
-}
-
-/* Whether the link of a pledge names its object. */
-ALPS_FN_ int alps_far_linked_(const alps_member *from, uint64_t id,
-                              const alps_pledge *p)
-{
-    const alps_handle *h = from->handle;
-    alps_off mask = p->wide ? ~0ull : (1ull << 48) - 1;
-    if (!alps_dest_valid_(h, p->dest) || p->dest < ALPS_PAGE ||
-        (p->value & mask) != p->block)
-        return 0;
-    const uint64_t *word = (const uint64_t *)alps_address_(h, p->dest);
-    return alps_load_(word) == p->value &&
-           (!p->wide || alps_load_(word - 1) == id);
-}
-
-/* The link is durable as it is: its maker may have died between the store and
- * the fence. Not so where it can only be read: then nothing is certain. */
-ALPS_COLD_ int alps_far_certain_(const alps_member *from, const alps_pledge *p)
-{
-    alps_off off = p->dest - sizeof(uint64_t);
-    return alps_dest_valid_(from->handle, p->dest) && p->dest > ALPS_PAGE
-               ? alps_far_ask_(from, ALPS_DEED_FLUSH, off, NULL)
-               : ALPS_OK; // no link can be there
-}
-
-/* Settles one pledge of a region, if it is to be settled and can be. With
- * `lost` the region of that id is taken for one that has no link. */
-ALPS_COLD_ int alps_far_settle_one_(const alps_space *s, const alps_member *to,
-                                    alps_pledge *p, uint64_t lost)
-{
-    alps_deed d;
-    memset(&d, 0, sizeof d);
-    d.pledge = p;
-    d.what = ALPS_DEED_CLAIM;
-    int is = to->perform(to->handle, &d);
-    if (is != 1)
-        return is;
-    const alps_member *from = alps_space_find_(s, p->region);
-    if (from ? alps_far_certain_(from, p) != ALPS_OK : p->region != lost) {
-        alps_pledge_leave_(p);
-        return ALPS_OK;
-    }
-    d.what = from && alps_far_linked_(from, to->id, p) ? ALPS_DEED_KEEP
-                                                       : ALPS_DEED_FREE;
-    return to->perform(to->handle, &d);
-}
-
-/* Settles what can be of the pledges of one region. Who only reads it, or
- * commits it, has nothing to settle. */
-ALPS_COLD_ int alps_far_settle_in_(const alps_space *s, const alps_member *to,
-                                   uint64_t lost)
-{
-    int err = ALPS_OK;
-    unsigned n = 0;
-    for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++)
-        n += alps_load_(&alps_pledge_at_(to->handle, i)->block) != 0;
-    if (!n)
-        return ALPS_OK;
-    err = alps_far_ask_(to, ALPS_DEED_REAP, 0, NULL);
-    if (err == ALPS_EREADONLY || err == ALPS_EUNSUPPORTED)
-        return ALPS_OK;
-    for (unsigned i = 0; !err && i < ALPS_PLEDGE_MAX; i++)
-        err = alps_far_settle_one_(s, to, alps_pledge_at_(to->handle, i), lost);
-    return err;
-}
-
-/* See alps_space_settle. */
-ALPS_COLD_ int alps_far_settle_(const alps_space *s)
-{
-    alps_members *t = __atomic_load_n(&s->members, __ATOMIC_ACQUIRE);
-    int err = ALPS_OK;
-    for (uint64_t i = 0; t && i < 1ull << t->shift; i++) {
-        const alps_member *m = alps_member_at_(t, i);
-        if (!__atomic_load_n(&m->handle, __ATOMIC_ACQUIRE))
-            continue;
-        int own = alps_far_settle_in_(s, m, 0);
-        err = err ? err : own;
-    }
-    return err;
-}
-
-/* See alps_space_add. */
-ALPS_COLD_ int alps_far_add_(alps_space *s, alps_handle *h,
-                             alps_deed_do *perform)
-{
-    if (!h->map.base)
-        return ALPS_EINVAL;
-    alps_space_lock_(&s->lock, 1);
-    int err = alps_space_enter_(s, h, perform);
-    alps_space_unlock_(&s->lock);
-    if (err)
-        return err;
-    err = alps_far_settle_(s);
-    if (err)
-        (void)alps_space_remove_(s, h);
-    return err;
-}
-
-/* See alps_space_forgo. */
-ALPS_COLD_ int alps_far_forgo_(const alps_space *s, const alps_handle *h,
-                               uint64_t id)
-{
-    const alps_member *m = alps_space_find_(s, alps_space_id_(h->super->uuid));
-    if (!m || m->handle != h)
-        return ALPS_EMISSING;
-    return alps_space_find_(s, id) ? ALPS_EEXIST
-                                   : alps_far_settle_in_(s, m, id);
+    return err ? err : alps_far_unmake_(s, &k);
 }
 
 /* The packed pointer to `p` for one that lies in `h`. */
@@ -22515,6 +22541,328 @@ ALPS_COLD_ int alps_far_pack_(const alps_space *s, const alps_handle *h,
 #define ALPS_PACKED_SET(space, h, ptr, p) \
   ((void)sizeof((ptr).type_ == (p)),      \
    alps_far_pack_((space), &(h)->core, (p), &(ptr).packed))
+
+/* settle.h -- links between regions that the dead were making, and those that
+ * wait
+ *
+ * A pledge ends by what its link holds, when no tie stands for it; a tie by
+ * what is pledged. Regions that commit by moments do so before ties end, before
+ * pledges end, and after: what one of them forgets the other one has then. See
+ * docs/spaces.md. */
+
+/* What is settled. */
+typedef struct alps_settling {
+    const alps_space *s;
+    const alps_handle *only; /* in this region alone; or NULL */
+    uint64_t lost;           /* this region is taken for one without links */
+    int mine;                /* what waits of this process, too */
+    unsigned ended;          /* so many pledges and ties did */
+} alps_settling;
+
+/* Where one is among the regions of a space. */
+typedef struct alps_tour {
+    alps_members *members;
+    uint64_t i;
+} alps_tour;
+
+ALPS_FN_ alps_tour alps_tour_(const alps_space *s)
+{
+    alps_tour t;
+    t.members = __atomic_load_n(&s->members, __ATOMIC_ACQUIRE);
+    t.i = 0;
+    return t;
+}
+
+/* The next region; NULL: that was the last. */
+ALPS_FN_ const alps_member *alps_tour_next_(alps_tour *t)
+{
+    while (t->members && t->i < 1ull << t->members->shift) {
+        const alps_member *m = alps_member_at_(t->members, t->i++);
+        if (__atomic_load_n(&m->handle, __ATOMIC_ACQUIRE))
+            return m;
+    }
+    return NULL;
+}
+
+/* Whether the link of a pledge, or of a tie, names `block`. */
+ALPS_FN_ int alps_settle_linked_(const alps_member *from, uint64_t id,
+                                 const alps_pledge *p, alps_off block)
+{
+    const alps_handle *h = from->handle;
+    if (!alps_dest_valid_(h, p->dest) || p->dest < ALPS_PAGE ||
+        alps_far_place_(p) != block || !block)
+        return 0;
+    const uint64_t *word = (const uint64_t *)alps_address_(h, p->dest);
+    return alps_load_(word) == p->value &&
+           (!p->wide || alps_load_(word - 1) == id);
+}
+
+/* The link is durable as it is: its maker may have died between the store and
+ * the fence. Not so where it can only be read: then nothing is certain. */
+ALPS_COLD_ int alps_settle_certain_(const alps_member *from,
+                                    const alps_pledge *p)
+{
+    alps_off off = p->dest - sizeof(uint64_t);
+    return alps_dest_valid_(from->handle, p->dest) && p->dest > ALPS_PAGE
+               ? alps_far_ask_(from, ALPS_DEED_FLUSH, off, NULL)
+               : ALPS_OK; // no link can be there
+}
+
+/* Whether the object of a tie is pledged to it. */
+ALPS_FN_ int alps_settle_pledged_(const alps_member *to, uint64_t id,
+                                  const alps_pledge *tie)
+{
+    for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
+        const alps_pledge *p = alps_pledge_at_(to->handle, i);
+        if (alps_load_(&p->block) == alps_far_place_(tie) && p->block &&
+            p->region == id && p->dest == tie->dest)
+            return 1;
+    }
+    return 0;
+}
+
+/* Takes a pledge or a tie over, if its maker does not live or it waits: 1. */
+ALPS_COLD_ int alps_settle_claim_(const alps_settling *c, const alps_member *m,
+                                  alps_pledge *p)
+{
+    alps_deed d;
+    memset(&d, 0, sizeof d);
+    d.pledge = p;
+    d.what = ALPS_DEED_CLAIM;
+    d.value = (uint64_t)c->mine;
+    return m->perform(m->handle, &d);
+}
+
+/* It cannot be settled now. What waits stays this process's. */
+ALPS_FN_ void alps_settle_leave_(alps_pledge *p)
+{
+    if (!alps_load_(&p->waits))
+        alps_pledge_leave_(p);
+}
+
+/* What becomes of a tie whose two regions are there: a link whose object was
+ * never pledged is void; an object that is to go is pledged. */
+ALPS_COLD_ int alps_settle_judge_(const alps_member *from,
+                                  const alps_member *to, const alps_pledge *tie)
+{
+    alps_deed d;
+    alps_off block = alps_far_place_(tie);
+    int err = alps_settle_certain_(from, tie);
+    int linked = alps_settle_linked_(from, to->id, tie, block);
+    if (err || alps_settle_pledged_(to, from->id, tie))
+        return err;
+    if (tie->tied == ALPS_TIE_LINK)
+        return linked ? alps_far_store_(from, tie->dest, 0) : ALPS_OK;
+    if (linked || !alps_pledge_live_(to->handle, block))
+        return ALPS_OK;
+    memset(&d, 0, sizeof d);
+    d.what = ALPS_DEED_HOLD;
+    d.as = *tie;
+    d.as.region = from->id;
+    d.as.block = block;
+    err = to->perform(to->handle, &d);
+    if (!err)
+        alps_pledge_leave_(d.pledge);
+    return err;
+}
+
+/* The first step for one tie: it `waits` for the second then, as 2. */
+ALPS_COLD_ int alps_settle_tie_(alps_settling *c, const alps_member *from,
+                                alps_pledge *tie)
+{
+    int is = alps_settle_claim_(c, from, tie);
+    if (is != 1)
+        return is;
+    const alps_member *to = alps_space_find_(c->s, tie->region);
+    is = !to ? (tie->region != c->lost ? ALPS_EMISSING : ALPS_OK)
+             : alps_far_ask_(to, ALPS_DEED_ASK, 0, NULL);
+    if (!is && to)
+        is = alps_settle_judge_(from, to, tie);
+    if (is)
+        alps_settle_leave_(tie);
+    else
+        alps_store_(&tie->waits, 2);
+    return ALPS_OK; // the others can be settled
+}
+
+/* The second: it ends. */
+ALPS_COLD_ int alps_settle_untie_(alps_settling *c, const alps_member *from,
+                                  alps_pledge *tie)
+{
+    alps_deed d;
+    memset(&d, 0, sizeof d);
+    d.pledge = tie;
+    d.what = ALPS_DEED_UNTIE;
+    c->ended++;
+    return from->perform(from->handle, &d);
+}
+
+/* Whether a tie still stands for the link of a pledge. */
+ALPS_FN_ int alps_settle_tied_(const alps_member *from, uint64_t id,
+                               const alps_pledge *p)
+{
+    for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
+        const alps_pledge *tie = alps_pledge_at_(from->handle, i);
+        if (alps_load_(&tie->tied) && tie->region == id && tie->dest == p->dest)
+            return 1;
+    }
+    return 0;
+}
+
+/* Settles one pledge of a region, if it is to be settled and can be. */
+ALPS_COLD_ int alps_settle_pledge_(alps_settling *c, const alps_member *to,
+                                   alps_pledge *p)
+{
+    alps_deed d;
+    int is = alps_settle_claim_(c, to, p);
+    if (is != 1)
+        return is;
+    const alps_member *from = alps_space_find_(c->s, p->region);
+    if (from ? alps_settle_tied_(from, to->id, p) ||
+                   alps_settle_certain_(from, p) != ALPS_OK
+             : p->region != c->lost) {
+        alps_settle_leave_(p);
+        return ALPS_OK;
+    }
+    memset(&d, 0, sizeof d);
+    d.pledge = p;
+    d.what = from && alps_settle_linked_(from, to->id, p, p->block)
+                 ? ALPS_DEED_KEEP
+                 : ALPS_DEED_FREE;
+    c->ended++;
+    return to->perform(to->handle, &d);
+}
+
+/* The steps. */
+enum {
+    ALPS_SETTLE_TIES_ = 0,
+    ALPS_SETTLE_UNTIE_ = 1,
+    ALPS_SETTLE_PLEDGES_ = 2
+};
+
+ALPS_COLD_ int alps_settle_step_(alps_settling *c, int step)
+{
+    alps_tour t = alps_tour_(c->s);
+    const alps_member *m;
+    int err = ALPS_OK;
+    while (!err && (m = alps_tour_next_(&t)) != NULL)
+        for (unsigned i = 0; !err && i < ALPS_PLEDGE_MAX; i++) {
+            alps_pledge *p = alps_pledge_at_(m->handle, i);
+            if (c->only && m->handle != c->only)
+                break;
+            if (step == ALPS_SETTLE_PLEDGES_ && alps_load_(&p->block))
+                err = alps_settle_pledge_(c, m, p);
+            if (!alps_load_(&p->tied))
+                continue;
+            if (step == ALPS_SETTLE_TIES_)
+                err = alps_settle_tie_(c, m, p);
+            if (step == ALPS_SETTLE_UNTIE_ && alps_load_(&p->waits) == 2 &&
+                p->owner == alps_self_(m->handle))
+                err = alps_settle_untie_(c, m, p);
+            if (err == ALPS_EREADONLY || err == ALPS_EFORK)
+                err = ALPS_OK; // who only reads has nothing to settle
+        }
+    return err;
+}
+
+/* Commits all regions that commit by moments. */
+ALPS_COLD_ int alps_settle_commit_(const alps_settling *c)
+{
+    alps_tour t = alps_tour_(c->s);
+    const alps_member *m;
+    int err = ALPS_OK;
+    while (!err && (m = alps_tour_next_(&t)) != NULL) {
+        err = alps_far_ask_(m, ALPS_DEED_COMMIT, 0, NULL);
+        if (err == ALPS_EREADONLY || err == ALPS_EFORK)
+            err = ALPS_OK;
+    }
+    return err;
+}
+
+/* Completes what the dead were at in regions that have something to settle;
+ * answers whether there is any. */
+ALPS_COLD_ int alps_settle_reap_(const alps_settling *c, int *any)
+{
+    alps_tour t = alps_tour_(c->s);
+    const alps_member *m;
+    int err = ALPS_OK;
+    *any = 0;
+    while (!err && (m = alps_tour_next_(&t)) != NULL) {
+        unsigned n = 0;
+        for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
+            const alps_pledge *p = alps_pledge_at_(m->handle, i);
+            n += (alps_load_(&p->block) | alps_load_(&p->tied)) != 0;
+        }
+        if (!n)
+            continue;
+        *any = 1;
+        err = alps_far_ask_(m, ALPS_DEED_REAP, 0, NULL);
+        if (err == ALPS_EREADONLY || err == ALPS_EFORK)
+            err = ALPS_OK;
+    }
+    return err;
+}
+
+/* All of it, in order. Nobody ties meanwhile. */
+ALPS_COLD_ int alps_settle_in_(alps_settling *c)
+{
+    int any, err = alps_settle_reap_(c, &any);
+    if (!err && any)
+        err = alps_settle_step_(c, ALPS_SETTLE_TIES_);
+    if (!err && (any || c->mine))
+        err = alps_settle_commit_(c);
+    if (err || !any)
+        return err;
+    err = alps_settle_step_(c, ALPS_SETTLE_UNTIE_);
+    if (!err && c->ended)
+        err = alps_settle_commit_(c);
+    c->ended = 0;
+    if (!err)
+        err = alps_settle_step_(c, ALPS_SETTLE_PLEDGES_);
+    return err || !c->ended ? err : alps_settle_commit_(c);
+}
+
+ALPS_COLD_ int alps_settle_(alps_space *s, const alps_handle *only,
+                            uint64_t lost, int mine)
+{
+    alps_settling c;
+    memset(&c, 0, sizeof c);
+    c.s = s;
+    c.only = only;
+    c.lost = lost;
+    c.mine = mine;
+    alps_space_lock_(&s->tying, 1);
+    int err = alps_settle_in_(&c);
+    alps_space_unlock_(&s->tying);
+    return err;
+}
+
+/* See alps_space_add. */
+ALPS_COLD_ int alps_settle_add_(alps_space *s, alps_handle *h,
+                                alps_deed_do *perform)
+{
+    if (!h->map.base)
+        return ALPS_EINVAL;
+    alps_space_lock_(&s->lock, 1);
+    int err = alps_space_enter_(s, h, perform);
+    alps_space_unlock_(&s->lock);
+    if (err)
+        return err;
+    err = alps_settle_(s, NULL, 0, 0);
+    if (err)
+        (void)alps_space_remove_(s, h);
+    return err;
+}
+
+/* See alps_space_forgo. */
+ALPS_COLD_ int alps_settle_forgo_(alps_space *s, const alps_handle *h,
+                                  uint64_t id)
+{
+    const alps_member *m = alps_space_find_(s, alps_space_id_(h->super->uuid));
+    if (!m || m->handle != h)
+        return ALPS_EMISSING;
+    return alps_space_find_(s, id) ? ALPS_EEXIST : alps_settle_(s, h, id, 1);
+}
 
 /* report.h -- what is wrong with a region, in words
  *
@@ -22954,6 +23302,8 @@ ALPS_FN_ void alps_audit_pledges_(const alps_handle *h, alps_report *r)
         alps_off where = alps_offset_(h, p);
         uint64_t owner = __atomic_load_n(&p->owner, __ATOMIC_ACQUIRE);
         alps_off off = alps_load_(&p->block);
+        if (alps_load_(&p->tied) > ALPS_TIE_CUT || (off && p->tied))
+            alps_check_say_(r, where, "a tie of no kind");
         if (!off || (alps_self_(h) && owner && alps_process_in_(h, owner)))
             continue;
         if (!alps_pledge_live_(h, off))
@@ -24098,6 +24448,10 @@ ALPS_FN_ void alps_repair_pledges_(const alps_handle *h, alps_repaired *r)
     for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
         alps_pledge *p = alps_pledge_at_(h, i);
         alps_off off = alps_load_(&p->block);
+        if (p->tied > ALPS_TIE_CUT || (off && p->tied)) {
+            alps_store_(&p->tied, 0);
+            alps_report_lost_(r, alps_offset_(h, p), 0, "a tie");
+        }
         if (!off)
             continue;
         if (alps_pledge_live_(h, off) && p->wide <= 1 && p->dest % 8 == 0)
@@ -25985,7 +26339,7 @@ ALPS_ONCE_ int ALPS_(perform_)(alps_handle *h, alps_deed *d)
 static inline __attribute__((unused)) int ALPS_(space_add)(alps_space *s,
                                                            ALPS_(heap) * h)
 {
-    return alps_far_add_(s, &h->core, ALPS_(perform_));
+    return alps_settle_add_(s, &h->core, ALPS_(perform_));
 }
 
 /* Opens a region as alps_open does, and adds it; closed again where that
@@ -26054,10 +26408,13 @@ ALPS_(space_far)(const alps_space *s, const void *p, alps_far *far)
  * caller's alone, as for alps_publish; it is null, or names an object of the
  * region of `p` (else ALPS_EINVAL; a packed pointer may name any). A crash is
  * settled when both regions are in a space again: alps_space_add. Four fences,
- * one more if the region in `*dest` is another. ALPS_EMISSING: one of the two
- * is in no region of the space; ALPS_EBUSY: 16 such links of the region of `p`
- * are under way, or wait for their region; ALPS_EUNSUPPORTED: policy
- * checkpoint; and as for alps_publish. */
+ * one more if the region in `*dest` is another. Where one of the two regions is
+ * under checkpoint it is durable when both are: after the next alps_space_sync,
+ * or an alps_sync of each; a crash before leaves all of it, or nothing. The
+ * link is changed by these calls alone until alps_space_sync. ALPS_EMISSING:
+ * one of the two is in no region of the space; ALPS_EBUSY: 16 such links of one
+ * of the regions are under way, wait for alps_space_sync, or for their region,
+ * or `*dest` names an object that waits; and as for alps_publish. */
 static inline __attribute__((unused)) int
 ALPS_(far_publish)(alps_space *s, alps_far *dest, void *p)
 {
@@ -26065,9 +26422,10 @@ ALPS_(far_publish)(alps_space *s, alps_far *dest, void *p)
 }
 
 /* In one step, whatever crashes: what `*dest` names is freed, and `*dest` is
- * null. Null already: nothing. Five fences. ALPS_EMISSING: the region of the
- * object is missing, and nothing is changed; else as for alps_far_publish and
- * alps_release. */
+ * null. Null already: nothing. Five fences. Where one of the two regions is
+ * under checkpoint the object is freed by the next alps_space_sync.
+ * ALPS_EMISSING: the region of the object is missing, and nothing is changed;
+ * else as for alps_far_publish and alps_release. */
 static inline __attribute__((unused)) int ALPS_(far_release)(alps_space *s,
                                                              alps_far *dest)
 {
@@ -26094,7 +26452,19 @@ static inline __attribute__((unused)) int ALPS_(packed_release)(alps_space *s,
  * process calls it as it would alps_reap. O(regions). */
 static inline __attribute__((unused)) int ALPS_(space_settle)(alps_space *s)
 {
-    return alps_far_settle_(s);
+    return alps_settle_(s, NULL, 0, 0);
+}
+
+/* As alps_sync of each region under checkpoint, in the order that links between
+ * them ask for; then these are links as any others, and what was released is
+ * free. The moments of the regions are not one: the program holds the writers
+ * of all of them still, or makes links by the calls above. Three syncs of each
+ * region if any link was made or cut since the last, else one. A code: it can
+ * be called again. Other policies: nothing but what the dead have left.
+ * O(regions), and as alps_sync. */
+static inline __attribute__((unused)) int ALPS_(space_sync)(alps_space *s)
+{
+    return alps_settle_(s, NULL, 0, 1);
 }
 
 /* Region `id` is lost, or older than it was: what hangs between it and the
@@ -26103,7 +26473,7 @@ static inline __attribute__((unused)) int ALPS_(space_settle)(alps_space *s)
 static inline __attribute__((unused)) int
 ALPS_(space_forgo)(alps_space *s, ALPS_(heap) * h, uint64_t id)
 {
-    return alps_far_forgo_(s, &h->core, id);
+    return alps_settle_forgo_(s, &h->core, id);
 }
 
 /* wrapped.h -- the handle of this instance as a class of C++

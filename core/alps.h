@@ -126,6 +126,7 @@
 #  include "space.h"
 #  include "pledge.h"
 #  include "far.h"
+#  include "settle.h"
 #  include "report.h"
 #  include "check.h"
 #  include "audit.h"

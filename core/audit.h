@@ -69,6 +69,8 @@ ALPS_FN_ void alps_audit_pledges_(const alps_handle *h, alps_report *r)
         alps_off where = alps_offset_(h, p);
         uint64_t owner = __atomic_load_n(&p->owner, __ATOMIC_ACQUIRE);
         alps_off off = alps_load_(&p->block);
+        if (alps_load_(&p->tied) > ALPS_TIE_CUT || (off && p->tied))
+            alps_check_say_(r, where, "a tie of no kind");
         if (!off || (alps_self_(h) && owner && alps_process_in_(h, owner)))
             continue;
         if (!alps_pledge_live_(h, off))

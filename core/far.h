@@ -2,7 +2,8 @@
  *
  * A publish and a release whose word is in one region and whose object in
  * another. Each is one store to the word, between a pledge that is made and one
- * that ends. See docs/spaces.md. */
+ * that ends; or, where one of the two commits by moments, behind a pledge and a
+ * tie, which end when both regions have been committed. See docs/spaces.md. */
 #pragma once
 #include "pledge.h"
 
@@ -96,6 +97,78 @@ ALPS_COLD_ int alps_far_carry_out_(alps_tie *k, int what, uint64_t value,
     return k->to->perform(k->to->handle, &k->deed);
 }
 
+/* The place of the object that the link of a pledge or of a tie names. */
+ALPS_FN_ alps_off alps_far_place_(const alps_pledge *p)
+{
+    return p->value & (p->wide ? ~0ull : (1ull << 48) - 1);
+}
+
+/* The tie that makes a link hold only if its object is pledged; or NULL. */
+ALPS_FN_ alps_pledge *alps_far_tied_(const alps_tie *k, uint64_t value)
+{
+    for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
+        alps_pledge *p = alps_pledge_at_(k->from->handle, i);
+        if (alps_load_(&p->tied) == ALPS_TIE_LINK && p->region == k->to->id &&
+            p->dest == k->deed.as.dest && p->value == value)
+            return p;
+    }
+    return NULL;
+}
+
+/* The same where one of the two commits by moments: a tie and a pledge stand
+ * when the link is stored to, and wait for alps_space_sync. */
+ALPS_COLD_ int alps_far_defer_(alps_tie *k, int what, uint64_t value,
+                               uint64_t tied)
+{
+    alps_deed tie = k->deed;
+    tie.what = ALPS_DEED_TIE;
+    tie.as.region = k->to->id;
+    tie.as.tied = tied;
+    int err = k->from->perform(k->from->handle, &tie);
+    if (err)
+        return err;
+    k->deed.what = what;
+    err = k->to->perform(k->to->handle, &k->deed);
+    if (err) {
+        tie.what = ALPS_DEED_UNTIE;
+        (void)k->from->perform(k->from->handle, &tie);
+        return err;
+    }
+    err = alps_far_store_(k->from, k->deed.as.dest, value);
+    alps_store_(&k->deed.pledge->waits, 1);
+    alps_store_(&tie.pledge->waits, 1);
+    return err;
+}
+
+/* Whether the two regions of a link are not durable in the order of the
+ * program: 1, 0, or a code. */
+ALPS_COLD_ int alps_far_late_(const alps_tie *k)
+{
+    if (k->from == k->to)
+        return 0;
+    int is = alps_far_ask_(k->from, ALPS_DEED_COMMITS, 0, NULL);
+    return is ? is : alps_far_ask_(k->to, ALPS_DEED_COMMITS, 0, NULL);
+}
+
+/* Makes the link. What it names now must not wait: that would be freed. */
+ALPS_COLD_ int alps_far_make_(alps_space *s, alps_tie *k)
+{
+    uint64_t value = k->deed.as.value;
+    const uint64_t *word =
+        (const uint64_t *)alps_address_(k->from->handle, k->deed.as.dest);
+    int late = alps_far_late_(k);
+    if (late <= 0)
+        return late ? late
+                    : alps_far_carry_out_(k, ALPS_DEED_PLEDGE, value,
+                                          ALPS_DEED_KEEP);
+    alps_space_lock_(&s->tying, 1);
+    int err = ALPS_EBUSY;
+    if (!alps_load_(word) || !alps_far_tied_(k, alps_load_(word)))
+        err = alps_far_defer_(k, ALPS_DEED_PLEDGE, value, ALPS_TIE_LINK);
+    alps_space_unlock_(&s->tying);
+    return err;
+}
+
 /* See alps_far_publish, alps_packed_publish. */
 ALPS_COLD_ int alps_far_link_(alps_space *s, const uint64_t *word,
                               const alps_far *wide, const void *p)
@@ -110,9 +183,22 @@ ALPS_COLD_ int alps_far_link_(alps_space *s, const uint64_t *word,
     err = alps_far_ask_(k.to, ALPS_DEED_ASK, 0, NULL);
     if (!err)
         err = alps_far_value_(&k, wide);
-    return err ? err
-               : alps_far_carry_out_(&k, ALPS_DEED_PLEDGE, k.deed.as.value,
-                                     ALPS_DEED_KEEP);
+    return err ? err : alps_far_make_(s, &k);
+}
+
+/* Cuts the link. One that waits has what it takes: tie and pledge stand. */
+ALPS_COLD_ int alps_far_unmake_(alps_space *s, alps_tie *k)
+{
+    int late = alps_far_late_(k);
+    if (late <= 0)
+        return late ? late
+                    : alps_far_carry_out_(k, ALPS_DEED_HOLD, 0, ALPS_DEED_FREE);
+    alps_space_lock_(&s->tying, 1);
+    int err = alps_far_tied_(k, k->deed.as.value)
+                  ? alps_far_store_(k->from, k->deed.as.dest, 0)
+                  : alps_far_defer_(k, ALPS_DEED_HOLD, 0, ALPS_TIE_CUT);
+    alps_space_unlock_(&s->tying);
+    return err;
 }
 
 /* See alps_far_release, alps_packed_release. */
@@ -126,122 +212,13 @@ ALPS_COLD_ int alps_far_cut_(alps_space *s, const uint64_t *word,
     uint64_t value = alps_load_(word);
     k.deed.as.value = value;
     k.deed.as.wide = wide != NULL;
-    k.deed.as.block = wide ? value : value & ((1ull << 48) - 1);
+    k.deed.as.block = alps_far_place_(&k.deed.as);
     if (!k.deed.as.block)
         return ALPS_OK;
     uint64_t id = wide ? alps_load_(&wide->region)
                        : alps_space_neighbour_(k.from->handle, value >> 48);
     k.to = alps_space_demand_(s, id, &err);
-    return err ? err
-               : alps_far_carry_out_(&k, ALPS_DEED_HOLD, 0, ALPS_DEED_FREE);
-}
-
-/* Whether the link of a pledge names its object. */
-ALPS_FN_ int alps_far_linked_(const alps_member *from, uint64_t id,
-                              const alps_pledge *p)
-{
-    const alps_handle *h = from->handle;
-    alps_off mask = p->wide ? ~0ull : (1ull << 48) - 1;
-    if (!alps_dest_valid_(h, p->dest) || p->dest < ALPS_PAGE ||
-        (p->value & mask) != p->block)
-        return 0;
-    const uint64_t *word = (const uint64_t *)alps_address_(h, p->dest);
-    return alps_load_(word) == p->value &&
-           (!p->wide || alps_load_(word - 1) == id);
-}
-
-/* The link is durable as it is: its maker may have died between the store and
- * the fence. Not so where it can only be read: then nothing is certain. */
-ALPS_COLD_ int alps_far_certain_(const alps_member *from, const alps_pledge *p)
-{
-    alps_off off = p->dest - sizeof(uint64_t);
-    return alps_dest_valid_(from->handle, p->dest) && p->dest > ALPS_PAGE
-               ? alps_far_ask_(from, ALPS_DEED_FLUSH, off, NULL)
-               : ALPS_OK; // no link can be there
-}
-
-/* Settles one pledge of a region, if it is to be settled and can be. With
- * `lost` the region of that id is taken for one that has no link. */
-ALPS_COLD_ int alps_far_settle_one_(const alps_space *s, const alps_member *to,
-                                    alps_pledge *p, uint64_t lost)
-{
-    alps_deed d;
-    memset(&d, 0, sizeof d);
-    d.pledge = p;
-    d.what = ALPS_DEED_CLAIM;
-    int is = to->perform(to->handle, &d);
-    if (is != 1)
-        return is;
-    const alps_member *from = alps_space_find_(s, p->region);
-    if (from ? alps_far_certain_(from, p) != ALPS_OK : p->region != lost) {
-        alps_pledge_leave_(p);
-        return ALPS_OK;
-    }
-    d.what = from && alps_far_linked_(from, to->id, p) ? ALPS_DEED_KEEP
-                                                       : ALPS_DEED_FREE;
-    return to->perform(to->handle, &d);
-}
-
-/* Settles what can be of the pledges of one region. Who only reads it, or
- * commits it, has nothing to settle. */
-ALPS_COLD_ int alps_far_settle_in_(const alps_space *s, const alps_member *to,
-                                   uint64_t lost)
-{
-    int err = ALPS_OK;
-    unsigned n = 0;
-    for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++)
-        n += alps_load_(&alps_pledge_at_(to->handle, i)->block) != 0;
-    if (!n)
-        return ALPS_OK;
-    err = alps_far_ask_(to, ALPS_DEED_REAP, 0, NULL);
-    if (err == ALPS_EREADONLY || err == ALPS_EUNSUPPORTED)
-        return ALPS_OK;
-    for (unsigned i = 0; !err && i < ALPS_PLEDGE_MAX; i++)
-        err = alps_far_settle_one_(s, to, alps_pledge_at_(to->handle, i), lost);
-    return err;
-}
-
-/* See alps_space_settle. */
-ALPS_COLD_ int alps_far_settle_(const alps_space *s)
-{
-    alps_members *t = __atomic_load_n(&s->members, __ATOMIC_ACQUIRE);
-    int err = ALPS_OK;
-    for (uint64_t i = 0; t && i < 1ull << t->shift; i++) {
-        const alps_member *m = alps_member_at_(t, i);
-        if (!__atomic_load_n(&m->handle, __ATOMIC_ACQUIRE))
-            continue;
-        int own = alps_far_settle_in_(s, m, 0);
-        err = err ? err : own;
-    }
-    return err;
-}
-
-/* See alps_space_add. */
-ALPS_COLD_ int alps_far_add_(alps_space *s, alps_handle *h,
-                             alps_deed_do *perform)
-{
-    if (!h->map.base)
-        return ALPS_EINVAL;
-    alps_space_lock_(&s->lock, 1);
-    int err = alps_space_enter_(s, h, perform);
-    alps_space_unlock_(&s->lock);
-    if (err)
-        return err;
-    err = alps_far_settle_(s);
-    if (err)
-        (void)alps_space_remove_(s, h);
-    return err;
-}
-
-/* See alps_space_forgo. */
-ALPS_COLD_ int alps_far_forgo_(const alps_space *s, const alps_handle *h,
-                               uint64_t id)
-{
-    const alps_member *m = alps_space_find_(s, alps_space_id_(h->super->uuid));
-    if (!m || m->handle != h)
-        return ALPS_EMISSING;
-    return alps_space_find_(s, id) ? ALPS_EEXIST
-                                   : alps_far_settle_in_(s, m, id);
+    return err ? err : alps_far_unmake_(s, &k);
 }
 
 /* The packed pointer to `p` for one that lies in `h`. */

@@ -123,8 +123,14 @@ typedef struct alps_pledge {
     uint64_t value;  /* what that word holds when it does */
     uint64_t wide;  /* 1: the word before it holds the id of this region then */
     alps_off block; /* the object; 0: nothing is pledged */
-    uint64_t line_[2];
+    uint64_t tied;  /* not 0: it is a tie, ALPS_TIE_...; `region` has the object
+                       then, `dest` is here, and `block` is 0 */
+    uint64_t waits; /* 1: its maker is done, and it is to be settled. Index */
 } alps_pledge;
+enum {
+    ALPS_TIE_LINK = 1, /* the link holds only if the object is pledged */
+    ALPS_TIE_CUT = 2   /* the object is to be freed unless the link holds */
+};
 ALPS_STATIC_ASSERT_(sizeof(alps_pledge) == ALPS_LINE, "line");
 ALPS_STATIC_ASSERT_(ALPS_NEIGHBOURS + 8 * ALPS_NEIGHBOUR_MAX == ALPS_PLEDGES &&
                         ALPS_PLEDGES + ALPS_LINE * ALPS_PLEDGE_MAX == ALPS_PAGE,

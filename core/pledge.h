@@ -4,9 +4,11 @@
  * region of the object notes what is under way. While that stands, and its
  * maker does not live, the link decides: if it names the object, the object
  * stays; if not, it is free. So a publish and a release are the same to whoever
- * settles them. docs/spaces.md has the order of the stores, and why it is
- * enough. */
+ * settles them. Where one of the two commits by moments, the region of the link
+ * has a note, too: a tie. docs/spaces.md has the order of the stores, and why
+ * it is enough. */
 #pragma once
+#include "describe.h"
 #include "space.h"
 
 enum {
@@ -19,7 +21,13 @@ enum {
     ALPS_DEED_FREE = 7,      /* the pledge ends, the object is free */
     ALPS_DEED_REAP = 8,      /* what the dead were at is completed */
     ALPS_DEED_FLUSH = 9,     /* the words at `id` become durable as they are */
-    ALPS_DEED_CLAIM = 10     /* a pledge of one who does not live is ours: 1 */
+    ALPS_DEED_CLAIM = 10,    /* a pledge or tie of one who does not live, or
+                                where `value` is 1 one of ours that waits, is
+                                ours: 1 */
+    ALPS_DEED_COMMITS = 11,  /* whether it commits by moments: 1, or 0 */
+    ALPS_DEED_COMMIT = 12,   /* it does, if it can be written */
+    ALPS_DEED_TIE = 13,      /* a link is tied */
+    ALPS_DEED_UNTIE = 14     /* a tie ends */
 };
 
 /* The pledges of a region. */
@@ -52,12 +60,14 @@ ALPS_CORE_ int alps_pledge_take_(alps_handle *h, alps_deed *d,
     for (unsigned i = 0; !p && i < ALPS_PLEDGE_MAX; i++) {
         alps_pledge *at = alps_pledge_at_(h, i);
         uint64_t owner = __atomic_load_n(&at->owner, __ATOMIC_ACQUIRE);
-        if (!alps_load_(&at->block) &&
+        if (!alps_load_(&at->block) && !alps_load_(&at->tied) &&
             (!owner || !alps_owner_lives_(h, owner, t)))
             p = at;
     }
-    if (p)
+    if (p) {
         alps_store_(&p->owner, alps_self_(h));
+        alps_store_(&p->waits, 0);
+    }
     alps_unlock_(h);
     d->pledge = p;
     if (!p)
@@ -125,16 +135,45 @@ ALPS_CORE_ int alps_pledge_end_(alps_handle *h, const alps_deed *d,
     return err;
 }
 
-/* Takes a pledge over whose maker does not live: 1; or 0. */
+/* Ties a link that is about to change: what the tie says is durable before it
+ * is one, and it is before the link changes. Two fences. */
+ALPS_CORE_ int alps_pledge_tie_(alps_handle *h, alps_deed *d,
+                                const alps_tables *t)
+{
+    int err = alps_pledge_take_(h, d, t);
+    if (!err)
+        err = t->fence(&h->map);
+    if (!err)
+        err = alps_pledge_store_(h, &d->pledge->tied, d->as.tied, t);
+    if (err && d->pledge)
+        alps_pledge_leave_(d->pledge);
+    return err;
+}
+
+/* Ends a tie. One fence. */
+ALPS_CORE_ int alps_pledge_untie_(alps_handle *h, const alps_deed *d,
+                                  const alps_tables *t)
+{
+    int err = alps_pledge_store_(h, &d->pledge->tied, 0, t);
+    alps_pledge_leave_(d->pledge);
+    return err;
+}
+
+/* Takes a pledge or a tie over whose maker does not live, or is done: 1; or
+ * 0. */
 ALPS_CORE_ int alps_pledge_claim_(alps_handle *h, const alps_deed *d,
                                   const alps_tables *t)
 {
     alps_lock_(h, t);
     uint64_t owner = __atomic_load_n(&d->pledge->owner, __ATOMIC_ACQUIRE);
-    int is = alps_load_(&d->pledge->block) != 0 &&
-             (!owner || !alps_owner_lives_(h, owner, t));
+    int ours =
+        d->value && owner == alps_self_(h) && alps_load_(&d->pledge->waits);
+    int is = (alps_load_(&d->pledge->block) | alps_load_(&d->pledge->tied)) &&
+             (ours || !owner || !alps_owner_lives_(h, owner, t));
     if (is)
         alps_store_(&d->pledge->owner, alps_self_(h));
+    if (is && !ours)
+        alps_store_(&d->pledge->waits, 0);
     alps_unlock_(h);
     return is;
 }
@@ -171,12 +210,16 @@ ALPS_CORE_ int alps_pledge_perform_(alps_handle *h, alps_deed *d,
     int err = alps_ready_(h, t);
     if (d->what == ALPS_DEED_NEIGHBOUR)
         return alps_pledge_neighbour_(h, d, t);
+    int commits = t->policy->commit && h->map.sole;
     if (err)
         return err;
-    if (t->policy->commit && h->map.sole)
-        return ALPS_EUNSUPPORTED; // each commits a moment of its own
     switch (d->what) {
     case ALPS_DEED_ASK: return ALPS_OK;
+    case ALPS_DEED_COMMITS: return commits;
+    case ALPS_DEED_COMMIT:
+        return commits ? alps_sync_(h, ALPS_COMMIT_ALL, t) : ALPS_OK;
+    case ALPS_DEED_TIE: return alps_pledge_tie_(h, d, t);
+    case ALPS_DEED_UNTIE: return alps_pledge_untie_(h, d, t);
     case ALPS_DEED_STORE:
         return alps_pledge_store_(h, (uint64_t *)alps_address_(h, d->id),
                                   d->value, t);

@@ -162,6 +162,10 @@ ALPS_FN_ void alps_repair_pledges_(const alps_handle *h, alps_repaired *r)
     for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
         alps_pledge *p = alps_pledge_at_(h, i);
         alps_off off = alps_load_(&p->block);
+        if (p->tied > ALPS_TIE_CUT || (off && p->tied)) {
+            alps_store_(&p->tied, 0);
+            alps_report_lost_(r, alps_offset_(h, p), 0, "a tie");
+        }
         if (!off)
             continue;
         if (alps_pledge_live_(h, off) && p->wide <= 1 && p->dest % 8 == 0)

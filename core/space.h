@@ -82,6 +82,7 @@ typedef struct alps_space {
     uint64_t seq;       /* odd while spans are changed */
     uint64_t lock;      /* 1 while members are changed */
     uint64_t resolving; /* the thread that asks the resolver */
+    uint64_t tying;     /* 1 while ties are made or settled */
 } alps_space;
 
 /* The id of a region: never 0. */

@@ -18,7 +18,7 @@ ALPS_ONCE_ int ALPS_(perform_)(alps_handle *h, alps_deed *d)
 static inline __attribute__((unused)) int ALPS_(space_add)(alps_space *s,
                                                            ALPS_(heap) * h)
 {
-    return alps_far_add_(s, &h->core, ALPS_(perform_));
+    return alps_settle_add_(s, &h->core, ALPS_(perform_));
 }
 
 /* Opens a region as alps_open does, and adds it; closed again where that
@@ -87,10 +87,13 @@ ALPS_(space_far)(const alps_space *s, const void *p, alps_far *far)
  * caller's alone, as for alps_publish; it is null, or names an object of the
  * region of `p` (else ALPS_EINVAL; a packed pointer may name any). A crash is
  * settled when both regions are in a space again: alps_space_add. Four fences,
- * one more if the region in `*dest` is another. ALPS_EMISSING: one of the two
- * is in no region of the space; ALPS_EBUSY: 16 such links of the region of `p`
- * are under way, or wait for their region; ALPS_EUNSUPPORTED: policy
- * checkpoint; and as for alps_publish. */
+ * one more if the region in `*dest` is another. Where one of the two regions is
+ * under checkpoint it is durable when both are: after the next alps_space_sync,
+ * or an alps_sync of each; a crash before leaves all of it, or nothing. The
+ * link is changed by these calls alone until alps_space_sync. ALPS_EMISSING:
+ * one of the two is in no region of the space; ALPS_EBUSY: 16 such links of one
+ * of the regions are under way, wait for alps_space_sync, or for their region,
+ * or `*dest` names an object that waits; and as for alps_publish. */
 static inline __attribute__((unused)) int
 ALPS_(far_publish)(alps_space *s, alps_far *dest, void *p)
 {
@@ -98,9 +101,10 @@ ALPS_(far_publish)(alps_space *s, alps_far *dest, void *p)
 }
 
 /* In one step, whatever crashes: what `*dest` names is freed, and `*dest` is
- * null. Null already: nothing. Five fences. ALPS_EMISSING: the region of the
- * object is missing, and nothing is changed; else as for alps_far_publish and
- * alps_release. */
+ * null. Null already: nothing. Five fences. Where one of the two regions is
+ * under checkpoint the object is freed by the next alps_space_sync.
+ * ALPS_EMISSING: the region of the object is missing, and nothing is changed;
+ * else as for alps_far_publish and alps_release. */
 static inline __attribute__((unused)) int ALPS_(far_release)(alps_space *s,
                                                              alps_far *dest)
 {
@@ -127,7 +131,19 @@ static inline __attribute__((unused)) int ALPS_(packed_release)(alps_space *s,
  * process calls it as it would alps_reap. O(regions). */
 static inline __attribute__((unused)) int ALPS_(space_settle)(alps_space *s)
 {
-    return alps_far_settle_(s);
+    return alps_settle_(s, NULL, 0, 0);
+}
+
+/* As alps_sync of each region under checkpoint, in the order that links between
+ * them ask for; then these are links as any others, and what was released is
+ * free. The moments of the regions are not one: the program holds the writers
+ * of all of them still, or makes links by the calls above. Three syncs of each
+ * region if any link was made or cut since the last, else one. A code: it can
+ * be called again. Other policies: nothing but what the dead have left.
+ * O(regions), and as alps_sync. */
+static inline __attribute__((unused)) int ALPS_(space_sync)(alps_space *s)
+{
+    return alps_settle_(s, NULL, 0, 1);
 }
 
 /* Region `id` is lost, or older than it was: what hangs between it and the
@@ -136,5 +152,5 @@ static inline __attribute__((unused)) int ALPS_(space_settle)(alps_space *s)
 static inline __attribute__((unused)) int
 ALPS_(space_forgo)(alps_space *s, ALPS_(heap) * h, uint64_t id)
 {
-    return alps_far_forgo_(s, &h->core, id);
+    return alps_settle_forgo_(s, &h->core, id);
 }

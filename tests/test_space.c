@@ -447,14 +447,42 @@ static void a_link_that_cannot_be_changes_nothing(void)
     end();
 }
 
-static void under_checkpoint_there_is_none(void)
+/* A link waits until both have been committed: what it takes is there sixteen
+ * times, and what was released is free then. */
+static void under_checkpoint_links_wait(void)
 {
     begin_in(&alps_backend_file_, &alps_policy_checkpoint_);
-    struct item *p = new_item(&two, 1);
-    CHECK_EQ(link_item(&space, &one, 1, p), ALPS_EUNSUPPORTED);
-    CHECK_EQ(link_item(&space, &one, 0, p), ALPS_EUNSUPPORTED);
-    CHECK(!linked(&space, &one, 0) && !linked(&space, &one, 1));
-    CHECK_EQ(any_cancel(&two, p), 0);
+    uint64_t before = blocks(&two);
+    for (int wide = 0; wide < 2; wide++) {
+        struct item *p = new_item(&two, 1), *q = new_item(&two, 2);
+        CHECK_EQ(link_item(&space, &one, wide, p), 0);
+        CHECK(linked(&space, &one, wide) == p);
+        CHECK_EQ(link_item(&space, &one, wide, q), ALPS_EBUSY);
+        CHECK_EQ(cut_item(&space, &one, wide), 0);
+        CHECK_EQ(blocks(&two), before + 1);
+        CHECK_EQ(any_space_sync(&space), 0);
+        CHECK_EQ(blocks(&two), before);
+        CHECK_EQ(link_item(&space, &one, wide, q), 0);
+        CHECK_EQ(any_space_sync(&space), 0);
+        CHECK_EQ(cut_item(&space, &one, wide), 0);
+        CHECK_EQ(blocks(&two), before + 1);
+        CHECK_EQ(any_space_sync(&space), 0);
+        CHECK_EQ(blocks(&two), before);
+    }
+    unsigned n = 0;
+    int err = 0;
+    for (; !err && n < 20; n++) {
+        struct item *p = new_item(&two, n);
+        err = link_item(&space, &one, 1, p);
+        if (err)
+            CHECK_EQ(any_cancel(&two, p), 0);
+        else
+            CHECK_EQ(cut_item(&space, &one, 1), 0);
+    }
+    CHECK_EQ(n, 17);
+    CHECK_EQ(err, ALPS_EBUSY);
+    CHECK_EQ(any_space_sync(&space), 0);
+    CHECK_EQ(blocks(&two), before);
     CHECK_EQ(ALPS_FAR_SET(&space, root(&one)->far, root(&two)), 0);
     CHECK_EQ(ALPS_PACKED_SET(&space, &one, root(&one)->near, root(&two)), 0);
     CHECK_EQ(any_sync(&one), 0);
@@ -854,7 +882,7 @@ int main(void)
     RUN(pointers_are_followed_while_regions_come_and_go);
     RUN(links_are_made_and_cut);
     RUN(a_link_that_cannot_be_changes_nothing);
-    RUN(under_checkpoint_there_is_none);
+    RUN(under_checkpoint_links_wait);
     RUN(who_is_killed_has_linked_or_not);
     RUN(whatever_two_media_keep_it_is_linked_or_not);
     RUN(a_kill_and_then_a_power_failure);
