@@ -27,11 +27,10 @@ ALPS_FN_ void alps_pager_thread_(alps_pager *p, uintptr_t self)
 }
 
 /* So many of the last to come stay: what instructions need at once, but never
- * all frames there are. */
-ALPS_FN_ uint32_t alps_pager_young_(const alps_pager *p)
+ * all of `n` frames. */
+ALPS_FN_ uint32_t alps_pager_young_(const alps_pager *p, uint32_t n)
 {
-    uint32_t used = p->pool.used;
-    uint32_t most = used - used / 8 - 1;
+    uint32_t most = n - n / 8 - 1;
     return p->young < most ? p->young : most;
 }
 
@@ -40,7 +39,7 @@ ALPS_FN_ int alps_pager_may_(const alps_pager *p, uint32_t frame)
 {
     const alps_page_frame *f = &p->pool.frame[frame];
     return f->state != ALPS_FRAME_FREE && !f->pins &&
-           p->clock - f->born >= alps_pager_young_(p);
+           p->clock - f->born >= alps_pager_young_(p, p->pool.used);
 }
 
 /* A segment was written because it goes. Where one goes behind the other, the
@@ -87,8 +86,9 @@ ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame)
  * ALPS_EFULL: there is none. */
 ALPS_COLD_ int alps_pager_clean_(alps_pager *p)
 {
-    uint32_t frame =
-        alps_watermark_next_(&p->mark, &p->pool, alps_pager_young_(p));
+    // of all there may be: while few are in use none of them has to go
+    uint32_t young = alps_pager_young_(p, p->pool.n);
+    uint32_t frame = alps_watermark_next_(&p->mark, &p->pool, young);
     if (frame == ALPS_NO_FRAME)
         return ALPS_EFULL;
     int err = alps_segment_clean_(p, frame);
