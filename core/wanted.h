@@ -14,8 +14,9 @@ ALPS_COLD_ int alps_wanted_word_(const char *words, unsigned i, alps_onward *on,
     char number[32];
     for (; i > 1; i--) {
         words = strchr(words, ',');
-        if (!words++)
+        if (!words)
             return 0;
+        words++;
     }
     size_t n = strcspn(words, ","), k = strcspn(words, "@");
     if (k < n && k < sizeof number) {
