@@ -246,3 +246,40 @@ static inline int in_child(int (*body)(void))
     waitpid(pid, &status, 0);
     return status;
 }
+
+/* Stores and loads at random, beside a model, and the file at the end. */
+static inline void mixed(uint64_t size, const alps_options *o, unsigned steps)
+{
+    uint64_t state = size * 77 + o->eviction + 1;
+    unsigned char *model = (unsigned char *)malloc((size_t)size);
+    int bad = 0;
+    path_to("mixed");
+    for (uint64_t i = 0; i < size; i++)
+        model[i] = (unsigned char)(i * 7 + i / 4096);
+    file_make(model, size);
+    unsigned char *p =
+        (unsigned char *)alps_umalloc_with(the_path, (size_t)size, o);
+    if (!CHECK(p != NULL)) {
+        free(model);
+        return;
+    }
+    for (unsigned i = 0; i < steps; i++) {
+        uint64_t r = rnd(&state), at = rnd(&state) % size;
+        uint64_t n = r / 16 % 300 + 1;
+        n = n < size - at ? n : size - at;
+        if (r % 16 == 0)
+            bad += alps_usync(p) != 0;
+        else if (r % 2)
+            bad += memcmp(p + at, model + at, (size_t)n) != 0;
+        else {
+            memset(p + at, (int)(r >> 20), (size_t)n);
+            memset(model + at, (int)(r >> 20), (size_t)n);
+        }
+    }
+    CHECK_EQ(bad, 0);
+    CHECK_EQ(alps_ufree(p), 0);
+    CHECK_EQ(file_size(), size);
+    CHECK(file_has(model, 0, size));
+    unlink(the_path);
+    free(model);
+}

@@ -3,6 +3,7 @@
  * By way of alps_umalloc: a file, plain bytes, no heap. Segments are 64 KiB and
  * memory is 15 of them, unless said. */
 #include "pages.h"
+#include "words.h"
 #include <pthread.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -22,43 +23,6 @@ static void medium_synced(void)
 }
 
 /* ---- contents ------------------------------------------------------------ */
-
-/* Stores and loads at random, beside a model, and the file at the end. */
-static void mixed(uint64_t size, const alps_options *o, unsigned steps)
-{
-    uint64_t state = size * 77 + o->eviction + 1;
-    unsigned char *model = (unsigned char *)malloc((size_t)size);
-    int bad = 0;
-    path_to("mixed");
-    for (uint64_t i = 0; i < size; i++)
-        model[i] = (unsigned char)(i * 7 + i / 4096);
-    file_make(model, size);
-    unsigned char *p =
-        (unsigned char *)alps_umalloc_with(the_path, (size_t)size, o);
-    if (!CHECK(p != NULL)) {
-        free(model);
-        return;
-    }
-    for (unsigned i = 0; i < steps; i++) {
-        uint64_t r = rnd(&state), at = rnd(&state) % size;
-        uint64_t n = r / 16 % 300 + 1;
-        n = n < size - at ? n : size - at;
-        if (r % 16 == 0)
-            bad += alps_usync(p) != 0;
-        else if (r % 2)
-            bad += memcmp(p + at, model + at, (size_t)n) != 0;
-        else {
-            memset(p + at, (int)(r >> 20), (size_t)n);
-            memset(model + at, (int)(r >> 20), (size_t)n);
-        }
-    }
-    CHECK_EQ(bad, 0);
-    CHECK_EQ(alps_ufree(p), 0);
-    CHECK_EQ(file_size(), size);
-    CHECK(file_has(model, 0, size));
-    unlink(the_path);
-    free(model);
-}
 
 static void contents_are_those_of_a_model_of_any_size(void)
 {
@@ -521,37 +485,6 @@ static void no_policy_can_live_lock(void)
 
 /* ---- threads ------------------------------------------------------------- */
 
-#define THREADS 4
-#define TURNS 4000
-static unsigned char *shared;
-static uint64_t shared_segment;
-static int stop; // atomic
-
-/* Each has its own 8 bytes in each of 40 segments, all in the same lines. */
-static uint64_t words_of(unsigned char *base, uint64_t me)
-{
-    uint64_t state = me + 99, bad = 0;
-    uint64_t model[40] = {0};
-    for (unsigned i = 0; i < TURNS; i++) {
-        uint64_t k = rnd(&state) % 40;
-        volatile uint64_t *word =
-            (volatile uint64_t *)(void *)(base + k * shared_segment +
-                                          (k * 5 + me) * 8);
-        bad += *word != model[k];
-        if (rnd(&state) % 2)
-            *word = model[k] = rnd(&state);
-    }
-    for (uint64_t k = 0; k < 40; k++)
-        bad += *(volatile uint64_t *)(void *)(base + k * shared_segment +
-                                              (k * 5 + me) * 8) != model[k];
-    return bad;
-}
-
-static void *own_words(void *number)
-{
-    return (void *)(uintptr_t)words_of(shared, (uint64_t)(uintptr_t)number);
-}
-
 static unsigned char *halves[THREADS];
 
 static void *own_words_of(void *number)
@@ -560,22 +493,11 @@ static void *own_words_of(void *number)
     return (void *)(uintptr_t)words_of(halves[me], me);
 }
 
-static void *syncs_always(void *nothing)
-{
-    uint64_t bad = 0;
-    (void)nothing;
-    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED))
-        bad += alps_usync(shared) != 0;
-    return (void *)(uintptr_t)bad;
-}
-
 static void threads_lose_no_word(void)
 {
     static const unsigned policies[] = {ALPS_EVICT_SFIFO, ALPS_EVICT_LIFO,
                                         ALPS_EVICT_CLOCK, ALPS_EVICT_2Q};
     for (unsigned e = 0; e < 4; e++) {
-        pthread_t thread[THREADS], other;
-        void *bad = NULL;
         alps_options o = paged(policies[e]);
         shared_segment = o.segment = 16 * KIB;
         o.memory = 22 * o.segment;
@@ -586,17 +508,7 @@ static void threads_lose_no_word(void)
             (unsigned char *)alps_umalloc_with(the_path, 40 * o.segment, &o);
         if (!CHECK(shared != NULL))
             return;
-        __atomic_store_n(&stop, 0, __ATOMIC_RELAXED);
-        CHECK_EQ(pthread_create(&other, NULL, syncs_always, NULL), 0);
-        for (uintptr_t i = 0; i < THREADS; i++)
-            CHECK_EQ(pthread_create(&thread[i], NULL, own_words, (void *)i), 0);
-        for (unsigned i = 0; i < THREADS; i++) {
-            CHECK_EQ(pthread_join(thread[i], &bad), 0);
-            CHECK_EQ((uintptr_t)bad, 0);
-        }
-        __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
-        CHECK_EQ(pthread_join(other, &bad), 0);
-        CHECK_EQ((uintptr_t)bad, 0);
+        threads_work(1);
         CHECK(pager_of(shared)->count.evictions > 100);
         CHECK_EQ(alps_ufree(shared), 0);
         unlink(the_path);

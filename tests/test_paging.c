@@ -5,6 +5,7 @@
  * own count of memory; by system calls; by size, and by number. */
 #define ALPS_PAGED_STEP ((uint64_t)1 << 30)
 #include "pages.h"
+#include "words.h"
 #include <pthread.h>
 #include <sys/statfs.h>
 #include <sys/uio.h>
@@ -39,39 +40,6 @@ static uint64_t memory_of(uint32_t frames, uint64_t segment, uint64_t size)
 }
 
 /* ---- contents ------------------------------------------------------------ */
-
-/* Stores and loads at random, beside a model, and the file at the end. */
-static void mixed(uint64_t size, const alps_options *o, unsigned steps)
-{
-    uint64_t state = size * 77 + o->eviction + 1;
-    unsigned char *model = (unsigned char *)malloc((size_t)size);
-    int bad = 0;
-    path_to("mixed");
-    for (uint64_t i = 0; i < size; i++)
-        model[i] = (unsigned char)(i * 7 + i / 4096);
-    file_make(model, size);
-    unsigned char *p =
-        (unsigned char *)alps_umalloc_with(the_path, (size_t)size, o);
-    for (unsigned i = 0; i < steps && CHECK(p != NULL); i++) {
-        uint64_t r = rnd(&state), at = rnd(&state) % size;
-        uint64_t n = r / 16 % 300 + 1;
-        n = n < size - at ? n : size - at;
-        if (r % 32 == 0) {
-            bad += alps_usync(p) != 0;
-        } else if (r % 2) {
-            bad += memcmp(p + at, model + at, (size_t)n) != 0;
-        } else {
-            memset(p + at, (int)(r >> 20), (size_t)n);
-            memset(model + at, (int)(r >> 20), (size_t)n);
-        }
-    }
-    CHECK_EQ(bad, 0);
-    CHECK_EQ(alps_ufree(p), 0);
-    CHECK_EQ(file_size(), size);
-    CHECK(file_has(model, 0, size));
-    unlink(the_path);
-    free(model);
-}
 
 /* 1: the file system has a way past its cache. */
 static unsigned direct_here(void)
@@ -293,32 +261,13 @@ static void the_widest_store_needs_no_more_than_the_least_memory(void)
     }
 }
 
-#define THREADS 4
-static unsigned char *shared;
-
-/* Each has 8 bytes of its own in each of 14 segments. */
-static void *own_words(void *number)
-{
-    uint64_t me = (uint64_t)(uintptr_t)number, state = me + 1, bad = 0;
-    uint64_t model[14] = {0};
-    for (unsigned i = 0; i < 3000 / SLOW; i++) {
-        uint64_t k = rnd(&state) % 14;
-        volatile uint64_t *word =
-            (volatile uint64_t *)(void *)(shared + k * 4096 + 8 * me);
-        bad += *word != model[k];
-        if (state % 2)
-            *word = model[k] = state;
-    }
-    return (void *)(uintptr_t)bad;
-}
-
 static void threads_share_the_least_memory(void)
 {
     for (unsigned e = 1; e <= ALPS_EVICTIONS; e++) {
-        pthread_t thread[THREADS];
-        void *bad = NULL;
         alps_options o = paged(e);
-        o.segment = 4096;
+        shared_segment = o.segment = 4096;
+        places = 14;
+        turns = 3000 / SLOW;
         o.memory = memory_of(ALPS_FRAMES_MIN, 4096, 14 * 4096);
         o.dirty_high = e % 2 ? 20 : 0;
         path_to("least");
@@ -326,12 +275,7 @@ static void threads_share_the_least_memory(void)
         shared = (unsigned char *)alps_umalloc_with(the_path, 14 * 4096, &o);
         if (!CHECK(shared != NULL))
             return;
-        for (uintptr_t i = 0; i < THREADS; i++)
-            CHECK_EQ(pthread_create(&thread[i], NULL, own_words, (void *)i), 0);
-        for (unsigned i = 0; i < THREADS; i++) {
-            CHECK_EQ(pthread_join(thread[i], &bad), 0);
-            CHECK_EQ((uintptr_t)bad, 0);
-        }
+        threads_work(0);
         alarm(0);
         CHECK_EQ(alps_ufree(shared), 0);
         unlink(the_path);

@@ -19,6 +19,7 @@ static long masked_call(int fd, unsigned long what, void *with);
   masked_call(fd, (unsigned long)(what), (void *)(with))
 
 #include "pages.h"
+#include "words.h"
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -338,9 +339,6 @@ static void system_calls_past_the_cache_find_it_too(void)
     forget(p);
 }
 
-static unsigned char *shared;
-static int stop; // atomic
-
 static void *churns(void *number)
 {
     uint64_t state = (uintptr_t)number + 3, bad = 0;
@@ -387,61 +385,21 @@ static void what_the_system_stores_to_stays(void)
 
 /* ---- threads ------------------------------------------------------------- */
 
-#define THREADS 4
-#define PLACES 40
-
-/* Each has its own words, which collide with those of others. */
-static void *own_words(void *number)
-{
-    uint64_t me = (uintptr_t)number, state = me + 99, bad = 0;
-    uint64_t model[PLACES] = {0};
-    for (unsigned i = 0; i < 4000; i++) {
-        uint64_t k = rnd(&state) % PLACES;
-        volatile uint64_t *word =
-            (volatile uint64_t *)(void *)(shared + k * 16384 + k * 40 + me * 8);
-        bad += *word != model[k];
-        if (rnd(&state) % 2)
-            *word = model[k] = rnd(&state);
-    }
-    return (void *)(uintptr_t)bad;
-}
-
-static void *syncs_always(void *nothing)
-{
-    uint64_t bad = 0;
-    (void)nothing;
-    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED))
-        bad += alps_usync(shared) != 0;
-    return (void *)(uintptr_t)bad;
-}
-
 /* Also where pages cannot be moved: then they are written where they are, which
  * nobody may store to meanwhile. */
 static void threads_lose_no_word_on_any_system(void)
 {
     for (unsigned turn = 0; turn < 4; turn++) {
-        pthread_t thread[THREADS], other;
-        void *bad = NULL;
         alps_options o = paged(turn < 2 ? ALPS_EVICT_SFIFO : ALPS_EVICT_RANDOM);
-        o.segment = 16 * KIB;
+        shared_segment = o.segment = 16 * KIB;
         o.memory = 24 * o.segment;
         masked = turn % 2 ? ALPS_UFFD_HAS_MOVE_ : 0;
         path_to("threads");
-        shared = (unsigned char *)alps_umalloc_(the_path, PLACES * o.segment,
+        shared = (unsigned char *)alps_umalloc_(the_path, places * o.segment,
                                                 &o, NULL);
         if (!CHECK(shared != NULL))
             return;
-        __atomic_store_n(&stop, 0, __ATOMIC_RELAXED);
-        CHECK_EQ(pthread_create(&other, NULL, syncs_always, NULL), 0);
-        for (uintptr_t i = 0; i < THREADS; i++)
-            CHECK_EQ(pthread_create(&thread[i], NULL, own_words, (void *)i), 0);
-        for (unsigned i = 0; i < THREADS; i++) {
-            CHECK_EQ(pthread_join(thread[i], &bad), 0);
-            CHECK_EQ((uintptr_t)bad, 0);
-        }
-        __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
-        CHECK_EQ(pthread_join(other, &bad), 0);
-        CHECK_EQ((uintptr_t)bad, 0);
+        threads_work(1);
         CHECK(alps_writeback_count_(pager_of(shared)).evictions > 100);
         CHECK(pager_of(shared)->threads > 1); // so more segments stay
         forget(shared);
