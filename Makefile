@@ -126,30 +126,29 @@ run-$(1):
 endef
 
 # ThreadSanitizer sees the threads of one process: it runs the tests that have
-# some, or a backend that has. The emulator is for another processor, not for
-# another kernel: the longest tests of files and of paging are not for it.
+# some, or a backend that has. Another processor or optimiser is not another
+# kernel: the longest tests of files and of paging are not for those.
 THREADED = test_paged $(patsubst tests/%.c,%,$(shell grep -lE \
 	'pthread_create|"(things|pages)\.h"' tests/test_*.c))
-EMULATED = $(filter-out $(addprefix test_,checkpoint torn outgrow paged pager \
+LIGHT_UNITS = $(filter-out $(addprefix test_,checkpoint torn outgrow paged pager \
 	uffd paging progress watermark ahead spill capture medium \
 	ties),$(UNITS))
 
 # Lines are enough to find a failure; variables too would take a third longer,
 # and to optimise what runs slowly anyway takes longer than it saves. What clang
-# optimises is without assertions, and not that of files and of paging either: it
-# has those with AddressSanitizer, for which it takes a third of gcc's time. Only
-# gcc says that this is there.
+# optimises is without assertions. It takes a third of gcc's time for
+# AddressSanitizer, but only gcc says that this is there.
 SANE = -fsanitize=address,undefined -fno-sanitize-recover=all
 SANE_CC := $(if $(shell command -v $(CLANG)),$(CLANG) -D__SANITIZE_ADDRESS__,$(CC))
 $(eval $(call kind,gcc,$(CC),-O2 -g1,,$(UNITS),$(CXX_UNITS),$(CXX) -O1 -g1))
-$(eval $(call kind,clang,$(CLANG),-O1 -g1 -DNDEBUG,,$(EMULATED),$(CXX_UNITS),\
+$(eval $(call kind,clang,$(CLANG),-O1 -g1 -DNDEBUG,,$(LIGHT_UNITS),$(CXX_UNITS),\
 	$(CLANG) -O0 -g1 -DNDEBUG))
 $(eval $(call kind,asan,$(SANE_CC),-O0 -g1 $$(SANE),,$(UNITS),$(CXX_UNITS),\
 	$(CXX) -O0 -g1 $$(SANE)))
 $(eval $(call kind,tsan,$(CC),-O1 -g1 -fsanitize=thread -Wno-tsan,,\
 	$(THREADED)))
 $(eval $(call kind,aarch64,$(AARCH64_CC),-O1 -g1 -static -DCHECK_EMULATED,\
-	$(AARCH64_RUN) ,$(EMULATED)))
+	$(AARCH64_RUN) ,$(LIGHT_UNITS)))
 
 # The containers of clang's own library, which are other ones.
 build/libcxx/%: tests/%.cc $(wildcard tests/*.h) $(PARTS) alps.h
