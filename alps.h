@@ -552,21 +552,22 @@ ALPS_FN_ uint32_t alps_crc_byte_(uint32_t crc, unsigned char byte)
 #  error "alps.h knows x86-64 and AArch64 only: base.h, bits.h, cpu.h"
 #endif
 
+/* Eight bytes anywhere. */
+typedef uint64_t alps_word_ __attribute__((may_alias, aligned(1)));
+
 ALPS_FN_ uint32_t alps_crc_hard_(uint32_t crc, const unsigned char *at,
                                  size_t n)
 {
-    uint64_t sum = crc, word[4];
-    for (; n >= sizeof word; at += sizeof word, n -= sizeof word) {
-        memcpy(word, at, sizeof word);
+    uint64_t sum = crc;
+    for (; n >= 32; at += 32, n -= 32) {
+        const alps_word_ *word = (const alps_word_ *)(const void *)at;
         sum = alps_crc_word_(sum, word[0]);
         sum = alps_crc_word_(sum, word[1]);
         sum = alps_crc_word_(sum, word[2]);
         sum = alps_crc_word_(sum, word[3]);
     }
-    for (; n >= 8; at += 8, n -= 8) {
-        memcpy(word, at, 8);
-        sum = alps_crc_word_(sum, word[0]);
-    }
+    for (; n >= 8; at += 8, n -= 8)
+        sum = alps_crc_word_(sum, *(const alps_word_ *)(const void *)at);
     for (crc = (uint32_t)sum; n; at++, n--)
         crc = alps_crc_byte_(crc, *at);
     return crc;
@@ -11295,6 +11296,13 @@ ALPS_FN_ void alps_fail_(alps_handle *h, int code)
     __atomic_store_n(&h->error, code, __ATOMIC_RELAXED);
 }
 
+/* Whether there is a region behind the handle: it was opened, and not closed
+ * since. */
+ALPS_FN_ int alps_opened_(const alps_handle *h)
+{
+    return h->super != NULL;
+}
+
 /* The bytes of the region now; another process may have grown it. */
 ALPS_FN_ uint64_t alps_size_(const alps_handle *h)
 {
@@ -14022,9 +14030,11 @@ typedef struct alps_draft {
                        a place of a kind whose bit is not set */
     uint64_t room;  /* in `many`: a power of two */
     uint64_t *many; /* a hash of their places; NULL: `few` has them */
+    unsigned found; /* which of `object` are set, maybe by what was refused */
     uint64_t few[ALPS_DRAFT_FEW];
     unsigned kept_n;
-    alps_kept kept[ALPS_DRAFT_KEPT]; /* the last ranges */
+    alps_kept kept[ALPS_DRAFT_KEPT];    /* the last ranges */
+    alps_object object[ALPS_DRAFT_FEW]; /* of our slabs, by action */
 } alps_draft;
 
 /* The count in the number of a transaction; below it is its lane. */
@@ -14076,12 +14086,12 @@ ALPS_COLD_ int alps_draft_widen_(alps_draft *o)
     return ALPS_OK;
 }
 
-/* The object at `off` is spoken for. ALPS_EINVALID_FREE: it was. */
-ALPS_FN_ int alps_draft_speak_(alps_draft *o, alps_off off)
+/* See alps_draft_speak_: there may be one like it, or no room. */
+ALPS_ONCE_ int alps_draft_speak_more_(alps_draft *o, alps_off off,
+                                      uint64_t kind)
 {
     int err = ALPS_OK;
-    uint64_t kind = 1ull << (off * 0x9e3779b97f4a7c15ull >> 58);
-    for (uint64_t i = 0; o->seen & kind && !o->many && i < o->used; i++)
+    for (uint64_t i = 0; !o->many && i < o->used; i++)
         if (o->few[i] == off)
             return ALPS_EINVALID_FREE;
     if (o->many ? 2 * o->used >= o->room : o->used == ALPS_DRAFT_FEW)
@@ -14094,6 +14104,17 @@ ALPS_FN_ int alps_draft_speak_(alps_draft *o, alps_off off)
         return ALPS_EINVALID_FREE;
     o->seen |= kind;
     o->used++;
+    return ALPS_OK;
+}
+
+/* The object at `off` is spoken for. ALPS_EINVALID_FREE: it was. */
+ALPS_FAST_ int alps_draft_speak_(alps_draft *o, alps_off off)
+{
+    uint64_t kind = 1ull << (off * 0x9e3779b97f4a7c15ull >> 58);
+    if (ALPS_UNLIKELY_(o->seen & kind || o->used >= ALPS_DRAFT_FEW))
+        return alps_draft_speak_more_(o, off, kind);
+    o->few[o->used++] = off;
+    o->seen |= kind;
     return ALPS_OK;
 }
 
@@ -14456,6 +14477,16 @@ ALPS_FAST_ int alps_object_claimed_(const alps_handle *h, alps_off off,
     o->bit = 1ull << (i >> 32) % 64;
     o->kind = __atomic_load_n(&o->slab->kind, __ATOMIC_RELAXED) - 1;
     return 1;
+}
+
+/* Whether `o`, which was an object of a slab of this thread, is one still. */
+ALPS_FAST_ int alps_object_still_(const alps_handle *h, alps_off off,
+                                  const alps_object *o)
+{
+    const alps_claim *claim = &h->claims[off >> h->at.slab_shift];
+    return __atomic_load_n(&claim->thread, __ATOMIC_RELAXED) ==
+               ALPS_THREAD_() &&
+           __atomic_load_n(&o->slab->kind, __ATOMIC_RELAXED) == o->kind + 1;
 }
 
 /* See alps_object_at_; `*mine` tells whether it is of a slab of this thread. */
@@ -16181,7 +16212,7 @@ ALPS_CORE_ int alps_recover_more_(alps_handle *h, const alps_tables *t)
 ALPS_CORE_ int alps_self_slow_(alps_handle *h, const alps_tables *t)
 {
     if (!h->attached)
-        return ALPS_EREADONLY;
+        return alps_opened_(h) ? ALPS_EREADONLY : ALPS_EINVAL;
     if (h->map.medium != ALPS_MEDIUM_ANON)
         return ALPS_EFORK;
     uint64_t owner = alps_slot_owner_(h, h->slot);
@@ -18126,18 +18157,29 @@ ALPS_CORE_ int alps_object_back_(alps_handle *h, const alps_object *o,
                             alps_pair_live_(o->pair), t);
 }
 
-/* Gives a reserved object back; see alps_cancel. */
+/* Gives back a reserved object of a slab of this thread, if it is one that may
+ * be given back. */
+ALPS_CORE_ int alps_small_unkeep_(alps_handle *h, const alps_object *o,
+                                  alps_off off, const alps_tables *t)
+{
+    int err = alps_object_mine_held_(alps_cache_(h), o, off);
+    if (err)
+        return err;
+    alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, 1);
+    return alps_object_back_(h, o, off, t);
+}
+
+/* The same for one of another's; see alps_cancel. */
 ALPS_CORE_ int alps_small_cancel_(alps_handle *h, const alps_object *o,
                                   alps_off off, const alps_tables *t)
 {
+    const alps_cache *c = alps_cache_(h);
+    if (c && alps_object_mine_(o, c->token))
+        return alps_small_unkeep_(h, o, off, t);
     int err = alps_object_held_(h, o, off);
     if (err)
         return err;
-    alps_cache *c = alps_cache_(h);
-    int mine = c && alps_object_mine_(o, c->token);
-    alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, mine);
-    if (mine)
-        return alps_object_back_(h, o, off, t);
+    alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, 0);
     alps_far_tell_(h, o, off, t);
     return ALPS_OK;
 }
@@ -18231,23 +18273,30 @@ ALPS_FAST_ void *alps_small_alloc_(alps_handle *h, uint64_t align, uint64_t n,
     return t->other(h, align, n, how);
 }
 
-/* Takes an object that is not live, but kept from others: a reservation. NULL
- * where no slab is to be had. */
-ALPS_FAST_ void *alps_small_reserve_(alps_handle *h, uint64_t n,
-                                     const alps_tables *t)
+/* Takes an object off those at hand that is not live, but kept from others: a
+ * reservation. NULL where none is at hand. */
+ALPS_FAST_ void *alps_small_keep_(alps_handle *h, alps_rack *rack)
 {
-    uint64_t small = alps_small_size_(h, 1, n);
-    alps_rack *rack = small ? alps_small_rack_(h, small, t) : NULL;
     alps_spot spot;
-    if (!rack || !alps_rack_take_(rack, &spot))
+    if (ALPS_UNLIKELY_(!alps_rack_take_(rack, &spot)))
         return NULL;
-    alps_slab *s = alps_slab_head_(h, alps_offset_(h, spot.object));
+    alps_slab *s =
+        h->claims[alps_offset_(h, spot.object) >> h->at.slab_shift].slab;
     alps_pair *pair = (alps_pair *)(void *)spot.own;
     alps_keep *keep = &alps_slab_keeps_(h, s)[pair - alps_slab_pairs_(s)];
     if (!__atomic_load_n(&s->kept, __ATOMIC_RELAXED))
         __atomic_store_n(&s->kept, 1, __ATOMIC_RELEASE);
     alps_store_(&keep->own, alps_load_(&keep->own) ^ 1ull << spot.bit % 64);
     return spot.object;
+}
+
+/* The same, after looking for more: NULL where no slab is to be had. */
+ALPS_FAST_ void *alps_small_reserve_(alps_handle *h, uint64_t n,
+                                     const alps_tables *t)
+{
+    uint64_t small = alps_small_size_(h, 1, n);
+    alps_rack *rack = small ? alps_small_rack_(h, small, t) : NULL;
+    return rack ? alps_small_keep_(h, rack) : NULL;
 }
 
 /* See alps_free. */
@@ -18367,15 +18416,15 @@ ALPS_CORE_ int alps_publish_take_(alps_handle *h, alps_request *r,
     return err;
 }
 
-/* See alps_reserve. No flush, no fence. */
-ALPS_CORE_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
-                                       const alps_tables *t)
+/* Reserves what is not at hand: after looking for more, or as a block. */
+ALPS_CORE_ int alps_publish_other_(alps_handle *h, uint64_t n, void **p,
+                                   const alps_tables *t)
 {
     alps_request r;
     alps_off off = 0;
-    void *p = alps_small_reserve_(h, n, t);
-    if (ALPS_LIKELY_(p != NULL))
-        return p;
+    *p = alps_small_reserve_(h, n, t);
+    if (ALPS_LIKELY_(*p != NULL))
+        return ALPS_OK;
     int err = alps_request_init_(h, 1, n, ALPS_HELD, &r);
     if (!err)
         err = alps_ready_(h, t);
@@ -18386,9 +18435,27 @@ ALPS_CORE_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
         err = t->slow(h, ALPS_SLOW_MORE, 0, 0);
     }
     if (!err)
-        return alps_address_(h, off);
-    alps_fail_(h, err);
-    return NULL;
+        *p = alps_address_(h, off);
+    else
+        alps_fail_(h, err);
+    return err;
+}
+
+/* See alps_reserve. No flush, no fence. */
+ALPS_FAST_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
+                                       const alps_tables *t)
+{
+    uintptr_t self = ALPS_THREAD_();
+    uint64_t small = alps_small_size_(h, 1, n);
+    void *p = NULL;
+    if (ALPS_LIKELY_(small != 0)) {
+        const alps_seat *seat = alps_seat_(h, self);
+        if (ALPS_LIKELY_(alps_seat_is_(seat, self)))
+            p = alps_small_keep_(h, &seat->cache->rack[alps_kind_of_(small)]);
+    }
+    if (ALPS_UNLIKELY_(!p))
+        t->slow(h, ALPS_SLOW_RESERVE, n, (uint64_t)(uintptr_t)&p);
+    return p;
 }
 
 /* What a record is about: an object of a slab, or a block. */
@@ -18707,14 +18774,15 @@ ALPS_CORE_ int alps_publish_release_(alps_handle *h, alps_off *dest,
 ALPS_CORE_ int alps_cancel_(alps_handle *h, alps_off off, const alps_tables *t)
 {
     alps_object o;
-    int err = alps_ready_(h, t);
+    int mine, err = alps_ready_(h, t);
     if (err)
         return err;
-    int is = alps_object_at_(h, off, &o);
+    int is = alps_object_find_(h, off, &o, &mine);
     if (is < 0)
         return ALPS_EINVALID_FREE;
-    return is ? alps_small_cancel_(h, &o, off, t)
-              : alps_heap_cancel_(h, off, t);
+    return mine ? alps_small_unkeep_(h, &o, off, t)
+           : is ? alps_small_cancel_(h, &o, off, t)
+                : alps_heap_cancel_(h, off, t);
 }
 
 /* epoch.h -- readers without locks, and frees that wait for them
@@ -19138,7 +19206,21 @@ ALPS_FN_ int alps_action_private_(const alps_handle *h, alps_off off)
                    : !is && alps_action_inside_(h, off);
 }
 
-/* Whether what the line is about still is as it was when it was added. */
+/* The object that action `i` is about, if it is one of a slab of this thread:
+ * found when the action was added, looked at when the commit began. */
+ALPS_FAST_ const alps_object *
+alps_action_found_(const alps_handle *h, const alps_draft *o, uint64_t i,
+                   const alps_record *r, alps_object *other)
+{
+    if (ALPS_LIKELY_(i < ALPS_DRAFT_FEW))
+        return o->found >> i & 1 ? &o->object[i] : NULL;
+    return r->op & ALPS_OP_SMALL && alps_object_claimed_(h, r->block, other)
+               ? other
+               : NULL;
+}
+
+/* Whether what the line is about still is as it was when it was added; nothing
+ * is known of where that is. */
 ALPS_CORE_ int alps_action_same_(const alps_handle *h, const alps_cache *c,
                                  const alps_record *r)
 {
@@ -19162,6 +19244,24 @@ ALPS_CORE_ int alps_action_same_(const alps_handle *h, const alps_cache *c,
     return alps_object_live_(&o) ? ALPS_OK : ALPS_EINVALID_FREE;
 }
 
+/* The same for action `i`. What was found is what the line is about, and not a
+ * refused one before it; and its slab is this thread's still, of that kind. */
+ALPS_FAST_ int alps_action_look_(const alps_handle *h, alps_draft *o,
+                                 uint64_t i, const alps_cache *c,
+                                 const alps_record *r)
+{
+    alps_object other;
+    const alps_object *s = alps_action_found_(h, o, i, r, &other);
+    if (ALPS_UNLIKELY_(!s || !alps_object_still_(h, r->block, s))) {
+        if (i < ALPS_DRAFT_FEW)
+            o->found &= ~(1u << i);
+        return alps_action_same_(h, c, r);
+    }
+    if ((r->op & 15) == ALPS_OP_PUBLISH)
+        return alps_object_mine_held_(c, s, r->block);
+    return alps_object_live_(s) ? ALPS_OK : ALPS_EINVALID_FREE;
+}
+
 /* Stores to words that are contents of what is not published yet. */
 ALPS_FN_ void alps_action_store_(const alps_handle *h, const alps_draft *o)
 {
@@ -19175,24 +19275,6 @@ ALPS_FN_ void alps_action_store_(const alps_handle *h, const alps_draft *o)
     }
 }
 
-/* The first step of a commit: looks at every action once more, and stores to
- * such words where there are any. */
-ALPS_CORE_ int alps_action_look_(alps_handle *h, const alps_draft *o)
-{
-    int err = ALPS_OK, inside = 0;
-    alps_off off = o->log.first;
-    const alps_cache *c = alps_cache_(h);
-    for (uint64_t i = 0; i < o->actions && !err; i++, off += ALPS_LINE) {
-        const alps_record *r = alps_log_at_(h, &off);
-        err = alps_action_same_(h, c, r);
-        if (o->publishes && !inside && !(r->op & ALPS_OP_WORDLESS))
-            inside = alps_action_private_(h, r->dest);
-    }
-    if (!err && inside)
-        alps_action_store_(h, o);
-    return err;
-}
-
 /* The bytes that the line publishes, which was looked at. */
 ALPS_FN_ uint64_t alps_action_contents_(const alps_handle *h,
                                         const alps_record *r)
@@ -19202,31 +19284,58 @@ ALPS_FN_ uint64_t alps_action_contents_(const alps_handle *h,
     return ALPS_LIKELY_(small) ? r->units : alps_redo_contents_(h, r);
 }
 
-/* Contents, with their sums, and lines are on their way to the medium. */
-ALPS_CORE_ int alps_action_prepare_(alps_handle *h, const alps_draft *o,
-                                    const alps_tables *t)
+/* The contents of an action, with their sum, and its line are on their way to
+ * the medium. */
+ALPS_FAST_ int alps_action_send_(alps_handle *h, const alps_draft *o,
+                                 alps_record *r, const alps_tables *t)
+{
+    int err = ALPS_OK;
+    uint64_t n = t->policy->durable ? alps_action_contents_(h, r) : 0;
+    const void *p = alps_address_(h, r->block);
+    if (n && !o->early && !o->marked) {
+        r->op |= ALPS_OP_SUMMED;
+        r->crc = alps_crc32c_(h->crc, 0, p, n);
+    }
+    if (n)
+        err = t->policy->flush(&h->map, p, n);
+    if (n && r->op & ALPS_OP_LARGE && !err)
+        err = t->policy->flush(
+            &h->map,
+            &h->kinds[((r->block - h->at.heap) >> h->at.extent_shift) / 64], 8);
+    alps_log_seal_(h, r);
+    return err ? err : t->policy->flush(&h->map, r, sizeof *r);
+}
+
+/* Stores to the words that are contents, and sends all anew. */
+ALPS_CORE_ int alps_action_again_(alps_handle *h, const alps_draft *o,
+                                  const alps_tables *t)
 {
     int err = ALPS_OK;
     alps_off off = o->log.first;
+    alps_action_store_(h, o);
+    for (uint64_t i = 0; i < o->actions && !err; i++, off += ALPS_LINE)
+        err = alps_action_send_(h, o, alps_log_at_(h, &off), t);
+    return err;
+}
+
+/* The first steps of a commit: looks at every action once more, and sends it;
+ * all of them again where some store to contents. */
+ALPS_CORE_ int alps_action_prepare_(alps_handle *h, alps_draft *o,
+                                    const alps_tables *t)
+{
+    int err = ALPS_OK, inside = 0;
+    alps_off off = o->log.first;
+    const alps_cache *c = alps_cache_(h);
     for (uint64_t i = 0; i < o->actions && !err; i++, off += ALPS_LINE) {
         alps_record *r = alps_log_at_(h, &off);
-        uint64_t n = t->policy->durable ? alps_action_contents_(h, r) : 0;
-        const void *p = alps_address_(h, r->block);
-        if (n && !o->early && !o->marked) {
-            r->op |= ALPS_OP_SUMMED;
-            r->crc = alps_crc32c_(h->crc, 0, p, n);
-        }
-        if (n)
-            err = t->policy->flush(&h->map, p, n);
-        if (n && r->op & ALPS_OP_LARGE && !err)
-            err = t->policy->flush(
-                &h->map,
-                &h->kinds[((r->block - h->at.heap) >> h->at.extent_shift) / 64],
-                8);
-        alps_log_seal_(h, r);
-        if (!err)
-            err = t->policy->flush(&h->map, r, sizeof *r);
+        err = alps_action_look_(h, o, i, c, r);
+        if (o->publishes && !inside && !(r->op & ALPS_OP_WORDLESS))
+            inside = alps_action_private_(h, r->dest);
+        if (!err && !inside)
+            err = alps_action_send_(h, o, r, t);
     }
+    if (!err && inside)
+        err = alps_action_again_(h, o, t);
     if (!err && o->marked)
         err = alps_undo_flush_(h, o, t);
     if (!err && (o->marked || o->early))
@@ -19234,51 +19343,68 @@ ALPS_CORE_ int alps_action_prepare_(alps_handle *h, const alps_draft *o,
     return err;
 }
 
-/* Lines that were written back just now: a pair that many objects share is so
+/* Lines that are to be written back: one that many actions store to is so
  * once. */
-typedef struct alps_recent {
+typedef struct alps_lines {
     unsigned any; /* which of `line` are set */
     const void *line[16];
-} alps_recent;
+} alps_lines;
 
-ALPS_FN_ int alps_action_recent_(alps_recent *recent, const void *p)
+ALPS_FAST_ int alps_lines_add_(alps_handle *h, alps_lines *lines, const void *p,
+                               const alps_tables *t)
 {
-    unsigned k = (uintptr_t)p / ALPS_LINE % 16;
-    const void *line = (const void *)((uintptr_t)p / ALPS_LINE * ALPS_LINE);
-    int is = recent->any >> k & 1 && recent->line[k] == line;
-    recent->any |= 1u << k;
-    recent->line[k] = line;
-    return is;
+    int err = ALPS_OK;
+    const void *line = (const char *)p - (uintptr_t)p % ALPS_LINE;
+    unsigned i = (uintptr_t)p / ALPS_LINE % 16;
+    if (lines->any >> i & 1) {
+        if (lines->line[i] == line)
+            return ALPS_OK;
+        err = t->policy->flush(&h->map, lines->line[i], ALPS_LINE);
+    }
+    lines->any |= 1u << i;
+    lines->line[i] = line;
+    return err;
 }
 
-/* The words that speak for the object at `off`. */
-ALPS_FN_ const alps_pair *alps_action_pair_(const alps_handle *h, alps_off off)
+ALPS_CORE_ int alps_lines_flush_(alps_handle *h, const alps_lines *lines,
+                                 const alps_tables *t)
 {
-    alps_object o;
-    if (ALPS_LIKELY_(alps_object_claimed_(h, off, &o)))
-        return o.pair;
-    return alps_object_at_(h, off, &o) == 1 ? o.pair : NULL;
+    int err = ALPS_OK;
+    for (unsigned any = lines->any; any && !err; any &= any - 1)
+        err = t->policy->flush(&h->map, lines->line[alps_low_bit_(any)],
+                               ALPS_LINE);
+    return err;
 }
 
-/* Writes back what a line has changed. */
-ALPS_CORE_ int alps_action_flush_(alps_handle *h, const alps_record *r,
-                                  alps_recent *recent, const alps_tables *t)
+/* Carries action `i` out, and says which lines it has stored to; those of a
+ * block's codes are written back. */
+ALPS_FAST_ int alps_action_do_(alps_handle *h, const alps_draft *o, uint64_t i,
+                               const alps_record *r, alps_lines *lines,
+                               const alps_tables *t)
 {
+    alps_object other;
     alps_block b;
     int err = ALPS_OK;
-    if (r->op & ALPS_OP_SMALL) {
-        const alps_pair *pair = alps_action_pair_(h, r->block);
-        if (pair && !alps_action_recent_(recent, pair))
-            err = t->policy->flush(&h->map, pair, sizeof *pair);
+    const alps_object *s = alps_action_found_(h, o, i, r, &other);
+    if (ALPS_LIKELY_(s != NULL)) {
+        alps_commit_object_(h, r, s, 1, 1);
+    } else {
+        alps_commit_line_(h, r, 1, t);
+        if (r->op & ALPS_OP_SMALL && alps_object_at_(h, r->block, &other) == 1)
+            s = &other;
+    }
+    if (!t->policy->durable)
+        return ALPS_OK;
+    if (s) {
+        err = alps_lines_add_(h, lines, s->pair, t);
     } else if ((r->op & 15) != ALPS_OP_SET &&
                alps_block_at_(h, r->block, &b) >= 0) {
         int publish = (r->op & 15) == ALPS_OP_PUBLISH;
         err = alps_codes_flush_(h, &b.zone, b.unit, publish ? r->units : 0, t);
     }
-    if (err || r->op & ALPS_OP_WORDLESS ||
-        alps_action_recent_(recent, alps_address_(h, r->dest)))
-        return err;
-    return t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
+    return err || r->op & ALPS_OP_WORDLESS
+               ? err
+               : alps_lines_add_(h, lines, alps_address_(h, r->dest), t);
 }
 
 /* Carries the actions out. One fence. */
@@ -19286,23 +19412,17 @@ ALPS_CORE_ int alps_action_apply_(alps_handle *h, const alps_draft *o,
                                   const alps_tables *t)
 {
     int err = ALPS_OK;
-    alps_recent recent;
+    alps_lines lines;
     alps_off off = o->log.first;
-    recent.any = 0;
+    lines.any = 0;
     for (uint64_t i = 0; i < o->actions; i++, off += ALPS_LINE) {
-        const alps_record *r = alps_log_at_(h, &off);
-        alps_object own;
-        if (r->op & ALPS_OP_SMALL && alps_object_claimed_(h, r->block, &own))
-            alps_commit_object_(h, r, &own, 1, 1);
-        else
-            alps_commit_line_(h, r, 1, t);
+        int late = alps_action_do_(h, o, i, alps_log_at_(h, &off), &lines, t);
+        err = err ? err : late;
         ALPS_BARRIER_();
         alps_store_(&o->lane->apply, i + 2);
     }
-    off = o->log.first;
-    if (t->policy->durable)
-        for (uint64_t i = 0; i < o->actions && !err; i++, off += ALPS_LINE)
-            err = alps_action_flush_(h, alps_log_at_(h, &off), &recent, t);
+    if (!err)
+        err = alps_lines_flush_(h, &lines, t);
     return err ? err : t->fence(&h->map);
 }
 
@@ -19479,18 +19599,22 @@ ALPS_FAST_ int alps_tx_line_(alps_handle *h, alps_draft *o, alps_record *r,
                              const alps_tables *t)
 {
     alps_subject s;
-    alps_object own;
+    alps_object other;
+    alps_object *own =
+        o->actions < ALPS_DRAFT_FEW ? &o->object[o->actions] : &other;
     int err, publish = (r->op & 15) == ALPS_OP_PUBLISH;
     if (!(r->op & ALPS_OP_WORDLESS) && !alps_tx_word_(h, r->dest))
         return ALPS_EINVAL;
     if ((r->op & 15) == ALPS_OP_SET)
         return ALPS_OK;
-    if (ALPS_LIKELY_(alps_object_claimed_(h, r->block, &own))) {
-        s.n = r->units = alps_kind_size_(own.kind);
+    if (ALPS_LIKELY_(alps_object_claimed_(h, r->block, own))) {
+        s.n = r->units = alps_kind_size_(own->kind);
         r->op |= ALPS_OP_SMALL;
-        err = publish ? alps_object_mine_held_(alps_cache_(h), &own, r->block)
-              : alps_object_live_(&own) ? ALPS_OK
-                                        : ALPS_EINVALID_FREE;
+        if (o->actions < ALPS_DRAFT_FEW)
+            o->found |= 1u << o->actions;
+        err = publish ? alps_object_mine_held_(alps_cache_(h), own, r->block)
+              : alps_object_live_(own) ? ALPS_OK
+                                       : ALPS_EINVALID_FREE;
     } else {
         err = alps_subject_find_(h, r, publish ? ALPS_HELD : ALPS_USED, &s, t);
     }
@@ -19740,9 +19864,7 @@ ALPS_CORE_ int alps_tx_commit_all_(alps_handle *h, alps_draft *o,
 {
     int err = ALPS_OK;
     if (o->actions) {
-        err = alps_action_look_(h, o);
-        if (!err)
-            err = alps_action_prepare_(h, o, t);
+        err = alps_action_prepare_(h, o, t);
         if (!err)
             err = alps_tx_carry_out_(h, o, t);
         else
@@ -20105,9 +20227,10 @@ ALPS_FN_ int alps_name_init_(const alps_handle *h, const alps_naming *as,
     n->unique = !as->name;
     n->bytes = as->name ? as->name : &as->tag;
     n->length = as->name ? as->length : sizeof as->tag;
-    if ((!as->name && (!as->tag || as->length)) || n->length > ALPS_NAME_MAX ||
-        as->text_length > ALPS_NAME_MAX || (as->text_length && !as->text) ||
-        element > ALPS_SIZE_MAX || as->count > ALPS_SIZE_MAX / element)
+    if (!alps_opened_(h) || (!as->name && (!as->tag || as->length)) ||
+        n->length > ALPS_NAME_MAX || as->text_length > ALPS_NAME_MAX ||
+        (as->text_length && !as->text) || element > ALPS_SIZE_MAX ||
+        as->count > ALPS_SIZE_MAX / element)
         return ALPS_EINVAL;
     uint64_t size = element * as->count, head = sizeof(alps_entry);
     uint64_t align = size >= ALPS_SMALL_MAX ? ALPS_GRANULE : 16;
@@ -20383,8 +20506,8 @@ ALPS_FN_ alps_entry *alps_named_entry_(const alps_handle *h, const void *p)
     alps_off off = alps_offset_(h, p);
     alps_object o;
     alps_block b;
-    if (!p || off % 16 || off < h->at.heap + sizeof(alps_entry) ||
-        off >= alps_size_(h))
+    if (!p || !alps_opened_(h) || off % 16 ||
+        off < h->at.heap + sizeof(alps_entry) || off >= alps_size_(h))
         return NULL;
     uint64_t place = ((const uint64_t *)p)[-1];
     if (place % 16 || place < sizeof(alps_entry) || place > off - h->at.heap)
@@ -20615,6 +20738,8 @@ ALPS_FN_ int alps_named_walk_(const alps_handle *h, alps_name_visit *visit,
 ALPS_CORE_ int alps_named_each_(alps_handle *h, alps_name_visit *visit,
                                 void *context, const alps_tables *t)
 {
+    if (!alps_opened_(h))
+        return ALPS_EINVAL;
     if (!alps_self_(h) && (!h->attached || h->map.medium != ALPS_MEDIUM_ANON))
         return alps_named_walk_(h, visit, context);
     int err = alps_epoch_enter_(h, t);
@@ -20997,11 +21122,8 @@ ALPS_CORE_ int alps_slow_path_(alps_handle *h, int what, uint64_t a, uint64_t b,
     case ALPS_SLOW_RETIRED:
         alps_retire_flush_(h, t);
         return alps_idle_over_(h) ? t->slow(h, ALPS_SLOW_IDLE, 0, 0) : ALPS_OK;
-    case ALPS_SLOW_RESERVE: {
-        void *p = alps_publish_reserve_(h, a, t);
-        *(void **)(uintptr_t)b = p;
-        return p ? ALPS_OK : h->error;
-    }
+    case ALPS_SLOW_RESERVE:
+        return alps_publish_other_(h, a, (void **)(uintptr_t)b, t);
     case ALPS_SLOW_PUBLISH: {
         int err = alps_publish_(h, (alps_off *)alps_address_(h, a),
                                 alps_address_(h, b), t);
@@ -21287,7 +21409,6 @@ ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
     alps_zone top = alps_zone_top_(h);
     uint64_t whole = (1ull << top.shift) - h->at.first * ALPS_GRANULE;
     uint64_t run = 0;
-    memset(s, 0, sizeof *s);
     if (h->map.pager)
         s->paging = alps_writeback_count_(h->map.pager);
     s->size = alps_size_(h);
@@ -21545,7 +21666,7 @@ ALPS_CORE_ int alps_snapshot_commit_(alps_handle *h, const char *path,
 ALPS_CORE_ int alps_snapshot_(alps_handle *h, const char *path,
                               const alps_tables *t)
 {
-    if (!h->map.base)
+    if (!alps_opened_(h))
         return ALPS_EINVAL;
     if (h->map.flags & ALPS_READ_ONLY)
         return alps_snapshot_medium_(h, path);
@@ -25914,7 +26035,7 @@ static inline __attribute__((unused)) int ALPS_(remove)(const char *path)
 static inline __attribute__((unused)) void *ALPS_(root)(ALPS_(heap) * h,
                                                         size_t n)
 {
-    if (n > ALPS_ROOT_SIZE) {
+    if (n > ALPS_ROOT_SIZE || !alps_opened_(&h->core)) {
         alps_fail_(&h->core, ALPS_EINVAL);
         return NULL;
     }
@@ -25954,7 +26075,9 @@ static inline __attribute__((unused)) int ALPS_(sync_end)(ALPS_(heap) * h)
 static inline __attribute__((unused)) void *ALPS_(at)(const ALPS_(heap) * h,
                                                       alps_off off)
 {
-    return off < alps_size_(&h->core) ? alps_ptr_get_(&h->core.map, off) : NULL;
+    return alps_opened_(&h->core) && off < alps_size_(&h->core)
+               ? alps_ptr_get_(&h->core.map, off)
+               : NULL;
 }
 
 /* The offset of `p`, which is NULL or an address in the region. O(1). */
@@ -26019,7 +26142,7 @@ static inline __attribute__((unused)) int ALPS_(free)(ALPS_(heap) * h, void *p)
 static inline __attribute__((unused)) size_t
 ALPS_(usable)(const ALPS_(heap) * h, const void *p)
 {
-    return (size_t)alps_small_usable_(&h->core, p);
+    return alps_opened_(&h->core) ? (size_t)alps_small_usable_(&h->core, p) : 0;
 }
 
 /* Reserves `n` bytes, aligned as by alps_alloc: memory to fill and then, in any
@@ -26076,7 +26199,7 @@ static inline __attribute__((unused)) int ALPS_(reap)(ALPS_(heap) * h)
 static inline __attribute__((unused)) uint64_t ALPS_(deaths)(const ALPS_(heap) *
                                                              h)
 {
-    return alps_load_(&h->core.shared->deaths);
+    return alps_opened_(&h->core) ? alps_load_(&h->core.shared->deaths) : 0;
 }
 
 /* This thread reads without locks until it leaves: what is retired meanwhile
@@ -26139,7 +26262,8 @@ ALPS_(persist)(ALPS_(heap) * h, const void *p, size_t n)
 static inline __attribute__((unused)) int
 ALPS_(each)(ALPS_(heap) * h, alps_visit *visit, void *context)
 {
-    return alps_visit_all_(&h->core, visit, context);
+    return alps_opened_(&h->core) ? alps_visit_all_(&h->core, visit, context)
+                                  : ALPS_EINVAL;
 }
 
 /* Checks every structure against every other; `r` may be NULL. ALPS_ECORRUPT
@@ -26149,7 +26273,9 @@ static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
                                                        alps_report *r)
 {
     alps_report own;
-    return alps_audit_(&h->core, r ? r : &own, &ALPS_(tables_));
+    return alps_opened_(&h->core)
+               ? alps_audit_(&h->core, r ? r : &own, &ALPS_(tables_))
+               : ALPS_EINVAL;
 }
 
 /* Adds up what the region holds. Holds all locks meanwhile, which threads with
@@ -26158,6 +26284,9 @@ static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
 static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) * h,
                                                        alps_statistics *s)
 {
+    memset(s, 0, sizeof *s);
+    if (!alps_opened_(&h->core))
+        return ALPS_EINVAL;
     uint64_t names = alps_named_count_(&h->core, &ALPS_(tables_));
     if (alps_self_(&h->core))
         alps_lock_all_(&h->core, &ALPS_(tables_));
@@ -26172,6 +26301,10 @@ static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) * h,
 static inline __attribute__((unused)) int ALPS_(describe)(ALPS_(heap) * h,
                                                           alps_description *d)
 {
+    if (!alps_opened_(&h->core)) {
+        memset(d, 0, sizeof *d);
+        return ALPS_EINVAL;
+    }
     alps_describe_(&h->core, d, &ALPS_(tables_));
     return ALPS_OK;
 }
@@ -26814,7 +26947,12 @@ ALPS_ONCE_ int ALPS_(salvage)(ALPS_(heap) * h, alps_visit *visit, void *context,
                               uint64_t *skipped)
 {
     uint64_t own = 0;
-    return alps_rescue_(&h->core, visit, context, skipped ? skipped : &own);
+    if (!skipped)
+        skipped = &own;
+    *skipped = 0;
+    return alps_opened_(&h->core)
+               ? alps_rescue_(&h->core, visit, context, skipped)
+               : ALPS_EINVAL;
 }
 
 /* Frees what nothing leads to. `refers` is called for the root area, for each

@@ -47,7 +47,21 @@ ALPS_FN_ int alps_action_private_(const alps_handle *h, alps_off off)
                    : !is && alps_action_inside_(h, off);
 }
 
-/* Whether what the line is about still is as it was when it was added. */
+/* The object that action `i` is about, if it is one of a slab of this thread:
+ * found when the action was added, looked at when the commit began. */
+ALPS_FAST_ const alps_object *
+alps_action_found_(const alps_handle *h, const alps_draft *o, uint64_t i,
+                   const alps_record *r, alps_object *other)
+{
+    if (ALPS_LIKELY_(i < ALPS_DRAFT_FEW))
+        return o->found >> i & 1 ? &o->object[i] : NULL;
+    return r->op & ALPS_OP_SMALL && alps_object_claimed_(h, r->block, other)
+               ? other
+               : NULL;
+}
+
+/* Whether what the line is about still is as it was when it was added; nothing
+ * is known of where that is. */
 ALPS_CORE_ int alps_action_same_(const alps_handle *h, const alps_cache *c,
                                  const alps_record *r)
 {
@@ -71,6 +85,24 @@ ALPS_CORE_ int alps_action_same_(const alps_handle *h, const alps_cache *c,
     return alps_object_live_(&o) ? ALPS_OK : ALPS_EINVALID_FREE;
 }
 
+/* The same for action `i`. What was found is what the line is about, and not a
+ * refused one before it; and its slab is this thread's still, of that kind. */
+ALPS_FAST_ int alps_action_look_(const alps_handle *h, alps_draft *o,
+                                 uint64_t i, const alps_cache *c,
+                                 const alps_record *r)
+{
+    alps_object other;
+    const alps_object *s = alps_action_found_(h, o, i, r, &other);
+    if (ALPS_UNLIKELY_(!s || !alps_object_still_(h, r->block, s))) {
+        if (i < ALPS_DRAFT_FEW)
+            o->found &= ~(1u << i);
+        return alps_action_same_(h, c, r);
+    }
+    if ((r->op & 15) == ALPS_OP_PUBLISH)
+        return alps_object_mine_held_(c, s, r->block);
+    return alps_object_live_(s) ? ALPS_OK : ALPS_EINVALID_FREE;
+}
+
 /* Stores to words that are contents of what is not published yet. */
 ALPS_FN_ void alps_action_store_(const alps_handle *h, const alps_draft *o)
 {
@@ -84,24 +116,6 @@ ALPS_FN_ void alps_action_store_(const alps_handle *h, const alps_draft *o)
     }
 }
 
-/* The first step of a commit: looks at every action once more, and stores to
- * such words where there are any. */
-ALPS_CORE_ int alps_action_look_(alps_handle *h, const alps_draft *o)
-{
-    int err = ALPS_OK, inside = 0;
-    alps_off off = o->log.first;
-    const alps_cache *c = alps_cache_(h);
-    for (uint64_t i = 0; i < o->actions && !err; i++, off += ALPS_LINE) {
-        const alps_record *r = alps_log_at_(h, &off);
-        err = alps_action_same_(h, c, r);
-        if (o->publishes && !inside && !(r->op & ALPS_OP_WORDLESS))
-            inside = alps_action_private_(h, r->dest);
-    }
-    if (!err && inside)
-        alps_action_store_(h, o);
-    return err;
-}
-
 /* The bytes that the line publishes, which was looked at. */
 ALPS_FN_ uint64_t alps_action_contents_(const alps_handle *h,
                                         const alps_record *r)
@@ -111,31 +125,58 @@ ALPS_FN_ uint64_t alps_action_contents_(const alps_handle *h,
     return ALPS_LIKELY_(small) ? r->units : alps_redo_contents_(h, r);
 }
 
-/* Contents, with their sums, and lines are on their way to the medium. */
-ALPS_CORE_ int alps_action_prepare_(alps_handle *h, const alps_draft *o,
-                                    const alps_tables *t)
+/* The contents of an action, with their sum, and its line are on their way to
+ * the medium. */
+ALPS_FAST_ int alps_action_send_(alps_handle *h, const alps_draft *o,
+                                 alps_record *r, const alps_tables *t)
+{
+    int err = ALPS_OK;
+    uint64_t n = t->policy->durable ? alps_action_contents_(h, r) : 0;
+    const void *p = alps_address_(h, r->block);
+    if (n && !o->early && !o->marked) {
+        r->op |= ALPS_OP_SUMMED;
+        r->crc = alps_crc32c_(h->crc, 0, p, n);
+    }
+    if (n)
+        err = t->policy->flush(&h->map, p, n);
+    if (n && r->op & ALPS_OP_LARGE && !err)
+        err = t->policy->flush(
+            &h->map,
+            &h->kinds[((r->block - h->at.heap) >> h->at.extent_shift) / 64], 8);
+    alps_log_seal_(h, r);
+    return err ? err : t->policy->flush(&h->map, r, sizeof *r);
+}
+
+/* Stores to the words that are contents, and sends all anew. */
+ALPS_CORE_ int alps_action_again_(alps_handle *h, const alps_draft *o,
+                                  const alps_tables *t)
 {
     int err = ALPS_OK;
     alps_off off = o->log.first;
+    alps_action_store_(h, o);
+    for (uint64_t i = 0; i < o->actions && !err; i++, off += ALPS_LINE)
+        err = alps_action_send_(h, o, alps_log_at_(h, &off), t);
+    return err;
+}
+
+/* The first steps of a commit: looks at every action once more, and sends it;
+ * all of them again where some store to contents. */
+ALPS_CORE_ int alps_action_prepare_(alps_handle *h, alps_draft *o,
+                                    const alps_tables *t)
+{
+    int err = ALPS_OK, inside = 0;
+    alps_off off = o->log.first;
+    const alps_cache *c = alps_cache_(h);
     for (uint64_t i = 0; i < o->actions && !err; i++, off += ALPS_LINE) {
         alps_record *r = alps_log_at_(h, &off);
-        uint64_t n = t->policy->durable ? alps_action_contents_(h, r) : 0;
-        const void *p = alps_address_(h, r->block);
-        if (n && !o->early && !o->marked) {
-            r->op |= ALPS_OP_SUMMED;
-            r->crc = alps_crc32c_(h->crc, 0, p, n);
-        }
-        if (n)
-            err = t->policy->flush(&h->map, p, n);
-        if (n && r->op & ALPS_OP_LARGE && !err)
-            err = t->policy->flush(
-                &h->map,
-                &h->kinds[((r->block - h->at.heap) >> h->at.extent_shift) / 64],
-                8);
-        alps_log_seal_(h, r);
-        if (!err)
-            err = t->policy->flush(&h->map, r, sizeof *r);
+        err = alps_action_look_(h, o, i, c, r);
+        if (o->publishes && !inside && !(r->op & ALPS_OP_WORDLESS))
+            inside = alps_action_private_(h, r->dest);
+        if (!err && !inside)
+            err = alps_action_send_(h, o, r, t);
     }
+    if (!err && inside)
+        err = alps_action_again_(h, o, t);
     if (!err && o->marked)
         err = alps_undo_flush_(h, o, t);
     if (!err && (o->marked || o->early))
@@ -143,51 +184,68 @@ ALPS_CORE_ int alps_action_prepare_(alps_handle *h, const alps_draft *o,
     return err;
 }
 
-/* Lines that were written back just now: a pair that many objects share is so
+/* Lines that are to be written back: one that many actions store to is so
  * once. */
-typedef struct alps_recent {
+typedef struct alps_lines {
     unsigned any; /* which of `line` are set */
     const void *line[16];
-} alps_recent;
+} alps_lines;
 
-ALPS_FN_ int alps_action_recent_(alps_recent *recent, const void *p)
+ALPS_FAST_ int alps_lines_add_(alps_handle *h, alps_lines *lines, const void *p,
+                               const alps_tables *t)
 {
-    unsigned k = (uintptr_t)p / ALPS_LINE % 16;
-    const void *line = (const void *)((uintptr_t)p / ALPS_LINE * ALPS_LINE);
-    int is = recent->any >> k & 1 && recent->line[k] == line;
-    recent->any |= 1u << k;
-    recent->line[k] = line;
-    return is;
+    int err = ALPS_OK;
+    const void *line = (const char *)p - (uintptr_t)p % ALPS_LINE;
+    unsigned i = (uintptr_t)p / ALPS_LINE % 16;
+    if (lines->any >> i & 1) {
+        if (lines->line[i] == line)
+            return ALPS_OK;
+        err = t->policy->flush(&h->map, lines->line[i], ALPS_LINE);
+    }
+    lines->any |= 1u << i;
+    lines->line[i] = line;
+    return err;
 }
 
-/* The words that speak for the object at `off`. */
-ALPS_FN_ const alps_pair *alps_action_pair_(const alps_handle *h, alps_off off)
+ALPS_CORE_ int alps_lines_flush_(alps_handle *h, const alps_lines *lines,
+                                 const alps_tables *t)
 {
-    alps_object o;
-    if (ALPS_LIKELY_(alps_object_claimed_(h, off, &o)))
-        return o.pair;
-    return alps_object_at_(h, off, &o) == 1 ? o.pair : NULL;
+    int err = ALPS_OK;
+    for (unsigned any = lines->any; any && !err; any &= any - 1)
+        err = t->policy->flush(&h->map, lines->line[alps_low_bit_(any)],
+                               ALPS_LINE);
+    return err;
 }
 
-/* Writes back what a line has changed. */
-ALPS_CORE_ int alps_action_flush_(alps_handle *h, const alps_record *r,
-                                  alps_recent *recent, const alps_tables *t)
+/* Carries action `i` out, and says which lines it has stored to; those of a
+ * block's codes are written back. */
+ALPS_FAST_ int alps_action_do_(alps_handle *h, const alps_draft *o, uint64_t i,
+                               const alps_record *r, alps_lines *lines,
+                               const alps_tables *t)
 {
+    alps_object other;
     alps_block b;
     int err = ALPS_OK;
-    if (r->op & ALPS_OP_SMALL) {
-        const alps_pair *pair = alps_action_pair_(h, r->block);
-        if (pair && !alps_action_recent_(recent, pair))
-            err = t->policy->flush(&h->map, pair, sizeof *pair);
+    const alps_object *s = alps_action_found_(h, o, i, r, &other);
+    if (ALPS_LIKELY_(s != NULL)) {
+        alps_commit_object_(h, r, s, 1, 1);
+    } else {
+        alps_commit_line_(h, r, 1, t);
+        if (r->op & ALPS_OP_SMALL && alps_object_at_(h, r->block, &other) == 1)
+            s = &other;
+    }
+    if (!t->policy->durable)
+        return ALPS_OK;
+    if (s) {
+        err = alps_lines_add_(h, lines, s->pair, t);
     } else if ((r->op & 15) != ALPS_OP_SET &&
                alps_block_at_(h, r->block, &b) >= 0) {
         int publish = (r->op & 15) == ALPS_OP_PUBLISH;
         err = alps_codes_flush_(h, &b.zone, b.unit, publish ? r->units : 0, t);
     }
-    if (err || r->op & ALPS_OP_WORDLESS ||
-        alps_action_recent_(recent, alps_address_(h, r->dest)))
-        return err;
-    return t->policy->flush(&h->map, alps_address_(h, r->dest), 8);
+    return err || r->op & ALPS_OP_WORDLESS
+               ? err
+               : alps_lines_add_(h, lines, alps_address_(h, r->dest), t);
 }
 
 /* Carries the actions out. One fence. */
@@ -195,23 +253,17 @@ ALPS_CORE_ int alps_action_apply_(alps_handle *h, const alps_draft *o,
                                   const alps_tables *t)
 {
     int err = ALPS_OK;
-    alps_recent recent;
+    alps_lines lines;
     alps_off off = o->log.first;
-    recent.any = 0;
+    lines.any = 0;
     for (uint64_t i = 0; i < o->actions; i++, off += ALPS_LINE) {
-        const alps_record *r = alps_log_at_(h, &off);
-        alps_object own;
-        if (r->op & ALPS_OP_SMALL && alps_object_claimed_(h, r->block, &own))
-            alps_commit_object_(h, r, &own, 1, 1);
-        else
-            alps_commit_line_(h, r, 1, t);
+        int late = alps_action_do_(h, o, i, alps_log_at_(h, &off), &lines, t);
+        err = err ? err : late;
         ALPS_BARRIER_();
         alps_store_(&o->lane->apply, i + 2);
     }
-    off = o->log.first;
-    if (t->policy->durable)
-        for (uint64_t i = 0; i < o->actions && !err; i++, off += ALPS_LINE)
-            err = alps_action_flush_(h, alps_log_at_(h, &off), &recent, t);
+    if (!err)
+        err = alps_lines_flush_(h, &lines, t);
     return err ? err : t->fence(&h->map);
 }
 

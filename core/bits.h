@@ -78,21 +78,22 @@ ALPS_FN_ uint32_t alps_crc_byte_(uint32_t crc, unsigned char byte)
 #  error "alps.h knows x86-64 and AArch64 only: base.h, bits.h, cpu.h"
 #endif
 
+/* Eight bytes anywhere. */
+typedef uint64_t alps_word_ __attribute__((may_alias, aligned(1)));
+
 ALPS_FN_ uint32_t alps_crc_hard_(uint32_t crc, const unsigned char *at,
                                  size_t n)
 {
-    uint64_t sum = crc, word[4];
-    for (; n >= sizeof word; at += sizeof word, n -= sizeof word) {
-        memcpy(word, at, sizeof word);
+    uint64_t sum = crc;
+    for (; n >= 32; at += 32, n -= 32) {
+        const alps_word_ *word = (const alps_word_ *)(const void *)at;
         sum = alps_crc_word_(sum, word[0]);
         sum = alps_crc_word_(sum, word[1]);
         sum = alps_crc_word_(sum, word[2]);
         sum = alps_crc_word_(sum, word[3]);
     }
-    for (; n >= 8; at += 8, n -= 8) {
-        memcpy(word, at, 8);
-        sum = alps_crc_word_(sum, word[0]);
-    }
+    for (; n >= 8; at += 8, n -= 8)
+        sum = alps_crc_word_(sum, *(const alps_word_ *)(const void *)at);
     for (crc = (uint32_t)sum; n; at++, n--)
         crc = alps_crc_byte_(crc, *at);
     return crc;

@@ -43,9 +43,11 @@ typedef struct alps_draft {
                        a place of a kind whose bit is not set */
     uint64_t room;  /* in `many`: a power of two */
     uint64_t *many; /* a hash of their places; NULL: `few` has them */
+    unsigned found; /* which of `object` are set, maybe by what was refused */
     uint64_t few[ALPS_DRAFT_FEW];
     unsigned kept_n;
-    alps_kept kept[ALPS_DRAFT_KEPT]; /* the last ranges */
+    alps_kept kept[ALPS_DRAFT_KEPT];    /* the last ranges */
+    alps_object object[ALPS_DRAFT_FEW]; /* of our slabs, by action */
 } alps_draft;
 
 /* The count in the number of a transaction; below it is its lane. */
@@ -97,12 +99,12 @@ ALPS_COLD_ int alps_draft_widen_(alps_draft *o)
     return ALPS_OK;
 }
 
-/* The object at `off` is spoken for. ALPS_EINVALID_FREE: it was. */
-ALPS_FN_ int alps_draft_speak_(alps_draft *o, alps_off off)
+/* See alps_draft_speak_: there may be one like it, or no room. */
+ALPS_ONCE_ int alps_draft_speak_more_(alps_draft *o, alps_off off,
+                                      uint64_t kind)
 {
     int err = ALPS_OK;
-    uint64_t kind = 1ull << (off * 0x9e3779b97f4a7c15ull >> 58);
-    for (uint64_t i = 0; o->seen & kind && !o->many && i < o->used; i++)
+    for (uint64_t i = 0; !o->many && i < o->used; i++)
         if (o->few[i] == off)
             return ALPS_EINVALID_FREE;
     if (o->many ? 2 * o->used >= o->room : o->used == ALPS_DRAFT_FEW)
@@ -115,6 +117,17 @@ ALPS_FN_ int alps_draft_speak_(alps_draft *o, alps_off off)
         return ALPS_EINVALID_FREE;
     o->seen |= kind;
     o->used++;
+    return ALPS_OK;
+}
+
+/* The object at `off` is spoken for. ALPS_EINVALID_FREE: it was. */
+ALPS_FAST_ int alps_draft_speak_(alps_draft *o, alps_off off)
+{
+    uint64_t kind = 1ull << (off * 0x9e3779b97f4a7c15ull >> 58);
+    if (ALPS_UNLIKELY_(o->seen & kind || o->used >= ALPS_DRAFT_FEW))
+        return alps_draft_speak_more_(o, off, kind);
+    o->few[o->used++] = off;
+    o->seen |= kind;
     return ALPS_OK;
 }
 

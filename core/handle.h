@@ -104,6 +104,13 @@ ALPS_FN_ void alps_fail_(alps_handle *h, int code)
     __atomic_store_n(&h->error, code, __ATOMIC_RELAXED);
 }
 
+/* Whether there is a region behind the handle: it was opened, and not closed
+ * since. */
+ALPS_FN_ int alps_opened_(const alps_handle *h)
+{
+    return h->super != NULL;
+}
+
 /* The bytes of the region now; another process may have grown it. */
 ALPS_FN_ uint64_t alps_size_(const alps_handle *h)
 {

@@ -189,7 +189,7 @@ static inline __attribute__((unused)) int ALPS_(remove)(const char *path)
 static inline __attribute__((unused)) void *ALPS_(root)(ALPS_(heap) * h,
                                                         size_t n)
 {
-    if (n > ALPS_ROOT_SIZE) {
+    if (n > ALPS_ROOT_SIZE || !alps_opened_(&h->core)) {
         alps_fail_(&h->core, ALPS_EINVAL);
         return NULL;
     }
@@ -229,7 +229,9 @@ static inline __attribute__((unused)) int ALPS_(sync_end)(ALPS_(heap) * h)
 static inline __attribute__((unused)) void *ALPS_(at)(const ALPS_(heap) * h,
                                                       alps_off off)
 {
-    return off < alps_size_(&h->core) ? alps_ptr_get_(&h->core.map, off) : NULL;
+    return alps_opened_(&h->core) && off < alps_size_(&h->core)
+               ? alps_ptr_get_(&h->core.map, off)
+               : NULL;
 }
 
 /* The offset of `p`, which is NULL or an address in the region. O(1). */
@@ -294,7 +296,7 @@ static inline __attribute__((unused)) int ALPS_(free)(ALPS_(heap) * h, void *p)
 static inline __attribute__((unused)) size_t
 ALPS_(usable)(const ALPS_(heap) * h, const void *p)
 {
-    return (size_t)alps_small_usable_(&h->core, p);
+    return alps_opened_(&h->core) ? (size_t)alps_small_usable_(&h->core, p) : 0;
 }
 
 /* Reserves `n` bytes, aligned as by alps_alloc: memory to fill and then, in any
@@ -351,7 +353,7 @@ static inline __attribute__((unused)) int ALPS_(reap)(ALPS_(heap) * h)
 static inline __attribute__((unused)) uint64_t ALPS_(deaths)(const ALPS_(heap) *
                                                              h)
 {
-    return alps_load_(&h->core.shared->deaths);
+    return alps_opened_(&h->core) ? alps_load_(&h->core.shared->deaths) : 0;
 }
 
 /* This thread reads without locks until it leaves: what is retired meanwhile
@@ -414,7 +416,8 @@ ALPS_(persist)(ALPS_(heap) * h, const void *p, size_t n)
 static inline __attribute__((unused)) int
 ALPS_(each)(ALPS_(heap) * h, alps_visit *visit, void *context)
 {
-    return alps_visit_all_(&h->core, visit, context);
+    return alps_opened_(&h->core) ? alps_visit_all_(&h->core, visit, context)
+                                  : ALPS_EINVAL;
 }
 
 /* Checks every structure against every other; `r` may be NULL. ALPS_ECORRUPT
@@ -424,7 +427,9 @@ static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
                                                        alps_report *r)
 {
     alps_report own;
-    return alps_audit_(&h->core, r ? r : &own, &ALPS_(tables_));
+    return alps_opened_(&h->core)
+               ? alps_audit_(&h->core, r ? r : &own, &ALPS_(tables_))
+               : ALPS_EINVAL;
 }
 
 /* Adds up what the region holds. Holds all locks meanwhile, which threads with
@@ -433,6 +438,9 @@ static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
 static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) * h,
                                                        alps_statistics *s)
 {
+    memset(s, 0, sizeof *s);
+    if (!alps_opened_(&h->core))
+        return ALPS_EINVAL;
     uint64_t names = alps_named_count_(&h->core, &ALPS_(tables_));
     if (alps_self_(&h->core))
         alps_lock_all_(&h->core, &ALPS_(tables_));
@@ -447,6 +455,10 @@ static inline __attribute__((unused)) int ALPS_(stats)(ALPS_(heap) * h,
 static inline __attribute__((unused)) int ALPS_(describe)(ALPS_(heap) * h,
                                                           alps_description *d)
 {
+    if (!alps_opened_(&h->core)) {
+        memset(d, 0, sizeof *d);
+        return ALPS_EINVAL;
+    }
     alps_describe_(&h->core, d, &ALPS_(tables_));
     return ALPS_OK;
 }

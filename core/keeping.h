@@ -33,7 +33,12 @@ ALPS_ONCE_ int ALPS_(salvage)(ALPS_(heap) * h, alps_visit *visit, void *context,
                               uint64_t *skipped)
 {
     uint64_t own = 0;
-    return alps_rescue_(&h->core, visit, context, skipped ? skipped : &own);
+    if (!skipped)
+        skipped = &own;
+    *skipped = 0;
+    return alps_opened_(&h->core)
+               ? alps_rescue_(&h->core, visit, context, skipped)
+               : ALPS_EINVAL;
 }
 
 /* Frees what nothing leads to. `refers` is called for the root area, for each

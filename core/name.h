@@ -67,9 +67,10 @@ ALPS_FN_ int alps_name_init_(const alps_handle *h, const alps_naming *as,
     n->unique = !as->name;
     n->bytes = as->name ? as->name : &as->tag;
     n->length = as->name ? as->length : sizeof as->tag;
-    if ((!as->name && (!as->tag || as->length)) || n->length > ALPS_NAME_MAX ||
-        as->text_length > ALPS_NAME_MAX || (as->text_length && !as->text) ||
-        element > ALPS_SIZE_MAX || as->count > ALPS_SIZE_MAX / element)
+    if (!alps_opened_(h) || (!as->name && (!as->tag || as->length)) ||
+        n->length > ALPS_NAME_MAX || as->text_length > ALPS_NAME_MAX ||
+        (as->text_length && !as->text) || element > ALPS_SIZE_MAX ||
+        as->count > ALPS_SIZE_MAX / element)
         return ALPS_EINVAL;
     uint64_t size = element * as->count, head = sizeof(alps_entry);
     uint64_t align = size >= ALPS_SMALL_MAX ? ALPS_GRANULE : 16;

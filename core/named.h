@@ -11,8 +11,8 @@ ALPS_FN_ alps_entry *alps_named_entry_(const alps_handle *h, const void *p)
     alps_off off = alps_offset_(h, p);
     alps_object o;
     alps_block b;
-    if (!p || off % 16 || off < h->at.heap + sizeof(alps_entry) ||
-        off >= alps_size_(h))
+    if (!p || !alps_opened_(h) || off % 16 ||
+        off < h->at.heap + sizeof(alps_entry) || off >= alps_size_(h))
         return NULL;
     uint64_t place = ((const uint64_t *)p)[-1];
     if (place % 16 || place < sizeof(alps_entry) || place > off - h->at.heap)
@@ -243,6 +243,8 @@ ALPS_FN_ int alps_named_walk_(const alps_handle *h, alps_name_visit *visit,
 ALPS_CORE_ int alps_named_each_(alps_handle *h, alps_name_visit *visit,
                                 void *context, const alps_tables *t)
 {
+    if (!alps_opened_(h))
+        return ALPS_EINVAL;
     if (!alps_self_(h) && (!h->attached || h->map.medium != ALPS_MEDIUM_ANON))
         return alps_named_walk_(h, visit, context);
     int err = alps_epoch_enter_(h, t);

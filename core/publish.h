@@ -68,15 +68,15 @@ ALPS_CORE_ int alps_publish_take_(alps_handle *h, alps_request *r,
     return err;
 }
 
-/* See alps_reserve. No flush, no fence. */
-ALPS_CORE_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
-                                       const alps_tables *t)
+/* Reserves what is not at hand: after looking for more, or as a block. */
+ALPS_CORE_ int alps_publish_other_(alps_handle *h, uint64_t n, void **p,
+                                   const alps_tables *t)
 {
     alps_request r;
     alps_off off = 0;
-    void *p = alps_small_reserve_(h, n, t);
-    if (ALPS_LIKELY_(p != NULL))
-        return p;
+    *p = alps_small_reserve_(h, n, t);
+    if (ALPS_LIKELY_(*p != NULL))
+        return ALPS_OK;
     int err = alps_request_init_(h, 1, n, ALPS_HELD, &r);
     if (!err)
         err = alps_ready_(h, t);
@@ -87,9 +87,27 @@ ALPS_CORE_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
         err = t->slow(h, ALPS_SLOW_MORE, 0, 0);
     }
     if (!err)
-        return alps_address_(h, off);
-    alps_fail_(h, err);
-    return NULL;
+        *p = alps_address_(h, off);
+    else
+        alps_fail_(h, err);
+    return err;
+}
+
+/* See alps_reserve. No flush, no fence. */
+ALPS_FAST_ void *alps_publish_reserve_(alps_handle *h, uint64_t n,
+                                       const alps_tables *t)
+{
+    uintptr_t self = ALPS_THREAD_();
+    uint64_t small = alps_small_size_(h, 1, n);
+    void *p = NULL;
+    if (ALPS_LIKELY_(small != 0)) {
+        const alps_seat *seat = alps_seat_(h, self);
+        if (ALPS_LIKELY_(alps_seat_is_(seat, self)))
+            p = alps_small_keep_(h, &seat->cache->rack[alps_kind_of_(small)]);
+    }
+    if (ALPS_UNLIKELY_(!p))
+        t->slow(h, ALPS_SLOW_RESERVE, n, (uint64_t)(uintptr_t)&p);
+    return p;
 }
 
 /* What a record is about: an object of a slab, or a block. */
@@ -408,12 +426,13 @@ ALPS_CORE_ int alps_publish_release_(alps_handle *h, alps_off *dest,
 ALPS_CORE_ int alps_cancel_(alps_handle *h, alps_off off, const alps_tables *t)
 {
     alps_object o;
-    int err = alps_ready_(h, t);
+    int mine, err = alps_ready_(h, t);
     if (err)
         return err;
-    int is = alps_object_at_(h, off, &o);
+    int is = alps_object_find_(h, off, &o, &mine);
     if (is < 0)
         return ALPS_EINVALID_FREE;
-    return is ? alps_small_cancel_(h, &o, off, t)
-              : alps_heap_cancel_(h, off, t);
+    return mine ? alps_small_unkeep_(h, &o, off, t)
+           : is ? alps_small_cancel_(h, &o, off, t)
+                : alps_heap_cancel_(h, off, t);
 }

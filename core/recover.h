@@ -476,7 +476,7 @@ ALPS_CORE_ int alps_recover_more_(alps_handle *h, const alps_tables *t)
 ALPS_CORE_ int alps_self_slow_(alps_handle *h, const alps_tables *t)
 {
     if (!h->attached)
-        return ALPS_EREADONLY;
+        return alps_opened_(h) ? ALPS_EREADONLY : ALPS_EINVAL;
     if (h->map.medium != ALPS_MEDIUM_ANON)
         return ALPS_EFORK;
     uint64_t owner = alps_slot_owner_(h, h->slot);

@@ -76,11 +76,8 @@ ALPS_CORE_ int alps_slow_path_(alps_handle *h, int what, uint64_t a, uint64_t b,
     case ALPS_SLOW_RETIRED:
         alps_retire_flush_(h, t);
         return alps_idle_over_(h) ? t->slow(h, ALPS_SLOW_IDLE, 0, 0) : ALPS_OK;
-    case ALPS_SLOW_RESERVE: {
-        void *p = alps_publish_reserve_(h, a, t);
-        *(void **)(uintptr_t)b = p;
-        return p ? ALPS_OK : h->error;
-    }
+    case ALPS_SLOW_RESERVE:
+        return alps_publish_other_(h, a, (void **)(uintptr_t)b, t);
     case ALPS_SLOW_PUBLISH: {
         int err = alps_publish_(h, (alps_off *)alps_address_(h, a),
                                 alps_address_(h, b), t);

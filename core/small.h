@@ -130,18 +130,29 @@ ALPS_CORE_ int alps_object_back_(alps_handle *h, const alps_object *o,
                             alps_pair_live_(o->pair), t);
 }
 
-/* Gives a reserved object back; see alps_cancel. */
+/* Gives back a reserved object of a slab of this thread, if it is one that may
+ * be given back. */
+ALPS_CORE_ int alps_small_unkeep_(alps_handle *h, const alps_object *o,
+                                  alps_off off, const alps_tables *t)
+{
+    int err = alps_object_mine_held_(alps_cache_(h), o, off);
+    if (err)
+        return err;
+    alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, 1);
+    return alps_object_back_(h, o, off, t);
+}
+
+/* The same for one of another's; see alps_cancel. */
 ALPS_CORE_ int alps_small_cancel_(alps_handle *h, const alps_object *o,
                                   alps_off off, const alps_tables *t)
 {
+    const alps_cache *c = alps_cache_(h);
+    if (c && alps_object_mine_(o, c->token))
+        return alps_small_unkeep_(h, o, off, t);
     int err = alps_object_held_(h, o, off);
     if (err)
         return err;
-    alps_cache *c = alps_cache_(h);
-    int mine = c && alps_object_mine_(o, c->token);
-    alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, mine);
-    if (mine)
-        return alps_object_back_(h, o, off, t);
+    alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, 0);
     alps_far_tell_(h, o, off, t);
     return ALPS_OK;
 }
@@ -235,23 +246,30 @@ ALPS_FAST_ void *alps_small_alloc_(alps_handle *h, uint64_t align, uint64_t n,
     return t->other(h, align, n, how);
 }
 
-/* Takes an object that is not live, but kept from others: a reservation. NULL
- * where no slab is to be had. */
-ALPS_FAST_ void *alps_small_reserve_(alps_handle *h, uint64_t n,
-                                     const alps_tables *t)
+/* Takes an object off those at hand that is not live, but kept from others: a
+ * reservation. NULL where none is at hand. */
+ALPS_FAST_ void *alps_small_keep_(alps_handle *h, alps_rack *rack)
 {
-    uint64_t small = alps_small_size_(h, 1, n);
-    alps_rack *rack = small ? alps_small_rack_(h, small, t) : NULL;
     alps_spot spot;
-    if (!rack || !alps_rack_take_(rack, &spot))
+    if (ALPS_UNLIKELY_(!alps_rack_take_(rack, &spot)))
         return NULL;
-    alps_slab *s = alps_slab_head_(h, alps_offset_(h, spot.object));
+    alps_slab *s =
+        h->claims[alps_offset_(h, spot.object) >> h->at.slab_shift].slab;
     alps_pair *pair = (alps_pair *)(void *)spot.own;
     alps_keep *keep = &alps_slab_keeps_(h, s)[pair - alps_slab_pairs_(s)];
     if (!__atomic_load_n(&s->kept, __ATOMIC_RELAXED))
         __atomic_store_n(&s->kept, 1, __ATOMIC_RELEASE);
     alps_store_(&keep->own, alps_load_(&keep->own) ^ 1ull << spot.bit % 64);
     return spot.object;
+}
+
+/* The same, after looking for more: NULL where no slab is to be had. */
+ALPS_FAST_ void *alps_small_reserve_(alps_handle *h, uint64_t n,
+                                     const alps_tables *t)
+{
+    uint64_t small = alps_small_size_(h, 1, n);
+    alps_rack *rack = small ? alps_small_rack_(h, small, t) : NULL;
+    return rack ? alps_small_keep_(h, rack) : NULL;
 }
 
 /* See alps_free. */

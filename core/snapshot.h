@@ -112,7 +112,7 @@ ALPS_CORE_ int alps_snapshot_commit_(alps_handle *h, const char *path,
 ALPS_CORE_ int alps_snapshot_(alps_handle *h, const char *path,
                               const alps_tables *t)
 {
-    if (!h->map.base)
+    if (!alps_opened_(h))
         return ALPS_EINVAL;
     if (h->map.flags & ALPS_READ_ONLY)
         return alps_snapshot_medium_(h, path);

@@ -144,6 +144,16 @@ ALPS_FAST_ int alps_object_claimed_(const alps_handle *h, alps_off off,
     return 1;
 }
 
+/* Whether `o`, which was an object of a slab of this thread, is one still. */
+ALPS_FAST_ int alps_object_still_(const alps_handle *h, alps_off off,
+                                  const alps_object *o)
+{
+    const alps_claim *claim = &h->claims[off >> h->at.slab_shift];
+    return __atomic_load_n(&claim->thread, __ATOMIC_RELAXED) ==
+               ALPS_THREAD_() &&
+           __atomic_load_n(&o->slab->kind, __ATOMIC_RELAXED) == o->kind + 1;
+}
+
 /* See alps_object_at_; `*mine` tells whether it is of a slab of this thread. */
 ALPS_FAST_ int alps_object_find_(alps_handle *h, alps_off off, alps_object *o,
                                  int *mine)

@@ -141,18 +141,22 @@ ALPS_FAST_ int alps_tx_line_(alps_handle *h, alps_draft *o, alps_record *r,
                              const alps_tables *t)
 {
     alps_subject s;
-    alps_object own;
+    alps_object other;
+    alps_object *own =
+        o->actions < ALPS_DRAFT_FEW ? &o->object[o->actions] : &other;
     int err, publish = (r->op & 15) == ALPS_OP_PUBLISH;
     if (!(r->op & ALPS_OP_WORDLESS) && !alps_tx_word_(h, r->dest))
         return ALPS_EINVAL;
     if ((r->op & 15) == ALPS_OP_SET)
         return ALPS_OK;
-    if (ALPS_LIKELY_(alps_object_claimed_(h, r->block, &own))) {
-        s.n = r->units = alps_kind_size_(own.kind);
+    if (ALPS_LIKELY_(alps_object_claimed_(h, r->block, own))) {
+        s.n = r->units = alps_kind_size_(own->kind);
         r->op |= ALPS_OP_SMALL;
-        err = publish ? alps_object_mine_held_(alps_cache_(h), &own, r->block)
-              : alps_object_live_(&own) ? ALPS_OK
-                                        : ALPS_EINVALID_FREE;
+        if (o->actions < ALPS_DRAFT_FEW)
+            o->found |= 1u << o->actions;
+        err = publish ? alps_object_mine_held_(alps_cache_(h), own, r->block)
+              : alps_object_live_(own) ? ALPS_OK
+                                       : ALPS_EINVALID_FREE;
     } else {
         err = alps_subject_find_(h, r, publish ? ALPS_HELD : ALPS_USED, &s, t);
     }
@@ -402,9 +406,7 @@ ALPS_CORE_ int alps_tx_commit_all_(alps_handle *h, alps_draft *o,
 {
     int err = ALPS_OK;
     if (o->actions) {
-        err = alps_action_look_(h, o);
-        if (!err)
-            err = alps_action_prepare_(h, o, t);
+        err = alps_action_prepare_(h, o, t);
         if (!err)
             err = alps_tx_carry_out_(h, o, t);
         else

@@ -260,7 +260,6 @@ ALPS_FN_ void alps_stats_all_(const alps_handle *h, alps_statistics *s)
     alps_zone top = alps_zone_top_(h);
     uint64_t whole = (1ull << top.shift) - h->at.first * ALPS_GRANULE;
     uint64_t run = 0;
-    memset(s, 0, sizeof *s);
     if (h->map.pager)
         s->paging = alps_writeback_count_(h->map.pager);
     s->size = alps_size_(h);

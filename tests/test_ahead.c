@@ -250,6 +250,7 @@ static void *goes_through(void *number)
 
 static void threads_lose_no_word(void)
 {
+    uint64_t guesses = 0; // where nobody is quick, there are few
     for (unsigned e = 1; e <= ALPS_EVICTIONS; e++) {
         pthread_t thread[THREADS];
         void *bad = NULL;
@@ -272,10 +273,11 @@ static void threads_lose_no_word(void)
             CHECK_EQ(pthread_join(thread[i], &bad), 0);
             CHECK_EQ((uintptr_t)bad, 0);
         }
-        CHECK(alps_writeback_count_(pager_of(shared)).prefetches > 0);
+        guesses += alps_writeback_count_(pager_of(shared)).prefetches;
         CHECK_EQ(alps_ufree(shared), 0);
         unlink(the_path);
     }
+    CHECK(guesses > 0);
 }
 
 /* What is spilled is brought as well. */

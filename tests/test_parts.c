@@ -962,8 +962,11 @@ static void check_sees_a_head_that_is_overwritten(void)
     alps_report r;
     begin();
     CHECK_EQ(any_check(&heap, &r), 0);
+    char byte = 0;
     int fd = open(at("third"), O_RDWR | O_CLOEXEC);
-    CHECK_EQ(pwrite(fd, "x", 1, 20), 1);
+    CHECK_EQ(pread(fd, &byte, 1, 20), 1);
+    byte = (char)~byte;
+    CHECK_EQ(pwrite(fd, &byte, 1, 20), 1);
     close(fd);
     CHECK(any_check(&heap, &r) != 0);
     CHECK_EQ(r.problems, 1);

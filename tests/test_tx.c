@@ -226,6 +226,50 @@ static void small_ones_are_refused_too(void)
     close_book();
 }
 
+/* What a refused action was about is nothing to the one that takes its place in
+ * the log. */
+static void what_was_refused_leaves_nothing_behind(void)
+{
+    alps_tx t;
+    open_book();
+    alps_off *spare = book->spare;
+    char *q = (char *)any_alloc(&heap, 100);
+    CHECK_EQ(any_begin(&heap, &t), 0);
+    CHECK_EQ(any_tx_publish(&t, &spare[0], q), ALPS_EINVALID_FREE);
+    CHECK_EQ(any_tx_set(&t, &spare[1], 7), 0);
+    CHECK_EQ(any_commit(&t), 0);
+    CHECK(spare[1] == 7 && in_order(1));
+    CHECK_EQ(any_free(&heap, q), 0);
+    spare[1] = 0;
+    close_book();
+}
+
+/* A slab that was let go of, and is one of another kind, has the object no
+ * more, whatever its bits are. */
+static void a_slab_may_change_behind_its_back(void)
+{
+    enum { MANY = 2000 };
+    alps_tx t;
+    static void *other[MANY];
+    unsigned i, n = 0, there = 0;
+    open_book();
+    alps_off *spare = book->spare;
+    char *p = (char *)any_reserve(&heap, 112);
+    CHECK_EQ(any_begin(&heap, &t), 0);
+    CHECK_EQ(any_tx_publish(&t, &spare[0], p), 0);
+    CHECK_EQ(any_cancel(&heap, p), 0);
+    CHECK_EQ(any_trim(&heap), 0);
+    while (n < MANY && !there && (other[n] = any_reserve(&heap, 16)) != NULL)
+        there = other[n++] == p;
+    CHECK(there);
+    CHECK_EQ(any_commit(&t), ALPS_EINVALID_FREE);
+    CHECK_EQ(spare[0], 0);
+    for (i = 0; i < n; i++)
+        CHECK_EQ(any_cancel(&heap, other[i]), 0);
+    CHECK(in_order(0));
+    close_book();
+}
+
 /* The first few are looked up in a row, more in a table; and whatever the log
  * goes on in, all of them happen. */
 static void none_is_published_twice(void)
@@ -694,6 +738,8 @@ int main(void)
     RUN_EVERYWHERE(what_is_published_may_be_linked_inside);
     RUN_EVERYWHERE(what_cannot_be_is_refused);
     RUN_EVERYWHERE(small_ones_are_refused_too);
+    RUN_EVERYWHERE(what_was_refused_leaves_nothing_behind);
+    RUN_EVERYWHERE(a_slab_may_change_behind_its_back);
     RUN_EVERYWHERE(none_is_published_twice);
     RUN_EVERYWHERE(nested_ones_are_one);
     RUN_EVERYWHERE(a_constructor_may_fail);
