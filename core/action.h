@@ -139,12 +139,20 @@ ALPS_FAST_ int alps_action_send_(alps_handle *h, const alps_draft *o,
     }
     if (n)
         err = t->policy->flush(&h->map, p, n);
-    if (n && r->op & ALPS_OP_LARGE && !err)
-        err = t->policy->flush(
-            &h->map,
-            &h->kinds[((r->block - h->at.heap) >> h->at.extent_shift) / 64], 8);
     alps_log_seal_(h, r);
     return err ? err : t->policy->flush(&h->map, r, sizeof *r);
+}
+
+/* The kind of a run of extents that is published is on its way: its code must
+ * not be there without it. */
+ALPS_FAST_ int alps_action_kind_(alps_handle *h, const alps_record *r,
+                                 const alps_tables *t)
+{
+    uint64_t extent = (r->block - h->at.heap) >> h->at.extent_shift;
+    if (!t->policy->durable || !(r->op & ALPS_OP_LARGE) ||
+        (r->op & 15) != ALPS_OP_PUBLISH)
+        return ALPS_OK;
+    return t->policy->flush(&h->map, &h->kinds[extent / 64], 8);
 }
 
 /* Stores to the words that are contents, and sends all anew. */
@@ -170,6 +178,8 @@ ALPS_CORE_ int alps_action_prepare_(alps_handle *h, alps_draft *o,
     for (uint64_t i = 0; i < o->actions && !err; i++, off += ALPS_LINE) {
         alps_record *r = alps_log_at_(h, &off);
         err = alps_action_look_(h, o, i, c, r);
+        if (!err)
+            err = alps_action_kind_(h, r, t);
         if (o->publishes && !inside && !(r->op & ALPS_OP_WORDLESS))
             inside = alps_action_private_(h, r->dest);
         if (!err && !inside)
