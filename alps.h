@@ -3588,21 +3588,36 @@ ALPS_COLD_ int alps_journal_mark_(const alps_map *m, uint64_t id)
     return err ? err : alps_fd_sync_data_(m->fd);
 }
 
-/* Creates the journal file, with nothing in it. */
+/* Creates the file. A leftover, which nothing names, is removed: when that is
+ * durable. */
+ALPS_COLD_ int alps_journal_create_(const alps_map *m, mode_t mode)
+{
+    alps_journal *j = m->journal;
+    int how = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+    j->fd = openat(j->dir, j->name, how, mode);
+    if (j->fd >= 0)
+        return ALPS_OK;
+    int err = errno == EEXIST ? alps_fd_sync_data_(m->fd) : alps_oserror_();
+    if (err)
+        return err;
+    unlinkat(j->dir, j->name, 0);
+    j->fd = openat(j->dir, j->name, how, mode);
+    return j->fd < 0 ? alps_oserror_() : ALPS_OK;
+}
+
+/* Makes the journal, with nothing in it. */
 ALPS_COLD_ int alps_journal_make_(const alps_map *m)
 {
     alps_journal *j = m->journal;
     struct stat st;
     mode_t mode = fstat(m->fd, &st) ? 0600 : st.st_mode & 0777;
-    unlinkat(j->dir, j->name, 0); // a leftover, which nothing names
-    j->fd = openat(j->dir, j->name,
-                   O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-    if (j->fd < 0)
-        return alps_oserror_();
+    int err = alps_journal_create_(m, mode);
+    if (err)
+        return err;
     j->id = alps_random_() | 1;
     j->seq = 1;
     j->filled = 0;
-    int err = alps_journal_restart_(j, alps_random_());
+    err = alps_journal_restart_(j, alps_random_());
     if (!err)
         err = alps_fd_sync_dir_(j->dir);
     if (!err)
@@ -4434,11 +4449,23 @@ ALPS_COLD_ int alps_sole_read_(alps_map *m, uint64_t size, uint64_t reserve,
  * How a file is opened for a region, closed and removed: its place among those
  * who have it open, and what commits of a crash are in the journal. */
 
+/* What can be seen of the journal, and of the mark, is durable: who was killed
+ * may have written it and not synced it. */
+ALPS_COLD_ int alps_filed_certain_(const alps_map *m)
+{
+    if (m->journal->fd < 0)
+        return ALPS_OK;
+    int err = alps_fd_sync_data_(m->journal->fd);
+    return err ? err : alps_medium_sync_data_(m);
+}
+
 /* Commits that a crash left in the journal come home. While a reader keeps them
  * from it only one who writes alone can open the region. */
 ALPS_COLD_ int alps_filed_recover_(alps_map *m)
 {
-    int err = alps_home_come_(m);
+    int err = alps_filed_certain_(m);
+    if (!err)
+        err = alps_home_come_(m);
     if (err == ALPS_EBUSY && m->sole)
         err = ALPS_OK;
     if (!err && !m->sole && !m->journal->lost)
@@ -22210,7 +22237,8 @@ enum {
     ALPS_DEED_KEEP = 6,      /* the pledge ends, the object stays */
     ALPS_DEED_FREE = 7,      /* the pledge ends, the object is free */
     ALPS_DEED_REAP = 8,      /* what the dead were at is completed */
-    ALPS_DEED_FLUSH = 9,     /* the words at `id` become durable as they are */
+    ALPS_DEED_FLUSH = 9,     /* `value` bytes at `id` become durable as they
+                                are */
     ALPS_DEED_CLAIM = 10,    /* a pledge or tie of one who does not live, or
                                 where `value` is 1 one of ours that waits, is
                                 ours: 1 */
@@ -22230,6 +22258,36 @@ ALPS_FN_ alps_pledge *alps_pledge_at_(const alps_handle *h, unsigned i)
 ALPS_FN_ void alps_pledge_leave_(alps_pledge *p)
 {
     __atomic_store_n(&p->owner, 0, __ATOMIC_RELEASE);
+}
+
+/* The place of the object that the link of a pledge or of a tie names. */
+ALPS_FN_ alps_off alps_pledge_place_(const alps_pledge *p)
+{
+    return p->value & (p->wide ? ~0ull : (1ull << 48) - 1);
+}
+
+/* Whether what a tie says can be: a link of this region, to an object of
+ * another. All of it was durable before it was a tie. */
+ALPS_FN_ int alps_pledge_ties_(const alps_handle *h, const alps_pledge *p)
+{
+    uint64_t before = p->wide ? sizeof(uint64_t) : 0;
+    if (p->wide > 1 || p->dest < ALPS_PAGE + before ||
+        !alps_dest_valid_(h, p->dest) ||
+        !alps_dest_valid_(h, p->dest - before) || !alps_pledge_place_(p))
+        return 0;
+    return p->region && p->region != alps_space_id_(h->super->uuid) &&
+           (p->wide || alps_space_neighbour_(h, p->value >> 48) == p->region);
+}
+
+/* Whether an object is pledged by an earlier one already: it would be freed
+ * twice. */
+ALPS_FN_ int alps_pledge_again_(const alps_handle *h, unsigned i)
+{
+    alps_off off = alps_load_(&alps_pledge_at_(h, i)->block);
+    while (i-- > 0)
+        if (off && alps_load_(&alps_pledge_at_(h, i)->block) == off)
+            return 1;
+    return 0;
 }
 
 /* Makes a word durable. One fence. */
@@ -22414,7 +22472,8 @@ ALPS_CORE_ int alps_pledge_perform_(alps_handle *h, alps_deed *d,
         return alps_pledge_store_(h, (uint64_t *)alps_address_(h, d->id),
                                   d->value, t);
     case ALPS_DEED_FLUSH:
-        err = t->policy->flush(&h->map, alps_address_(h, d->id), 16);
+        err = t->policy->flush(&h->map, alps_address_(h, d->id),
+                               (size_t)d->value);
         return err ? err : t->fence(&h->map);
     case ALPS_DEED_PLEDGE: return alps_pledge_make_(h, d, t);
     case ALPS_DEED_HOLD: return alps_pledge_hold_(h, d, t);
@@ -22521,12 +22580,6 @@ ALPS_COLD_ int alps_far_carry_out_(alps_tie *k, int what, uint64_t value,
         return err;
     k->deed.what = then;
     return k->to->perform(k->to->handle, &k->deed);
-}
-
-/* The place of the object that the link of a pledge or of a tie names. */
-ALPS_FN_ alps_off alps_far_place_(const alps_pledge *p)
-{
-    return p->value & (p->wide ? ~0ull : (1ull << 48) - 1);
 }
 
 /* The tie that makes a link hold only if its object is pledged; or NULL. */
@@ -22638,7 +22691,7 @@ ALPS_COLD_ int alps_far_cut_(alps_space *s, const uint64_t *word,
     uint64_t value = alps_load_(word);
     k.deed.as.value = value;
     k.deed.as.wide = wide != NULL;
-    k.deed.as.block = alps_far_place_(&k.deed.as);
+    k.deed.as.block = alps_pledge_place_(&k.deed.as);
     if (!k.deed.as.block)
         return ALPS_OK;
     uint64_t id = wide ? alps_load_(&wide->region)
@@ -22688,8 +22741,16 @@ typedef struct alps_settling {
     const alps_handle *only; /* in this region alone; or NULL */
     uint64_t lost;           /* this region is taken for one without links */
     int mine;                /* what waits of this process, too */
+    int one;                 /* nobody died but in a region just added */
     unsigned ended;          /* so many pledges and ties did */
 } alps_settling;
+
+/* Why. */
+enum {
+    ALPS_SETTLE_DEAD_ = 0, /* somebody may have died */
+    ALPS_SETTLE_MINE_ = 1, /* and what waits of this process is to end */
+    ALPS_SETTLE_ADDED_ = 2 /* a region has come */
+};
 
 /* Where one is among the regions of a space. */
 typedef struct alps_tour {
@@ -22722,7 +22783,7 @@ ALPS_FN_ int alps_settle_linked_(const alps_member *from, uint64_t id,
 {
     const alps_handle *h = from->handle;
     if (!alps_dest_valid_(h, p->dest) || p->dest < ALPS_PAGE ||
-        alps_far_place_(p) != block || !block)
+        alps_pledge_place_(p) != block || !block)
         return 0;
     const uint64_t *word = (const uint64_t *)alps_address_(h, p->dest);
     return alps_load_(word) == p->value &&
@@ -22735,9 +22796,19 @@ ALPS_COLD_ int alps_settle_certain_(const alps_member *from,
                                     const alps_pledge *p)
 {
     alps_off off = p->dest - sizeof(uint64_t);
+    uint64_t n = 2 * sizeof(uint64_t);
     return alps_dest_valid_(from->handle, p->dest) && p->dest > ALPS_PAGE
-               ? alps_far_ask_(from, ALPS_DEED_FLUSH, off, NULL)
+               ? alps_far_ask_(from, ALPS_DEED_FLUSH, off, &n)
                : ALPS_OK; // no link can be there
+}
+
+/* So are the region's tables of neighbours and of pledges: what has ended there
+ * can be seen, but came from one who died, perhaps before its fence. */
+ALPS_COLD_ int alps_settle_seen_(const alps_member *m)
+{
+    uint64_t n = ALPS_PAGE - ALPS_NEIGHBOURS;
+    int err = alps_far_ask_(m, ALPS_DEED_FLUSH, ALPS_NEIGHBOURS, &n);
+    return err == ALPS_EREADONLY || err == ALPS_EFORK ? ALPS_OK : err;
 }
 
 /* Whether the object of a tie is pledged to it. */
@@ -22746,7 +22817,7 @@ ALPS_FN_ int alps_settle_pledged_(const alps_member *to, uint64_t id,
 {
     for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
         const alps_pledge *p = alps_pledge_at_(to->handle, i);
-        if (alps_load_(&p->block) == alps_far_place_(tie) && p->block &&
+        if (alps_load_(&p->block) == alps_pledge_place_(tie) && p->block &&
             p->region == id && p->dest == tie->dest)
             return 1;
     }
@@ -22778,7 +22849,7 @@ ALPS_COLD_ int alps_settle_judge_(const alps_member *from,
                                   const alps_member *to, const alps_pledge *tie)
 {
     alps_deed d;
-    alps_off block = alps_far_place_(tie);
+    alps_off block = alps_pledge_place_(tie);
     int err = alps_settle_certain_(from, tie);
     int linked = alps_settle_linked_(from, to->id, tie, block);
     if (err || alps_settle_pledged_(to, from->id, tie))
@@ -22935,10 +23006,23 @@ ALPS_COLD_ int alps_settle_reap_(const alps_settling *c, int *any)
     return err;
 }
 
+/* What can be seen in the tables of all regions is durable. */
+ALPS_COLD_ int alps_settle_seen_all_(const alps_settling *c)
+{
+    alps_tour t = alps_tour_(c->s);
+    const alps_member *m;
+    int err = ALPS_OK;
+    while (!err && (m = alps_tour_next_(&t)) != NULL)
+        err = alps_settle_seen_(m);
+    return err;
+}
+
 /* All of it, in order. Nobody ties meanwhile. */
 ALPS_COLD_ int alps_settle_in_(alps_settling *c)
 {
     int any, err = alps_settle_reap_(c, &any);
+    if (!err && (any || !(c->mine || c->one)))
+        err = alps_settle_seen_all_(c);
     if (!err && any)
         err = alps_settle_step_(c, ALPS_SETTLE_TIES_);
     if (!err && (any || c->mine))
@@ -22955,14 +23039,15 @@ ALPS_COLD_ int alps_settle_in_(alps_settling *c)
 }
 
 ALPS_COLD_ int alps_settle_(alps_space *s, const alps_handle *only,
-                            uint64_t lost, int mine)
+                            uint64_t lost, int why)
 {
     alps_settling c;
     memset(&c, 0, sizeof c);
     c.s = s;
     c.only = only;
     c.lost = lost;
-    c.mine = mine;
+    c.mine = why == ALPS_SETTLE_MINE_;
+    c.one = why == ALPS_SETTLE_ADDED_;
     alps_space_lock_(&s->tying, 1);
     int err = alps_settle_in_(&c);
     alps_space_unlock_(&s->tying);
@@ -22980,7 +23065,10 @@ ALPS_COLD_ int alps_settle_add_(alps_space *s, alps_handle *h,
     alps_space_unlock_(&s->lock);
     if (err)
         return err;
-    err = alps_settle_(s, NULL, 0, 0);
+    err =
+        alps_settle_seen_(alps_space_find_(s, alps_space_id_(h->super->uuid)));
+    if (!err)
+        err = alps_settle_(s, NULL, 0, ALPS_SETTLE_ADDED_);
     if (err)
         (void)alps_space_remove_(s, h);
     return err;
@@ -22993,7 +23081,8 @@ ALPS_COLD_ int alps_settle_forgo_(alps_space *s, const alps_handle *h,
     const alps_member *m = alps_space_find_(s, alps_space_id_(h->super->uuid));
     if (!m || m->handle != h)
         return ALPS_EMISSING;
-    return alps_space_find_(s, id) ? ALPS_EEXIST : alps_settle_(s, h, id, 1);
+    return alps_space_find_(s, id) ? ALPS_EEXIST
+                                   : alps_settle_(s, h, id, ALPS_SETTLE_MINE_);
 }
 
 /* report.h -- what is wrong with a region, in words
@@ -23425,8 +23514,9 @@ ALPS_FN_ void alps_audit_parts_(const alps_handle *h, alps_report *r)
     }
 }
 
-/* Pledges, but those that their makers are at: of a live object each. The rest
- * of what one says may be of an older one, see docs/spaces.md. */
+/* Pledges and ties, but those that their makers are at: a pledge is of a live
+ * object, which no other one has; what else it says may be of an older one, see
+ * docs/spaces.md. What a tie says can be. */
 ALPS_FN_ void alps_audit_pledges_(const alps_handle *h, alps_report *r)
 {
     for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
@@ -23434,14 +23524,21 @@ ALPS_FN_ void alps_audit_pledges_(const alps_handle *h, alps_report *r)
         alps_off where = alps_offset_(h, p);
         uint64_t owner = __atomic_load_n(&p->owner, __ATOMIC_ACQUIRE);
         alps_off off = alps_load_(&p->block);
-        if (alps_load_(&p->tied) > ALPS_TIE_CUT || (off && p->tied))
+        uint64_t tied = alps_load_(&p->tied);
+        if (tied > ALPS_TIE_CUT || (off && tied))
             alps_check_say_(r, where, "a tie of no kind");
-        if (!off || (alps_self_(h) && owner && alps_process_in_(h, owner)))
+        if (alps_self_(h) && owner && alps_process_in_(h, owner))
+            continue;
+        if (tied && tied <= ALPS_TIE_CUT && !off && !alps_pledge_ties_(h, p))
+            alps_check_say_(r, where, "a tie whose link can be nowhere");
+        if (!off)
             continue;
         if (!alps_pledge_live_(h, off))
             alps_check_say_(r, where, "a pledge of what is not live");
         else if (alps_load_(&p->wide) > 1 || alps_load_(&p->dest) % 8)
             alps_check_say_(r, where, "a pledge whose link can be nowhere");
+        else if (alps_pledge_again_(h, i))
+            alps_check_say_(r, where, "an object that is pledged twice");
     }
 }
 
@@ -24573,22 +24670,25 @@ ALPS_CORE_ int alps_repair_recover_(alps_handle *h, alps_repaired *r,
     return err;
 }
 
-/* Pledges of what is not live end; where the link can be nowhere the object
- * stays. */
+/* Pledges of what is not live end, and those of what another one has; where the
+ * link can be nowhere the object stays. */
 ALPS_FN_ void alps_repair_pledges_(const alps_handle *h, alps_repaired *r)
 {
     for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
         alps_pledge *p = alps_pledge_at_(h, i);
         alps_off off = alps_load_(&p->block);
-        if (p->tied > ALPS_TIE_CUT || (off && p->tied)) {
+        int twice = alps_pledge_again_(h, i);
+        if (p->tied > ALPS_TIE_CUT ||
+            (p->tied && (off || !alps_pledge_ties_(h, p)))) {
             alps_store_(&p->tied, 0);
             alps_report_lost_(r, alps_offset_(h, p), 0, "a tie");
         }
         if (!off)
             continue;
-        if (alps_pledge_live_(h, off) && p->wide <= 1 && p->dest % 8 == 0)
+        if (alps_pledge_live_(h, off) && p->wide <= 1 && p->dest % 8 == 0 &&
+            !twice)
             continue;
-        if (alps_pledge_live_(h, off))
+        if (alps_pledge_live_(h, off) && !twice)
             alps_report_doubt_(r, off, "an object whose pledge is damaged");
         else
             alps_report_lost_(r, alps_offset_(h, p), 0, "a pledge");
@@ -26478,8 +26578,8 @@ ALPS_ONCE_ int ALPS_(perform_)(alps_handle *h, alps_deed *d)
 
 /* Adds an open region to the space; in it far pointers lead to it. What hung
  * between it and others of the space when their makers died is settled (see
- * alps_space_settle). ALPS_EEXIST: a region of the same uuid is there, such as
- * a copy; ALPS_ENOMEM; what settling met. O(regions). */
+ * alps_space_settle); else one fence. ALPS_EEXIST: a region of the same uuid is
+ * there, such as a copy; ALPS_ENOMEM; what settling met. O(regions). */
 static inline __attribute__((unused)) int ALPS_(space_add)(alps_space *s,
                                                            ALPS_(heap) * h)
 {
@@ -26596,7 +26696,7 @@ static inline __attribute__((unused)) int ALPS_(packed_release)(alps_space *s,
  * process calls it as it would alps_reap. O(regions). */
 static inline __attribute__((unused)) int ALPS_(space_settle)(alps_space *s)
 {
-    return alps_settle_(s, NULL, 0, 0);
+    return alps_settle_(s, NULL, 0, ALPS_SETTLE_DEAD_);
 }
 
 /* As alps_sync of each region under checkpoint, in the order that links between
@@ -26608,7 +26708,7 @@ static inline __attribute__((unused)) int ALPS_(space_settle)(alps_space *s)
  * O(regions), and as alps_sync. */
 static inline __attribute__((unused)) int ALPS_(space_sync)(alps_space *s)
 {
-    return alps_settle_(s, NULL, 0, 1);
+    return alps_settle_(s, NULL, 0, ALPS_SETTLE_MINE_);
 }
 
 /* Region `id` is lost, or older than it was: what hangs between it and the

@@ -60,8 +60,9 @@ ALPS_FN_ void alps_audit_parts_(const alps_handle *h, alps_report *r)
     }
 }
 
-/* Pledges, but those that their makers are at: of a live object each. The rest
- * of what one says may be of an older one, see docs/spaces.md. */
+/* Pledges and ties, but those that their makers are at: a pledge is of a live
+ * object, which no other one has; what else it says may be of an older one, see
+ * docs/spaces.md. What a tie says can be. */
 ALPS_FN_ void alps_audit_pledges_(const alps_handle *h, alps_report *r)
 {
     for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
@@ -69,14 +70,21 @@ ALPS_FN_ void alps_audit_pledges_(const alps_handle *h, alps_report *r)
         alps_off where = alps_offset_(h, p);
         uint64_t owner = __atomic_load_n(&p->owner, __ATOMIC_ACQUIRE);
         alps_off off = alps_load_(&p->block);
-        if (alps_load_(&p->tied) > ALPS_TIE_CUT || (off && p->tied))
+        uint64_t tied = alps_load_(&p->tied);
+        if (tied > ALPS_TIE_CUT || (off && tied))
             alps_check_say_(r, where, "a tie of no kind");
-        if (!off || (alps_self_(h) && owner && alps_process_in_(h, owner)))
+        if (alps_self_(h) && owner && alps_process_in_(h, owner))
+            continue;
+        if (tied && tied <= ALPS_TIE_CUT && !off && !alps_pledge_ties_(h, p))
+            alps_check_say_(r, where, "a tie whose link can be nowhere");
+        if (!off)
             continue;
         if (!alps_pledge_live_(h, off))
             alps_check_say_(r, where, "a pledge of what is not live");
         else if (alps_load_(&p->wide) > 1 || alps_load_(&p->dest) % 8)
             alps_check_say_(r, where, "a pledge whose link can be nowhere");
+        else if (alps_pledge_again_(h, i))
+            alps_check_say_(r, where, "an object that is pledged twice");
     }
 }
 

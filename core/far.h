@@ -97,12 +97,6 @@ ALPS_COLD_ int alps_far_carry_out_(alps_tie *k, int what, uint64_t value,
     return k->to->perform(k->to->handle, &k->deed);
 }
 
-/* The place of the object that the link of a pledge or of a tie names. */
-ALPS_FN_ alps_off alps_far_place_(const alps_pledge *p)
-{
-    return p->value & (p->wide ? ~0ull : (1ull << 48) - 1);
-}
-
 /* The tie that makes a link hold only if its object is pledged; or NULL. */
 ALPS_FN_ alps_pledge *alps_far_tied_(const alps_tie *k, uint64_t value)
 {
@@ -212,7 +206,7 @@ ALPS_COLD_ int alps_far_cut_(alps_space *s, const uint64_t *word,
     uint64_t value = alps_load_(word);
     k.deed.as.value = value;
     k.deed.as.wide = wide != NULL;
-    k.deed.as.block = alps_far_place_(&k.deed.as);
+    k.deed.as.block = alps_pledge_place_(&k.deed.as);
     if (!k.deed.as.block)
         return ALPS_OK;
     uint64_t id = wide ? alps_load_(&wide->region)

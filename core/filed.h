@@ -5,11 +5,23 @@
 #pragma once
 #include "sole.h"
 
+/* What can be seen of the journal, and of the mark, is durable: who was killed
+ * may have written it and not synced it. */
+ALPS_COLD_ int alps_filed_certain_(const alps_map *m)
+{
+    if (m->journal->fd < 0)
+        return ALPS_OK;
+    int err = alps_fd_sync_data_(m->journal->fd);
+    return err ? err : alps_medium_sync_data_(m);
+}
+
 /* Commits that a crash left in the journal come home. While a reader keeps them
  * from it only one who writes alone can open the region. */
 ALPS_COLD_ int alps_filed_recover_(alps_map *m)
 {
-    int err = alps_home_come_(m);
+    int err = alps_filed_certain_(m);
+    if (!err)
+        err = alps_home_come_(m);
     if (err == ALPS_EBUSY && m->sole)
         err = ALPS_OK;
     if (!err && !m->sole && !m->journal->lost)

@@ -245,21 +245,36 @@ ALPS_COLD_ int alps_journal_mark_(const alps_map *m, uint64_t id)
     return err ? err : alps_fd_sync_data_(m->fd);
 }
 
-/* Creates the journal file, with nothing in it. */
+/* Creates the file. A leftover, which nothing names, is removed: when that is
+ * durable. */
+ALPS_COLD_ int alps_journal_create_(const alps_map *m, mode_t mode)
+{
+    alps_journal *j = m->journal;
+    int how = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+    j->fd = openat(j->dir, j->name, how, mode);
+    if (j->fd >= 0)
+        return ALPS_OK;
+    int err = errno == EEXIST ? alps_fd_sync_data_(m->fd) : alps_oserror_();
+    if (err)
+        return err;
+    unlinkat(j->dir, j->name, 0);
+    j->fd = openat(j->dir, j->name, how, mode);
+    return j->fd < 0 ? alps_oserror_() : ALPS_OK;
+}
+
+/* Makes the journal, with nothing in it. */
 ALPS_COLD_ int alps_journal_make_(const alps_map *m)
 {
     alps_journal *j = m->journal;
     struct stat st;
     mode_t mode = fstat(m->fd, &st) ? 0600 : st.st_mode & 0777;
-    unlinkat(j->dir, j->name, 0); // a leftover, which nothing names
-    j->fd = openat(j->dir, j->name,
-                   O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-    if (j->fd < 0)
-        return alps_oserror_();
+    int err = alps_journal_create_(m, mode);
+    if (err)
+        return err;
     j->id = alps_random_() | 1;
     j->seq = 1;
     j->filled = 0;
-    int err = alps_journal_restart_(j, alps_random_());
+    err = alps_journal_restart_(j, alps_random_());
     if (!err)
         err = alps_fd_sync_dir_(j->dir);
     if (!err)

@@ -20,7 +20,8 @@ enum {
     ALPS_DEED_KEEP = 6,      /* the pledge ends, the object stays */
     ALPS_DEED_FREE = 7,      /* the pledge ends, the object is free */
     ALPS_DEED_REAP = 8,      /* what the dead were at is completed */
-    ALPS_DEED_FLUSH = 9,     /* the words at `id` become durable as they are */
+    ALPS_DEED_FLUSH = 9,     /* `value` bytes at `id` become durable as they
+                                are */
     ALPS_DEED_CLAIM = 10,    /* a pledge or tie of one who does not live, or
                                 where `value` is 1 one of ours that waits, is
                                 ours: 1 */
@@ -40,6 +41,36 @@ ALPS_FN_ alps_pledge *alps_pledge_at_(const alps_handle *h, unsigned i)
 ALPS_FN_ void alps_pledge_leave_(alps_pledge *p)
 {
     __atomic_store_n(&p->owner, 0, __ATOMIC_RELEASE);
+}
+
+/* The place of the object that the link of a pledge or of a tie names. */
+ALPS_FN_ alps_off alps_pledge_place_(const alps_pledge *p)
+{
+    return p->value & (p->wide ? ~0ull : (1ull << 48) - 1);
+}
+
+/* Whether what a tie says can be: a link of this region, to an object of
+ * another. All of it was durable before it was a tie. */
+ALPS_FN_ int alps_pledge_ties_(const alps_handle *h, const alps_pledge *p)
+{
+    uint64_t before = p->wide ? sizeof(uint64_t) : 0;
+    if (p->wide > 1 || p->dest < ALPS_PAGE + before ||
+        !alps_dest_valid_(h, p->dest) ||
+        !alps_dest_valid_(h, p->dest - before) || !alps_pledge_place_(p))
+        return 0;
+    return p->region && p->region != alps_space_id_(h->super->uuid) &&
+           (p->wide || alps_space_neighbour_(h, p->value >> 48) == p->region);
+}
+
+/* Whether an object is pledged by an earlier one already: it would be freed
+ * twice. */
+ALPS_FN_ int alps_pledge_again_(const alps_handle *h, unsigned i)
+{
+    alps_off off = alps_load_(&alps_pledge_at_(h, i)->block);
+    while (i-- > 0)
+        if (off && alps_load_(&alps_pledge_at_(h, i)->block) == off)
+            return 1;
+    return 0;
 }
 
 /* Makes a word durable. One fence. */
@@ -224,7 +255,8 @@ ALPS_CORE_ int alps_pledge_perform_(alps_handle *h, alps_deed *d,
         return alps_pledge_store_(h, (uint64_t *)alps_address_(h, d->id),
                                   d->value, t);
     case ALPS_DEED_FLUSH:
-        err = t->policy->flush(&h->map, alps_address_(h, d->id), 16);
+        err = t->policy->flush(&h->map, alps_address_(h, d->id),
+                               (size_t)d->value);
         return err ? err : t->fence(&h->map);
     case ALPS_DEED_PLEDGE: return alps_pledge_make_(h, d, t);
     case ALPS_DEED_HOLD: return alps_pledge_hold_(h, d, t);

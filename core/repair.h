@@ -155,22 +155,25 @@ ALPS_CORE_ int alps_repair_recover_(alps_handle *h, alps_repaired *r,
     return err;
 }
 
-/* Pledges of what is not live end; where the link can be nowhere the object
- * stays. */
+/* Pledges of what is not live end, and those of what another one has; where the
+ * link can be nowhere the object stays. */
 ALPS_FN_ void alps_repair_pledges_(const alps_handle *h, alps_repaired *r)
 {
     for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
         alps_pledge *p = alps_pledge_at_(h, i);
         alps_off off = alps_load_(&p->block);
-        if (p->tied > ALPS_TIE_CUT || (off && p->tied)) {
+        int twice = alps_pledge_again_(h, i);
+        if (p->tied > ALPS_TIE_CUT ||
+            (p->tied && (off || !alps_pledge_ties_(h, p)))) {
             alps_store_(&p->tied, 0);
             alps_report_lost_(r, alps_offset_(h, p), 0, "a tie");
         }
         if (!off)
             continue;
-        if (alps_pledge_live_(h, off) && p->wide <= 1 && p->dest % 8 == 0)
+        if (alps_pledge_live_(h, off) && p->wide <= 1 && p->dest % 8 == 0 &&
+            !twice)
             continue;
-        if (alps_pledge_live_(h, off))
+        if (alps_pledge_live_(h, off) && !twice)
             alps_report_doubt_(r, off, "an object whose pledge is damaged");
         else
             alps_report_lost_(r, alps_offset_(h, p), 0, "a pledge");

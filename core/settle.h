@@ -14,8 +14,16 @@ typedef struct alps_settling {
     const alps_handle *only; /* in this region alone; or NULL */
     uint64_t lost;           /* this region is taken for one without links */
     int mine;                /* what waits of this process, too */
+    int one;                 /* nobody died but in a region just added */
     unsigned ended;          /* so many pledges and ties did */
 } alps_settling;
+
+/* Why. */
+enum {
+    ALPS_SETTLE_DEAD_ = 0, /* somebody may have died */
+    ALPS_SETTLE_MINE_ = 1, /* and what waits of this process is to end */
+    ALPS_SETTLE_ADDED_ = 2 /* a region has come */
+};
 
 /* Where one is among the regions of a space. */
 typedef struct alps_tour {
@@ -48,7 +56,7 @@ ALPS_FN_ int alps_settle_linked_(const alps_member *from, uint64_t id,
 {
     const alps_handle *h = from->handle;
     if (!alps_dest_valid_(h, p->dest) || p->dest < ALPS_PAGE ||
-        alps_far_place_(p) != block || !block)
+        alps_pledge_place_(p) != block || !block)
         return 0;
     const uint64_t *word = (const uint64_t *)alps_address_(h, p->dest);
     return alps_load_(word) == p->value &&
@@ -61,9 +69,19 @@ ALPS_COLD_ int alps_settle_certain_(const alps_member *from,
                                     const alps_pledge *p)
 {
     alps_off off = p->dest - sizeof(uint64_t);
+    uint64_t n = 2 * sizeof(uint64_t);
     return alps_dest_valid_(from->handle, p->dest) && p->dest > ALPS_PAGE
-               ? alps_far_ask_(from, ALPS_DEED_FLUSH, off, NULL)
+               ? alps_far_ask_(from, ALPS_DEED_FLUSH, off, &n)
                : ALPS_OK; // no link can be there
+}
+
+/* So are the region's tables of neighbours and of pledges: what has ended there
+ * can be seen, but came from one who died, perhaps before its fence. */
+ALPS_COLD_ int alps_settle_seen_(const alps_member *m)
+{
+    uint64_t n = ALPS_PAGE - ALPS_NEIGHBOURS;
+    int err = alps_far_ask_(m, ALPS_DEED_FLUSH, ALPS_NEIGHBOURS, &n);
+    return err == ALPS_EREADONLY || err == ALPS_EFORK ? ALPS_OK : err;
 }
 
 /* Whether the object of a tie is pledged to it. */
@@ -72,7 +90,7 @@ ALPS_FN_ int alps_settle_pledged_(const alps_member *to, uint64_t id,
 {
     for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
         const alps_pledge *p = alps_pledge_at_(to->handle, i);
-        if (alps_load_(&p->block) == alps_far_place_(tie) && p->block &&
+        if (alps_load_(&p->block) == alps_pledge_place_(tie) && p->block &&
             p->region == id && p->dest == tie->dest)
             return 1;
     }
@@ -104,7 +122,7 @@ ALPS_COLD_ int alps_settle_judge_(const alps_member *from,
                                   const alps_member *to, const alps_pledge *tie)
 {
     alps_deed d;
-    alps_off block = alps_far_place_(tie);
+    alps_off block = alps_pledge_place_(tie);
     int err = alps_settle_certain_(from, tie);
     int linked = alps_settle_linked_(from, to->id, tie, block);
     if (err || alps_settle_pledged_(to, from->id, tie))
@@ -261,10 +279,23 @@ ALPS_COLD_ int alps_settle_reap_(const alps_settling *c, int *any)
     return err;
 }
 
+/* What can be seen in the tables of all regions is durable. */
+ALPS_COLD_ int alps_settle_seen_all_(const alps_settling *c)
+{
+    alps_tour t = alps_tour_(c->s);
+    const alps_member *m;
+    int err = ALPS_OK;
+    while (!err && (m = alps_tour_next_(&t)) != NULL)
+        err = alps_settle_seen_(m);
+    return err;
+}
+
 /* All of it, in order. Nobody ties meanwhile. */
 ALPS_COLD_ int alps_settle_in_(alps_settling *c)
 {
     int any, err = alps_settle_reap_(c, &any);
+    if (!err && (any || !(c->mine || c->one)))
+        err = alps_settle_seen_all_(c);
     if (!err && any)
         err = alps_settle_step_(c, ALPS_SETTLE_TIES_);
     if (!err && (any || c->mine))
@@ -281,14 +312,15 @@ ALPS_COLD_ int alps_settle_in_(alps_settling *c)
 }
 
 ALPS_COLD_ int alps_settle_(alps_space *s, const alps_handle *only,
-                            uint64_t lost, int mine)
+                            uint64_t lost, int why)
 {
     alps_settling c;
     memset(&c, 0, sizeof c);
     c.s = s;
     c.only = only;
     c.lost = lost;
-    c.mine = mine;
+    c.mine = why == ALPS_SETTLE_MINE_;
+    c.one = why == ALPS_SETTLE_ADDED_;
     alps_space_lock_(&s->tying, 1);
     int err = alps_settle_in_(&c);
     alps_space_unlock_(&s->tying);
@@ -306,7 +338,10 @@ ALPS_COLD_ int alps_settle_add_(alps_space *s, alps_handle *h,
     alps_space_unlock_(&s->lock);
     if (err)
         return err;
-    err = alps_settle_(s, NULL, 0, 0);
+    err =
+        alps_settle_seen_(alps_space_find_(s, alps_space_id_(h->super->uuid)));
+    if (!err)
+        err = alps_settle_(s, NULL, 0, ALPS_SETTLE_ADDED_);
     if (err)
         (void)alps_space_remove_(s, h);
     return err;
@@ -319,5 +354,6 @@ ALPS_COLD_ int alps_settle_forgo_(alps_space *s, const alps_handle *h,
     const alps_member *m = alps_space_find_(s, alps_space_id_(h->super->uuid));
     if (!m || m->handle != h)
         return ALPS_EMISSING;
-    return alps_space_find_(s, id) ? ALPS_EEXIST : alps_settle_(s, h, id, 1);
+    return alps_space_find_(s, id) ? ALPS_EEXIST
+                                   : alps_settle_(s, h, id, ALPS_SETTLE_MINE_);
 }

@@ -13,8 +13,8 @@ ALPS_ONCE_ int ALPS_(perform_)(alps_handle *h, alps_deed *d)
 
 /* Adds an open region to the space; in it far pointers lead to it. What hung
  * between it and others of the space when their makers died is settled (see
- * alps_space_settle). ALPS_EEXIST: a region of the same uuid is there, such as
- * a copy; ALPS_ENOMEM; what settling met. O(regions). */
+ * alps_space_settle); else one fence. ALPS_EEXIST: a region of the same uuid is
+ * there, such as a copy; ALPS_ENOMEM; what settling met. O(regions). */
 static inline __attribute__((unused)) int ALPS_(space_add)(alps_space *s,
                                                            ALPS_(heap) * h)
 {
@@ -131,7 +131,7 @@ static inline __attribute__((unused)) int ALPS_(packed_release)(alps_space *s,
  * process calls it as it would alps_reap. O(regions). */
 static inline __attribute__((unused)) int ALPS_(space_settle)(alps_space *s)
 {
-    return alps_settle_(s, NULL, 0, 0);
+    return alps_settle_(s, NULL, 0, ALPS_SETTLE_DEAD_);
 }
 
 /* As alps_sync of each region under checkpoint, in the order that links between
@@ -143,7 +143,7 @@ static inline __attribute__((unused)) int ALPS_(space_settle)(alps_space *s)
  * O(regions), and as alps_sync. */
 static inline __attribute__((unused)) int ALPS_(space_sync)(alps_space *s)
 {
-    return alps_settle_(s, NULL, 0, 1);
+    return alps_settle_(s, NULL, 0, ALPS_SETTLE_MINE_);
 }
 
 /* Region `id` is lost, or older than it was: what hangs between it and the

@@ -875,6 +875,77 @@ static void pledges_of_what_is_not(void)
     heals(0, "a pledge whose link can be nowhere", none, &r);
     CHECK_EQ(r.doubtful, 1);
     CHECK_EQ(alps_pledge_at_(h, 3)->block, 0);
+    put(whole);
+    *alps_pledge_at_(h, 9) = *alps_pledge_at_(h, 3);
+    heals(0, "an object that is pledged twice", none, &r);
+    CHECK_EQ(r.lost, 1);
+    CHECK_EQ(alps_pledge_at_(h, 3)->block, hung);
+    CHECK_EQ(alps_pledge_at_(h, 9)->block, 0);
+}
+
+/* A tie of a link in the root area, by a wide pointer or by a packed one. */
+static alps_pledge *put_tie(const alps_handle *h, int wide)
+{
+    alps_pledge *p = alps_pledge_at_(h, 6);
+    put(whole);
+    memset(p, 0, sizeof *p);
+    p->owner = 1ull << 40; // nobody's
+    p->region = 77;
+    p->dest = ALPS_PAGE + 8;
+    p->value = 4096 | (wide ? 0 : 3ull << 48);
+    p->wide = (uint64_t)wide;
+    p->tied = ALPS_TIE_LINK;
+    ((uint64_t *)alps_address_(h, ALPS_NEIGHBOURS))[2] = 77;
+    return p;
+}
+
+static void tie_heals(alps_pledge *p, const char *text)
+{
+    alps_repaired r;
+    heals(0, text, none, &r);
+    CHECK_EQ(r.lost, 1);
+    CHECK_EQ(p->tied, 0);
+}
+
+static void ties_of_what_is_not(void)
+{
+    const alps_handle *h = places();
+    uint64_t own = alps_space_id_(h->super->uuid);
+    for (int wide = 0; wide < 2; wide++) {
+        const uint64_t dest[] = {0,
+                                 8,
+                                 ALPS_PAGE + 3,
+                                 alps_size_(h),
+                                 ~7ull,
+                                 ALPS_PAGE + ALPS_ROOT_SIZE,
+                                 wide ? ALPS_PAGE : 16};
+        alps_pledge *p = put_tie(h, wide);
+        CHECK_EQ(is_well(none), 0); // one that waits for its region is right
+        CHECK_EQ(p->tied, ALPS_TIE_LINK);
+        for (unsigned i = 0; i < sizeof dest / sizeof *dest; i++) {
+            put_tie(h, wide)->dest = dest[i];
+            tie_heals(p, "a tie whose link can be nowhere");
+        }
+        put_tie(h, wide)->region = 0;
+        tie_heals(p, "a tie whose link can be nowhere");
+        put_tie(h, wide)->region = own;
+        tie_heals(p, "a tie whose link can be nowhere");
+        put_tie(h, wide)->wide = 2;
+        tie_heals(p, "a tie whose link can be nowhere");
+        put_tie(h, wide)->value &= ~4096ull;
+        tie_heals(p, "a tie whose link can be nowhere");
+        put_tie(h, wide)->tied = 3;
+        tie_heals(p, "a tie of no kind");
+    }
+    put_tie(h, 0)->value += 1ull << 48; // of a neighbour that there is not
+    tie_heals(alps_pledge_at_(h, 6), "a tie whose link can be nowhere");
+    put_tie(h, 0)->region = 78; // of another one
+    tie_heals(alps_pledge_at_(h, 6), "a tie whose link can be nowhere");
+    alps_repaired r;
+    put_tie(h, 1)->block = hung; // in a pledge
+    alps_pledge_at_(h, 3)->block = 0;
+    heals(0, "a tie of no kind", none, &r);
+    CHECK_EQ(r.lost, 1);
 }
 
 static void words_of_lanes(void)
@@ -1085,6 +1156,7 @@ int main(void)
     RUN(a_named_object_that_is_not_live);
     RUN(a_description_that_is_none);
     RUN(pledges_of_what_is_not);
+    RUN(ties_of_what_is_not);
     RUN(words_of_lanes);
     RUN(lanes_that_are_open);
     RUN(a_transaction_that_was_under_way);

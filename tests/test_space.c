@@ -493,6 +493,30 @@ static void under_checkpoint_links_wait(void)
     end();
 }
 
+/* What a lost region had is given up, and of what waits for one that is there
+ * nothing: the tie is to end before the pledge. */
+static void what_waits_is_not_forgone(void)
+{
+    for (int wide = 0; wide < 2; wide++) {
+        begin_in(&alps_backend_file_, &alps_policy_checkpoint_);
+        uint64_t before = blocks(&two);
+        struct item *p = new_item(&two, 1);
+        CHECK_EQ(link_item(&space, &one, wide, p), 0);
+        CHECK_EQ(any_space_forgo(&space, &two, 77), 0);
+        CHECK_EQ(any_space_forgo(&space, &one, 77), 0);
+        CHECK(linked(&space, &one, wide) == p);
+        CHECK_EQ(any_space_sync(&space), 0);
+        CHECK(linked(&space, &one, wide) == p);
+        CHECK_EQ(blocks(&two), before + 1);
+        CHECK_EQ(cut_item(&space, &one, wide), 0);
+        CHECK_EQ(any_space_forgo(&space, &two, 77), 0);
+        CHECK_EQ(blocks(&two), before + 1); // it waits, too
+        CHECK_EQ(any_space_sync(&space), 0);
+        CHECK_EQ(blocks(&two), before);
+        end();
+    }
+}
+
 /* ---- a process that is killed */
 
 static unsigned long death;
@@ -883,6 +907,7 @@ int main(void)
     RUN(links_are_made_and_cut);
     RUN(a_link_that_cannot_be_changes_nothing);
     RUN(under_checkpoint_links_wait);
+    RUN(what_waits_is_not_forgone);
     RUN(who_is_killed_has_linked_or_not);
     RUN(whatever_two_media_keep_it_is_linked_or_not);
     RUN(a_kill_and_then_a_power_failure);

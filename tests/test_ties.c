@@ -1,50 +1,55 @@
 /* test_ties.c -- links between regions of which one commits by moments
  *
  * Links are made and cut by a program that syncs now the one region and now the
- * other. At each write and sync of its files the power fails: of each file the
- * disk has what was synced, or what was written, or a mixture by sectors. What is
- * opened then has, for each link, one of the objects that it has named since it
- * was last sure, or none if it was that; no object that is not linked; and is the
- * same when it is opened once more. Some of what a crash leaves is opened with
- * the power failing again. */
+ * other. At each write and sync of its files, and at each fence, the power
+ * fails: of each file the disk has what was synced, or what was written, or a
+ * mixture by sectors; of persistent memory there are the lines that were
+ * fenced, or all that was stored, or any words of that. What is opened then has,
+ * for each link, one of the objects that it has named since it was last sure, or
+ * none if it was that; no object that is not linked; and is the same when it is
+ * opened once more. Some of what a crash leaves is opened with the power failing
+ * again; and some of what a process leaves that is killed, with the power
+ * failing after that. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static ssize_t watched_write(int fd, const void *p, size_t n, off_t off);
 static int watched_sync(int fd);
 static int watched_msync(void *p, size_t n, int how);
+static int watched_lines(int event, const void *p, size_t n);
 #define pwrite(fd, p, n, off) watched_write(fd, p, n, off)
 #define fdatasync(fd) watched_sync(fd)
 #define fsync(fd) watched_sync(fd)
 #define msync(p, n, how) watched_msync(p, n, how)
-
-#define ALPS_NAME commits
-#define ALPS_BACKEND ALPS_FILE
-#define ALPS_POLICY ALPS_CHECKPOINT
-#include "alps.h"
-
-#define ALPS_NAME pages
-#define ALPS_BACKEND ALPS_FILE
-#define ALPS_POLICY ALPS_MSYNC
-#include "alps.h"
+#define ALPS_PAGED_WRITE(fd, p, n, off) watched_write(fd, p, n, (off_t)(off))
+#define ALPS_OBSERVE(event, p, n) watched_lines(event, p, n)
+#define ALPS_JOURNAL_MAX ((uint64_t)128 << 10)
+#define ALPS_JOURNAL_AHEAD 3u
+#include "pairs.h"
 #undef pwrite
 #undef fdatasync
 #undef fsync
 #undef msync
 
-#include "check.h"
+/* All that a crash may leave would be minutes; `make soak` takes all. */
+#ifdef ALL
+#  define SPARE 1u
+#else
+#  define SPARE (5u * SLOW)
+#endif
 
 #define SECTOR 512u
 #define ROOM (3u << 20) // bytes of any file, at most
-#define SLOTS 5u        // links; half of them are packed
 
 /* ---- the disk */
 
@@ -53,6 +58,7 @@ static const char *const names[FILES] = {"one", "one.journal", "two",
                                          "two.journal"};
 static struct file {
     unsigned char *sure, *now;
+    unsigned char *flushed; // of lines: what the next fence makes sure
     size_t sure_n, now_n;
 } file[FILES];
 
@@ -81,6 +87,12 @@ static const char *path_of(unsigned where, unsigned i)
     return path[where][i];
 }
 
+/* Whether the file is persistent memory: sure is what was flushed and fenced. */
+static int is_lines(unsigned i)
+{
+    return i % 2 == 0 && kinds[i / 2] == LINES;
+}
+
 /* What the system has now. */
 static void look(void)
 {
@@ -105,17 +117,19 @@ static void make_sure(unsigned i, size_t from, size_t to)
     f->sure_n = f->now_n;
 }
 
-/* Files as a crash may leave them: 0: as the system has them, 1: as they were
- * synced, 2: each as the one or the other, 3: by sectors. */
+/* Files as a crash may leave them: 0: as the system has them, which is what a
+ * kill leaves, 1: as they were synced, 2: each as the one or the other, 3: by
+ * sectors or words. */
 static void put_image(unsigned kind, unsigned char *bytes)
 {
     for (unsigned i = 0; i < FILES; i++) {
         const struct file *f = &file[i];
         unsigned way = kind == 2 ? throw_of(2) : kind;
         size_t n = way == 1 ? f->sure_n : f->now_n;
+        size_t step = is_lines(i) ? sizeof(uint64_t) : SECTOR;
         memcpy(bytes, way == 1 ? f->sure : f->now, n);
-        for (size_t s = 0; way == 3 && s < n; s += SECTOR) {
-            size_t k = n - s < SECTOR ? n - s : SECTOR;
+        for (size_t s = 0; way == 3 && s < n; s += step) {
+            size_t k = n - s < step ? n - s : step;
             if (memcmp(f->sure + s, f->now + s, k) && throw_of(2))
                 memcpy(bytes + s, f->sure + s, k);
         }
@@ -129,187 +143,26 @@ static void put_image(unsigned kind, unsigned char *bytes)
     }
 }
 
-/* ---- the regions */
+/* ---- what is found */
 
-typedef ALPS_FAR(uint64_t) wide_link;
-typedef ALPS_PACKED(uint64_t) packed_link;
-typedef struct links {
-    wide_link wide[SLOTS];
-    packed_link packed[SLOTS];
-} links;
+static pair image, program;
 
-/* A region of either instance. */
-typedef struct side {
-    int commits;
-    union {
-        commits_heap c;
-        pages_heap p;
-    };
-} side;
-
-typedef struct pair {
-    alps_space space;
-    side one, two; /* of the links, of the objects */
-} pair;
-
-static int kinds[2]; // whether the regions commit
-
-static int open_side(alps_space *s, side *r, const char *path, int commits)
+static int open_in(pair *g, unsigned where, unsigned first)
 {
-    alps_options o;
-    memset(&o, 0, sizeof o);
-    o.size = o.limit = 160u << 10;
-    o.extent = 8192;
-    o.lanes = 3;
-    o.processes = 2;
-    o.shards = 1;
-    o.grow = ALPS_GROW_NEVER;
-    o.flags = ALPS_CREATE;
-    r->commits = commits;
-    return commits ? commits_space_open(s, &r->c, path, &o)
-                   : pages_space_open(s, &r->p, path, &o);
+    const char *path[2] = {path_of(where, 0), path_of(where, 2)};
+    return open_pair(g, path, first, where == 1);
 }
-
-static alps_handle *core_of(side *r)
-{
-    return &r->c.core;
-}
-
-static int close_side(pair *g, side *r, int discard)
-{
-    if (!core_of(r)->map.base)
-        return 0;
-    if (r->commits) {
-        (void)commits_space_remove(&g->space, &r->c);
-        return discard ? commits_discard(&r->c) : commits_close(&r->c);
-    }
-    (void)pages_space_remove(&g->space, &r->p);
-    return pages_close(&r->p);
-}
-
-static int open_pair(pair *g, unsigned where, unsigned first)
-{
-    memset(g, 0, sizeof *g);
-    int err = 0;
-    for (unsigned i = 0; !err && i < 2; i++)
-        err = i == first
-                  ? open_side(&g->space, &g->one, path_of(where, 0), kinds[0])
-                  : open_side(&g->space, &g->two, path_of(where, 2), kinds[1]);
-    return err;
-}
-
-static void close_pair(pair *g, int discard)
-{
-    (void)close_side(g, &g->one, discard);
-    (void)close_side(g, &g->two, discard);
-    commits_space_end(&g->space);
-}
-
-static links *links_of(pair *g)
-{
-    return (links *)(void *)(core_of(&g->one)->map.base + ALPS_PAGE);
-}
-
-/* The number in what slot `i` names: 0: null, ~0: nothing it may name. */
-static uint64_t number_at(pair *g, unsigned i)
-{
-    const links *l = links_of(g);
-    const alps_handle *to = core_of(&g->two);
-    const uint64_t *p =
-        i < SLOTS ? ALPS_FAR_GET(&g->space, l->wide[i])
-                  : ALPS_PACKED_GET(&g->space, &g->one.c, l->packed[i - SLOTS]);
-    uint64_t word =
-        i < SLOTS ? l->wide[i].far.off : l->packed[i - SLOTS].packed;
-    if (!word)
-        return 0;
-    if (!p || !alps_pledge_live_(to, alps_offset_(to, p)) || p[1] != ~p[0])
-        return ~0ull;
-    return p[0];
-}
-
-static uint64_t blocks_of(side *r, int *sound)
-{
-    alps_statistics s;
-    memset(&s, 0, sizeof s);
-    int err =
-        r->commits ? commits_check(&r->c, NULL) : pages_check(&r->p, NULL);
-    err |= r->commits ? commits_stats(&r->c, &s) : pages_stats(&r->p, &s);
-    *sound &= !err;
-    return s.blocks;
-}
-
-/* Pledges and ties that are left. */
-static unsigned left_in(side *r)
-{
-    unsigned n = 0;
-    for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
-        const alps_pledge *p = alps_pledge_at_(core_of(r), i);
-        n += p->block || p->tied;
-    }
-    return n;
-}
-
-/* ---- the model: what each link may name, the newest first */
-
-enum { SEEN = 64 };
-static uint64_t may[2 * SLOTS][SEEN];
-static unsigned may_n[2 * SLOTS];
-
-static void now_names(unsigned i, uint64_t number)
-{
-    if (may_n[i] == SEEN)
-        abort();
-    may[i][may_n[i]++] = number;
-}
-
-static void is_sure(void)
-{
-    for (unsigned i = 0; i < 2 * SLOTS; i++) {
-        may[i][0] = may[i][may_n[i] - 1];
-        may_n[i] = 1;
-    }
-}
-
-static int may_name(unsigned i, uint64_t number)
-{
-    for (unsigned k = 0; k < may_n[i]; k++)
-        if (may[i][k] == number)
-            return 1;
-    return 0;
-}
-
-/* What is wrong with what is open; `got` is what the links name. */
-static const char *judge(pair *g, uint64_t got[2 * SLOTS])
-{
-    uint64_t n = 0;
-    int sound = 1;
-    for (unsigned i = 0; i < 2 * SLOTS; i++) {
-        got[i] = number_at(g, i);
-        n += got[i] != 0;
-        if (got[i] == ~0ull)
-            return "a link leads to what is not there";
-        if (!may_name(i, got[i]))
-            return "a link names what it may not";
-    }
-    if (blocks_of(&g->one, &sound) || blocks_of(&g->two, &sound) != n)
-        return "an object is there that no link names";
-    if (!sound)
-        return "a region is not sound";
-    return left_in(&g->one) + left_in(&g->two) ? "something waits" : NULL;
-}
-
-static pair image;
 
 /* The image is opened, and once more. */
 static const char *found(unsigned first)
 {
-    uint64_t got[2 * SLOTS], again[2 * SLOTS];
-    int err = open_pair(&image, 1, first);
+    uint64_t got[LINKS], again[LINKS];
+    int err = open_in(&image, 1, first);
     const char *wrong = err ? alps_error_text_(err) : judge(&image, got);
     close_pair(&image, !err && throw_of(2)); // or it is killed
-    if (wrong)
+    if (wrong || throw_of(SPARE))
         return wrong;
-    err = open_pair(&image, 1, !first);
+    err = open_in(&image, 1, !first);
     wrong = err ? alps_error_text_(err) : judge(&image, again);
     close_pair(&image, 0);
     if (!wrong && memcmp(got, again, sizeof got))
@@ -320,6 +173,9 @@ static const char *found(unsigned first)
 static unsigned char *scratch;
 static unsigned long stop_at; // the event whose image the program goes on with
 static int stopped;
+static int killed;        // no power fails at that event
+static int opening;       // the program opens what is left
+static struct model then; // what was known at that event
 
 /* The power fails. */
 static void crash(void)
@@ -327,12 +183,16 @@ static void crash(void)
     if (!watching || stopped)
         return;
     watching = 0;
+    choose_kinds(1);
     look();
     if (++events == stop_at) {
-        put_image(throw_of(4), scratch);
+        put_image(killed ? 0 : throw_of(4), scratch);
+        then = *model;
         stopped = 1;
     }
     for (unsigned kind = 0; !stop_at && kind < 4; kind++) {
+        if (SPARE > 1 && throw_of(opening ? 4 : 2))
+            continue;
         put_image(kind, scratch);
         images++;
         const char *wrong = found(throw_of(2));
@@ -340,6 +200,7 @@ static void crash(void)
         if (wrong && bad < 4)
             printf("  event %lu, kind %u: %s\n", events, kind, wrong);
     }
+    choose_kinds(0);
     watching = 1;
 }
 
@@ -364,97 +225,98 @@ static ssize_t watched_write(int fd, const void *p, size_t n, off_t off)
 static int watched_sync(int fd)
 {
     crash();
-    unsigned i = watching ? which(fd) : FILES;
-    if (i < FILES) {
+    unsigned i = watching && !stopped ? which(fd) : FILES;
+    if (i < FILES && !is_lines(i)) {
         look();
         make_sure(i, 0, ROOM);
     }
     return 0;
 }
 
-static pair program;
+/* The file that `p` is in, as the program maps it, and where; or FILES. */
+static unsigned place_of(const void *p, size_t *off)
+{
+    for (unsigned side = 0; side < 2; side++) {
+        const alps_map *m = &core_of(&program, side)->map;
+        *off = (uintptr_t)p - (uintptr_t)m->base;
+        if (m->base && *off < m->size)
+            return 2 * side;
+    }
+    return FILES;
+}
 
 static int watched_msync(void *p, size_t n, int how)
 {
+    size_t off;
     (void)how;
     crash();
-    for (unsigned i = 0; watching && i < 2; i++) {
-        const alps_map *m = &core_of(i ? &program.two : &program.one)->map;
-        uintptr_t off = (uintptr_t)p - (uintptr_t)m->base;
-        if (m->base && off < m->size) {
-            look();
-            make_sure(2 * i, off, alps_round_up_(off + n, ALPS_PAGE));
-        }
+    unsigned i = watching && !stopped ? place_of(p, &off) : FILES;
+    if (i < FILES && !is_lines(i)) {
+        look();
+        make_sure(i, off, alps_round_up_(off + n, ALPS_PAGE));
     }
+    return 0;
+}
+
+/* Lines that were streamed since the last fence: they are not there yet when
+ * that is told. */
+static size_t streamed[64];
+static unsigned streamed_n;
+static int on_the_way; // something was flushed
+
+static void take_lines(unsigned i, size_t off, size_t n)
+{
+    size_t from = off / ALPS_LINE * ALPS_LINE;
+    size_t to = alps_round_up_(off + n, ALPS_LINE);
+    memcpy(file[i].flushed + from, core_of(&program, i / 2)->map.base + from,
+           to - from);
+}
+
+static void fence(void)
+{
+    for (unsigned k = 0; k < streamed_n; k++)
+        take_lines(streamed[k] % FILES, streamed[k] / FILES * ALPS_LINE,
+                   ALPS_LINE);
+    if (on_the_way)
+        crash();
+    for (unsigned i = 0; i < FILES && !stopped; i++)
+        if (on_the_way && is_lines(i))
+            memcpy(file[i].sure, file[i].flushed, file[i].sure_n);
+    streamed_n = 0;
+    on_the_way = 0;
+}
+
+static int watched_lines(int event, const void *p, size_t n)
+{
+    size_t off = 0;
+    if (!watching || stopped)
+        return 0;
+    if (event == ALPS_SAW_FENCE)
+        fence();
+    unsigned i = p && event != ALPS_SAW_LOCK ? place_of(p, &off) : FILES;
+    if (i == FILES || !is_lines(i))
+        return 0;
+    on_the_way = 1;
+    if (event == ALPS_SAW_FLUSH)
+        take_lines(i, off, n);
+    else if (streamed_n < 64)
+        streamed[streamed_n++] = off / ALPS_LINE * FILES + i;
+    else
+        abort();
     return 0;
 }
 
 /* ---- what is done */
 
-static uint64_t numbers;
-
-static uint64_t *new_object(side *r)
-{
-    uint64_t *p = (uint64_t *)(r->commits ? commits_reserve(&r->c, 40)
-                                          : pages_reserve(&r->p, 40));
-    if (!CHECK(p != NULL))
-        abort();
-    p[0] = ++numbers;
-    p[1] = ~numbers;
-    return p;
-}
-
-static int sync_side(side *r)
-{
-    return r->commits ? commits_sync(&r->c) : pages_sync(&r->p);
-}
-
-static void sync_all(void)
-{
-    CHECK_EQ(commits_space_sync(&program.space), 0);
-    if (!stopped)
-        is_sure();
-}
-
-static void make_link(unsigned i)
-{
-    links *l = links_of(&program);
-    uint64_t *p = new_object(&program.two);
-    now_names(i, numbers);
-    int err = i < SLOTS
-                  ? commits_far_publish(&program.space, &l->wide[i].far, p)
-                  : commits_packed_publish(&program.space,
-                                           &l->packed[i - SLOTS].packed, p);
-    CHECK_EQ(err, 0);
-    CHECK_EQ(number_at(&program, i), numbers);
-}
-
-static void cut_link(unsigned i)
-{
-    links *l = links_of(&program);
-    now_names(i, 0);
-    int err = i < SLOTS ? commits_far_release(&program.space, &l->wide[i].far)
-                        : commits_packed_release(&program.space,
-                                                 &l->packed[i - SLOTS].packed);
-    CHECK_EQ(err, 0);
-    CHECK_EQ(number_at(&program, i), 0);
-}
-
+/* So many steps at random; or, 0, a short life. */
 static void work(unsigned steps)
 {
-    for (unsigned n = 0; n < steps && !stopped; n++) {
-        unsigned i = throw_with(0, 2 * SLOTS), left = left_in(&program.one);
-        unsigned what = throw_with(0, 10);
-        if (left_in(&program.two) > left)
-            left = left_in(&program.two);
-        if (what == 9 || left > ALPS_PLEDGE_MAX - 2)
-            sync_all();
-        else if (what > 6)
-            CHECK_EQ(sync_side(what == 7 ? &program.one : &program.two), 0);
-        else if (number_at(&program, i))
-            cut_link(i);
-        else
-            make_link(i);
+    unsigned last = steps ? steps : (unsigned)SHORT_STEPS;
+    for (unsigned n = 0; n < last && !stopped; n++) {
+        unsigned i = throw_with(0, LINKS), what = throw_with(0, 20);
+        int err = steps ? a_step(&program, what, i) : short_step(&program, n);
+        if (!stopped)
+            CHECK_EQ(err, 0);
         crash();
     }
 }
@@ -466,11 +328,8 @@ static void begin(void)
         memset(file[i].sure, 0, ROOM);
         memset(file[i].now, 0, ROOM);
     }
-    for (unsigned i = 0; i < 2 * SLOTS; i++) {
-        may[i][0] = 0;
-        may_n[i] = 1;
-    }
-    numbers = 0;
+    model_begin();
+    choose_kinds(0);
     stopped = 0;
     events = 0;
     for (unsigned k = 0; k < 2; k++)
@@ -487,14 +346,20 @@ static void end(void)
     }
 }
 
-/* From now on the files are watched: all so far is on the disk. */
-static void watch(void)
+/* From now on the files are watched. All so far is on the disk; or was left by
+ * a process that was killed, and what is sure is what was. */
+static void watch(int after_a_kill)
 {
     look();
     for (unsigned i = 0; i < FILES; i++) {
-        memcpy(file[i].sure, file[i].now, ROOM);
-        file[i].sure_n = file[i].now_n;
+        if (!after_a_kill) {
+            memcpy(file[i].sure, file[i].now, ROOM);
+            file[i].sure_n = file[i].now_n;
+        }
+        memcpy(file[i].flushed, file[i].sure, ROOM);
     }
+    streamed_n = 0;
+    on_the_way = 0;
     watching = 1;
 }
 
@@ -502,13 +367,13 @@ static void a_life(unsigned seed, unsigned steps)
 {
     begin();
     dice[0] = dice[1] = seed;
-    CHECK_EQ(open_pair(&program, 0, 0), 0);
-    CHECK_EQ(commits_space_sync(&program.space), 0);
-    watch();
+    CHECK_EQ(open_in(&program, 0, 0), 0);
+    CHECK_EQ(from_space_sync(&program.space), 0);
+    watch(0);
     work(steps);
     watching = 0;
     if (!stopped)
-        sync_all();
+        CHECK_EQ(commit_both(&program), 0);
     close_pair(&program, stopped);
 }
 
@@ -528,8 +393,12 @@ static int opened_again(unsigned seed, unsigned steps, unsigned long at)
     if (is) {
         nested++;
         events = 0;
-        watch();
-        CHECK_EQ(open_pair(&program, 0, throw_of(2)), 0);
+        *model = then;
+        watch(killed);
+        opening = 1;
+        CHECK_EQ(open_in(&program, 0, throw_of(2)), 0);
+        crash();
+        opening = 0;
         watching = 0;
         close_pair(&program, 1);
     }
@@ -537,52 +406,78 @@ static int opened_again(unsigned seed, unsigned steps, unsigned long at)
     return is;
 }
 
-/* Of three kinds of pairs: the links' region commits, or not; the objects'. */
-static void for_pair(int one, int two, unsigned seed)
+/* A life; and what one event of `every` leaves, and a kill at that. */
+static void live(unsigned seed, unsigned steps, unsigned every)
 {
-    unsigned long last;
+    a_life(seed, steps);
+    unsigned long last = events;
+    end();
+    for (unsigned long at = 1 + seed % every; at <= last; at += every)
+        for (killed = 0; killed < 2; killed++)
+            if (!CHECK(opened_again(seed, steps, at)))
+                return;
+}
+
+/* A pair of kinds: of the region that most links are in, of the other. */
+static void for_pair(unsigned one, unsigned two, unsigned seed)
+{
     kinds[0] = one;
     kinds[1] = two;
     images = bad = nested = 0;
-    a_life(seed, 60 / SLOW + 10);
-    last = events;
-    end();
-    unsigned long step = last / (12 / SLOW) + 1;
-    for (unsigned long at = 1 + seed % step; at <= last; at += step)
-        if (!CHECK(opened_again(seed, 60 / SLOW + 10, at)))
-            break;
+    unsigned paged = one == PAGED || two == PAGED ? 2 : 1; // has more events
+    live(seed, 50 / SLOW / paged + 10, 16 * SPARE);
+    live(seed, 0, SPARE > 1 ? paged * SPARE : 1);
     CHECK_EQ(bad, 0);
     printf("  %lu images, %lu opened again\n", images, nested);
 }
 
 static void both_commit(void)
 {
-    for_pair(1, 1, 3);
+    for_pair(COMMITS, COMMITS, 3);
 }
 
-static void the_links_region_commits(void)
+static void one_commits_beside_pages(void)
 {
-    for_pair(1, 0, 4);
+    for_pair(COMMITS, PAGES, 4);
+    for_pair(PAGES, COMMITS, 5);
 }
 
-static void the_objects_region_commits(void)
+static void one_commits_beside_persistent_memory(void)
 {
-    for_pair(0, 1, 5);
+    for_pair(COMMITS, LINES, 6);
+    for_pair(LINES, COMMITS, 7);
+}
+
+static void one_is_larger_than_its_memory(void)
+{
+    for_pair(PAGED, COMMITS, 8);
+    for_pair(LINES, PAGED, 9);
+}
+
+static void both_are_larger_than_their_memory(void)
+{
+    for_pair(PAGED, PAGED, 10);
 }
 
 int main(void)
 {
+    setenv("ALPS_PMEM_FORCE", "1", 1);
     for (unsigned k = 0; k < 2; k++)
         snprintf(folder[k], sizeof folder[k], "/dev/shm/alps-test-%d-ties-%u",
                  (int)getpid(), k);
     for (unsigned i = 0; i < FILES; i++) {
         file[i].sure = (unsigned char *)malloc(ROOM);
         file[i].now = (unsigned char *)malloc(ROOM);
-        CHECK(file[i].sure && file[i].now);
+        file[i].flushed = (unsigned char *)malloc(ROOM);
+        CHECK(file[i].sure && file[i].now && file[i].flushed);
     }
     scratch = (unsigned char *)malloc(ROOM);
+    model = (struct model *)malloc(sizeof *model);
+    CHECK(scratch && model);
     RUN(both_commit);
-    RUN(the_links_region_commits);
-    RUN(the_objects_region_commits);
+    RUN(one_commits_beside_pages);
+    RUN(one_commits_beside_persistent_memory);
+    RUN(one_is_larger_than_its_memory);
+    RUN(both_are_larger_than_their_memory);
     return check_end("ties");
 }

@@ -22,10 +22,17 @@ build/soak/kill: tests/test_kill.c build/gcc/any.o $(wildcard tests/*.h) alps.h
 	$(CC) $(C11) $(WARNINGS) -Werror -O2 -g1 -DSPARE=1 -I. $< build/gcc/any.o \
 	    -o $@ -lpthread
 
+# All that a crash between two regions may leave, and more kills there.
+build/soak/ties build/soak/spaces: build/soak/%: tests/test_%.c $(wildcard tests/*.h) alps.h
+	@mkdir -p build/soak
+	$(CC) $(C11) $(WARNINGS) -Werror -O2 -g1 -DALL -I. $< -o $@ -lpthread
+
+SOAK_STEPS = build/soak/kill build/soak/ties build/soak/spaces
+
 .PHONY: soak check-soak run-soak
 soak: SOAK_SECONDS = 600
-soak: build/soak/kill run-soak ## kills at random, for SOAK_SECONDS; then at each step
-	@LIMIT=1200 sh tests/run.sh build/soak/kill
+soak: $(SOAK_STEPS) run-soak ## kills at random, for SOAK_SECONDS; then at each step
+	@LIMIT=2400 sh tests/run.sh $(SOAK_STEPS)
 
 check-soak: SOAK_SECONDS = 9
 check-soak: run-soak ## the same, for seconds
