@@ -2663,12 +2663,13 @@ ALPS_COLD_ int alps_medium_sync_(alps_map *m, uint64_t off, uint64_t n)
 }
 
 /* The same of the length of one file, where the region has some of it at
- * `off`. */
-ALPS_COLD_ int alps_medium_sync_file_(alps_map *m, int fd, uint64_t off)
+ * `off`. With `shown` what is mapped there are the file's own pages. */
+ALPS_COLD_ int alps_medium_sync_file_(alps_map *m, int fd, uint64_t off,
+                                      int shown)
 {
     if (m->sole)
         return alps_fd_sync_data_(fd);
-    if (m->base && off < m->size)
+    if (shown && m->base && off < m->size)
         return alps_medium_sync_(m, off, 1);
     return fsync(fd) ? alps_oserror_() : ALPS_OK;
 }
@@ -2678,21 +2679,26 @@ ALPS_COLD_ int alps_medium_sync_file_(alps_map *m, int fd, uint64_t off)
  * on DAX grew left a file shorter than the region in it said. One page of the
  * mapping will do: the file system writes the inode with it, and a sync of all
  * would stop the program until all that it has stored so far is written. */
-ALPS_COLD_ int alps_medium_sync_length_(alps_map *m)
+ALPS_COLD_ int alps_medium_sync_lengths_(alps_map *m, int shown)
 {
     alps_parts *p = m->parts;
     if (!p)
-        return alps_medium_sync_file_(m, m->fd, 0);
+        return alps_medium_sync_file_(m, m->fd, 0, shown);
     for (unsigned i = 0; i < p->n; i++) {
         alps_piece *piece = &p->piece[i];
         if (!piece->grown)
             continue;
-        int err = alps_medium_sync_file_(m, piece->fd, piece->from);
+        int err = alps_medium_sync_file_(m, piece->fd, piece->from, shown);
         if (err)
             return err;
         piece->grown = 0;
     }
     return ALPS_OK;
+}
+
+ALPS_COLD_ int alps_medium_sync_length_(alps_map *m)
+{
+    return alps_medium_sync_lengths_(m, 1);
 }
 
 /* ---- opened, closed, removed */
@@ -2757,12 +2763,10 @@ ALPS_COLD_ int alps_medium_enter_(alps_map *m, const char *path,
     int anew = m->length <= ALPS_PAGE || word[1] == ALPS_PART_MAKING_ ||
                m->flags & ALPS_TRUNCATE;
     const alps_part *asked = o && !reads ? o->parts : NULL;
-    if (asked || reads || !anew || m->pager || (words && !*words))
+    if (asked || reads || !anew || (words && !*words))
         words = NULL;
     if (!asked && !words && !named)
         return ALPS_OK;
-    if (m->pager)
-        return asked || leads ? ALPS_EUNSUPPORTED : ALPS_OK;
     err = alps_parts_begin_(m, path);
     if (err)
         return err;
@@ -6160,6 +6164,217 @@ ALPS_COLD_ int alps_transfer_write_(int fd, const unsigned char *from,
     return ALPS_OK;
 }
 
+/* backing.h -- the files behind a paged region, as the pager sees them
+ *
+ * Most regions have one. One that is in several (parts.h) has each byte in one
+ * of them: a run of bytes, a segment among them, may begin in one file and end
+ * in the next, and is read and written by a call for each. What is known here
+ * is taken over when paging begins, for no region gets or loses a file while it
+ * is mapped; so it may be read in signal handlers, and without the latch. */
+#include <sys/vfs.h>
+
+/* The C library tells it to GNU programs only. */
+#if defined(__aarch64__) || defined(__arm__)
+#  define ALPS_O_DIRECT_ 0200000
+#else
+#  define ALPS_O_DIRECT_ 040000
+#endif
+
+typedef struct alps_backing_file {
+    int fd;
+    int past;       /* the same past the page cache, or -1 */
+    int tells;      /* 1: the file system tells what was never written */
+    uint64_t from;  /* the first byte of the region that is in it, */
+    uint64_t until; /* the first behind it that is not, */
+    uint64_t front; /* and where in the file the first is */
+    uint64_t wrote; /* the last write to it; writes are counted over all */
+} alps_backing_file;
+
+typedef struct alps_backing {
+    unsigned n; /* files */
+    alps_backing_file file[ALPS_PARTS_MAX + 1];
+} alps_backing;
+
+/* Bytes of the region that lie in one file. */
+typedef struct alps_backing_run {
+    unsigned file;
+    int fd;
+    uint64_t at; /* where in the file */
+    uint64_t n;
+} alps_backing_run;
+
+/* Whether the file system tells what was never written, and what is in its
+ * cache and not on the medium yet is none of it: ext4, XFS, btrfs, tmpfs. */
+ALPS_COLD_ int alps_backing_tells_(int fd)
+{
+    struct statfs fs;
+    if (fstatfs(fd, &fs))
+        return 0;
+    unsigned long type = (unsigned long)fs.f_type;
+    return type == 0xef53ul || type == 0x58465342ul || type == 0x9123683eul ||
+           type == 0x01021994ul;
+}
+
+/* Gives up what was opened here; the files remain the region's. */
+ALPS_COLD_ void alps_backing_close_(alps_backing *b)
+{
+    for (unsigned i = 0; i < b->n; i++)
+        if (b->file[i].past >= 0)
+            close(b->file[i].past);
+    b->n = 0;
+}
+
+/* Takes over the files of `m`; what was stored so far counts as one write to
+ * each. With `direct` each is opened once more, past the page cache:
+ * ALPS_EUNSUPPORTED where that cannot be done for all. */
+ALPS_COLD_ int alps_backing_open_(alps_backing *b, const alps_map *m,
+                                  unsigned direct)
+{
+    char name[40];
+    const alps_parts *p = m->parts;
+    unsigned n = p ? p->n : 1;
+    for (unsigned i = 0; i < n; i++) {
+        alps_backing_file *f = &b->file[i];
+        f->fd = p ? p->piece[i].fd : m->fd;
+        f->from = p ? p->piece[i].from : 0;
+        f->front = p ? p->piece[i].front : 0;
+        f->until = p ? alps_parts_until_(p, i) : UINT64_MAX;
+        f->tells = alps_backing_tells_(f->fd);
+        f->wrote = 1;
+        f->past = -1;
+        b->n = i + 1;
+        if (!direct)
+            continue;
+        snprintf(name, sizeof name, "/proc/self/fd/%d", f->fd);
+        f->past = open(name, O_RDWR | O_CLOEXEC | ALPS_O_DIRECT_);
+        if (f->past < 0)
+            return ALPS_EUNSUPPORTED;
+    }
+    return ALPS_OK;
+}
+
+/* As much of [off, off + n) of the region as is in the file that has its
+ * beginning. */
+ALPS_COLD_ alps_backing_run alps_backing_run_(const alps_backing *b,
+                                              uint64_t off, uint64_t n)
+{
+    unsigned i = 0;
+    while (off >= b->file[i].until)
+        i++;
+    const alps_backing_file *f = &b->file[i];
+    alps_backing_run r = {i, f->fd, off - f->from + f->front, n};
+    if (r.n > f->until - off)
+        r.n = f->until - off;
+    return r;
+}
+
+/* As much of it as one call is asked for: past the page cache whole pages. */
+ALPS_COLD_ alps_backing_run alps_backing_call_(const alps_backing *b,
+                                               uint64_t off, uint64_t n)
+{
+    alps_backing_run r = alps_backing_run_(b, off, n);
+    int past = b->file[r.file].past;
+    if (r.n > ALPS_PAGED_STEP)
+        r.n = ALPS_PAGED_STEP;
+    if (past >= 0 && r.at % ALPS_PAGE == 0 && r.n >= ALPS_PAGE) {
+        r.n -= r.n % ALPS_PAGE;
+        r.fd = past;
+    }
+    return r;
+}
+
+/* All of `n` bytes at `off` of the region; ALPS_ETRUNCATED: somebody has cut a
+ * file. */
+ALPS_COLD_ int alps_backing_read_(const alps_backing *b, unsigned char *to,
+                                  uint64_t n, uint64_t off, alps_paging *count)
+{
+    while (n) {
+        alps_backing_run r = alps_backing_call_(b, off, n);
+        long got = (long)ALPS_PAGED_READ(r.fd, to, r.n, r.at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) {
+            count->failed++;
+            return got ? alps_oserror_() : ALPS_ETRUNCATED;
+        }
+        to += got;
+        off += (uint64_t)got;
+        n -= (uint64_t)got;
+        count->bytes_read += (uint64_t)got;
+    }
+    return ALPS_OK;
+}
+
+/* Writes them. `*written` counts writes to all files; under the latch. */
+ALPS_COLD_ int alps_backing_write_(alps_backing *b, const unsigned char *from,
+                                   uint64_t n, uint64_t off, uint64_t *written,
+                                   alps_paging *count)
+{
+    while (n) {
+        alps_backing_run r = alps_backing_call_(b, off, n);
+        long put = (long)ALPS_PAGED_WRITE(r.fd, from, r.n, r.at);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0) {
+            count->failed++;
+            return put ? alps_oserror_() : ALPS_ENOSPC;
+        }
+        from += put;
+        off += (uint64_t)put;
+        n -= (uint64_t)put;
+        count->bytes_written += (uint64_t)put;
+        // the file first: who sees the count has to find it
+        __atomic_store_n(&b->file[r.file].wrote, *written + 1,
+                         __ATOMIC_RELAXED);
+        __atomic_store_n(written, *written + 1, __ATOMIC_RELEASE);
+    }
+    return ALPS_OK;
+}
+
+/* The medium is told to begin to write [off, off + n). */
+ALPS_COLD_ void alps_backing_begin_(const alps_backing *b, uint64_t off,
+                                    uint64_t n)
+{
+    while (n) {
+        alps_backing_run r = alps_backing_run_(b, off, n);
+        ALPS_PAGED_BEGIN(r.fd, r.at, r.n);
+        off += r.n;
+        n -= r.n;
+    }
+}
+
+/* Syncs each file that was written to since write number `done`. */
+ALPS_COLD_ int alps_backing_sync_(const alps_backing *b, uint64_t done)
+{
+    for (unsigned i = 0; i < b->n; i++)
+        if (__atomic_load_n(&b->file[i].wrote, __ATOMIC_RELAXED) > done &&
+            ALPS_PAGED_SYNC(b->file[i].fd))
+            return alps_oserror_();
+    return ALPS_OK;
+}
+
+/* Whether nothing was ever written to bytes [off, off + n) of the region, so
+ * that they need not be read to be known for zero: blocks that are reserved, or
+ * none at all. A file that was cut is not meant. */
+ALPS_COLD_ int alps_backing_empty_(const alps_backing *b, uint64_t off,
+                                   uint64_t n)
+{
+    while (n) {
+        alps_backing_run r = alps_backing_run_(b, off, n);
+        const alps_backing_file *f = &b->file[r.file];
+        if (!f->tells)
+            return 0;
+        off_t data = lseek(f->fd, (off_t)r.at, ALPS_SEEK_DATA_);
+        if (data < 0 && errno == ENXIO)
+            data = lseek(f->fd, 0, SEEK_END);
+        if (data < 0 || (uint64_t)data < r.at + r.n)
+            return 0;
+        off += r.n;
+        n -= r.n;
+    }
+    return 1;
+}
+
 /* spill.h -- what goes before the commit that has it
  *
  * A region that commits all at once, and is larger than its memory: what is
@@ -6509,18 +6724,16 @@ typedef struct alps_pager {
     struct alps_pager *sharer;  /* the next one that does */
     int shares;                 /* 1: it is in the budget's list */
     const alps_eviction *eviction;
-    void *state;         /* of the policy */
-    uint64_t state_n;    /* its bytes */
-    int fd;              /* the file */
-    int past;            /* the same past the page cache, or -1 */
-    unsigned direct;     /* 1: that was asked for */
-    int tells;           /* 1: the file system tells what was never written */
-    alps_watermark mark; /* of what is dirty */
-    alps_ahead ahead;    /* what is likely next */
-    unsigned interval;   /* milliseconds of the cleaner, or 0 */
-    uint32_t called;     /* 1: it is not to sleep */
-    uint32_t ended;      /* 1: it is to end */
-    int cleans;          /* 1: there is one */
+    void *state;          /* of the policy */
+    uint64_t state_n;     /* its bytes */
+    alps_backing backing; /* the files */
+    unsigned direct;      /* 1: past the page cache */
+    alps_watermark mark;  /* of what is dirty */
+    alps_ahead ahead;     /* what is likely next */
+    unsigned interval;    /* milliseconds of the cleaner, or 0 */
+    uint32_t called;      /* 1: it is not to sleep */
+    uint32_t ended;       /* 1: it is to end */
+    int cleans;           /* 1: there is one */
     pthread_t cleaner;
     pid_t process;          /* who opened it: not the child of a fork */
     unsigned char *base;    /* of the region */
@@ -6541,7 +6754,7 @@ typedef struct alps_pager {
     uintptr_t thread[64];   /* and which, by a hash */
     uint64_t stale_off;     /* the last fault that needed nothing, */
     uint32_t stale;         /* and how often it came in a row */
-    uint64_t written;       /* writes to the file, counted, */
+    uint64_t written;       /* writes to the files, counted, */
     uint64_t synced;        /* up to here they are durable */
     uint64_t trail;         /* from here to there segments went one behind */
     uint64_t trail_to;      /* the other, and the medium was not told */
@@ -6587,54 +6800,6 @@ ALPS_FN_ void alps_segment_tell_(const alps_pager *p, unsigned what,
     alps_watermark_saw_(&p->mark, what, frame, f);
 }
 
-/* The file by which `*k` bytes at `from` are read or written, and how many at
- * once: past the page cache whole pages only. */
-ALPS_FN_ int alps_segment_file_(const alps_pager *p, uint64_t from, uint64_t *k)
-{
-    if (*k > ALPS_PAGED_STEP)
-        *k = ALPS_PAGED_STEP;
-    if (p->past < 0 || from % ALPS_PAGE || *k < ALPS_PAGE)
-        return p->fd;
-    *k -= *k % ALPS_PAGE;
-    return p->past;
-}
-
-/* Whether nothing was ever written to bytes [off, off + n) of the file, so that
- * they need not be read to be known for zero: blocks that are reserved, or none
- * at all. A file that was cut is not meant. */
-ALPS_COLD_ int alps_segment_empty_(const alps_pager *p, uint64_t off,
-                                   uint64_t n)
-{
-    if (!p->tells)
-        return 0;
-    off_t data = lseek(p->fd, (off_t)off, ALPS_SEEK_DATA_);
-    if (data < 0 && errno == ENXIO)
-        data = lseek(p->fd, 0, SEEK_END);
-    return data > 0 && (uint64_t)data >= off + n;
-}
-
-/* Reads bytes [from, to) of the segment as the file has them. */
-ALPS_COLD_ int alps_segment_get_(alps_pager *p, uint32_t segment,
-                                 unsigned char *at, uint64_t from, uint64_t to)
-{
-    while (from < to) {
-        uint64_t k = to - from;
-        int fd = alps_segment_file_(p, from, &k);
-        long got = (long)ALPS_PAGED_READ(fd, at, k,
-                                         alps_segment_off_(p, segment) + from);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0) { // the end: somebody has cut the file
-            p->count.failed++;
-            return got ? alps_oserror_() : ALPS_ETRUNCATED;
-        }
-        at += got;
-        from += (uint64_t)got;
-        p->count.bytes_read += (uint64_t)got;
-    }
-    return ALPS_OK;
-}
-
 /* Reads the segment into a frame; what is behind the end is zero. */
 ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
                                   uint32_t frame)
@@ -6642,9 +6807,9 @@ ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
     unsigned char *to = alps_view_at_(&p->pool, frame);
     uint64_t off = alps_segment_off_(p, segment);
     uint64_t all = alps_segment_bytes_(p, segment), n = all;
-    if (n && alps_segment_empty_(p, off, n))
+    if (n && alps_backing_empty_(&p->backing, off, n))
         n = 0;
-    int err = alps_segment_get_(p, segment, to, 0, n);
+    int err = alps_backing_read_(&p->backing, to, n, off, &p->count);
     if (err)
         return err;
     memset(to + n, 0, (size_t)(p->pool.segment - n));
@@ -6660,14 +6825,14 @@ ALPS_COLD_ int alps_segment_old_(alps_pager *p, uint32_t segment,
                                  uint64_t first, uint64_t n)
 {
     const alps_journal *j = p->spill.journal;
-    uint64_t page = alps_segment_off_(p, segment) / ALPS_PAGE + first;
-    uint64_t from = first * ALPS_PAGE, to = from + n * ALPS_PAGE;
-    uint64_t end = alps_segment_bytes_(p, segment);
+    uint64_t off = alps_segment_off_(p, segment) + first * ALPS_PAGE;
+    uint64_t page = off / ALPS_PAGE, k = n * ALPS_PAGE;
+    uint64_t end = alps_segment_bytes_(p, segment) - first * ALPS_PAGE;
     memset(p->spill.old, 0, (size_t)(n * ALPS_PAGE));
     if (alps_page_next_(j->known, page, page + n) == page + n)
         return ALPS_OK; // nothing but zeroes
-    int err =
-        alps_segment_get_(p, segment, p->spill.old, from, to < end ? to : end);
+    int err = alps_backing_read_(&p->backing, p->spill.old, k < end ? k : end,
+                                 off, &p->count);
     return err ? err
                : alps_spill_load_(&p->spill, p->spill.old, page, n, &p->count);
 }
@@ -6696,29 +6861,14 @@ ALPS_COLD_ int alps_segment_spill_(alps_pager *p, uint32_t frame)
                              &p->count);
 }
 
-/* Writes `n` bytes of memory to place `off` of the file, `into` a segment. */
+/* Writes `n` bytes of memory to their place. */
 ALPS_COLD_ int alps_segment_put_(alps_pager *p, const unsigned char *at,
-                                 uint64_t n, uint64_t off, uint64_t into)
+                                 uint64_t n, uint64_t off)
 {
-    while (n) {
-        uint64_t k = n;
-        int fd = alps_segment_file_(p, into, &k);
-        long put = (long)ALPS_PAGED_WRITE(fd, at, k, off);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0) {
-            p->count.failed++;
-            return put ? alps_oserror_() : ALPS_ENOSPC;
-        }
-        at += put;
-        n -= (uint64_t)put;
-        off += (uint64_t)put;
-        into += (uint64_t)put;
-        p->count.bytes_written += (uint64_t)put;
-        __atomic_store_n(&p->written, p->written + 1, __ATOMIC_RELEASE);
-    }
-    p->count.write_backs++;
-    return ALPS_OK;
+    int err =
+        alps_backing_write_(&p->backing, at, n, off, &p->written, &p->count);
+    p->count.write_backs += !err;
+    return err;
 }
 
 /* Writes bytes [from, to) of a frame, whole pages, to their place. */
@@ -6738,13 +6888,13 @@ ALPS_COLD_ int alps_segment_write_(alps_pager *p, uint32_t frame, uint64_t from,
         uint64_t n = to - from;
         if (!alps_echo_has_(&p->echo, off + from) || n < ALPS_PAGE) {
             n = alps_echo_before_(&p->echo, off + from, n);
-            err = alps_segment_put_(p, at + from, n, off + from, from);
+            err = alps_segment_put_(p, at + from, n, off + from);
         } else {
             n = ALPS_PAGE;
             if (!alps_echo_same_(&p->echo, off + from, at + from)) {
                 const unsigned char *copy =
                     p->echo.bytes + (off + from - p->echo.off);
-                err = alps_segment_put_(p, copy, n, off + from, from);
+                err = alps_segment_put_(p, copy, n, off + from);
                 if (!err)
                     alps_echo_wrote_(&p->echo, off + from);
             }
@@ -7070,11 +7220,10 @@ ALPS_COLD_ int alps_ahead_read_(alps_pager *p, uint32_t segment, uint32_t frame,
         return alps_segment_read_(p, segment, frame);
     alps_latch_give_(&p->latch);
     int err = ALPS_OK;
-    if (alps_segment_empty_(p, off, n))
+    if (alps_backing_empty_(&p->backing, off, n))
         memset(to, 0, (size_t)n);
     else
-        err = alps_transfer_read_(p->past < 0 ? p->fd : p->past, to, n, off,
-                                  count);
+        err = alps_backing_read_(&p->backing, to, n, off, count);
     alps_latch_take_(&p->latch);
     return err;
 }
@@ -7171,7 +7320,7 @@ ALPS_COLD_ void alps_pager_trail_(alps_pager *p, uint64_t off)
         p->trail = off;
     p->trail_to = off + p->pool.segment;
     if (off > p->trail && p->trail_to - p->trail >= ALPS_TRAIL_) {
-        ALPS_PAGED_BEGIN(p->fd, p->trail, p->trail_to - p->trail);
+        alps_backing_begin_(&p->backing, p->trail, p->trail_to - p->trail);
         p->trail = p->trail_to;
     }
 }
@@ -7187,7 +7336,7 @@ ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame)
         err = alps_segment_write_(p, frame, 0, p->pool.segment);
         if (!err) {
             p->unheld = p->written;
-            if (p->past < 0 && !p->spill.journal)
+            if (!p->direct && !p->spill.journal)
                 alps_pager_trail_(p, alps_segment_off_(p, f->segment));
         }
     }
@@ -7213,7 +7362,7 @@ ALPS_COLD_ int alps_pager_clean_(alps_pager *p)
     if (err)
         return err;
     p->count.cleaned++;
-    if (p->past < 0 && !p->spill.journal)
+    if (!p->direct && !p->spill.journal)
         alps_pager_trail_(p,
                           alps_segment_off_(p, p->pool.frame[frame].segment));
     return ALPS_OK;
@@ -7702,8 +7851,8 @@ ALPS_COLD_ int alps_writeback_fence_(alps_pager *p)
     int lost = __atomic_load_n(&p->lost, __ATOMIC_ACQUIRE);
     if (lost || now <= done)
         return lost;
-    if (ALPS_PAGED_SYNC(p->fd)) {
-        int err = alps_oserror_();
+    int err = alps_backing_sync_(&p->backing, done);
+    if (err) {
         alps_writeback_failed_(p, err);
         return err;
     }
@@ -8330,7 +8479,6 @@ ALPS_COLD_ void alps_cleaner_stop_(alps_pager *p)
  * own are rewired: docs/paged.md. A region that grows beyond changes over while
  * it is in use: all of it is hidden at one stroke, and what was stored until
  * then is in the page cache, from where it is read as it is touched. */
-#include <sys/vfs.h>
 
 /* For alps_options.engine, and what it turned out to be. */
 enum {
@@ -8446,7 +8594,7 @@ ALPS_COLD_ alps_pager *alps_engine_begin_(void)
     alps_pager *p = (alps_pager *)alps_pool_memory_(sizeof *p);
     if (!p)
         return NULL;
-    p->pool.fd = p->fd = p->past = -1;
+    p->pool.fd = -1;
     p->process = getpid();
     p->engine = ALPS_ENGINE_KERNEL;
     p->why = "nothing is mapped yet";
@@ -8479,9 +8627,7 @@ ALPS_COLD_ uint32_t alps_engine_frames_(const alps_pager *p, uint64_t length,
 ALPS_COLD_ void alps_engine_stop_(alps_pager *p)
 {
     alps_cleaner_stop_(p);
-    if (p->past >= 0)
-        close(p->past);
-    p->past = -1;
+    alps_backing_close_(&p->backing);
     alps_budget_leave_(p);
     if (p->process == getpid() && p->range.context)
         alps_fault_detach_(p->faults, &p->range);
@@ -8501,36 +8647,6 @@ ALPS_COLD_ void alps_engine_stop_(alps_pager *p)
     p->table = NULL;
     p->state = NULL;
     p->engine = ALPS_ENGINE_KERNEL;
-}
-
-/* The C library tells it to GNU programs only. */
-#if defined(__aarch64__) || defined(__arm__)
-#  define ALPS_O_DIRECT_ 0200000
-#else
-#  define ALPS_O_DIRECT_ 040000
-#endif
-
-/* Opens the file once more, past the page cache. */
-ALPS_COLD_ int alps_engine_past_(alps_pager *p)
-{
-    char name[40];
-    if (!p->direct)
-        return ALPS_OK;
-    snprintf(name, sizeof name, "/proc/self/fd/%d", p->fd);
-    p->past = open(name, O_RDWR | O_CLOEXEC | ALPS_O_DIRECT_);
-    return p->past < 0 ? ALPS_EUNSUPPORTED : ALPS_OK;
-}
-
-/* Whether the file system tells what was never written, and what is in its
- * cache and not on the medium yet is none of it: ext4, XFS, btrfs, tmpfs. */
-ALPS_COLD_ int alps_engine_tells_(int fd)
-{
-    struct statfs fs;
-    if (fstatfs(fd, &fs))
-        return 0;
-    unsigned long type = (unsigned long)fs.f_type;
-    return type == 0xef53ul || type == 0x58465342ul || type == 0x9123683eul ||
-           type == 0x01021994ul;
 }
 
 /* The frames, and who tells of faults. Answers why not, or NULL. */
@@ -8553,12 +8669,14 @@ ALPS_COLD_ const char *alps_engine_pool_(alps_pager *p, uint32_t n,
 }
 
 /* Makes ready to page `reserved` bytes from `base` on, whole segments, of which
- * the file has `length`. Answers why not, or NULL; `*err` is a code. */
-ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
-                                          uint64_t length, uint64_t reserved,
-                                          unsigned engine, int *err)
+ * the files of `m` have a part. Answers why not, or NULL; `*err` is a code. */
+ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, const alps_map *m,
+                                          unsigned char *base,
+                                          uint64_t reserved, unsigned engine,
+                                          int *err)
 {
     int told = engine == ALPS_ENGINE_USERFAULTFD;
+    uint64_t length = m->sole ? m->size : m->length;
     *err = ALPS_EINVAL;
     if (!p->faults && !told)
         return "the program has no handler for faults (ALPS_FAULTS)";
@@ -8581,10 +8699,9 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
     *err = alps_budget_join_(p);
     if (*err)
         return "the budget has not enough left";
-    *err = alps_engine_past_(p);
+    *err = alps_backing_open_(&p->backing, m, p->direct);
     if (*err)
         return "the file system reads and writes by way of its cache only";
-    p->tells = alps_engine_tells_(p->fd);
     alps_ahead_open_(&p->ahead, told ? 0 : n);
     p->eviction->begin(p->state, n);
     p->base = p->pool.base = base;
@@ -8672,9 +8789,7 @@ ALPS_COLD_ int alps_engine_page_(alps_pager *p, alps_map *m, unsigned engine,
         p->why = why;
     if (err)
         return err;
-    p->fd = m->fd;
-    why = alps_engine_start_(p, base, m->sole ? m->size : m->length, reserved,
-                             engine, &err);
+    why = alps_engine_start_(p, m, base, reserved, engine, &err);
     if (!why && m->sole) {
         err = alps_capture_open_(m, reserved);
         why = err ? "the journal beside it is not to be had" : NULL;
@@ -9456,7 +9571,7 @@ static const alps_backend alps_backend_pmem_ __attribute__((unused)) = {
 
 /* paged.h -- a file that is larger than the memory it may have
  *
- * The file of backend file, and the same bytes. What is in memory is ours to
+ * The files of backend file, and the same bytes. What is in memory is ours to
  * choose: docs/paged.md. */
 
 ALPS_COLD_ int alps_paged_close_(alps_map *m);
@@ -9578,6 +9693,17 @@ ALPS_COLD_ void alps_paged_outgrow_(alps_map *m)
         alps_engine_page_(p, m, engine, m->base, m->reserved);
 }
 
+/* New lengths and blocks are on the medium. Where we page, what shows in the
+ * region are no pages of the files, which are synced by themselves: if one
+ * answers an error then, no fence will. */
+ALPS_COLD_ int alps_paged_settle_(alps_map *m, int shown)
+{
+    int err = alps_medium_sync_lengths_(m, shown);
+    if (err && !m->sole && m->base && alps_engine_ours_(m))
+        alps_writeback_failed_(m->pager, err);
+    return err;
+}
+
 ALPS_COLD_ int alps_paged_resize_(alps_map *m, uint64_t size)
 {
     alps_pager *p = m->pager;
@@ -9592,15 +9718,10 @@ ALPS_COLD_ int alps_paged_resize_(alps_map *m, uint64_t size)
         err = alps_medium_resize_(m, size);
     if (ours)
         alps_writeback_length_(p, m->sole ? m->size : m->length);
-    if (err || size <= old)
+    if (err || (size <= old && !m->parts))
         return err;
-    if (m->sole)
-        err = alps_fd_sync_data_(m->fd);
-    else if (!ours)
-        err = alps_medium_sync_length_(m);
-    else if (fsync(m->fd))
-        err = alps_oserror_();
-    if (!err && m->base && !ours && size > ALPS_PAGE)
+    err = alps_paged_settle_(m, !ours);
+    if (!err && m->base && !ours && size > old && size > ALPS_PAGE)
         alps_paged_outgrow_(m);
     return err;
 }
@@ -9626,7 +9747,7 @@ ALPS_COLD_ int alps_paged_reserve_(alps_map *m, uint64_t off, uint64_t n)
     if (m->sole)
         alps_capture_keep_(m, off, n);
     int err = alps_medium_refill_(m, off, n);
-    return err || m->sole || !fsync(m->fd) ? err : alps_oserror_();
+    return err || m->sole ? err : alps_paged_settle_(m, 0);
 }
 
 ALPS_COLD_ int alps_paged_write_(alps_map *m, uint64_t off, uint64_t n)

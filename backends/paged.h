@@ -1,6 +1,6 @@
 /* paged.h -- a file that is larger than the memory it may have
  *
- * The file of backend file, and the same bytes. What is in memory is ours to
+ * The files of backend file, and the same bytes. What is in memory is ours to
  * choose: docs/paged.md. */
 #pragma once
 #include "../core/engine.h"
@@ -125,6 +125,17 @@ ALPS_COLD_ void alps_paged_outgrow_(alps_map *m)
         alps_engine_page_(p, m, engine, m->base, m->reserved);
 }
 
+/* New lengths and blocks are on the medium. Where we page, what shows in the
+ * region are no pages of the files, which are synced by themselves: if one
+ * answers an error then, no fence will. */
+ALPS_COLD_ int alps_paged_settle_(alps_map *m, int shown)
+{
+    int err = alps_medium_sync_lengths_(m, shown);
+    if (err && !m->sole && m->base && alps_engine_ours_(m))
+        alps_writeback_failed_(m->pager, err);
+    return err;
+}
+
 ALPS_COLD_ int alps_paged_resize_(alps_map *m, uint64_t size)
 {
     alps_pager *p = m->pager;
@@ -139,15 +150,10 @@ ALPS_COLD_ int alps_paged_resize_(alps_map *m, uint64_t size)
         err = alps_medium_resize_(m, size);
     if (ours)
         alps_writeback_length_(p, m->sole ? m->size : m->length);
-    if (err || size <= old)
+    if (err || (size <= old && !m->parts))
         return err;
-    if (m->sole)
-        err = alps_fd_sync_data_(m->fd);
-    else if (!ours)
-        err = alps_medium_sync_length_(m);
-    else if (fsync(m->fd))
-        err = alps_oserror_();
-    if (!err && m->base && !ours && size > ALPS_PAGE)
+    err = alps_paged_settle_(m, !ours);
+    if (!err && m->base && !ours && size > old && size > ALPS_PAGE)
         alps_paged_outgrow_(m);
     return err;
 }
@@ -173,7 +179,7 @@ ALPS_COLD_ int alps_paged_reserve_(alps_map *m, uint64_t off, uint64_t n)
     if (m->sole)
         alps_capture_keep_(m, off, n);
     int err = alps_medium_refill_(m, off, n);
-    return err || m->sole || !fsync(m->fd) ? err : alps_oserror_();
+    return err || m->sole ? err : alps_paged_settle_(m, 0);
 }
 
 ALPS_COLD_ int alps_paged_write_(alps_map *m, uint64_t off, uint64_t n)

@@ -340,12 +340,13 @@ ALPS_COLD_ int alps_medium_sync_(alps_map *m, uint64_t off, uint64_t n)
 }
 
 /* The same of the length of one file, where the region has some of it at
- * `off`. */
-ALPS_COLD_ int alps_medium_sync_file_(alps_map *m, int fd, uint64_t off)
+ * `off`. With `shown` what is mapped there are the file's own pages. */
+ALPS_COLD_ int alps_medium_sync_file_(alps_map *m, int fd, uint64_t off,
+                                      int shown)
 {
     if (m->sole)
         return alps_fd_sync_data_(fd);
-    if (m->base && off < m->size)
+    if (shown && m->base && off < m->size)
         return alps_medium_sync_(m, off, 1);
     return fsync(fd) ? alps_oserror_() : ALPS_OK;
 }
@@ -355,21 +356,26 @@ ALPS_COLD_ int alps_medium_sync_file_(alps_map *m, int fd, uint64_t off)
  * on DAX grew left a file shorter than the region in it said. One page of the
  * mapping will do: the file system writes the inode with it, and a sync of all
  * would stop the program until all that it has stored so far is written. */
-ALPS_COLD_ int alps_medium_sync_length_(alps_map *m)
+ALPS_COLD_ int alps_medium_sync_lengths_(alps_map *m, int shown)
 {
     alps_parts *p = m->parts;
     if (!p)
-        return alps_medium_sync_file_(m, m->fd, 0);
+        return alps_medium_sync_file_(m, m->fd, 0, shown);
     for (unsigned i = 0; i < p->n; i++) {
         alps_piece *piece = &p->piece[i];
         if (!piece->grown)
             continue;
-        int err = alps_medium_sync_file_(m, piece->fd, piece->from);
+        int err = alps_medium_sync_file_(m, piece->fd, piece->from, shown);
         if (err)
             return err;
         piece->grown = 0;
     }
     return ALPS_OK;
+}
+
+ALPS_COLD_ int alps_medium_sync_length_(alps_map *m)
+{
+    return alps_medium_sync_lengths_(m, 1);
 }
 
 /* ---- opened, closed, removed */
@@ -434,12 +440,10 @@ ALPS_COLD_ int alps_medium_enter_(alps_map *m, const char *path,
     int anew = m->length <= ALPS_PAGE || word[1] == ALPS_PART_MAKING_ ||
                m->flags & ALPS_TRUNCATE;
     const alps_part *asked = o && !reads ? o->parts : NULL;
-    if (asked || reads || !anew || m->pager || (words && !*words))
+    if (asked || reads || !anew || (words && !*words))
         words = NULL;
     if (!asked && !words && !named)
         return ALPS_OK;
-    if (m->pager)
-        return asked || leads ? ALPS_EUNSUPPORTED : ALPS_OK;
     err = alps_parts_begin_(m, path);
     if (err)
         return err;

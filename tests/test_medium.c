@@ -7,7 +7,9 @@
  * that was not synced is there or is not. What is then found has to be the region,
  * made, grown, extended, shortened and removed as a whole, with a block for each
  * page that may be stored to, and nothing is left behind that nobody would find.
- * Leaving any kind of sync out has to be noticed. */
+ * Leaving any kind of sync out has to be noticed. The same where the region is
+ * larger than its memory: then what is stored gets to the files when a segment
+ * goes, in the middle of anything. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -24,13 +26,14 @@
 
 static ssize_t watched_write(int fd, const void *p, size_t n, off_t off);
 static int watched_sync(int fd);
+static int watched_all_sync(int fd);
 static int watched_cut(int fd, off_t n);
 static int watched_msync(void *p, size_t n, int how);
 static int watched_remove(int dir, const char *name);
 static long watched_call(long number, ...);
 #define pwrite(fd, p, n, off) watched_write(fd, p, n, off)
 #define fdatasync(fd) watched_sync(fd)
-#define fsync(fd) watched_sync(fd)
+#define fsync(fd) watched_all_sync(fd)
 #define ftruncate(fd, n) watched_cut(fd, n)
 #define msync(p, n, how) watched_msync(p, n, how)
 #define unlinkat(dir, name, how) watched_remove(dir, name)
@@ -48,6 +51,8 @@ static long watched_call(long number, ...);
 #undef unlinkat
 #undef unlink
 #undef syscall
+
+ALPS_HANDLER(faults);
 
 #define SECTOR 512u
 #define ROOM (640u << 10) // bytes of any file, at most
@@ -81,10 +86,10 @@ enum {
     SYNC_NAME = 1,     // of a folder
     SYNC_FIRST = 2,    // of all of the first file
     SYNC_PART = 4,     // of all of another
-    SYNC_LENGTH = 8,   // of one page, for the length of the file
+    SYNC_LENGTH = 8,   // of one page, or one file, for its length
     SYNC_PAGES = 16,   // of pages, by a fence
     SYNC_JOURNAL = 32, // of a commit
-    SYNC_BLOCKS = 64   // of one page, for blocks that are reserved again
+    SYNC_BLOCKS = 64   // the same, for blocks that are reserved again
 };
 
 static const char *path_in(const char *base, const char *name)
@@ -217,6 +222,7 @@ static const alps_part *wanted; // what it is made with, or is to get
 static unsigned sure_parts, now_parts;
 static unsigned things;                  // that there are
 static unsigned sure_things, now_things; // from so many to so many may be found
+static unsigned engine; // of the region, where it is paged; images are mapped
 
 static alps_options options(const alps_part *parts)
 {
@@ -231,7 +237,17 @@ static alps_options options(const alps_part *parts)
     o.grow = ALPS_GROW_NEVER;
     o.parts = parts;
     o.flags = ALPS_CREATE;
+    o.engine = engine ? ALPS_ENGINE_KERNEL : 0;
     return o;
+}
+
+/* Of 8 KiB a segment, borders inside of some; about a dozen frames. */
+static void page(alps_options *o)
+{
+    o->engine = engine;
+    o->segment = KIB(8);
+    o->memory = KIB(128);
+    o->faults = &faults;
 }
 
 /* How many things the list has; 0 also where one is not whole. */
@@ -415,7 +431,7 @@ static ssize_t watched_write(int fd, const void *p, size_t n, off_t off)
     return pwrite(fd, p, n, off);
 }
 
-static int watched_sync(int fd)
+static int sync_it(int fd, int lengths)
 {
     if (!watching)
         return 0;
@@ -423,9 +439,13 @@ static int watched_sync(int fd)
     look();
     unsigned i = which(fd);
     unsigned kind = i == FILES                            ? SYNC_NAME
+                    : lengths && refilled                 ? SYNC_BLOCKS
+                    : lengths                             ? SYNC_LENGTH
                     : i == 0                              ? SYNC_FIRST
                     : !strcmp(names[i], "region.journal") ? SYNC_JOURNAL
                                                           : SYNC_PART;
+    if (kind == SYNC_BLOCKS)
+        refilled = 0;
     if (kind & lost)
         return 0;
     if (i < FILES)
@@ -433,6 +453,17 @@ static int watched_sync(int fd)
     for (unsigned k = 0; i == FILES && k < FILES; k++)
         file[k].named = file[k].there;
     return 0;
+}
+
+static int watched_sync(int fd)
+{
+    return sync_it(fd, 0);
+}
+
+/* Of a whole file for its length, where we page; of a folder. */
+static int watched_all_sync(int fd)
+{
+    return sync_it(fd, engine != 0);
 }
 
 /* Pages [from, to) of a file have blocks, or have none. */
@@ -485,6 +516,13 @@ static int watched_remove(int dir, const char *name)
     return unlinkat(dir, name, 0);
 }
 
+/* Whether the power fails here: segments go all the time. */
+static int seen(void)
+{
+    static unsigned n;
+    return n++ % 8 == 0;
+}
+
 static long watched_call(long number, ...)
 {
     long a[6];
@@ -495,13 +533,15 @@ static long watched_call(long number, ...)
     va_end(more);
     int reserves = number == SYS_fallocate, fd = (int)a[0];
     struct stat st;
-    if (watching && reserves)
+    if (watching && (reserves || (number == SYS_pwrite64 && seen())))
         crash();
-    if (reserves && !fstat(fd, &st))
+    if (!reserves)
+        return syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    if (!fstat(fd, &st))
         refilled = !a[1] && a[2] + a[3] <= st.st_size;
     long got = syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
     look();
-    if (reserves && !got)
+    if (!got)
         blocks(fd, (size_t)a[2], (size_t)(a[2] + a[3]), !a[1]);
     return got;
 }
@@ -554,6 +594,8 @@ static int open_it(const alps_part *parts, unsigned flags)
 {
     alps_options o = options(parts);
     o.flags |= flags;
+    if (engine)
+        page(&o);
     return any_open(&heap, region_path, &o);
 }
 
@@ -591,9 +633,9 @@ static void end_disk(void)
     CHECK_EQ(rmdir(folder) | rmdir(image), 0);
 }
 
-static const alps_part one[] = {{"second", KIB(80)}, {NULL, 0}};
+static const alps_part one[] = {{"second", KIB(84)}, {NULL, 0}};
 static const alps_part two[] = {
-    {"second", KIB(80)}, {"third", KIB(160)}, {NULL, 0}};
+    {"second", KIB(84)}, {"third", KIB(160)}, {NULL, 0}};
 static const alps_part other[] = {
     {"third", KIB(72)}, {"second", KIB(120)}, {"fourth", KIB(180)}, {NULL, 0}};
 
@@ -634,6 +676,7 @@ static void live(void)
     drop();
     commit();
     heap.core.map.flags |= ALPS_SHRINK;
+    CHECK(!engine || heap.core.map.pager->count.evictions > 20);
     CHECK_EQ(any_close(&heap), 0);
     phase = ANEW;
     wanted = other;
@@ -674,26 +717,50 @@ static void a_region_in_files_that_are_committed(void)
     live_with("checkpoint");
 }
 
-static void each_kind_of_sync_is_needed(void)
+static void a_region_that_is_paged_and_synced(void)
+{
+    choose(&alps_backend_paged_, &alps_policy_msync_);
+    live_with("paged, msync");
+}
+
+static void a_region_that_is_paged_and_committed(void)
+{
+    choose(&alps_backend_paged_, &alps_policy_checkpoint_);
+    live_with("paged, checkpoint");
+}
+
+/* Leaves the kinds of `which_ones` out, one at a time. */
+static void needs(const char *text, unsigned which_ones)
 {
     effort = 1;
-    choose(&alps_backend_file_, &alps_policy_msync_);
     for (lost = SYNC_NAME; lost <= SYNC_BLOCKS; lost *= 2) {
-        if (lost == SYNC_JOURNAL) // there is none
+        if (!(lost & which_ones))
             continue;
         live();
         if (!CHECK(bad > 0))
-            printf("  under msync, %u\n", lost);
-    }
-    choose(&alps_backend_file_, &alps_policy_checkpoint_);
-    for (lost = SYNC_NAME; lost <= SYNC_JOURNAL; lost *= 2) {
-        if (lost == SYNC_LENGTH) // there are none
-            continue;
-        live();
-        if (!CHECK(bad > 0))
-            printf("  under checkpoint, %u\n", lost);
+            printf("  under %s, %u\n", text, lost);
     }
     lost = 0;
+}
+
+static void each_kind_of_sync_is_needed(void)
+{
+    choose(&alps_backend_file_, &alps_policy_msync_);
+    needs("msync", SYNC_NAME | SYNC_FIRST | SYNC_PART | SYNC_LENGTH |
+                       SYNC_PAGES | SYNC_BLOCKS);
+    choose(&alps_backend_file_, &alps_policy_checkpoint_);
+    needs("checkpoint", SYNC_NAME | SYNC_FIRST | SYNC_PART | SYNC_PAGES |
+                            SYNC_JOURNAL);
+}
+
+static void each_kind_is_needed_where_it_is_paged(void)
+{
+    choose(&alps_backend_paged_, &alps_policy_msync_);
+    needs("msync", SYNC_NAME | SYNC_FIRST | SYNC_PART | SYNC_LENGTH |
+                       SYNC_PAGES | SYNC_BLOCKS);
+    choose(&alps_backend_paged_, &alps_policy_checkpoint_);
+    needs("checkpoint", SYNC_NAME | SYNC_FIRST | SYNC_PART | SYNC_PAGES |
+                            SYNC_JOURNAL);
 }
 
 int main(void)
@@ -701,5 +768,9 @@ int main(void)
     RUN(a_region_in_files_that_are_synced);
     RUN(a_region_in_files_that_are_committed);
     RUN(each_kind_of_sync_is_needed);
+    engine = ALPS_ENGINE_REWIRE;
+    RUN(a_region_that_is_paged_and_synced);
+    RUN(a_region_that_is_paged_and_committed);
+    RUN(each_kind_is_needed_where_it_is_paged);
     return check_end("medium");
 }
