@@ -491,7 +491,7 @@ static int watched_msync(void *p, size_t n, int how)
 {
     const alps_map *m = &heap.core.map;
     (void)how;
-    if (!watching)
+    if (!watching || m->apart) // what is there are no pages of the files
         return 0;
     uint64_t off = (uint64_t)((unsigned char *)p - m->base);
     unsigned kind = n > 1 ? SYNC_PAGES : refilled ? SYNC_BLOCKS : SYNC_LENGTH;

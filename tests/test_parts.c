@@ -138,7 +138,8 @@ static const alps_part even[] = {{"second", 0}, {"third", 0}, {NULL, 0}};
 /* A few frames, where it is paged. */
 static void page(alps_options *o)
 {
-    o->engine = o->flags & ALPS_READ_ONLY ? 0 : world->engine;
+    int reads = (o->flags & (ALPS_READ_ONLY | ALPS_SALVAGE)) != 0;
+    o->engine = reads ? 0 : world->engine;
     o->faults = &faults;
     o->segment = world->segment;
     o->memory = 16 * world->segment;
