@@ -8668,6 +8668,14 @@ ALPS_COLD_ const char *alps_engine_pool_(alps_pager *p, uint32_t n,
     return *err ? "the system does not tell of faults in its frames" : NULL;
 }
 
+/* So many bytes of the files are the region's: who commits all at once cuts
+ * them later, and what is behind its addresses is none of its own. */
+ALPS_FN_ uint64_t alps_engine_length_(const alps_map *m, uint64_t reserved)
+{
+    uint64_t length = m->sole ? m->size : m->length;
+    return length < reserved ? length : reserved;
+}
+
 /* Makes ready to page `reserved` bytes from `base` on, whole segments, of which
  * the files of `m` have a part. Answers why not, or NULL; `*err` is a code. */
 ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, const alps_map *m,
@@ -8676,7 +8684,7 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, const alps_map *m,
                                           int *err)
 {
     int told = engine == ALPS_ENGINE_USERFAULTFD;
-    uint64_t length = m->sole ? m->size : m->length;
+    uint64_t length = alps_engine_length_(m, reserved);
     *err = ALPS_EINVAL;
     if (!p->faults && !told)
         return "the program has no handler for faults (ALPS_FAULTS)";
@@ -9682,7 +9690,7 @@ ALPS_COLD_ void alps_paged_outgrow_(alps_map *m)
 {
     alps_pager *p = m->pager;
     uint64_t segment = (uint64_t)1 << p->shift;
-    unsigned engine = alps_engine_choose_(p, m, m->length);
+    unsigned engine = alps_engine_choose_(p, m, m->size);
     if (engine == ALPS_ENGINE_KERNEL)
         return;
     if (m->sole || engine != ALPS_ENGINE_REWIRE)
@@ -9717,7 +9725,7 @@ ALPS_COLD_ int alps_paged_resize_(alps_map *m, uint64_t size)
     else
         err = alps_medium_resize_(m, size);
     if (ours)
-        alps_writeback_length_(p, m->sole ? m->size : m->length);
+        alps_writeback_length_(p, alps_engine_length_(m, p->reserved));
     if (err || (size <= old && !m->parts))
         return err;
     err = alps_paged_settle_(m, !ours);

@@ -114,7 +114,7 @@ ALPS_COLD_ void alps_paged_outgrow_(alps_map *m)
 {
     alps_pager *p = m->pager;
     uint64_t segment = (uint64_t)1 << p->shift;
-    unsigned engine = alps_engine_choose_(p, m, m->length);
+    unsigned engine = alps_engine_choose_(p, m, m->size);
     if (engine == ALPS_ENGINE_KERNEL)
         return;
     if (m->sole || engine != ALPS_ENGINE_REWIRE)
@@ -149,7 +149,7 @@ ALPS_COLD_ int alps_paged_resize_(alps_map *m, uint64_t size)
     else
         err = alps_medium_resize_(m, size);
     if (ours)
-        alps_writeback_length_(p, m->sole ? m->size : m->length);
+        alps_writeback_length_(p, alps_engine_length_(m, p->reserved));
     if (err || (size <= old && !m->parts))
         return err;
     err = alps_paged_settle_(m, !ours);

@@ -199,6 +199,14 @@ ALPS_COLD_ const char *alps_engine_pool_(alps_pager *p, uint32_t n,
     return *err ? "the system does not tell of faults in its frames" : NULL;
 }
 
+/* So many bytes of the files are the region's: who commits all at once cuts
+ * them later, and what is behind its addresses is none of its own. */
+ALPS_FN_ uint64_t alps_engine_length_(const alps_map *m, uint64_t reserved)
+{
+    uint64_t length = m->sole ? m->size : m->length;
+    return length < reserved ? length : reserved;
+}
+
 /* Makes ready to page `reserved` bytes from `base` on, whole segments, of which
  * the files of `m` have a part. Answers why not, or NULL; `*err` is a code. */
 ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, const alps_map *m,
@@ -207,7 +215,7 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, const alps_map *m,
                                           int *err)
 {
     int told = engine == ALPS_ENGINE_USERFAULTFD;
-    uint64_t length = m->sole ? m->size : m->length;
+    uint64_t length = alps_engine_length_(m, reserved);
     *err = ALPS_EINVAL;
     if (!p->faults && !told)
         return "the program has no handler for faults (ALPS_FAULTS)";

@@ -310,6 +310,36 @@ static void contents_are_those_of_a_model(void)
     borders(MIB, 2 * MIB);
 }
 
+/* A segment that is in two files, of which one was never written to there. */
+static void what_was_never_written_is_asked_of_each_file(void)
+{
+    borders(MIB + 8192, 2 * MIB + 8192);
+    for (unsigned i = 0; i < 2; i++) {
+        plain_heap h;
+        alps_heap paged;
+        alps_options o = options();
+        o.segment = 64 * KIB;
+        calm();
+        CHECK_EQ(plain_open(&h, at("region"), &o), 0);
+        alps_off *root = (alps_off *)plain_root(&h, 64);
+        root[0] = plain_off_of(&h, plain_alloc(&h, BYTES));
+        for (unsigned k = 0; k < 2; k++) {
+            uint64_t off = parts[k].from - i * 4096 + 100;
+            *(unsigned char *)plain_at(&h, off) = 7;
+        }
+        CHECK_EQ(plain_close(&h), 0);
+        CHECK_EQ(alps_open(&paged, at("region"), &o), 0);
+        CHECK(paged.core.map.apart);
+        for (unsigned k = 0; k < 2; k++) {
+            uint64_t off = parts[k].from - i * 4096 + 100;
+            CHECK_EQ(*place(&paged, off), 7);
+            CHECK_EQ(*place(&paged, off + 8192), 0);
+        }
+        end(&paged);
+    }
+    borders(MIB, 2 * MIB);
+}
+
 /* Past the page cache, where the file system can. */
 static void contents_past_the_page_cache(void)
 {
@@ -696,6 +726,7 @@ static void the_first_fence_is_for_all_files(void)
 static void run_all(void)
 {
     RUN(contents_are_those_of_a_model);
+    RUN(what_was_never_written_is_asked_of_each_file);
     RUN(contents_past_the_page_cache);
     RUN(commits_come_home_to_each_file);
     RUN(a_fence_syncs_the_files_that_were_written_to);
