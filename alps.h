@@ -1408,15 +1408,39 @@ ALPS_COLD_ int alps_fd_try_(alps_map *m, const char *path, unsigned mode,
     return errno == EEXIST ? ALPS_EBUSY : alps_fd_open_error_();
 }
 
-/* Whether what was opened is of a kind that can be a medium. */
-ALPS_COLD_ int alps_fd_kind_(int fd, int device)
+/* Whether what was opened is of a kind that can be a medium: a file, or what
+ * `also` says, S_IFCHR or S_IFBLK. */
+ALPS_COLD_ int alps_fd_kind_(int fd, unsigned also)
 {
     struct stat st;
     if (fstat(fd, &st))
         return alps_oserror_();
-    if (S_ISREG(st.st_mode) || (device && S_ISCHR(st.st_mode)))
+    if (S_ISREG(st.st_mode) || (st.st_mode & S_IFMT) == also)
         return ALPS_OK;
     return ALPS_EUNSUPPORTED;
+}
+
+ALPS_COLD_ int alps_fd_block_(int fd)
+{
+    struct stat st;
+    return !fstat(fd, &st) && S_ISBLK(st.st_mode);
+}
+
+/* Bytes of a file; or of a block device, whole pages, of which fstat() does not
+ * tell. */
+ALPS_COLD_ int alps_fd_length_(int fd, uint64_t *n)
+{
+    struct stat st;
+    *n = 0;
+    if (fstat(fd, &st))
+        return alps_oserror_();
+    off_t end = S_ISBLK(st.st_mode) ? lseek(fd, 0, SEEK_END) : st.st_size;
+    if (end < 0)
+        return alps_oserror_();
+    *n = (uint64_t)end;
+    if (S_ISBLK(st.st_mode))
+        *n -= *n % alps_system_page_();
+    return ALPS_OK;
 }
 
 /* The file that `path` names now is unlinked, unless it is open anywhere. */
@@ -1454,12 +1478,12 @@ ALPS_COLD_ int alps_fd_settle_(alps_map *m, const char *path)
 
 /* One try of `alps_fd_open_`; closes, and removes what it made, on failure. */
 ALPS_COLD_ int alps_fd_once_(alps_map *m, const char *path, unsigned mode,
-                             int device)
+                             unsigned also)
 {
     int made = 0;
     int err = alps_fd_try_(m, path, mode, &made);
     if (!err)
-        err = alps_fd_kind_(m->fd, device);
+        err = alps_fd_kind_(m->fd, also);
     if (!err)
         err = alps_guard_(m->fd, (m->flags & ALPS_READ_ONLY) != 0);
     if (!err)
@@ -1473,12 +1497,12 @@ ALPS_COLD_ int alps_fd_once_(alps_map *m, const char *path, unsigned mode,
     return err;
 }
 
-/* Opens the file `path`, or with `device` also a character device, and enters
- * the guard. An opener attaches and then looks at the name again, a remover
+/* Opens the file `path`, or what it is `also` allowed to be, and enters the
+ * guard. An opener attaches and then looks at the name again, a remover
  * sees that nobody is attached and then removes the name: so of the two at
  * least one sees the other. */
 ALPS_COLD_ int alps_fd_open_(alps_map *m, const char *path, unsigned mode,
-                             int device)
+                             unsigned also)
 {
     int err = ALPS_EBUSY;
     if (!path || !*path)
@@ -1487,7 +1511,7 @@ ALPS_COLD_ int alps_fd_open_(alps_map *m, const char *path, unsigned mode,
         m->flags & (ALPS_EXCLUSIVE | ALPS_TRUNCATE))
         return ALPS_EINVAL;
     for (int i = 0; err == ALPS_EBUSY && i < ALPS_DRAFT_TRIES_; i++)
-        err = alps_fd_once_(m, path, mode, device);
+        err = alps_fd_once_(m, path, mode, also);
     return err;
 }
 
@@ -1751,13 +1775,17 @@ ALPS_STATIC_ASSERT_(sizeof(alps_part_head) == 256, "size");
 
 /* Bytes of a part before its piece of the region, which is to be where the
  * system can map it, by huge pages if the region's own place lets it. They are
- * a hole but for the head. */
+ * a hole but for the head; of a device zeroes, of which the first have to be
+ * there before it is taken. */
 #define ALPS_PART_FRONT_ ((uint64_t)64 << 10)
 #define ALPS_PART_HUGE_ ((uint64_t)2 << 20)
+#define ALPS_PART_CLEAR_ ((uint64_t)128 << 10)
 
-ALPS_FN_ uint64_t alps_part_front_(uint64_t from)
+ALPS_FN_ uint64_t alps_part_front_(uint64_t from, int device)
 {
-    return from % ALPS_PART_HUGE_ ? ALPS_PART_FRONT_ : ALPS_PART_HUGE_;
+    return from % ALPS_PART_HUGE_ == 0 ? ALPS_PART_HUGE_
+           : device                    ? ALPS_PART_CLEAR_
+                                       : ALPS_PART_FRONT_;
 }
 
 ALPS_FN_ uint32_t alps_onward_sum_(unsigned how, const alps_onward *on)
@@ -1801,16 +1829,18 @@ enum {
 ALPS_COLD_ int alps_part_judge_(unsigned how, int fd, const alps_onward *on,
                                 alps_part_head *head)
 {
-    struct stat st;
+    uint64_t n;
     static const alps_part_head none = {
         0, 0, 0, {0}, 0, 0, 0, {0}, {0, 0, 0, {0}, {0}}};
     memset(head, 0, sizeof *head);
-    if (fstat(fd, &st))
-        return alps_oserror_();
-    uint64_t n = (uint64_t)st.st_size;
-    int err = alps_fd_read_(fd, head, n < sizeof *head ? n : sizeof *head, 0);
+    int err = alps_fd_length_(fd, &n);
+    if (!err)
+        err = alps_fd_read_(fd, head, n < sizeof *head ? n : sizeof *head, 0);
     if (err)
         return err;
+    int blank = !memcmp(head, &none, sizeof none);
+    if (blank && alps_fd_block_(fd))
+        return ALPS_PART_BEGUN;
     int sound = head->magic == ALPS_PART_MAGIC_ &&
                 head->crc == alps_part_sum_(how, head);
     if (sound)
@@ -1821,10 +1851,29 @@ ALPS_COLD_ int alps_part_judge_(unsigned how, int fd, const alps_onward *on,
                        (!on->from || head->from == on->from >> 16)
                    ? ALPS_PART_HERE
                    : ALPS_PART_OTHER;
-    return n <= ALPS_PAGE && (head->magic == ALPS_PART_MAGIC_ ||
-                              !memcmp(head, &none, sizeof none))
+    return n <= ALPS_PAGE && (head->magic == ALPS_PART_MAGIC_ || blank)
                ? ALPS_PART_BEGUN
                : ALPS_PART_OTHER;
+}
+
+/* Whether the block device behind `fd`, which has `path`, may become a part:
+ * nobody uses it, and nothing is on it. File systems, and what else divides
+ * disks, are known by what is at their beginning. */
+ALPS_COLD_ int alps_part_bare_(int dir, const char *path, int fd)
+{
+    uint64_t word[512], off = 0;
+    int err = ALPS_OK;
+    int mine = openat(dir, path, O_RDWR | O_EXCL | O_CLOEXEC | O_NONBLOCK);
+    if (mine < 0)
+        return alps_oserror_();
+    for (; !err && off < ALPS_PART_CLEAR_; off += sizeof word) {
+        err = alps_fd_read_(fd, word, sizeof word, off);
+        for (unsigned i = 0; !err && i < sizeof word / sizeof *word; i++)
+            if (word[i])
+                err = ALPS_EEXIST;
+    }
+    close(mine);
+    return err == ALPS_ETRUNCATED ? ALPS_ENOSPC : err;
 }
 
 /* The folder that `path` is in, which is from the folder `dir` on; or -1. */
@@ -1859,6 +1908,7 @@ ALPS_COLD_ int alps_part_sync_name_(int dir, const char *path)
 typedef struct alps_piece {
     int fd;
     unsigned grown; /* 1: its length, or its blocks, are not durable yet */
+    unsigned block; /* 1: a device, whose length is its own */
     uint64_t from;  /* the first byte of the region that is in it, */
     uint64_t front; /* and where in the file that is */
 } alps_piece;
@@ -1952,8 +2002,20 @@ ALPS_COLD_ int alps_parts_among_(const alps_parts *p, int fd)
     if (fstat(fd, &st))
         return 1; // never mind which
     for (unsigned i = 0; i < p->n; i++)
-        if (!fstat(p->piece[i].fd, &other) && st.st_dev == other.st_dev &&
-            st.st_ino == other.st_ino)
+        if (!fstat(p->piece[i].fd, &other) &&
+            ((st.st_dev == other.st_dev && st.st_ino == other.st_ino) ||
+             (S_ISBLK(st.st_mode) && S_ISBLK(other.st_mode) &&
+              st.st_rdev == other.st_rdev)))
+            return 1;
+    return 0;
+}
+
+/* Whether some of it lies where other bytes than zeroes may be that nobody has
+ * stored. */
+ALPS_FN_ int alps_parts_stale_(const alps_parts *p)
+{
+    for (unsigned i = 0; p && i < p->n; i++)
+        if (p->piece[i].block)
             return 1;
     return 0;
 }
@@ -1964,6 +2026,7 @@ ALPS_FN_ void alps_parts_join_(alps_parts *p, int fd,
 {
     alps_piece *piece = &p->piece[p->n++];
     piece->fd = fd;
+    piece->block = (unsigned)alps_fd_block_(fd);
     piece->grown = grown;
     piece->from = head->from;
     piece->front = head->front;
@@ -1981,7 +2044,7 @@ ALPS_COLD_ int alps_parts_take_(alps_map *m, const alps_onward *on, int any)
     if (fd < 0)
         return errno == ENOENT || errno == ENOTDIR ? ALPS_EPART
                                                    : alps_fd_open_error_();
-    int err = alps_fd_kind_(fd, 0);
+    int err = alps_fd_kind_(fd, S_IFBLK);
     int is = err ? err : alps_part_judge_(p->crc, fd, on, &head);
     if (is < 0)
         err = is;
@@ -2022,6 +2085,26 @@ ALPS_COLD_ int alps_parts_find_(alps_map *m, int any)
     }
 }
 
+/* The file `path`, the last there is, is no part any more, durably: it goes; a
+ * device stays, and says nothing. */
+ALPS_COLD_ int alps_parts_erase_(const alps_parts *p, const char *path)
+{
+    static const alps_part_head none = {
+        0, 0, 0, {0}, 0, 0, 0, {0}, {0, 0, 0, {0}, {0}}};
+    const alps_piece *piece = &p->piece[p->n - 1];
+    uint64_t n = 0;
+    if (piece->block) {
+        int err = alps_fd_length_(piece->fd, &n);
+        if (err || !n) // there is nothing behind its name
+            return err;
+        err = alps_fd_write_(piece->fd, &none, sizeof none, 0);
+        return err ? err : alps_fd_sync_data_(piece->fd);
+    }
+    if (unlinkat(p->dir, path, 0) && errno != ENOENT)
+        return alps_oserror_();
+    return alps_part_sync_name_(p->dir, path);
+}
+
 /* Takes away what was found behind the first `keep` files, the last one first,
  * so that a crash leaves what can still be found. */
 ALPS_COLD_ int alps_parts_unlink_(alps_map *m, unsigned keep)
@@ -2033,10 +2116,8 @@ ALPS_COLD_ int alps_parts_unlink_(alps_map *m, unsigned keep)
         unsigned i = p->n - 2;
         err =
             alps_fd_read_(p->piece[i].fd, &on, sizeof on, alps_parts_place_(i));
-        if (!err && unlinkat(p->dir, on.path, 0) && errno != ENOENT)
-            err = alps_oserror_();
         if (!err)
-            err = alps_part_sync_name_(p->dir, on.path);
+            err = alps_parts_erase_(p, on.path);
         if (!err)
             close(p->piece[--p->n].fd);
     }
@@ -2071,7 +2152,7 @@ ALPS_COLD_ int alps_parts_file_(const alps_map *m, const char *path, int *fd)
         *fd = openat(p->dir, path, how | O_CREAT | O_EXCL, mode);
     if (*fd < 0)
         return alps_fd_open_error_();
-    int err = alps_fd_kind_(*fd, 0);
+    int err = alps_fd_kind_(*fd, S_IFBLK);
     if (!err && alps_parts_among_(p, *fd))
         err = ALPS_EINVAL;
     if (!err)
@@ -2080,7 +2161,9 @@ ALPS_COLD_ int alps_parts_file_(const alps_map *m, const char *path, int *fd)
         err = ALPS_OK; // no range locks here
     if (!err && fstat(*fd, &st))
         err = alps_oserror_();
-    if (!err && st.st_size)
+    if (!err && S_ISBLK(st.st_mode))
+        err = alps_part_bare_(p->dir, path, *fd);
+    else if (!err && st.st_size)
         err = ALPS_EEXIST;
     if (err)
         close(*fd);
@@ -2114,9 +2197,7 @@ ALPS_COLD_ int alps_parts_add_(alps_map *m, alps_onward *on, uint64_t from)
     head.magic = ALPS_PART_MAGIC_;
     head.version = ALPS_PART_VERSION_;
     head.from = from;
-    head.front = alps_part_front_(from);
     head.number = on->number;
-    head.crc = alps_part_sum_(p->crc, &head);
     int err = alps_parts_unlink_(m, p->n); // what was begun before
     if (!err)
         err = alps_parts_name_(p, last, on);
@@ -2124,12 +2205,15 @@ ALPS_COLD_ int alps_parts_add_(alps_map *m, alps_onward *on, uint64_t from)
         err = alps_parts_file_(m, on->path, &fd);
     if (err)
         return err;
+    int block = alps_fd_block_(fd);
+    head.front = alps_part_front_(from, block);
+    head.crc = alps_part_sum_(p->crc, &head);
     err = alps_part_sync_name_(p->dir, on->path);
     if (!err)
         err = alps_fd_write_(fd, &head, sizeof head, 0);
     if (!err)
         err = alps_fd_sync_data_(fd);
-    if (!err && ftruncate(fd, (off_t)head.front))
+    if (!err && !block && ftruncate(fd, (off_t)head.front))
         err = alps_oserror_();
     on->from = alps_seal_(from);
     if (!err)
@@ -2250,7 +2334,7 @@ ALPS_COLD_ int alps_wanted_free_(const alps_parts *p, const char *path)
     int fd = openat(p->dir, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0 && errno == ENOENT)
         return alps_wanted_folder_(p, path);
-    int err = fd < 0 ? alps_fd_open_error_() : alps_fd_kind_(fd, 0);
+    int err = fd < 0 ? alps_fd_open_error_() : alps_fd_kind_(fd, S_IFBLK);
     if (fd < 0)
         return err;
     if (!err && fstat(fd, &st))
@@ -2258,6 +2342,8 @@ ALPS_COLD_ int alps_wanted_free_(const alps_parts *p, const char *path)
     int among = !err && alps_parts_among_(p, fd);
     if (among && st.st_dev == p->dev && st.st_ino == p->ino)
         err = ALPS_EINVAL; // the first file itself
+    else if (!err && S_ISBLK(st.st_mode) && !among)
+        err = alps_part_bare_(p->dir, path, fd);
     else if (!err && st.st_size && !among)
         err = ALPS_EEXIST;
     close(fd);
@@ -2421,23 +2507,21 @@ ALPS_COLD_ int alps_medium_sync_data_(const alps_map *m)
 /* How many bytes of a region there are, up to the first that is missing. */
 ALPS_COLD_ int alps_medium_length_(const alps_map *m, uint64_t *length)
 {
-    struct stat st;
+    uint64_t have;
     const alps_parts *p = m->parts;
-    if (fstat(m->fd, &st))
-        return alps_oserror_();
-    *length = (uint64_t)st.st_size;
-    for (unsigned i = 0; p && i < p->n; i++) {
+    int err = alps_fd_length_(m->fd, length);
+    for (unsigned i = 0; !err && p && i < p->n; i++) {
         const alps_piece *piece = &p->piece[i];
         uint64_t most = alps_parts_until_(p, i) - piece->from;
-        if (fstat(piece->fd, &st))
-            return alps_oserror_();
-        uint64_t have = (uint64_t)st.st_size;
+        err = alps_fd_length_(piece->fd, &have);
+        if (err)
+            return err;
         have = have < piece->front ? 0 : have - piece->front;
         *length = piece->from + (have < most ? have : most);
         if (have < most)
             break;
     }
-    return ALPS_OK;
+    return err;
 }
 
 /* ---- lengths */
@@ -2458,19 +2542,18 @@ ALPS_COLD_ uint64_t alps_medium_end_(const alps_parts *p, unsigned i,
 ALPS_COLD_ int alps_medium_stretch_(alps_parts *p, unsigned i, uint64_t size,
                                     uint64_t *was)
 {
-    struct stat st;
+    uint64_t length, end = alps_medium_end_(p, i, size);
     alps_piece *piece = &p->piece[i];
-    uint64_t end = alps_medium_end_(p, i, size);
     *was = UINT64_MAX;
-    if (fstat(piece->fd, &st))
-        return alps_oserror_();
-    uint64_t length = (uint64_t)st.st_size;
-    if (length >= end)
-        return ALPS_OK;
+    int err = alps_fd_length_(piece->fd, &length);
+    if (err || length >= end)
+        return err;
+    if (piece->block)
+        return ALPS_ENOSPC;
     piece->grown = 1;
     if (length < piece->front)
         length = piece->front;
-    int err = alps_fd_grow_(piece->fd, length, end);
+    err = alps_fd_grow_(piece->fd, length, end);
     if (!err)
         *was = length;
     return err;
@@ -2505,6 +2588,8 @@ ALPS_COLD_ int alps_medium_cut_(const alps_map *m, uint64_t size)
     for (unsigned i = p->n; i--;) {
         int fd = p->piece[i].fd;
         uint64_t end = alps_medium_end_(p, i, size);
+        if (p->piece[i].block)
+            continue;
         if (fstat(fd, &st))
             return alps_oserror_();
         if ((uint64_t)st.st_size > end && ftruncate(fd, (off_t)end))
@@ -2521,7 +2606,8 @@ ALPS_COLD_ int alps_medium_refill_(alps_map *m, uint64_t off, uint64_t n)
         return ALPS_EREADONLY;
     while (!err && n) {
         alps_stretch s = alps_stretch_(m, off, n);
-        err = alps_fd_reserve_(s.fd, s.at, s.n);
+        if (!m->parts || !m->parts->piece[s.file].block)
+            err = alps_fd_reserve_(s.fd, s.at, s.n);
         if (m->parts)
             m->parts->piece[s.file].grown = 1;
         off += s.n;
@@ -4345,12 +4431,30 @@ ALPS_COLD_ int alps_watch_begin_(const alps_map *m, unsigned way)
  * the mappings a process may have. */
 #define ALPS_SOLE_HOLES_ 1024u
 
+/* Up to where the files may hold something: behind their length, too, where a
+ * device goes on, of which what nobody has stored yet need not be zero. */
+ALPS_COLD_ uint64_t alps_sole_end_(const alps_map *m)
+{
+    const alps_parts *p = m->parts;
+    uint64_t end = m->length, n;
+    for (unsigned i = 0; p && i < p->n; i++) {
+        const alps_piece *piece = &p->piece[i];
+        uint64_t most = alps_parts_until_(p, i) - piece->from;
+        if (!piece->block || alps_fd_length_(piece->fd, &n))
+            continue;
+        n = n < piece->front ? 0 : n - piece->front;
+        n = piece->from + (n < most ? n : most);
+        end = n > end ? n : end;
+    }
+    return end;
+}
+
 /* Adds the pages that may be other than zeroes in the file. */
 ALPS_COLD_ void alps_sole_known_(const alps_map *m)
 {
     const alps_journal *j = m->journal;
-    uint64_t from = 0, to = 0;
-    while (alps_medium_data_(m, m->length, to, &from, &to))
+    uint64_t from = 0, to = 0, all = alps_sole_end_(m);
+    while (alps_medium_data_(m, all, to, &from, &to))
         for (uint64_t page = from / ALPS_PAGE;
              page * ALPS_PAGE < to && page < j->pages; page++)
             alps_page_add_(j->known, page);
@@ -4376,18 +4480,19 @@ ALPS_COLD_ int alps_sole_blank_(const alps_map *m, uint64_t from, uint64_t to)
 ALPS_COLD_ int alps_sole_blanks_(const alps_map *m, uint64_t end)
 {
     uint64_t from = 0, to = 0, step = ALPS_SOLE_STEP_, last = 0;
+    uint64_t all = alps_sole_end_(m);
     unsigned n = 0;
-    while (to < end && alps_medium_data_(m, m->length, to, &from, &to)) {
+    while (to < end && alps_medium_data_(m, all, to, &from, &to)) {
         if (n++ == ALPS_SOLE_HOLES_)
-            to = m->length; // the other holes remain the file's
+            to = all; // the other holes remain the file's
         from -= from % step;
         int err = alps_sole_blank_(m, last, from < end ? from : end);
         if (err)
             return err;
         last = alps_round_up_(to, step);
     }
-    if (to >= m->length) // beyond the end of the file there is nothing
-        last = alps_round_up_(m->length, alps_system_page_());
+    if (to >= all) // beyond the end of the file there is nothing
+        last = alps_round_up_(all, alps_system_page_());
     if (last > end)
         last = end;
     m->journal->filed = last / ALPS_PAGE;
@@ -6208,7 +6313,7 @@ typedef struct alps_backing_run {
 ALPS_COLD_ int alps_backing_tells_(int fd)
 {
     struct statfs fs;
-    if (fstatfs(fd, &fs))
+    if (alps_fd_block_(fd) || fstatfs(fd, &fs))
         return 0;
     unsigned long type = (unsigned long)fs.f_type;
     return type == 0xef53ul || type == 0x58465342ul || type == 0x9123683eul ||
@@ -9454,7 +9559,7 @@ ALPS_COLD_ int alps_pmem_open_(alps_map *m, const char *path,
                                const alps_options *o)
 {
     struct stat st;
-    int err = alps_fd_open_(m, path, o ? o->mode : 0, 1);
+    int err = alps_fd_open_(m, path, o ? o->mode : 0, S_IFCHR);
     if (err)
         return err;
     if (fstat(m->fd, &st))
@@ -9804,11 +9909,12 @@ static const alps_backend alps_backend_paged_ __attribute__((unused)) = {
 #  define ALPS_GATHER_GAP 16384u
 #endif
 
-/* Whether a file lies in memory only: tmpfs, ramfs. */
+/* Whether a file lies in memory only: tmpfs, ramfs. A device does not, though
+ * what has its name may. */
 ALPS_COLD_ int alps_gather_in_memory_(int fd)
 {
     struct statfs fs;
-    if (fd < 0 || fstatfs(fd, &fs))
+    if (fd < 0 || alps_fd_block_(fd) || fstatfs(fd, &fs))
         return 0;
     unsigned long type = (unsigned long)fs.f_type;
     return type == 0x01021994ul || type == 0x858458f6ul;
@@ -16878,7 +16984,8 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
     alps_superblock *s = h->super;
     struct timespec now;
     alps_region_place_(h);
-    uint64_t old = h->map.fixed ? h->at.heap : ALPS_PAGE; // the rest is new
+    int stale = h->map.fixed || alps_parts_stale_(h->map.parts);
+    uint64_t old = stale ? h->at.heap : ALPS_PAGE; // the rest is new
     uint64_t to = h->map.parts ? ALPS_ONWARD : old;
     int err = alps_region_zero_(h, 16, to - 16, t);
     if (!err && h->map.parts) // what they are found by stays

@@ -45,7 +45,7 @@ typedef struct alps_backing_run {
 ALPS_COLD_ int alps_backing_tells_(int fd)
 {
     struct statfs fs;
-    if (fstatfs(fd, &fs))
+    if (alps_fd_block_(fd) || fstatfs(fd, &fs))
         return 0;
     unsigned long type = (unsigned long)fs.f_type;
     return type == 0xef53ul || type == 0x58465342ul || type == 0x9123683eul ||

@@ -98,23 +98,21 @@ ALPS_COLD_ int alps_medium_sync_data_(const alps_map *m)
 /* How many bytes of a region there are, up to the first that is missing. */
 ALPS_COLD_ int alps_medium_length_(const alps_map *m, uint64_t *length)
 {
-    struct stat st;
+    uint64_t have;
     const alps_parts *p = m->parts;
-    if (fstat(m->fd, &st))
-        return alps_oserror_();
-    *length = (uint64_t)st.st_size;
-    for (unsigned i = 0; p && i < p->n; i++) {
+    int err = alps_fd_length_(m->fd, length);
+    for (unsigned i = 0; !err && p && i < p->n; i++) {
         const alps_piece *piece = &p->piece[i];
         uint64_t most = alps_parts_until_(p, i) - piece->from;
-        if (fstat(piece->fd, &st))
-            return alps_oserror_();
-        uint64_t have = (uint64_t)st.st_size;
+        err = alps_fd_length_(piece->fd, &have);
+        if (err)
+            return err;
         have = have < piece->front ? 0 : have - piece->front;
         *length = piece->from + (have < most ? have : most);
         if (have < most)
             break;
     }
-    return ALPS_OK;
+    return err;
 }
 
 /* ---- lengths */
@@ -135,19 +133,18 @@ ALPS_COLD_ uint64_t alps_medium_end_(const alps_parts *p, unsigned i,
 ALPS_COLD_ int alps_medium_stretch_(alps_parts *p, unsigned i, uint64_t size,
                                     uint64_t *was)
 {
-    struct stat st;
+    uint64_t length, end = alps_medium_end_(p, i, size);
     alps_piece *piece = &p->piece[i];
-    uint64_t end = alps_medium_end_(p, i, size);
     *was = UINT64_MAX;
-    if (fstat(piece->fd, &st))
-        return alps_oserror_();
-    uint64_t length = (uint64_t)st.st_size;
-    if (length >= end)
-        return ALPS_OK;
+    int err = alps_fd_length_(piece->fd, &length);
+    if (err || length >= end)
+        return err;
+    if (piece->block)
+        return ALPS_ENOSPC;
     piece->grown = 1;
     if (length < piece->front)
         length = piece->front;
-    int err = alps_fd_grow_(piece->fd, length, end);
+    err = alps_fd_grow_(piece->fd, length, end);
     if (!err)
         *was = length;
     return err;
@@ -182,6 +179,8 @@ ALPS_COLD_ int alps_medium_cut_(const alps_map *m, uint64_t size)
     for (unsigned i = p->n; i--;) {
         int fd = p->piece[i].fd;
         uint64_t end = alps_medium_end_(p, i, size);
+        if (p->piece[i].block)
+            continue;
         if (fstat(fd, &st))
             return alps_oserror_();
         if ((uint64_t)st.st_size > end && ftruncate(fd, (off_t)end))
@@ -198,7 +197,8 @@ ALPS_COLD_ int alps_medium_refill_(alps_map *m, uint64_t off, uint64_t n)
         return ALPS_EREADONLY;
     while (!err && n) {
         alps_stretch s = alps_stretch_(m, off, n);
-        err = alps_fd_reserve_(s.fd, s.at, s.n);
+        if (!m->parts || !m->parts->piece[s.file].block)
+            err = alps_fd_reserve_(s.fd, s.at, s.n);
         if (m->parts)
             m->parts->piece[s.file].grown = 1;
         off += s.n;

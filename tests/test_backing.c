@@ -238,7 +238,7 @@ static int files_have(const unsigned char *bytes, uint64_t off, uint64_t n)
         uint64_t from = k ? parts[k - 1].from : 0, m = until - where;
         m = m < n - i ? m : n - i;
         int fd = open(at(names[k]), O_RDONLY | O_CLOEXEC);
-        uint64_t in = where - from + (k ? alps_part_front_(from) : 0);
+        uint64_t in = where - from + (k ? alps_part_front_(from, 0) : 0);
         same &= fd >= 0 && pread(fd, got, (size_t)m, (off_t)in) == (ssize_t)m &&
                 !memcmp(got, bytes + i, (size_t)m);
         close(fd);

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 static ssize_t watched_write(int fd, const void *p, size_t n, off_t off);
+static int watched_stat(int fd, struct stat *st);
 static int watched_sync(int fd);
 static int watched_all_sync(int fd);
 static int watched_cut(int fd, off_t n);
@@ -32,6 +33,7 @@ static int watched_msync(void *p, size_t n, int how);
 static int watched_remove(int dir, const char *name);
 static long watched_call(long number, ...);
 #define pwrite(fd, p, n, off) watched_write(fd, p, n, off)
+#define fstat(fd, st) watched_stat(fd, st)
 #define fdatasync(fd) watched_sync(fd)
 #define fsync(fd) watched_all_sync(fd)
 #define ftruncate(fd, n) watched_cut(fd, n)
@@ -44,6 +46,7 @@ static long watched_call(long number, ...);
 #define ANY_APART
 #include "model.h"
 #undef pwrite
+#undef fstat
 #undef fdatasync
 #undef fsync
 #undef ftruncate
@@ -77,6 +80,8 @@ static struct file {
 } file[FILES];
 
 static char folder[80], image[80], region_path[120], image_path[120];
+static int device;          // 1: the second file is one, for all that asks
+static ino_t device_ino[2]; // which that is, and in an image
 static int watching;
 static unsigned lost; // kinds of syncs that are left out, as bits
 static int refilled;  // blocks were reserved within a file's length
@@ -170,6 +175,12 @@ static int keeps(int kind, unsigned which, unsigned chosen)
            (kind == ANY_KEPT && throw_of(2));
 }
 
+static ino_t inode(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) ? 0 : st.st_ino;
+}
+
 static void put_image(int kind, unsigned chosen)
 {
     static unsigned char bytes[ROOM];
@@ -201,6 +212,8 @@ static void put_image(int kind, unsigned chosen)
             open(path_in(image, names[i]), O_RDWR | O_CREAT | O_EXCL, 0600);
         if (fd < 0 || ftruncate(fd, (off_t)length))
             abort();
+        if (i == 1 && device)
+            device_ino[1] = inode(fd);
         for (size_t s = 0; s < length; s += SECTOR) {
             size_t n = length - s < SECTOR ? length - s : SECTOR;
             static const unsigned char none[SECTOR];
@@ -308,6 +321,7 @@ static const char *found(const alps_options *o, unsigned least, unsigned most,
         return any_strerror(err);
     unsigned n = listed(&h);
     unsigned parts = h.core.map.parts ? h.core.map.parts->n - 1 : 0;
+    uint64_t to = device && parts < 2 ? KIB(160) : KIB(400);
     if (n < least || n > most)
         wrong = "things are missing, or too many";
     else if (any_check(&h, NULL))
@@ -316,7 +330,7 @@ static const char *found(const alps_options *o, unsigned least, unsigned most,
         wrong = "blocks are missing";
     else if (parts < least_parts || parts > most_parts)
         wrong = "it has other parts";
-    else if (o->parts && any_grow(&h, KIB(400)))
+    else if (o->parts && any_grow(&h, to))
         wrong = "it does not grow";
     else if (any_check(&h, NULL) || listed(&h) != n)
         wrong = "it is not sound when it has grown";
@@ -330,7 +344,17 @@ static const char *removed(void)
     int err = any_remove(image_path);
     if (err && err != ALPS_ENOENT)
         return any_strerror(err);
-    return files_in(image) ? "something is left behind" : NULL;
+    if (device) { // it stays, and says nothing
+        static unsigned char head[256], none[256];
+        int fd = open(path_in(image, names[1]), O_RDONLY | O_CLOEXEC);
+        int bare = pread(fd, head, sizeof head, 0) == sizeof head &&
+                   !memcmp(head, none, sizeof head);
+        close(fd);
+        if (!bare)
+            return "the device is still a part";
+    }
+    return files_in(image) > (unsigned)device ? "something is left behind"
+                                              : NULL;
 }
 
 static const char *judge(void)
@@ -424,6 +448,21 @@ static unsigned which(int fd)
     return i;
 }
 
+static int is_device(int fd)
+{
+    ino_t is = device ? inode(fd) : 0;
+    return is && (is == device_ino[0] || is == device_ino[1]);
+}
+
+static int watched_stat(int fd, struct stat *st)
+{
+    int err = fstat(fd, st);
+    if (!err && device &&
+        (st->st_ino == device_ino[0] || st->st_ino == device_ino[1]))
+        st->st_mode = S_IFBLK | 0600;
+    return err;
+}
+
 static ssize_t watched_write(int fd, const void *p, size_t n, off_t off)
 {
     if (watching)
@@ -479,6 +518,8 @@ static void blocks(int fd, size_t from, size_t to, unsigned char is)
 
 static int watched_cut(int fd, off_t n)
 {
+    if (is_device(fd))
+        abort(); // a device cannot
     if (watching)
         crash();
     int err = ftruncate(fd, n);
@@ -511,6 +552,8 @@ static int watched_msync(void *p, size_t n, int how)
 
 static int watched_remove(int dir, const char *name)
 {
+    if (device && strstr(name, "second"))
+        abort();
     if (watching)
         crash();
     return unlinkat(dir, name, 0);
@@ -541,7 +584,9 @@ static long watched_call(long number, ...)
         refilled = !a[1] && a[2] + a[3] <= st.st_size;
     long got = syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
     look();
-    if (!got)
+    if (reserves && !a[1] && is_device(fd))
+        abort();
+    if (!got && !is_device(fd)) // which has its blocks
         blocks(fd, (size_t)a[2], (size_t)(a[2] + a[3]), !a[1]);
     return got;
 }
@@ -613,12 +658,26 @@ static void begin_disk(void)
         memset(f->now, 0, ROOM);
     }
     refilled = 0;
+    device_ino[0] = device_ino[1] = 0;
     snprintf(folder, sizeof folder, "%s", shm_path("medium"));
     snprintf(image, sizeof image, "%s", shm_path("medium-image"));
     snprintf(region_path, sizeof region_path, "%s/region", folder);
     snprintf(image_path, sizeof image_path, "%s/region", image);
     if (mkdir(folder, 0700) || mkdir(image, 0700))
         abort();
+    if (device) { // full of what was there before
+        int fd = open(path_in(folder, names[1]), O_RDWR | O_CREAT, 0600);
+        memset(file[1].now, 0xff, ROOM);
+        memset(file[1].now, 0, KIB(128));
+        if (pwrite(fd, file[1].now, KIB(204), 0) != KIB(204))
+            abort();
+        device_ino[0] = inode(fd);
+        close(fd);
+        look();
+        file[1].named = 1;
+        memset(file[1].block, 1, sizeof file[1].block);
+        make_sure(1, 0, ROOM);
+    }
     things = 0;
     settled();
     dice = 88172645463325252ull;
@@ -696,9 +755,9 @@ static void live(void)
     end_disk();
 }
 
-static void live_with(const char *text)
+static void live_with(const char *text, unsigned much)
 {
-    effort = 4 / SLOW + 1;
+    effort = much / SLOW + 1;
     live();
     CHECK_EQ(bad, 0);
     printf("  %s: %lu images at %lu moments\n", text, images, events);
@@ -708,25 +767,39 @@ static void live_with(const char *text)
 static void a_region_in_files_that_are_synced(void)
 {
     choose(&alps_backend_file_, &alps_policy_msync_);
-    live_with("msync");
+    live_with("msync", 4);
 }
 
 static void a_region_in_files_that_are_committed(void)
 {
     choose(&alps_backend_file_, &alps_policy_checkpoint_);
-    live_with("checkpoint");
+    live_with("checkpoint", 4);
 }
 
 static void a_region_that_is_paged_and_synced(void)
 {
     choose(&alps_backend_paged_, &alps_policy_msync_);
-    live_with("paged, msync");
+    live_with("paged, msync", 2);
 }
 
 static void a_region_that_is_paged_and_committed(void)
 {
     choose(&alps_backend_paged_, &alps_policy_checkpoint_);
-    live_with("paged, checkpoint");
+    live_with("paged, checkpoint", 1);
+}
+
+/* The second file is a device, full of other bytes. */
+static void a_region_that_goes_on_on_a_device(void)
+{
+    unsigned was = engine;
+    device = 1;
+    choose(&alps_backend_file_, &alps_policy_msync_);
+    engine = 0;
+    live_with("on a device, msync", 2);
+    choose(&alps_backend_paged_, &alps_policy_checkpoint_);
+    engine = was;
+    live_with("on a device, paged, checkpoint", 1);
+    device = 0;
 }
 
 /* Leaves the kinds of `which_ones` out, one at a time. */
@@ -772,5 +845,6 @@ int main(void)
     RUN(a_region_that_is_paged_and_synced);
     RUN(a_region_that_is_paged_and_committed);
     RUN(each_kind_is_needed_where_it_is_paged);
+    RUN(a_region_that_goes_on_on_a_device);
     return check_end("medium");
 }
