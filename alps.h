@@ -1409,15 +1409,39 @@ ALPS_COLD_ int alps_fd_try_(alps_map *m, const char *path, unsigned mode,
     return errno == EEXIST ? ALPS_EBUSY : alps_fd_open_error_();
 }
 
-/* Whether what was opened is of a kind that can be a medium. */
-ALPS_COLD_ int alps_fd_kind_(int fd, int device)
+/* Whether what was opened is of a kind that can be a medium: a file, or what
+ * `also` says, S_IFCHR or S_IFBLK. */
+ALPS_COLD_ int alps_fd_kind_(int fd, unsigned also)
 {
     struct stat st;
     if (fstat(fd, &st))
         return alps_oserror_();
-    if (S_ISREG(st.st_mode) || (device && S_ISCHR(st.st_mode)))
+    if (S_ISREG(st.st_mode) || (st.st_mode & S_IFMT) == also)
         return ALPS_OK;
     return ALPS_EUNSUPPORTED;
+}
+
+ALPS_COLD_ int alps_fd_block_(int fd)
+{
+    struct stat st;
+    return !fstat(fd, &st) && S_ISBLK(st.st_mode);
+}
+
+/* Bytes of a file; or of a block device, whole pages, of which fstat() does not
+ * tell. */
+ALPS_COLD_ int alps_fd_length_(int fd, uint64_t *n)
+{
+    struct stat st;
+    *n = 0;
+    if (fstat(fd, &st))
+        return alps_oserror_();
+    off_t end = S_ISBLK(st.st_mode) ? lseek(fd, 0, SEEK_END) : st.st_size;
+    if (end < 0)
+        return alps_oserror_();
+    *n = (uint64_t)end;
+    if (S_ISBLK(st.st_mode))
+        *n -= *n % alps_system_page_();
+    return ALPS_OK;
 }
 
 /* The file that `path` names now is unlinked, unless it is open anywhere. */
@@ -1455,12 +1479,12 @@ ALPS_COLD_ int alps_fd_settle_(alps_map *m, const char *path)
 
 /* One try of `alps_fd_open_`; closes, and removes what it made, on failure. */
 ALPS_COLD_ int alps_fd_once_(alps_map *m, const char *path, unsigned mode,
-                             int device)
+                             unsigned also)
 {
     int made = 0;
     int err = alps_fd_try_(m, path, mode, &made);
     if (!err)
-        err = alps_fd_kind_(m->fd, device);
+        err = alps_fd_kind_(m->fd, also);
     if (!err)
         err = alps_guard_(m->fd, (m->flags & ALPS_READ_ONLY) != 0);
     if (!err)
@@ -1474,12 +1498,12 @@ ALPS_COLD_ int alps_fd_once_(alps_map *m, const char *path, unsigned mode,
     return err;
 }
 
-/* Opens the file `path`, or with `device` also a character device, and enters
- * the guard. An opener attaches and then looks at the name again, a remover
+/* Opens the file `path`, or what it is `also` allowed to be, and enters the
+ * guard. An opener attaches and then looks at the name again, a remover
  * sees that nobody is attached and then removes the name: so of the two at
  * least one sees the other. */
 ALPS_COLD_ int alps_fd_open_(alps_map *m, const char *path, unsigned mode,
-                             int device)
+                             unsigned also)
 {
     int err = ALPS_EBUSY;
     if (!path || !*path)
@@ -1488,7 +1512,7 @@ ALPS_COLD_ int alps_fd_open_(alps_map *m, const char *path, unsigned mode,
         m->flags & (ALPS_EXCLUSIVE | ALPS_TRUNCATE))
         return ALPS_EINVAL;
     for (int i = 0; err == ALPS_EBUSY && i < ALPS_DRAFT_TRIES_; i++)
-        err = alps_fd_once_(m, path, mode, device);
+        err = alps_fd_once_(m, path, mode, also);
     return err;
 }
 
@@ -1752,13 +1776,17 @@ ALPS_STATIC_ASSERT_(sizeof(alps_part_head) == 256, "size");
 
 /* Bytes of a part before its piece of the region, which is to be where the
  * system can map it, by huge pages if the region's own place lets it. They are
- * a hole but for the head. */
+ * a hole but for the head; of a device zeroes, of which the first have to be
+ * there before it is taken. */
 #define ALPS_PART_FRONT_ ((uint64_t)64 << 10)
 #define ALPS_PART_HUGE_ ((uint64_t)2 << 20)
+#define ALPS_PART_CLEAR_ ((uint64_t)128 << 10)
 
-ALPS_FN_ uint64_t alps_part_front_(uint64_t from)
+ALPS_FN_ uint64_t alps_part_front_(uint64_t from, int device)
 {
-    return from % ALPS_PART_HUGE_ ? ALPS_PART_FRONT_ : ALPS_PART_HUGE_;
+    return from % ALPS_PART_HUGE_ == 0 ? ALPS_PART_HUGE_
+           : device                    ? ALPS_PART_CLEAR_
+                                       : ALPS_PART_FRONT_;
 }
 
 ALPS_FN_ uint32_t alps_onward_sum_(unsigned how, const alps_onward *on)
@@ -1802,16 +1830,18 @@ enum {
 ALPS_COLD_ int alps_part_judge_(unsigned how, int fd, const alps_onward *on,
                                 alps_part_head *head)
 {
-    struct stat st;
+    uint64_t n;
     static const alps_part_head none = {
         0, 0, 0, {0}, 0, 0, 0, {0}, {0, 0, 0, {0}, {0}}};
     memset(head, 0, sizeof *head);
-    if (fstat(fd, &st))
-        return alps_oserror_();
-    uint64_t n = (uint64_t)st.st_size;
-    int err = alps_fd_read_(fd, head, n < sizeof *head ? n : sizeof *head, 0);
+    int err = alps_fd_length_(fd, &n);
+    if (!err)
+        err = alps_fd_read_(fd, head, n < sizeof *head ? n : sizeof *head, 0);
     if (err)
         return err;
+    int blank = !memcmp(head, &none, sizeof none);
+    if (blank && alps_fd_block_(fd))
+        return ALPS_PART_BEGUN;
     int sound = head->magic == ALPS_PART_MAGIC_ &&
                 head->crc == alps_part_sum_(how, head);
     if (sound)
@@ -1822,10 +1852,29 @@ ALPS_COLD_ int alps_part_judge_(unsigned how, int fd, const alps_onward *on,
                        (!on->from || head->from == on->from >> 16)
                    ? ALPS_PART_HERE
                    : ALPS_PART_OTHER;
-    return n <= ALPS_PAGE && (head->magic == ALPS_PART_MAGIC_ ||
-                              !memcmp(head, &none, sizeof none))
+    return n <= ALPS_PAGE && (head->magic == ALPS_PART_MAGIC_ || blank)
                ? ALPS_PART_BEGUN
                : ALPS_PART_OTHER;
+}
+
+/* Whether the block device behind `fd`, which has `path`, may become a part:
+ * nobody uses it, and nothing is on it. File systems, and what else divides
+ * disks, are known by what is at their beginning. */
+ALPS_COLD_ int alps_part_bare_(int dir, const char *path, int fd)
+{
+    uint64_t word[512], off = 0;
+    int err = ALPS_OK;
+    int mine = openat(dir, path, O_RDWR | O_EXCL | O_CLOEXEC | O_NONBLOCK);
+    if (mine < 0)
+        return alps_oserror_();
+    for (; !err && off < ALPS_PART_CLEAR_; off += sizeof word) {
+        err = alps_fd_read_(fd, word, sizeof word, off);
+        for (unsigned i = 0; !err && i < sizeof word / sizeof *word; i++)
+            if (word[i])
+                err = ALPS_EEXIST;
+    }
+    close(mine);
+    return err == ALPS_ETRUNCATED ? ALPS_ENOSPC : err;
 }
 
 /* The folder that `path` is in, which is from the folder `dir` on; or -1. */
@@ -1860,6 +1909,7 @@ ALPS_COLD_ int alps_part_sync_name_(int dir, const char *path)
 typedef struct alps_piece {
     int fd;
     unsigned grown; /* 1: its length, or its blocks, are not durable yet */
+    unsigned block; /* 1: a device, whose length is its own */
     uint64_t from;  /* the first byte of the region that is in it, */
     uint64_t front; /* and where in the file that is */
 } alps_piece;
@@ -1953,8 +2003,20 @@ ALPS_COLD_ int alps_parts_among_(const alps_parts *p, int fd)
     if (fstat(fd, &st))
         return 1; // never mind which
     for (unsigned i = 0; i < p->n; i++)
-        if (!fstat(p->piece[i].fd, &other) && st.st_dev == other.st_dev &&
-            st.st_ino == other.st_ino)
+        if (!fstat(p->piece[i].fd, &other) &&
+            ((st.st_dev == other.st_dev && st.st_ino == other.st_ino) ||
+             (S_ISBLK(st.st_mode) && S_ISBLK(other.st_mode) &&
+              st.st_rdev == other.st_rdev)))
+            return 1;
+    return 0;
+}
+
+/* Whether some of it lies where other bytes than zeroes may be that nobody has
+ * stored. */
+ALPS_FN_ int alps_parts_stale_(const alps_parts *p)
+{
+    for (unsigned i = 0; p && i < p->n; i++)
+        if (p->piece[i].block)
             return 1;
     return 0;
 }
@@ -1965,6 +2027,7 @@ ALPS_FN_ void alps_parts_join_(alps_parts *p, int fd,
 {
     alps_piece *piece = &p->piece[p->n++];
     piece->fd = fd;
+    piece->block = (unsigned)alps_fd_block_(fd);
     piece->grown = grown;
     piece->from = head->from;
     piece->front = head->front;
@@ -1982,7 +2045,7 @@ ALPS_COLD_ int alps_parts_take_(alps_map *m, const alps_onward *on, int any)
     if (fd < 0)
         return errno == ENOENT || errno == ENOTDIR ? ALPS_EPART
                                                    : alps_fd_open_error_();
-    int err = alps_fd_kind_(fd, 0);
+    int err = alps_fd_kind_(fd, S_IFBLK);
     int is = err ? err : alps_part_judge_(p->crc, fd, on, &head);
     if (is < 0)
         err = is;
@@ -2023,6 +2086,26 @@ ALPS_COLD_ int alps_parts_find_(alps_map *m, int any)
     }
 }
 
+/* The file `path`, the last there is, is no part any more, durably: it goes; a
+ * device stays, and says nothing. */
+ALPS_COLD_ int alps_parts_erase_(const alps_parts *p, const char *path)
+{
+    static const alps_part_head none = {
+        0, 0, 0, {0}, 0, 0, 0, {0}, {0, 0, 0, {0}, {0}}};
+    const alps_piece *piece = &p->piece[p->n - 1];
+    uint64_t n = 0;
+    if (piece->block) {
+        int err = alps_fd_length_(piece->fd, &n);
+        if (err || !n) // there is nothing behind its name
+            return err;
+        err = alps_fd_write_(piece->fd, &none, sizeof none, 0);
+        return err ? err : alps_fd_sync_data_(piece->fd);
+    }
+    if (unlinkat(p->dir, path, 0) && errno != ENOENT)
+        return alps_oserror_();
+    return alps_part_sync_name_(p->dir, path);
+}
+
 /* Takes away what was found behind the first `keep` files, the last one first,
  * so that a crash leaves what can still be found. */
 ALPS_COLD_ int alps_parts_unlink_(alps_map *m, unsigned keep)
@@ -2034,10 +2117,8 @@ ALPS_COLD_ int alps_parts_unlink_(alps_map *m, unsigned keep)
         unsigned i = p->n - 2;
         err =
             alps_fd_read_(p->piece[i].fd, &on, sizeof on, alps_parts_place_(i));
-        if (!err && unlinkat(p->dir, on.path, 0) && errno != ENOENT)
-            err = alps_oserror_();
         if (!err)
-            err = alps_part_sync_name_(p->dir, on.path);
+            err = alps_parts_erase_(p, on.path);
         if (!err)
             close(p->piece[--p->n].fd);
     }
@@ -2072,7 +2153,7 @@ ALPS_COLD_ int alps_parts_file_(const alps_map *m, const char *path, int *fd)
         *fd = openat(p->dir, path, how | O_CREAT | O_EXCL, mode);
     if (*fd < 0)
         return alps_fd_open_error_();
-    int err = alps_fd_kind_(*fd, 0);
+    int err = alps_fd_kind_(*fd, S_IFBLK);
     if (!err && alps_parts_among_(p, *fd))
         err = ALPS_EINVAL;
     if (!err)
@@ -2081,7 +2162,9 @@ ALPS_COLD_ int alps_parts_file_(const alps_map *m, const char *path, int *fd)
         err = ALPS_OK; // no range locks here
     if (!err && fstat(*fd, &st))
         err = alps_oserror_();
-    if (!err && st.st_size)
+    if (!err && S_ISBLK(st.st_mode))
+        err = alps_part_bare_(p->dir, path, *fd);
+    else if (!err && st.st_size)
         err = ALPS_EEXIST;
     if (err)
         close(*fd);
@@ -2115,9 +2198,7 @@ ALPS_COLD_ int alps_parts_add_(alps_map *m, alps_onward *on, uint64_t from)
     head.magic = ALPS_PART_MAGIC_;
     head.version = ALPS_PART_VERSION_;
     head.from = from;
-    head.front = alps_part_front_(from);
     head.number = on->number;
-    head.crc = alps_part_sum_(p->crc, &head);
     int err = alps_parts_unlink_(m, p->n); // what was begun before
     if (!err)
         err = alps_parts_name_(p, last, on);
@@ -2125,12 +2206,15 @@ ALPS_COLD_ int alps_parts_add_(alps_map *m, alps_onward *on, uint64_t from)
         err = alps_parts_file_(m, on->path, &fd);
     if (err)
         return err;
+    int block = alps_fd_block_(fd);
+    head.front = alps_part_front_(from, block);
+    head.crc = alps_part_sum_(p->crc, &head);
     err = alps_part_sync_name_(p->dir, on->path);
     if (!err)
         err = alps_fd_write_(fd, &head, sizeof head, 0);
     if (!err)
         err = alps_fd_sync_data_(fd);
-    if (!err && ftruncate(fd, (off_t)head.front))
+    if (!err && !block && ftruncate(fd, (off_t)head.front))
         err = alps_oserror_();
     on->from = alps_seal_(from);
     if (!err)
@@ -2251,7 +2335,7 @@ ALPS_COLD_ int alps_wanted_free_(const alps_parts *p, const char *path)
     int fd = openat(p->dir, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0 && errno == ENOENT)
         return alps_wanted_folder_(p, path);
-    int err = fd < 0 ? alps_fd_open_error_() : alps_fd_kind_(fd, 0);
+    int err = fd < 0 ? alps_fd_open_error_() : alps_fd_kind_(fd, S_IFBLK);
     if (fd < 0)
         return err;
     if (!err && fstat(fd, &st))
@@ -2259,6 +2343,8 @@ ALPS_COLD_ int alps_wanted_free_(const alps_parts *p, const char *path)
     int among = !err && alps_parts_among_(p, fd);
     if (among && st.st_dev == p->dev && st.st_ino == p->ino)
         err = ALPS_EINVAL; // the first file itself
+    else if (!err && S_ISBLK(st.st_mode) && !among)
+        err = alps_part_bare_(p->dir, path, fd);
     else if (!err && st.st_size && !among)
         err = ALPS_EEXIST;
     close(fd);
@@ -2422,23 +2508,21 @@ ALPS_COLD_ int alps_medium_sync_data_(const alps_map *m)
 /* How many bytes of a region there are, up to the first that is missing. */
 ALPS_COLD_ int alps_medium_length_(const alps_map *m, uint64_t *length)
 {
-    struct stat st;
+    uint64_t have;
     const alps_parts *p = m->parts;
-    if (fstat(m->fd, &st))
-        return alps_oserror_();
-    *length = (uint64_t)st.st_size;
-    for (unsigned i = 0; p && i < p->n; i++) {
+    int err = alps_fd_length_(m->fd, length);
+    for (unsigned i = 0; !err && p && i < p->n; i++) {
         const alps_piece *piece = &p->piece[i];
         uint64_t most = alps_parts_until_(p, i) - piece->from;
-        if (fstat(piece->fd, &st))
-            return alps_oserror_();
-        uint64_t have = (uint64_t)st.st_size;
+        err = alps_fd_length_(piece->fd, &have);
+        if (err)
+            return err;
         have = have < piece->front ? 0 : have - piece->front;
         *length = piece->from + (have < most ? have : most);
         if (have < most)
             break;
     }
-    return ALPS_OK;
+    return err;
 }
 
 /* ---- lengths */
@@ -2459,19 +2543,18 @@ ALPS_COLD_ uint64_t alps_medium_end_(const alps_parts *p, unsigned i,
 ALPS_COLD_ int alps_medium_stretch_(alps_parts *p, unsigned i, uint64_t size,
                                     uint64_t *was)
 {
-    struct stat st;
+    uint64_t length, end = alps_medium_end_(p, i, size);
     alps_piece *piece = &p->piece[i];
-    uint64_t end = alps_medium_end_(p, i, size);
     *was = UINT64_MAX;
-    if (fstat(piece->fd, &st))
-        return alps_oserror_();
-    uint64_t length = (uint64_t)st.st_size;
-    if (length >= end)
-        return ALPS_OK;
+    int err = alps_fd_length_(piece->fd, &length);
+    if (err || length >= end)
+        return err;
+    if (piece->block)
+        return ALPS_ENOSPC;
     piece->grown = 1;
     if (length < piece->front)
         length = piece->front;
-    int err = alps_fd_grow_(piece->fd, length, end);
+    err = alps_fd_grow_(piece->fd, length, end);
     if (!err)
         *was = length;
     return err;
@@ -2506,6 +2589,8 @@ ALPS_COLD_ int alps_medium_cut_(const alps_map *m, uint64_t size)
     for (unsigned i = p->n; i--;) {
         int fd = p->piece[i].fd;
         uint64_t end = alps_medium_end_(p, i, size);
+        if (p->piece[i].block)
+            continue;
         if (fstat(fd, &st))
             return alps_oserror_();
         if ((uint64_t)st.st_size > end && ftruncate(fd, (off_t)end))
@@ -2522,7 +2607,8 @@ ALPS_COLD_ int alps_medium_refill_(alps_map *m, uint64_t off, uint64_t n)
         return ALPS_EREADONLY;
     while (!err && n) {
         alps_stretch s = alps_stretch_(m, off, n);
-        err = alps_fd_reserve_(s.fd, s.at, s.n);
+        if (!m->parts || !m->parts->piece[s.file].block)
+            err = alps_fd_reserve_(s.fd, s.at, s.n);
         if (m->parts)
             m->parts->piece[s.file].grown = 1;
         off += s.n;
@@ -2664,12 +2750,13 @@ ALPS_COLD_ int alps_medium_sync_(alps_map *m, uint64_t off, uint64_t n)
 }
 
 /* The same of the length of one file, where the region has some of it at
- * `off`. */
-ALPS_COLD_ int alps_medium_sync_file_(alps_map *m, int fd, uint64_t off)
+ * `off`. With `shown` what is mapped there are the file's own pages. */
+ALPS_COLD_ int alps_medium_sync_file_(alps_map *m, int fd, uint64_t off,
+                                      int shown)
 {
     if (m->sole)
         return alps_fd_sync_data_(fd);
-    if (m->base && off < m->size)
+    if (shown && m->base && off < m->size)
         return alps_medium_sync_(m, off, 1);
     return fsync(fd) ? alps_oserror_() : ALPS_OK;
 }
@@ -2679,21 +2766,26 @@ ALPS_COLD_ int alps_medium_sync_file_(alps_map *m, int fd, uint64_t off)
  * on DAX grew left a file shorter than the region in it said. One page of the
  * mapping will do: the file system writes the inode with it, and a sync of all
  * would stop the program until all that it has stored so far is written. */
-ALPS_COLD_ int alps_medium_sync_length_(alps_map *m)
+ALPS_COLD_ int alps_medium_sync_lengths_(alps_map *m, int shown)
 {
     alps_parts *p = m->parts;
     if (!p)
-        return alps_medium_sync_file_(m, m->fd, 0);
+        return alps_medium_sync_file_(m, m->fd, 0, shown);
     for (unsigned i = 0; i < p->n; i++) {
         alps_piece *piece = &p->piece[i];
         if (!piece->grown)
             continue;
-        int err = alps_medium_sync_file_(m, piece->fd, piece->from);
+        int err = alps_medium_sync_file_(m, piece->fd, piece->from, shown);
         if (err)
             return err;
         piece->grown = 0;
     }
     return ALPS_OK;
+}
+
+ALPS_COLD_ int alps_medium_sync_length_(alps_map *m)
+{
+    return alps_medium_sync_lengths_(m, 1);
 }
 
 /* ---- opened, closed, removed */
@@ -2758,12 +2850,10 @@ ALPS_COLD_ int alps_medium_enter_(alps_map *m, const char *path,
     int anew = m->length <= ALPS_PAGE || word[1] == ALPS_PART_MAKING_ ||
                m->flags & ALPS_TRUNCATE;
     const alps_part *asked = o && !reads ? o->parts : NULL;
-    if (asked || reads || !anew || m->pager || (words && !*words))
+    if (asked || reads || !anew || (words && !*words))
         words = NULL;
     if (!asked && !words && !named)
         return ALPS_OK;
-    if (m->pager)
-        return asked || leads ? ALPS_EUNSUPPORTED : ALPS_OK;
     err = alps_parts_begin_(m, path);
     if (err)
         return err;
@@ -4357,12 +4447,30 @@ ALPS_COLD_ int alps_watch_begin_(const alps_map *m, unsigned way)
  * the mappings a process may have. */
 #define ALPS_SOLE_HOLES_ 1024u
 
+/* Up to where the files may hold something: behind their length, too, where a
+ * device goes on, of which what nobody has stored yet need not be zero. */
+ALPS_COLD_ uint64_t alps_sole_end_(const alps_map *m)
+{
+    const alps_parts *p = m->parts;
+    uint64_t end = m->length, n;
+    for (unsigned i = 0; p && i < p->n; i++) {
+        const alps_piece *piece = &p->piece[i];
+        uint64_t most = alps_parts_until_(p, i) - piece->from;
+        if (!piece->block || alps_fd_length_(piece->fd, &n))
+            continue;
+        n = n < piece->front ? 0 : n - piece->front;
+        n = piece->from + (n < most ? n : most);
+        end = n > end ? n : end;
+    }
+    return end;
+}
+
 /* Adds the pages that may be other than zeroes in the file. */
 ALPS_COLD_ void alps_sole_known_(const alps_map *m)
 {
     const alps_journal *j = m->journal;
-    uint64_t from = 0, to = 0;
-    while (alps_medium_data_(m, m->length, to, &from, &to))
+    uint64_t from = 0, to = 0, all = alps_sole_end_(m);
+    while (alps_medium_data_(m, all, to, &from, &to))
         for (uint64_t page = from / ALPS_PAGE;
              page * ALPS_PAGE < to && page < j->pages; page++)
             alps_page_add_(j->known, page);
@@ -4388,18 +4496,19 @@ ALPS_COLD_ int alps_sole_blank_(const alps_map *m, uint64_t from, uint64_t to)
 ALPS_COLD_ int alps_sole_blanks_(const alps_map *m, uint64_t end)
 {
     uint64_t from = 0, to = 0, step = ALPS_SOLE_STEP_, last = 0;
+    uint64_t all = alps_sole_end_(m);
     unsigned n = 0;
-    while (to < end && alps_medium_data_(m, m->length, to, &from, &to)) {
+    while (to < end && alps_medium_data_(m, all, to, &from, &to)) {
         if (n++ == ALPS_SOLE_HOLES_)
-            to = m->length; // the other holes remain the file's
+            to = all; // the other holes remain the file's
         from -= from % step;
         int err = alps_sole_blank_(m, last, from < end ? from : end);
         if (err)
             return err;
         last = alps_round_up_(to, step);
     }
-    if (to >= m->length) // beyond the end of the file there is nothing
-        last = alps_round_up_(m->length, alps_system_page_());
+    if (to >= all) // beyond the end of the file there is nothing
+        last = alps_round_up_(all, alps_system_page_());
     if (last > end)
         last = end;
     m->journal->filed = last / ALPS_PAGE;
@@ -6188,6 +6297,217 @@ ALPS_COLD_ int alps_transfer_write_(int fd, const unsigned char *from,
     return ALPS_OK;
 }
 
+/* backing.h -- the files behind a paged region, as the pager sees them
+ *
+ * Most regions have one. One that is in several (parts.h) has each byte in one
+ * of them: a run of bytes, a segment among them, may begin in one file and end
+ * in the next, and is read and written by a call for each. What is known here
+ * is taken over when paging begins, for no region gets or loses a file while it
+ * is mapped; so it may be read in signal handlers, and without the latch. */
+#include <sys/vfs.h>
+
+/* The C library tells it to GNU programs only. */
+#if defined(__aarch64__) || defined(__arm__)
+#  define ALPS_O_DIRECT_ 0200000
+#else
+#  define ALPS_O_DIRECT_ 040000
+#endif
+
+typedef struct alps_backing_file {
+    int fd;
+    int past;       /* the same past the page cache, or -1 */
+    int tells;      /* 1: the file system tells what was never written */
+    uint64_t from;  /* the first byte of the region that is in it, */
+    uint64_t until; /* the first behind it that is not, */
+    uint64_t front; /* and where in the file the first is */
+    uint64_t wrote; /* the last write to it; writes are counted over all */
+} alps_backing_file;
+
+typedef struct alps_backing {
+    unsigned n; /* files */
+    alps_backing_file file[ALPS_PARTS_MAX + 1];
+} alps_backing;
+
+/* Bytes of the region that lie in one file. */
+typedef struct alps_backing_run {
+    unsigned file;
+    int fd;
+    uint64_t at; /* where in the file */
+    uint64_t n;
+} alps_backing_run;
+
+/* Whether the file system tells what was never written, and what is in its
+ * cache and not on the medium yet is none of it: ext4, XFS, btrfs, tmpfs. */
+ALPS_COLD_ int alps_backing_tells_(int fd)
+{
+    struct statfs fs;
+    if (alps_fd_block_(fd) || fstatfs(fd, &fs))
+        return 0;
+    unsigned long type = (unsigned long)fs.f_type;
+    return type == 0xef53ul || type == 0x58465342ul || type == 0x9123683eul ||
+           type == 0x01021994ul;
+}
+
+/* Gives up what was opened here; the files remain the region's. */
+ALPS_COLD_ void alps_backing_close_(alps_backing *b)
+{
+    for (unsigned i = 0; i < b->n; i++)
+        if (b->file[i].past >= 0)
+            close(b->file[i].past);
+    b->n = 0;
+}
+
+/* Takes over the files of `m`; what was stored so far counts as one write to
+ * each. With `direct` each is opened once more, past the page cache:
+ * ALPS_EUNSUPPORTED where that cannot be done for all. */
+ALPS_COLD_ int alps_backing_open_(alps_backing *b, const alps_map *m,
+                                  unsigned direct)
+{
+    char name[40];
+    const alps_parts *p = m->parts;
+    unsigned n = p ? p->n : 1;
+    for (unsigned i = 0; i < n; i++) {
+        alps_backing_file *f = &b->file[i];
+        f->fd = p ? p->piece[i].fd : m->fd;
+        f->from = p ? p->piece[i].from : 0;
+        f->front = p ? p->piece[i].front : 0;
+        f->until = p ? alps_parts_until_(p, i) : UINT64_MAX;
+        f->tells = alps_backing_tells_(f->fd);
+        f->wrote = 1;
+        f->past = -1;
+        b->n = i + 1;
+        if (!direct)
+            continue;
+        snprintf(name, sizeof name, "/proc/self/fd/%d", f->fd);
+        f->past = open(name, O_RDWR | O_CLOEXEC | ALPS_O_DIRECT_);
+        if (f->past < 0)
+            return ALPS_EUNSUPPORTED;
+    }
+    return ALPS_OK;
+}
+
+/* As much of [off, off + n) of the region as is in the file that has its
+ * beginning. */
+ALPS_COLD_ alps_backing_run alps_backing_run_(const alps_backing *b,
+                                              uint64_t off, uint64_t n)
+{
+    unsigned i = 0;
+    while (off >= b->file[i].until)
+        i++;
+    const alps_backing_file *f = &b->file[i];
+    alps_backing_run r = {i, f->fd, off - f->from + f->front, n};
+    if (r.n > f->until - off)
+        r.n = f->until - off;
+    return r;
+}
+
+/* As much of it as one call is asked for: past the page cache whole pages. */
+ALPS_COLD_ alps_backing_run alps_backing_call_(const alps_backing *b,
+                                               uint64_t off, uint64_t n)
+{
+    alps_backing_run r = alps_backing_run_(b, off, n);
+    int past = b->file[r.file].past;
+    if (r.n > ALPS_PAGED_STEP)
+        r.n = ALPS_PAGED_STEP;
+    if (past >= 0 && r.at % ALPS_PAGE == 0 && r.n >= ALPS_PAGE) {
+        r.n -= r.n % ALPS_PAGE;
+        r.fd = past;
+    }
+    return r;
+}
+
+/* All of `n` bytes at `off` of the region; ALPS_ETRUNCATED: somebody has cut a
+ * file. */
+ALPS_COLD_ int alps_backing_read_(const alps_backing *b, unsigned char *to,
+                                  uint64_t n, uint64_t off, alps_paging *count)
+{
+    while (n) {
+        alps_backing_run r = alps_backing_call_(b, off, n);
+        long got = (long)ALPS_PAGED_READ(r.fd, to, r.n, r.at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) {
+            count->failed++;
+            return got ? alps_oserror_() : ALPS_ETRUNCATED;
+        }
+        to += got;
+        off += (uint64_t)got;
+        n -= (uint64_t)got;
+        count->bytes_read += (uint64_t)got;
+    }
+    return ALPS_OK;
+}
+
+/* Writes them. `*written` counts writes to all files; under the latch. */
+ALPS_COLD_ int alps_backing_write_(alps_backing *b, const unsigned char *from,
+                                   uint64_t n, uint64_t off, uint64_t *written,
+                                   alps_paging *count)
+{
+    while (n) {
+        alps_backing_run r = alps_backing_call_(b, off, n);
+        long put = (long)ALPS_PAGED_WRITE(r.fd, from, r.n, r.at);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0) {
+            count->failed++;
+            return put ? alps_oserror_() : ALPS_ENOSPC;
+        }
+        from += put;
+        off += (uint64_t)put;
+        n -= (uint64_t)put;
+        count->bytes_written += (uint64_t)put;
+        // the file first: who sees the count has to find it
+        __atomic_store_n(&b->file[r.file].wrote, *written + 1,
+                         __ATOMIC_RELAXED);
+        __atomic_store_n(written, *written + 1, __ATOMIC_RELEASE);
+    }
+    return ALPS_OK;
+}
+
+/* The medium is told to begin to write [off, off + n). */
+ALPS_COLD_ void alps_backing_begin_(const alps_backing *b, uint64_t off,
+                                    uint64_t n)
+{
+    while (n) {
+        alps_backing_run r = alps_backing_run_(b, off, n);
+        ALPS_PAGED_BEGIN(r.fd, r.at, r.n);
+        off += r.n;
+        n -= r.n;
+    }
+}
+
+/* Syncs each file that was written to since write number `done`. */
+ALPS_COLD_ int alps_backing_sync_(const alps_backing *b, uint64_t done)
+{
+    for (unsigned i = 0; i < b->n; i++)
+        if (__atomic_load_n(&b->file[i].wrote, __ATOMIC_RELAXED) > done &&
+            ALPS_PAGED_SYNC(b->file[i].fd))
+            return alps_oserror_();
+    return ALPS_OK;
+}
+
+/* Whether nothing was ever written to bytes [off, off + n) of the region, so
+ * that they need not be read to be known for zero: blocks that are reserved, or
+ * none at all. A file that was cut is not meant. */
+ALPS_COLD_ int alps_backing_empty_(const alps_backing *b, uint64_t off,
+                                   uint64_t n)
+{
+    while (n) {
+        alps_backing_run r = alps_backing_run_(b, off, n);
+        const alps_backing_file *f = &b->file[r.file];
+        if (!f->tells)
+            return 0;
+        off_t data = lseek(f->fd, (off_t)r.at, ALPS_SEEK_DATA_);
+        if (data < 0 && errno == ENXIO)
+            data = lseek(f->fd, 0, SEEK_END);
+        if (data < 0 || (uint64_t)data < r.at + r.n)
+            return 0;
+        off += r.n;
+        n -= r.n;
+    }
+    return 1;
+}
+
 /* spill.h -- what goes before the commit that has it
  *
  * A region that commits all at once, and is larger than its memory: what is
@@ -6537,18 +6857,16 @@ typedef struct alps_pager {
     struct alps_pager *sharer;  /* the next one that does */
     int shares;                 /* 1: it is in the budget's list */
     const alps_eviction *eviction;
-    void *state;         /* of the policy */
-    uint64_t state_n;    /* its bytes */
-    int fd;              /* the file */
-    int past;            /* the same past the page cache, or -1 */
-    unsigned direct;     /* 1: that was asked for */
-    int tells;           /* 1: the file system tells what was never written */
-    alps_watermark mark; /* of what is dirty */
-    alps_ahead ahead;    /* what is likely next */
-    unsigned interval;   /* milliseconds of the cleaner, or 0 */
-    uint32_t called;     /* 1: it is not to sleep */
-    uint32_t ended;      /* 1: it is to end */
-    int cleans;          /* 1: there is one */
+    void *state;          /* of the policy */
+    uint64_t state_n;     /* its bytes */
+    alps_backing backing; /* the files */
+    unsigned direct;      /* 1: past the page cache */
+    alps_watermark mark;  /* of what is dirty */
+    alps_ahead ahead;     /* what is likely next */
+    unsigned interval;    /* milliseconds of the cleaner, or 0 */
+    uint32_t called;      /* 1: it is not to sleep */
+    uint32_t ended;       /* 1: it is to end */
+    int cleans;           /* 1: there is one */
     pthread_t cleaner;
     pid_t process;          /* who opened it: not the child of a fork */
     unsigned char *base;    /* of the region */
@@ -6569,7 +6887,7 @@ typedef struct alps_pager {
     uintptr_t thread[64];   /* and which, by a hash */
     uint64_t stale_off;     /* the last fault that needed nothing, */
     uint32_t stale;         /* and how often it came in a row */
-    uint64_t written;       /* writes to the file, counted, */
+    uint64_t written;       /* writes to the files, counted, */
     uint64_t synced;        /* up to here they are durable */
     uint64_t trail;         /* from here to there segments went one behind */
     uint64_t trail_to;      /* the other, and the medium was not told */
@@ -6615,54 +6933,6 @@ ALPS_FN_ void alps_segment_tell_(const alps_pager *p, unsigned what,
     alps_watermark_saw_(&p->mark, what, frame, f);
 }
 
-/* The file by which `*k` bytes at `from` are read or written, and how many at
- * once: past the page cache whole pages only. */
-ALPS_FN_ int alps_segment_file_(const alps_pager *p, uint64_t from, uint64_t *k)
-{
-    if (*k > ALPS_PAGED_STEP)
-        *k = ALPS_PAGED_STEP;
-    if (p->past < 0 || from % ALPS_PAGE || *k < ALPS_PAGE)
-        return p->fd;
-    *k -= *k % ALPS_PAGE;
-    return p->past;
-}
-
-/* Whether nothing was ever written to bytes [off, off + n) of the file, so that
- * they need not be read to be known for zero: blocks that are reserved, or none
- * at all. A file that was cut is not meant. */
-ALPS_COLD_ int alps_segment_empty_(const alps_pager *p, uint64_t off,
-                                   uint64_t n)
-{
-    if (!p->tells)
-        return 0;
-    off_t data = lseek(p->fd, (off_t)off, ALPS_SEEK_DATA_);
-    if (data < 0 && errno == ENXIO)
-        data = lseek(p->fd, 0, SEEK_END);
-    return data > 0 && (uint64_t)data >= off + n;
-}
-
-/* Reads bytes [from, to) of the segment as the file has them. */
-ALPS_COLD_ int alps_segment_get_(alps_pager *p, uint32_t segment,
-                                 unsigned char *at, uint64_t from, uint64_t to)
-{
-    while (from < to) {
-        uint64_t k = to - from;
-        int fd = alps_segment_file_(p, from, &k);
-        long got = (long)ALPS_PAGED_READ(fd, at, k,
-                                         alps_segment_off_(p, segment) + from);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0) { // the end: somebody has cut the file
-            p->count.failed++;
-            return got ? alps_oserror_() : ALPS_ETRUNCATED;
-        }
-        at += got;
-        from += (uint64_t)got;
-        p->count.bytes_read += (uint64_t)got;
-    }
-    return ALPS_OK;
-}
-
 /* Reads the segment into a frame; what is behind the end is zero. */
 ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
                                   uint32_t frame)
@@ -6670,9 +6940,9 @@ ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
     unsigned char *to = alps_view_at_(&p->pool, frame);
     uint64_t off = alps_segment_off_(p, segment);
     uint64_t all = alps_segment_bytes_(p, segment), n = all;
-    if (n && alps_segment_empty_(p, off, n))
+    if (n && alps_backing_empty_(&p->backing, off, n))
         n = 0;
-    int err = alps_segment_get_(p, segment, to, 0, n);
+    int err = alps_backing_read_(&p->backing, to, n, off, &p->count);
     if (err)
         return err;
     memset(to + n, 0, (size_t)(p->pool.segment - n));
@@ -6688,14 +6958,14 @@ ALPS_COLD_ int alps_segment_old_(alps_pager *p, uint32_t segment,
                                  uint64_t first, uint64_t n)
 {
     const alps_journal *j = p->spill.journal;
-    uint64_t page = alps_segment_off_(p, segment) / ALPS_PAGE + first;
-    uint64_t from = first * ALPS_PAGE, to = from + n * ALPS_PAGE;
-    uint64_t end = alps_segment_bytes_(p, segment);
+    uint64_t off = alps_segment_off_(p, segment) + first * ALPS_PAGE;
+    uint64_t page = off / ALPS_PAGE, k = n * ALPS_PAGE;
+    uint64_t end = alps_segment_bytes_(p, segment) - first * ALPS_PAGE;
     memset(p->spill.old, 0, (size_t)(n * ALPS_PAGE));
     if (alps_page_next_(j->known, page, page + n) == page + n)
         return ALPS_OK; // nothing but zeroes
-    int err =
-        alps_segment_get_(p, segment, p->spill.old, from, to < end ? to : end);
+    int err = alps_backing_read_(&p->backing, p->spill.old, k < end ? k : end,
+                                 off, &p->count);
     return err ? err
                : alps_spill_load_(&p->spill, p->spill.old, page, n, &p->count);
 }
@@ -6724,29 +6994,14 @@ ALPS_COLD_ int alps_segment_spill_(alps_pager *p, uint32_t frame)
                              &p->count);
 }
 
-/* Writes `n` bytes of memory to place `off` of the file, `into` a segment. */
+/* Writes `n` bytes of memory to their place. */
 ALPS_COLD_ int alps_segment_put_(alps_pager *p, const unsigned char *at,
-                                 uint64_t n, uint64_t off, uint64_t into)
+                                 uint64_t n, uint64_t off)
 {
-    while (n) {
-        uint64_t k = n;
-        int fd = alps_segment_file_(p, into, &k);
-        long put = (long)ALPS_PAGED_WRITE(fd, at, k, off);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0) {
-            p->count.failed++;
-            return put ? alps_oserror_() : ALPS_ENOSPC;
-        }
-        at += put;
-        n -= (uint64_t)put;
-        off += (uint64_t)put;
-        into += (uint64_t)put;
-        p->count.bytes_written += (uint64_t)put;
-        __atomic_store_n(&p->written, p->written + 1, __ATOMIC_RELEASE);
-    }
-    p->count.write_backs++;
-    return ALPS_OK;
+    int err =
+        alps_backing_write_(&p->backing, at, n, off, &p->written, &p->count);
+    p->count.write_backs += !err;
+    return err;
 }
 
 /* Writes bytes [from, to) of a frame, whole pages, to their place. */
@@ -6766,13 +7021,13 @@ ALPS_COLD_ int alps_segment_write_(alps_pager *p, uint32_t frame, uint64_t from,
         uint64_t n = to - from;
         if (!alps_echo_has_(&p->echo, off + from) || n < ALPS_PAGE) {
             n = alps_echo_before_(&p->echo, off + from, n);
-            err = alps_segment_put_(p, at + from, n, off + from, from);
+            err = alps_segment_put_(p, at + from, n, off + from);
         } else {
             n = ALPS_PAGE;
             if (!alps_echo_same_(&p->echo, off + from, at + from)) {
                 const unsigned char *copy =
                     p->echo.bytes + (off + from - p->echo.off);
-                err = alps_segment_put_(p, copy, n, off + from, from);
+                err = alps_segment_put_(p, copy, n, off + from);
                 if (!err)
                     alps_echo_wrote_(&p->echo, off + from);
             }
@@ -7098,11 +7353,10 @@ ALPS_COLD_ int alps_ahead_read_(alps_pager *p, uint32_t segment, uint32_t frame,
         return alps_segment_read_(p, segment, frame);
     alps_latch_give_(&p->latch);
     int err = ALPS_OK;
-    if (alps_segment_empty_(p, off, n))
+    if (alps_backing_empty_(&p->backing, off, n))
         memset(to, 0, (size_t)n);
     else
-        err = alps_transfer_read_(p->past < 0 ? p->fd : p->past, to, n, off,
-                                  count);
+        err = alps_backing_read_(&p->backing, to, n, off, count);
     alps_latch_take_(&p->latch);
     return err;
 }
@@ -7199,7 +7453,7 @@ ALPS_COLD_ void alps_pager_trail_(alps_pager *p, uint64_t off)
         p->trail = off;
     p->trail_to = off + p->pool.segment;
     if (off > p->trail && p->trail_to - p->trail >= ALPS_TRAIL_) {
-        ALPS_PAGED_BEGIN(p->fd, p->trail, p->trail_to - p->trail);
+        alps_backing_begin_(&p->backing, p->trail, p->trail_to - p->trail);
         p->trail = p->trail_to;
     }
 }
@@ -7215,7 +7469,7 @@ ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame)
         err = alps_segment_write_(p, frame, 0, p->pool.segment);
         if (!err) {
             p->unheld = p->written;
-            if (p->past < 0 && !p->spill.journal)
+            if (!p->direct && !p->spill.journal)
                 alps_pager_trail_(p, alps_segment_off_(p, f->segment));
         }
     }
@@ -7241,7 +7495,7 @@ ALPS_COLD_ int alps_pager_clean_(alps_pager *p)
     if (err)
         return err;
     p->count.cleaned++;
-    if (p->past < 0 && !p->spill.journal)
+    if (!p->direct && !p->spill.journal)
         alps_pager_trail_(p,
                           alps_segment_off_(p, p->pool.frame[frame].segment));
     return ALPS_OK;
@@ -7730,8 +7984,8 @@ ALPS_COLD_ int alps_writeback_fence_(alps_pager *p)
     int lost = __atomic_load_n(&p->lost, __ATOMIC_ACQUIRE);
     if (lost || now <= done)
         return lost;
-    if (ALPS_PAGED_SYNC(p->fd)) {
-        int err = alps_oserror_();
+    int err = alps_backing_sync_(&p->backing, done);
+    if (err) {
         alps_writeback_failed_(p, err);
         return err;
     }
@@ -8358,7 +8612,6 @@ ALPS_COLD_ void alps_cleaner_stop_(alps_pager *p)
  * own are rewired: docs/paged.md. A region that grows beyond changes over while
  * it is in use: all of it is hidden at one stroke, and what was stored until
  * then is in the page cache, from where it is read as it is touched. */
-#include <sys/vfs.h>
 
 /* For alps_options.engine, and what it turned out to be. */
 enum {
@@ -8474,7 +8727,7 @@ ALPS_COLD_ alps_pager *alps_engine_begin_(void)
     alps_pager *p = (alps_pager *)alps_pool_memory_(sizeof *p);
     if (!p)
         return NULL;
-    p->pool.fd = p->fd = p->past = -1;
+    p->pool.fd = -1;
     p->process = getpid();
     p->engine = ALPS_ENGINE_KERNEL;
     p->why = "nothing is mapped yet";
@@ -8507,9 +8760,7 @@ ALPS_COLD_ uint32_t alps_engine_frames_(const alps_pager *p, uint64_t length,
 ALPS_COLD_ void alps_engine_stop_(alps_pager *p)
 {
     alps_cleaner_stop_(p);
-    if (p->past >= 0)
-        close(p->past);
-    p->past = -1;
+    alps_backing_close_(&p->backing);
     alps_budget_leave_(p);
     if (p->process == getpid() && p->range.context)
         alps_fault_detach_(p->faults, &p->range);
@@ -8531,36 +8782,6 @@ ALPS_COLD_ void alps_engine_stop_(alps_pager *p)
     p->engine = ALPS_ENGINE_KERNEL;
 }
 
-/* The C library tells it to GNU programs only. */
-#if defined(__aarch64__) || defined(__arm__)
-#  define ALPS_O_DIRECT_ 0200000
-#else
-#  define ALPS_O_DIRECT_ 040000
-#endif
-
-/* Opens the file once more, past the page cache. */
-ALPS_COLD_ int alps_engine_past_(alps_pager *p)
-{
-    char name[40];
-    if (!p->direct)
-        return ALPS_OK;
-    snprintf(name, sizeof name, "/proc/self/fd/%d", p->fd);
-    p->past = open(name, O_RDWR | O_CLOEXEC | ALPS_O_DIRECT_);
-    return p->past < 0 ? ALPS_EUNSUPPORTED : ALPS_OK;
-}
-
-/* Whether the file system tells what was never written, and what is in its
- * cache and not on the medium yet is none of it: ext4, XFS, btrfs, tmpfs. */
-ALPS_COLD_ int alps_engine_tells_(int fd)
-{
-    struct statfs fs;
-    if (fstatfs(fd, &fs))
-        return 0;
-    unsigned long type = (unsigned long)fs.f_type;
-    return type == 0xef53ul || type == 0x58465342ul || type == 0x9123683eul ||
-           type == 0x01021994ul;
-}
-
 /* The frames, and who tells of faults. Answers why not, or NULL. */
 ALPS_COLD_ const char *alps_engine_pool_(alps_pager *p, uint32_t n,
                                          unsigned engine, int *err)
@@ -8580,13 +8801,23 @@ ALPS_COLD_ const char *alps_engine_pool_(alps_pager *p, uint32_t n,
     return *err ? "the system does not tell of faults in its frames" : NULL;
 }
 
+/* So many bytes of the files are the region's: who commits all at once cuts
+ * them later, and what is behind its addresses is none of its own. */
+ALPS_FN_ uint64_t alps_engine_length_(const alps_map *m, uint64_t reserved)
+{
+    uint64_t length = m->sole ? m->size : m->length;
+    return length < reserved ? length : reserved;
+}
+
 /* Makes ready to page `reserved` bytes from `base` on, whole segments, of which
- * the file has `length`. Answers why not, or NULL; `*err` is a code. */
-ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
-                                          uint64_t length, uint64_t reserved,
-                                          unsigned engine, int *err)
+ * the files of `m` have a part. Answers why not, or NULL; `*err` is a code. */
+ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, const alps_map *m,
+                                          unsigned char *base,
+                                          uint64_t reserved, unsigned engine,
+                                          int *err)
 {
     int told = engine == ALPS_ENGINE_USERFAULTFD;
+    uint64_t length = alps_engine_length_(m, reserved);
     *err = ALPS_EINVAL;
     if (!p->faults && !told)
         return "the program has no handler for faults (ALPS_FAULTS)";
@@ -8609,10 +8840,9 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
     *err = alps_budget_join_(p);
     if (*err)
         return "the budget has not enough left";
-    *err = alps_engine_past_(p);
+    *err = alps_backing_open_(&p->backing, m, p->direct);
     if (*err)
         return "the file system reads and writes by way of its cache only";
-    p->tells = alps_engine_tells_(p->fd);
     alps_ahead_open_(&p->ahead, told ? 0 : n);
     p->eviction->begin(p->state, n);
     p->base = p->pool.base = base;
@@ -8700,9 +8930,7 @@ ALPS_COLD_ int alps_engine_page_(alps_pager *p, alps_map *m, unsigned engine,
         p->why = why;
     if (err)
         return err;
-    p->fd = m->fd;
-    why = alps_engine_start_(p, base, m->sole ? m->size : m->length, reserved,
-                             engine, &err);
+    why = alps_engine_start_(p, m, base, reserved, engine, &err);
     if (!why && m->sole) {
         err = alps_capture_open_(m, reserved);
         why = err ? "the journal beside it is not to be had" : NULL;
@@ -9359,7 +9587,7 @@ ALPS_COLD_ int alps_pmem_open_(alps_map *m, const char *path,
                                const alps_options *o)
 {
     struct stat st;
-    int err = alps_fd_open_(m, path, o ? o->mode : 0, 1);
+    int err = alps_fd_open_(m, path, o ? o->mode : 0, S_IFCHR);
     if (err)
         return err;
     if (fstat(m->fd, &st))
@@ -9484,7 +9712,7 @@ static const alps_backend alps_backend_pmem_ __attribute__((unused)) = {
 
 /* paged.h -- a file that is larger than the memory it may have
  *
- * The file of backend file, and the same bytes. What is in memory is ours to
+ * The files of backend file, and the same bytes. What is in memory is ours to
  * choose: docs/paged.md. */
 
 ALPS_COLD_ int alps_paged_close_(alps_map *m);
@@ -9595,7 +9823,7 @@ ALPS_COLD_ void alps_paged_outgrow_(alps_map *m)
 {
     alps_pager *p = m->pager;
     uint64_t segment = (uint64_t)1 << p->shift;
-    unsigned engine = alps_engine_choose_(p, m, m->length);
+    unsigned engine = alps_engine_choose_(p, m, m->size);
     if (engine == ALPS_ENGINE_KERNEL)
         return;
     if (m->sole || engine != ALPS_ENGINE_REWIRE)
@@ -9604,6 +9832,17 @@ ALPS_COLD_ void alps_paged_outgrow_(alps_map *m)
         p->why = "its addresses are no whole segments";
     else
         alps_engine_page_(p, m, engine, m->base, m->reserved);
+}
+
+/* New lengths and blocks are on the medium. Where we page, what shows in the
+ * region are no pages of the files, which are synced by themselves: if one
+ * answers an error then, no fence will. */
+ALPS_COLD_ int alps_paged_settle_(alps_map *m, int shown)
+{
+    int err = alps_medium_sync_lengths_(m, shown);
+    if (err && !m->sole && m->base && alps_engine_ours_(m))
+        alps_writeback_failed_(m->pager, err);
+    return err;
 }
 
 ALPS_COLD_ int alps_paged_resize_(alps_map *m, uint64_t size)
@@ -9619,16 +9858,11 @@ ALPS_COLD_ int alps_paged_resize_(alps_map *m, uint64_t size)
     else
         err = alps_medium_resize_(m, size);
     if (ours)
-        alps_writeback_length_(p, m->sole ? m->size : m->length);
-    if (err || size <= old)
+        alps_writeback_length_(p, alps_engine_length_(m, p->reserved));
+    if (err || (size <= old && !m->parts))
         return err;
-    if (m->sole)
-        err = alps_fd_sync_data_(m->fd);
-    else if (!ours)
-        err = alps_medium_sync_length_(m);
-    else if (fsync(m->fd))
-        err = alps_oserror_();
-    if (!err && m->base && !ours && size > ALPS_PAGE)
+    err = alps_paged_settle_(m, !ours);
+    if (!err && m->base && !ours && size > old && size > ALPS_PAGE)
         alps_paged_outgrow_(m);
     return err;
 }
@@ -9654,7 +9888,7 @@ ALPS_COLD_ int alps_paged_reserve_(alps_map *m, uint64_t off, uint64_t n)
     if (m->sole)
         alps_capture_keep_(m, off, n);
     int err = alps_medium_refill_(m, off, n);
-    return err || m->sole || !fsync(m->fd) ? err : alps_oserror_();
+    return err || m->sole ? err : alps_paged_settle_(m, 0);
 }
 
 ALPS_COLD_ int alps_paged_write_(alps_map *m, uint64_t off, uint64_t n)
@@ -9703,11 +9937,12 @@ static const alps_backend alps_backend_paged_ __attribute__((unused)) = {
 #  define ALPS_GATHER_GAP 16384u
 #endif
 
-/* Whether a file lies in memory only: tmpfs, ramfs. */
+/* Whether a file lies in memory only: tmpfs, ramfs. A device does not, though
+ * what has its name may. */
 ALPS_COLD_ int alps_gather_in_memory_(int fd)
 {
     struct statfs fs;
-    if (fd < 0 || fstatfs(fd, &fs))
+    if (fd < 0 || alps_fd_block_(fd) || fstatfs(fd, &fs))
         return 0;
     unsigned long type = (unsigned long)fs.f_type;
     return type == 0x01021994ul || type == 0x858458f6ul;
@@ -16807,7 +17042,8 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
     alps_superblock *s = h->super;
     struct timespec now;
     alps_region_place_(h);
-    uint64_t old = h->map.fixed ? h->at.heap : ALPS_PAGE; // the rest is new
+    int stale = h->map.fixed || alps_parts_stale_(h->map.parts);
+    uint64_t old = stale ? h->at.heap : ALPS_PAGE; // the rest is new
     uint64_t to = h->map.parts ? ALPS_ONWARD : old;
     int err = alps_region_zero_(h, 16, to - 16, t);
     if (!err && h->map.parts) // what they are found by stays

@@ -1,6 +1,6 @@
 /* paged.h -- a file that is larger than the memory it may have
  *
- * The file of backend file, and the same bytes. What is in memory is ours to
+ * The files of backend file, and the same bytes. What is in memory is ours to
  * choose: docs/paged.md. */
 #pragma once
 #include "../core/engine.h"
@@ -114,7 +114,7 @@ ALPS_COLD_ void alps_paged_outgrow_(alps_map *m)
 {
     alps_pager *p = m->pager;
     uint64_t segment = (uint64_t)1 << p->shift;
-    unsigned engine = alps_engine_choose_(p, m, m->length);
+    unsigned engine = alps_engine_choose_(p, m, m->size);
     if (engine == ALPS_ENGINE_KERNEL)
         return;
     if (m->sole || engine != ALPS_ENGINE_REWIRE)
@@ -123,6 +123,17 @@ ALPS_COLD_ void alps_paged_outgrow_(alps_map *m)
         p->why = "its addresses are no whole segments";
     else
         alps_engine_page_(p, m, engine, m->base, m->reserved);
+}
+
+/* New lengths and blocks are on the medium. Where we page, what shows in the
+ * region are no pages of the files, which are synced by themselves: if one
+ * answers an error then, no fence will. */
+ALPS_COLD_ int alps_paged_settle_(alps_map *m, int shown)
+{
+    int err = alps_medium_sync_lengths_(m, shown);
+    if (err && !m->sole && m->base && alps_engine_ours_(m))
+        alps_writeback_failed_(m->pager, err);
+    return err;
 }
 
 ALPS_COLD_ int alps_paged_resize_(alps_map *m, uint64_t size)
@@ -138,16 +149,11 @@ ALPS_COLD_ int alps_paged_resize_(alps_map *m, uint64_t size)
     else
         err = alps_medium_resize_(m, size);
     if (ours)
-        alps_writeback_length_(p, m->sole ? m->size : m->length);
-    if (err || size <= old)
+        alps_writeback_length_(p, alps_engine_length_(m, p->reserved));
+    if (err || (size <= old && !m->parts))
         return err;
-    if (m->sole)
-        err = alps_fd_sync_data_(m->fd);
-    else if (!ours)
-        err = alps_medium_sync_length_(m);
-    else if (fsync(m->fd))
-        err = alps_oserror_();
-    if (!err && m->base && !ours && size > ALPS_PAGE)
+    err = alps_paged_settle_(m, !ours);
+    if (!err && m->base && !ours && size > old && size > ALPS_PAGE)
         alps_paged_outgrow_(m);
     return err;
 }
@@ -173,7 +179,7 @@ ALPS_COLD_ int alps_paged_reserve_(alps_map *m, uint64_t off, uint64_t n)
     if (m->sole)
         alps_capture_keep_(m, off, n);
     int err = alps_medium_refill_(m, off, n);
-    return err || m->sole || !fsync(m->fd) ? err : alps_oserror_();
+    return err || m->sole ? err : alps_paged_settle_(m, 0);
 }
 
 ALPS_COLD_ int alps_paged_write_(alps_map *m, uint64_t off, uint64_t n)

@@ -60,7 +60,7 @@ ALPS_COLD_ int alps_pmem_open_(alps_map *m, const char *path,
                                const alps_options *o)
 {
     struct stat st;
-    int err = alps_fd_open_(m, path, o ? o->mode : 0, 1);
+    int err = alps_fd_open_(m, path, o ? o->mode : 0, S_IFCHR);
     if (err)
         return err;
     if (fstat(m->fd, &st))

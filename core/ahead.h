@@ -89,11 +89,10 @@ ALPS_COLD_ int alps_ahead_read_(alps_pager *p, uint32_t segment, uint32_t frame,
         return alps_segment_read_(p, segment, frame);
     alps_latch_give_(&p->latch);
     int err = ALPS_OK;
-    if (alps_segment_empty_(p, off, n))
+    if (alps_backing_empty_(&p->backing, off, n))
         memset(to, 0, (size_t)n);
     else
-        err = alps_transfer_read_(p->past < 0 ? p->fd : p->past, to, n, off,
-                                  count);
+        err = alps_backing_read_(&p->backing, to, n, off, count);
     alps_latch_take_(&p->latch);
     return err;
 }

@@ -44,6 +44,7 @@
 #  include "watermark.h"
 #  include "echo.h"
 #  include "transfer.h"
+#  include "backing.h"
 #  include "spill.h"
 #  include "segment.h"
 #  include "budget.h"

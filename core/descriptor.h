@@ -75,15 +75,39 @@ ALPS_COLD_ int alps_fd_try_(alps_map *m, const char *path, unsigned mode,
     return errno == EEXIST ? ALPS_EBUSY : alps_fd_open_error_();
 }
 
-/* Whether what was opened is of a kind that can be a medium. */
-ALPS_COLD_ int alps_fd_kind_(int fd, int device)
+/* Whether what was opened is of a kind that can be a medium: a file, or what
+ * `also` says, S_IFCHR or S_IFBLK. */
+ALPS_COLD_ int alps_fd_kind_(int fd, unsigned also)
 {
     struct stat st;
     if (fstat(fd, &st))
         return alps_oserror_();
-    if (S_ISREG(st.st_mode) || (device && S_ISCHR(st.st_mode)))
+    if (S_ISREG(st.st_mode) || (st.st_mode & S_IFMT) == also)
         return ALPS_OK;
     return ALPS_EUNSUPPORTED;
+}
+
+ALPS_COLD_ int alps_fd_block_(int fd)
+{
+    struct stat st;
+    return !fstat(fd, &st) && S_ISBLK(st.st_mode);
+}
+
+/* Bytes of a file; or of a block device, whole pages, of which fstat() does not
+ * tell. */
+ALPS_COLD_ int alps_fd_length_(int fd, uint64_t *n)
+{
+    struct stat st;
+    *n = 0;
+    if (fstat(fd, &st))
+        return alps_oserror_();
+    off_t end = S_ISBLK(st.st_mode) ? lseek(fd, 0, SEEK_END) : st.st_size;
+    if (end < 0)
+        return alps_oserror_();
+    *n = (uint64_t)end;
+    if (S_ISBLK(st.st_mode))
+        *n -= *n % alps_system_page_();
+    return ALPS_OK;
 }
 
 /* The file that `path` names now is unlinked, unless it is open anywhere. */
@@ -121,12 +145,12 @@ ALPS_COLD_ int alps_fd_settle_(alps_map *m, const char *path)
 
 /* One try of `alps_fd_open_`; closes, and removes what it made, on failure. */
 ALPS_COLD_ int alps_fd_once_(alps_map *m, const char *path, unsigned mode,
-                             int device)
+                             unsigned also)
 {
     int made = 0;
     int err = alps_fd_try_(m, path, mode, &made);
     if (!err)
-        err = alps_fd_kind_(m->fd, device);
+        err = alps_fd_kind_(m->fd, also);
     if (!err)
         err = alps_guard_(m->fd, (m->flags & ALPS_READ_ONLY) != 0);
     if (!err)
@@ -140,12 +164,12 @@ ALPS_COLD_ int alps_fd_once_(alps_map *m, const char *path, unsigned mode,
     return err;
 }
 
-/* Opens the file `path`, or with `device` also a character device, and enters
- * the guard. An opener attaches and then looks at the name again, a remover
+/* Opens the file `path`, or what it is `also` allowed to be, and enters the
+ * guard. An opener attaches and then looks at the name again, a remover
  * sees that nobody is attached and then removes the name: so of the two at
  * least one sees the other. */
 ALPS_COLD_ int alps_fd_open_(alps_map *m, const char *path, unsigned mode,
-                             int device)
+                             unsigned also)
 {
     int err = ALPS_EBUSY;
     if (!path || !*path)
@@ -154,7 +178,7 @@ ALPS_COLD_ int alps_fd_open_(alps_map *m, const char *path, unsigned mode,
         m->flags & (ALPS_EXCLUSIVE | ALPS_TRUNCATE))
         return ALPS_EINVAL;
     for (int i = 0; err == ALPS_EBUSY && i < ALPS_DRAFT_TRIES_; i++)
-        err = alps_fd_once_(m, path, mode, device);
+        err = alps_fd_once_(m, path, mode, also);
     return err;
 }
 

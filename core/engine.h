@@ -10,7 +10,6 @@
 #include "capture.h"
 #include "cleaner.h"
 #include "server.h"
-#include <sys/vfs.h>
 
 /* For alps_options.engine, and what it turned out to be. */
 enum {
@@ -126,7 +125,7 @@ ALPS_COLD_ alps_pager *alps_engine_begin_(void)
     alps_pager *p = (alps_pager *)alps_pool_memory_(sizeof *p);
     if (!p)
         return NULL;
-    p->pool.fd = p->fd = p->past = -1;
+    p->pool.fd = -1;
     p->process = getpid();
     p->engine = ALPS_ENGINE_KERNEL;
     p->why = "nothing is mapped yet";
@@ -159,9 +158,7 @@ ALPS_COLD_ uint32_t alps_engine_frames_(const alps_pager *p, uint64_t length,
 ALPS_COLD_ void alps_engine_stop_(alps_pager *p)
 {
     alps_cleaner_stop_(p);
-    if (p->past >= 0)
-        close(p->past);
-    p->past = -1;
+    alps_backing_close_(&p->backing);
     alps_budget_leave_(p);
     if (p->process == getpid() && p->range.context)
         alps_fault_detach_(p->faults, &p->range);
@@ -183,36 +180,6 @@ ALPS_COLD_ void alps_engine_stop_(alps_pager *p)
     p->engine = ALPS_ENGINE_KERNEL;
 }
 
-/* The C library tells it to GNU programs only. */
-#if defined(__aarch64__) || defined(__arm__)
-#  define ALPS_O_DIRECT_ 0200000
-#else
-#  define ALPS_O_DIRECT_ 040000
-#endif
-
-/* Opens the file once more, past the page cache. */
-ALPS_COLD_ int alps_engine_past_(alps_pager *p)
-{
-    char name[40];
-    if (!p->direct)
-        return ALPS_OK;
-    snprintf(name, sizeof name, "/proc/self/fd/%d", p->fd);
-    p->past = open(name, O_RDWR | O_CLOEXEC | ALPS_O_DIRECT_);
-    return p->past < 0 ? ALPS_EUNSUPPORTED : ALPS_OK;
-}
-
-/* Whether the file system tells what was never written, and what is in its
- * cache and not on the medium yet is none of it: ext4, XFS, btrfs, tmpfs. */
-ALPS_COLD_ int alps_engine_tells_(int fd)
-{
-    struct statfs fs;
-    if (fstatfs(fd, &fs))
-        return 0;
-    unsigned long type = (unsigned long)fs.f_type;
-    return type == 0xef53ul || type == 0x58465342ul || type == 0x9123683eul ||
-           type == 0x01021994ul;
-}
-
 /* The frames, and who tells of faults. Answers why not, or NULL. */
 ALPS_COLD_ const char *alps_engine_pool_(alps_pager *p, uint32_t n,
                                          unsigned engine, int *err)
@@ -232,13 +199,23 @@ ALPS_COLD_ const char *alps_engine_pool_(alps_pager *p, uint32_t n,
     return *err ? "the system does not tell of faults in its frames" : NULL;
 }
 
+/* So many bytes of the files are the region's: who commits all at once cuts
+ * them later, and what is behind its addresses is none of its own. */
+ALPS_FN_ uint64_t alps_engine_length_(const alps_map *m, uint64_t reserved)
+{
+    uint64_t length = m->sole ? m->size : m->length;
+    return length < reserved ? length : reserved;
+}
+
 /* Makes ready to page `reserved` bytes from `base` on, whole segments, of which
- * the file has `length`. Answers why not, or NULL; `*err` is a code. */
-ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
-                                          uint64_t length, uint64_t reserved,
-                                          unsigned engine, int *err)
+ * the files of `m` have a part. Answers why not, or NULL; `*err` is a code. */
+ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, const alps_map *m,
+                                          unsigned char *base,
+                                          uint64_t reserved, unsigned engine,
+                                          int *err)
 {
     int told = engine == ALPS_ENGINE_USERFAULTFD;
+    uint64_t length = alps_engine_length_(m, reserved);
     *err = ALPS_EINVAL;
     if (!p->faults && !told)
         return "the program has no handler for faults (ALPS_FAULTS)";
@@ -261,10 +238,9 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
     *err = alps_budget_join_(p);
     if (*err)
         return "the budget has not enough left";
-    *err = alps_engine_past_(p);
+    *err = alps_backing_open_(&p->backing, m, p->direct);
     if (*err)
         return "the file system reads and writes by way of its cache only";
-    p->tells = alps_engine_tells_(p->fd);
     alps_ahead_open_(&p->ahead, told ? 0 : n);
     p->eviction->begin(p->state, n);
     p->base = p->pool.base = base;
@@ -352,9 +328,7 @@ ALPS_COLD_ int alps_engine_page_(alps_pager *p, alps_map *m, unsigned engine,
         p->why = why;
     if (err)
         return err;
-    p->fd = m->fd;
-    why = alps_engine_start_(p, base, m->sole ? m->size : m->length, reserved,
-                             engine, &err);
+    why = alps_engine_start_(p, m, base, reserved, engine, &err);
     if (!why && m->sole) {
         err = alps_capture_open_(m, reserved);
         why = err ? "the journal beside it is not to be had" : NULL;

@@ -28,11 +28,12 @@
 #  define ALPS_GATHER_GAP 16384u
 #endif
 
-/* Whether a file lies in memory only: tmpfs, ramfs. */
+/* Whether a file lies in memory only: tmpfs, ramfs. A device does not, though
+ * what has its name may. */
 ALPS_COLD_ int alps_gather_in_memory_(int fd)
 {
     struct statfs fs;
-    if (fd < 0 || fstatfs(fd, &fs))
+    if (fd < 0 || alps_fd_block_(fd) || fstatfs(fd, &fs))
         return 0;
     unsigned long type = (unsigned long)fs.f_type;
     return type == 0x01021994ul || type == 0x858458f6ul;

@@ -98,23 +98,21 @@ ALPS_COLD_ int alps_medium_sync_data_(const alps_map *m)
 /* How many bytes of a region there are, up to the first that is missing. */
 ALPS_COLD_ int alps_medium_length_(const alps_map *m, uint64_t *length)
 {
-    struct stat st;
+    uint64_t have;
     const alps_parts *p = m->parts;
-    if (fstat(m->fd, &st))
-        return alps_oserror_();
-    *length = (uint64_t)st.st_size;
-    for (unsigned i = 0; p && i < p->n; i++) {
+    int err = alps_fd_length_(m->fd, length);
+    for (unsigned i = 0; !err && p && i < p->n; i++) {
         const alps_piece *piece = &p->piece[i];
         uint64_t most = alps_parts_until_(p, i) - piece->from;
-        if (fstat(piece->fd, &st))
-            return alps_oserror_();
-        uint64_t have = (uint64_t)st.st_size;
+        err = alps_fd_length_(piece->fd, &have);
+        if (err)
+            return err;
         have = have < piece->front ? 0 : have - piece->front;
         *length = piece->from + (have < most ? have : most);
         if (have < most)
             break;
     }
-    return ALPS_OK;
+    return err;
 }
 
 /* ---- lengths */
@@ -135,19 +133,18 @@ ALPS_COLD_ uint64_t alps_medium_end_(const alps_parts *p, unsigned i,
 ALPS_COLD_ int alps_medium_stretch_(alps_parts *p, unsigned i, uint64_t size,
                                     uint64_t *was)
 {
-    struct stat st;
+    uint64_t length, end = alps_medium_end_(p, i, size);
     alps_piece *piece = &p->piece[i];
-    uint64_t end = alps_medium_end_(p, i, size);
     *was = UINT64_MAX;
-    if (fstat(piece->fd, &st))
-        return alps_oserror_();
-    uint64_t length = (uint64_t)st.st_size;
-    if (length >= end)
-        return ALPS_OK;
+    int err = alps_fd_length_(piece->fd, &length);
+    if (err || length >= end)
+        return err;
+    if (piece->block)
+        return ALPS_ENOSPC;
     piece->grown = 1;
     if (length < piece->front)
         length = piece->front;
-    int err = alps_fd_grow_(piece->fd, length, end);
+    err = alps_fd_grow_(piece->fd, length, end);
     if (!err)
         *was = length;
     return err;
@@ -182,6 +179,8 @@ ALPS_COLD_ int alps_medium_cut_(const alps_map *m, uint64_t size)
     for (unsigned i = p->n; i--;) {
         int fd = p->piece[i].fd;
         uint64_t end = alps_medium_end_(p, i, size);
+        if (p->piece[i].block)
+            continue;
         if (fstat(fd, &st))
             return alps_oserror_();
         if ((uint64_t)st.st_size > end && ftruncate(fd, (off_t)end))
@@ -198,7 +197,8 @@ ALPS_COLD_ int alps_medium_refill_(alps_map *m, uint64_t off, uint64_t n)
         return ALPS_EREADONLY;
     while (!err && n) {
         alps_stretch s = alps_stretch_(m, off, n);
-        err = alps_fd_reserve_(s.fd, s.at, s.n);
+        if (!m->parts || !m->parts->piece[s.file].block)
+            err = alps_fd_reserve_(s.fd, s.at, s.n);
         if (m->parts)
             m->parts->piece[s.file].grown = 1;
         off += s.n;
@@ -340,12 +340,13 @@ ALPS_COLD_ int alps_medium_sync_(alps_map *m, uint64_t off, uint64_t n)
 }
 
 /* The same of the length of one file, where the region has some of it at
- * `off`. */
-ALPS_COLD_ int alps_medium_sync_file_(alps_map *m, int fd, uint64_t off)
+ * `off`. With `shown` what is mapped there are the file's own pages. */
+ALPS_COLD_ int alps_medium_sync_file_(alps_map *m, int fd, uint64_t off,
+                                      int shown)
 {
     if (m->sole)
         return alps_fd_sync_data_(fd);
-    if (m->base && off < m->size)
+    if (shown && m->base && off < m->size)
         return alps_medium_sync_(m, off, 1);
     return fsync(fd) ? alps_oserror_() : ALPS_OK;
 }
@@ -355,21 +356,26 @@ ALPS_COLD_ int alps_medium_sync_file_(alps_map *m, int fd, uint64_t off)
  * on DAX grew left a file shorter than the region in it said. One page of the
  * mapping will do: the file system writes the inode with it, and a sync of all
  * would stop the program until all that it has stored so far is written. */
-ALPS_COLD_ int alps_medium_sync_length_(alps_map *m)
+ALPS_COLD_ int alps_medium_sync_lengths_(alps_map *m, int shown)
 {
     alps_parts *p = m->parts;
     if (!p)
-        return alps_medium_sync_file_(m, m->fd, 0);
+        return alps_medium_sync_file_(m, m->fd, 0, shown);
     for (unsigned i = 0; i < p->n; i++) {
         alps_piece *piece = &p->piece[i];
         if (!piece->grown)
             continue;
-        int err = alps_medium_sync_file_(m, piece->fd, piece->from);
+        int err = alps_medium_sync_file_(m, piece->fd, piece->from, shown);
         if (err)
             return err;
         piece->grown = 0;
     }
     return ALPS_OK;
+}
+
+ALPS_COLD_ int alps_medium_sync_length_(alps_map *m)
+{
+    return alps_medium_sync_lengths_(m, 1);
 }
 
 /* ---- opened, closed, removed */
@@ -434,12 +440,10 @@ ALPS_COLD_ int alps_medium_enter_(alps_map *m, const char *path,
     int anew = m->length <= ALPS_PAGE || word[1] == ALPS_PART_MAKING_ ||
                m->flags & ALPS_TRUNCATE;
     const alps_part *asked = o && !reads ? o->parts : NULL;
-    if (asked || reads || !anew || m->pager || (words && !*words))
+    if (asked || reads || !anew || (words && !*words))
         words = NULL;
     if (!asked && !words && !named)
         return ALPS_OK;
-    if (m->pager)
-        return asked || leads ? ALPS_EUNSUPPORTED : ALPS_OK;
     err = alps_parts_begin_(m, path);
     if (err)
         return err;

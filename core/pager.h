@@ -53,7 +53,7 @@ ALPS_COLD_ void alps_pager_trail_(alps_pager *p, uint64_t off)
         p->trail = off;
     p->trail_to = off + p->pool.segment;
     if (off > p->trail && p->trail_to - p->trail >= ALPS_TRAIL_) {
-        ALPS_PAGED_BEGIN(p->fd, p->trail, p->trail_to - p->trail);
+        alps_backing_begin_(&p->backing, p->trail, p->trail_to - p->trail);
         p->trail = p->trail_to;
     }
 }
@@ -69,7 +69,7 @@ ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame)
         err = alps_segment_write_(p, frame, 0, p->pool.segment);
         if (!err) {
             p->unheld = p->written;
-            if (p->past < 0 && !p->spill.journal)
+            if (!p->direct && !p->spill.journal)
                 alps_pager_trail_(p, alps_segment_off_(p, f->segment));
         }
     }
@@ -95,7 +95,7 @@ ALPS_COLD_ int alps_pager_clean_(alps_pager *p)
     if (err)
         return err;
     p->count.cleaned++;
-    if (p->past < 0 && !p->spill.journal)
+    if (!p->direct && !p->spill.journal)
         alps_pager_trail_(p,
                           alps_segment_off_(p, p->pool.frame[frame].segment));
     return ALPS_OK;

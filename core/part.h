@@ -50,13 +50,17 @@ ALPS_STATIC_ASSERT_(sizeof(alps_part_head) == 256, "size");
 
 /* Bytes of a part before its piece of the region, which is to be where the
  * system can map it, by huge pages if the region's own place lets it. They are
- * a hole but for the head. */
+ * a hole but for the head; of a device zeroes, of which the first have to be
+ * there before it is taken. */
 #define ALPS_PART_FRONT_ ((uint64_t)64 << 10)
 #define ALPS_PART_HUGE_ ((uint64_t)2 << 20)
+#define ALPS_PART_CLEAR_ ((uint64_t)128 << 10)
 
-ALPS_FN_ uint64_t alps_part_front_(uint64_t from)
+ALPS_FN_ uint64_t alps_part_front_(uint64_t from, int device)
 {
-    return from % ALPS_PART_HUGE_ ? ALPS_PART_FRONT_ : ALPS_PART_HUGE_;
+    return from % ALPS_PART_HUGE_ == 0 ? ALPS_PART_HUGE_
+           : device                    ? ALPS_PART_CLEAR_
+                                       : ALPS_PART_FRONT_;
 }
 
 ALPS_FN_ uint32_t alps_onward_sum_(unsigned how, const alps_onward *on)
@@ -100,16 +104,18 @@ enum {
 ALPS_COLD_ int alps_part_judge_(unsigned how, int fd, const alps_onward *on,
                                 alps_part_head *head)
 {
-    struct stat st;
+    uint64_t n;
     static const alps_part_head none = {
         0, 0, 0, {0}, 0, 0, 0, {0}, {0, 0, 0, {0}, {0}}};
     memset(head, 0, sizeof *head);
-    if (fstat(fd, &st))
-        return alps_oserror_();
-    uint64_t n = (uint64_t)st.st_size;
-    int err = alps_fd_read_(fd, head, n < sizeof *head ? n : sizeof *head, 0);
+    int err = alps_fd_length_(fd, &n);
+    if (!err)
+        err = alps_fd_read_(fd, head, n < sizeof *head ? n : sizeof *head, 0);
     if (err)
         return err;
+    int blank = !memcmp(head, &none, sizeof none);
+    if (blank && alps_fd_block_(fd))
+        return ALPS_PART_BEGUN;
     int sound = head->magic == ALPS_PART_MAGIC_ &&
                 head->crc == alps_part_sum_(how, head);
     if (sound)
@@ -120,10 +126,29 @@ ALPS_COLD_ int alps_part_judge_(unsigned how, int fd, const alps_onward *on,
                        (!on->from || head->from == on->from >> 16)
                    ? ALPS_PART_HERE
                    : ALPS_PART_OTHER;
-    return n <= ALPS_PAGE && (head->magic == ALPS_PART_MAGIC_ ||
-                              !memcmp(head, &none, sizeof none))
+    return n <= ALPS_PAGE && (head->magic == ALPS_PART_MAGIC_ || blank)
                ? ALPS_PART_BEGUN
                : ALPS_PART_OTHER;
+}
+
+/* Whether the block device behind `fd`, which has `path`, may become a part:
+ * nobody uses it, and nothing is on it. File systems, and what else divides
+ * disks, are known by what is at their beginning. */
+ALPS_COLD_ int alps_part_bare_(int dir, const char *path, int fd)
+{
+    uint64_t word[512], off = 0;
+    int err = ALPS_OK;
+    int mine = openat(dir, path, O_RDWR | O_EXCL | O_CLOEXEC | O_NONBLOCK);
+    if (mine < 0)
+        return alps_oserror_();
+    for (; !err && off < ALPS_PART_CLEAR_; off += sizeof word) {
+        err = alps_fd_read_(fd, word, sizeof word, off);
+        for (unsigned i = 0; !err && i < sizeof word / sizeof *word; i++)
+            if (word[i])
+                err = ALPS_EEXIST;
+    }
+    close(mine);
+    return err == ALPS_ETRUNCATED ? ALPS_ENOSPC : err;
 }
 
 /* The folder that `path` is in, which is from the folder `dir` on; or -1. */

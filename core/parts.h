@@ -10,6 +10,7 @@
 typedef struct alps_piece {
     int fd;
     unsigned grown; /* 1: its length, or its blocks, are not durable yet */
+    unsigned block; /* 1: a device, whose length is its own */
     uint64_t from;  /* the first byte of the region that is in it, */
     uint64_t front; /* and where in the file that is */
 } alps_piece;
@@ -103,8 +104,20 @@ ALPS_COLD_ int alps_parts_among_(const alps_parts *p, int fd)
     if (fstat(fd, &st))
         return 1; // never mind which
     for (unsigned i = 0; i < p->n; i++)
-        if (!fstat(p->piece[i].fd, &other) && st.st_dev == other.st_dev &&
-            st.st_ino == other.st_ino)
+        if (!fstat(p->piece[i].fd, &other) &&
+            ((st.st_dev == other.st_dev && st.st_ino == other.st_ino) ||
+             (S_ISBLK(st.st_mode) && S_ISBLK(other.st_mode) &&
+              st.st_rdev == other.st_rdev)))
+            return 1;
+    return 0;
+}
+
+/* Whether some of it lies where other bytes than zeroes may be that nobody has
+ * stored. */
+ALPS_FN_ int alps_parts_stale_(const alps_parts *p)
+{
+    for (unsigned i = 0; p && i < p->n; i++)
+        if (p->piece[i].block)
             return 1;
     return 0;
 }
@@ -115,6 +128,7 @@ ALPS_FN_ void alps_parts_join_(alps_parts *p, int fd,
 {
     alps_piece *piece = &p->piece[p->n++];
     piece->fd = fd;
+    piece->block = (unsigned)alps_fd_block_(fd);
     piece->grown = grown;
     piece->from = head->from;
     piece->front = head->front;
@@ -132,7 +146,7 @@ ALPS_COLD_ int alps_parts_take_(alps_map *m, const alps_onward *on, int any)
     if (fd < 0)
         return errno == ENOENT || errno == ENOTDIR ? ALPS_EPART
                                                    : alps_fd_open_error_();
-    int err = alps_fd_kind_(fd, 0);
+    int err = alps_fd_kind_(fd, S_IFBLK);
     int is = err ? err : alps_part_judge_(p->crc, fd, on, &head);
     if (is < 0)
         err = is;
@@ -173,6 +187,26 @@ ALPS_COLD_ int alps_parts_find_(alps_map *m, int any)
     }
 }
 
+/* The file `path`, the last there is, is no part any more, durably: it goes; a
+ * device stays, and says nothing. */
+ALPS_COLD_ int alps_parts_erase_(const alps_parts *p, const char *path)
+{
+    static const alps_part_head none = {
+        0, 0, 0, {0}, 0, 0, 0, {0}, {0, 0, 0, {0}, {0}}};
+    const alps_piece *piece = &p->piece[p->n - 1];
+    uint64_t n = 0;
+    if (piece->block) {
+        int err = alps_fd_length_(piece->fd, &n);
+        if (err || !n) // there is nothing behind its name
+            return err;
+        err = alps_fd_write_(piece->fd, &none, sizeof none, 0);
+        return err ? err : alps_fd_sync_data_(piece->fd);
+    }
+    if (unlinkat(p->dir, path, 0) && errno != ENOENT)
+        return alps_oserror_();
+    return alps_part_sync_name_(p->dir, path);
+}
+
 /* Takes away what was found behind the first `keep` files, the last one first,
  * so that a crash leaves what can still be found. */
 ALPS_COLD_ int alps_parts_unlink_(alps_map *m, unsigned keep)
@@ -184,10 +218,8 @@ ALPS_COLD_ int alps_parts_unlink_(alps_map *m, unsigned keep)
         unsigned i = p->n - 2;
         err =
             alps_fd_read_(p->piece[i].fd, &on, sizeof on, alps_parts_place_(i));
-        if (!err && unlinkat(p->dir, on.path, 0) && errno != ENOENT)
-            err = alps_oserror_();
         if (!err)
-            err = alps_part_sync_name_(p->dir, on.path);
+            err = alps_parts_erase_(p, on.path);
         if (!err)
             close(p->piece[--p->n].fd);
     }
@@ -222,7 +254,7 @@ ALPS_COLD_ int alps_parts_file_(const alps_map *m, const char *path, int *fd)
         *fd = openat(p->dir, path, how | O_CREAT | O_EXCL, mode);
     if (*fd < 0)
         return alps_fd_open_error_();
-    int err = alps_fd_kind_(*fd, 0);
+    int err = alps_fd_kind_(*fd, S_IFBLK);
     if (!err && alps_parts_among_(p, *fd))
         err = ALPS_EINVAL;
     if (!err)
@@ -231,7 +263,9 @@ ALPS_COLD_ int alps_parts_file_(const alps_map *m, const char *path, int *fd)
         err = ALPS_OK; // no range locks here
     if (!err && fstat(*fd, &st))
         err = alps_oserror_();
-    if (!err && st.st_size)
+    if (!err && S_ISBLK(st.st_mode))
+        err = alps_part_bare_(p->dir, path, *fd);
+    else if (!err && st.st_size)
         err = ALPS_EEXIST;
     if (err)
         close(*fd);
@@ -265,9 +299,7 @@ ALPS_COLD_ int alps_parts_add_(alps_map *m, alps_onward *on, uint64_t from)
     head.magic = ALPS_PART_MAGIC_;
     head.version = ALPS_PART_VERSION_;
     head.from = from;
-    head.front = alps_part_front_(from);
     head.number = on->number;
-    head.crc = alps_part_sum_(p->crc, &head);
     int err = alps_parts_unlink_(m, p->n); // what was begun before
     if (!err)
         err = alps_parts_name_(p, last, on);
@@ -275,12 +307,15 @@ ALPS_COLD_ int alps_parts_add_(alps_map *m, alps_onward *on, uint64_t from)
         err = alps_parts_file_(m, on->path, &fd);
     if (err)
         return err;
+    int block = alps_fd_block_(fd);
+    head.front = alps_part_front_(from, block);
+    head.crc = alps_part_sum_(p->crc, &head);
     err = alps_part_sync_name_(p->dir, on->path);
     if (!err)
         err = alps_fd_write_(fd, &head, sizeof head, 0);
     if (!err)
         err = alps_fd_sync_data_(fd);
-    if (!err && ftruncate(fd, (off_t)head.front))
+    if (!err && !block && ftruncate(fd, (off_t)head.front))
         err = alps_oserror_();
     on->from = alps_seal_(from);
     if (!err)

@@ -64,7 +64,8 @@ ALPS_CORE_ int alps_region_fill_(alps_handle *h, const alps_options *o,
     alps_superblock *s = h->super;
     struct timespec now;
     alps_region_place_(h);
-    uint64_t old = h->map.fixed ? h->at.heap : ALPS_PAGE; // the rest is new
+    int stale = h->map.fixed || alps_parts_stale_(h->map.parts);
+    uint64_t old = stale ? h->at.heap : ALPS_PAGE; // the rest is new
     uint64_t to = h->map.parts ? ALPS_ONWARD : old;
     int err = alps_region_zero_(h, 16, to - 16, t);
     if (!err && h->map.parts) // what they are found by stays

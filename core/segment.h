@@ -5,6 +5,7 @@
  * that are clean. Here is what is done to one segment: read, written, shown,
  * hidden. All of it under the pager's latch. */
 #pragma once
+#include "backing.h"
 #include "echo.h"
 #include "fault.h"
 #include "spill.h"
@@ -50,18 +51,16 @@ typedef struct alps_pager {
     struct alps_pager *sharer;  /* the next one that does */
     int shares;                 /* 1: it is in the budget's list */
     const alps_eviction *eviction;
-    void *state;         /* of the policy */
-    uint64_t state_n;    /* its bytes */
-    int fd;              /* the file */
-    int past;            /* the same past the page cache, or -1 */
-    unsigned direct;     /* 1: that was asked for */
-    int tells;           /* 1: the file system tells what was never written */
-    alps_watermark mark; /* of what is dirty */
-    alps_ahead ahead;    /* what is likely next */
-    unsigned interval;   /* milliseconds of the cleaner, or 0 */
-    uint32_t called;     /* 1: it is not to sleep */
-    uint32_t ended;      /* 1: it is to end */
-    int cleans;          /* 1: there is one */
+    void *state;          /* of the policy */
+    uint64_t state_n;     /* its bytes */
+    alps_backing backing; /* the files */
+    unsigned direct;      /* 1: past the page cache */
+    alps_watermark mark;  /* of what is dirty */
+    alps_ahead ahead;     /* what is likely next */
+    unsigned interval;    /* milliseconds of the cleaner, or 0 */
+    uint32_t called;      /* 1: it is not to sleep */
+    uint32_t ended;       /* 1: it is to end */
+    int cleans;           /* 1: there is one */
     pthread_t cleaner;
     pid_t process;          /* who opened it: not the child of a fork */
     unsigned char *base;    /* of the region */
@@ -82,7 +81,7 @@ typedef struct alps_pager {
     uintptr_t thread[64];   /* and which, by a hash */
     uint64_t stale_off;     /* the last fault that needed nothing, */
     uint32_t stale;         /* and how often it came in a row */
-    uint64_t written;       /* writes to the file, counted, */
+    uint64_t written;       /* writes to the files, counted, */
     uint64_t synced;        /* up to here they are durable */
     uint64_t trail;         /* from here to there segments went one behind */
     uint64_t trail_to;      /* the other, and the medium was not told */
@@ -128,54 +127,6 @@ ALPS_FN_ void alps_segment_tell_(const alps_pager *p, unsigned what,
     alps_watermark_saw_(&p->mark, what, frame, f);
 }
 
-/* The file by which `*k` bytes at `from` are read or written, and how many at
- * once: past the page cache whole pages only. */
-ALPS_FN_ int alps_segment_file_(const alps_pager *p, uint64_t from, uint64_t *k)
-{
-    if (*k > ALPS_PAGED_STEP)
-        *k = ALPS_PAGED_STEP;
-    if (p->past < 0 || from % ALPS_PAGE || *k < ALPS_PAGE)
-        return p->fd;
-    *k -= *k % ALPS_PAGE;
-    return p->past;
-}
-
-/* Whether nothing was ever written to bytes [off, off + n) of the file, so that
- * they need not be read to be known for zero: blocks that are reserved, or none
- * at all. A file that was cut is not meant. */
-ALPS_COLD_ int alps_segment_empty_(const alps_pager *p, uint64_t off,
-                                   uint64_t n)
-{
-    if (!p->tells)
-        return 0;
-    off_t data = lseek(p->fd, (off_t)off, ALPS_SEEK_DATA_);
-    if (data < 0 && errno == ENXIO)
-        data = lseek(p->fd, 0, SEEK_END);
-    return data > 0 && (uint64_t)data >= off + n;
-}
-
-/* Reads bytes [from, to) of the segment as the file has them. */
-ALPS_COLD_ int alps_segment_get_(alps_pager *p, uint32_t segment,
-                                 unsigned char *at, uint64_t from, uint64_t to)
-{
-    while (from < to) {
-        uint64_t k = to - from;
-        int fd = alps_segment_file_(p, from, &k);
-        long got = (long)ALPS_PAGED_READ(fd, at, k,
-                                         alps_segment_off_(p, segment) + from);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0) { // the end: somebody has cut the file
-            p->count.failed++;
-            return got ? alps_oserror_() : ALPS_ETRUNCATED;
-        }
-        at += got;
-        from += (uint64_t)got;
-        p->count.bytes_read += (uint64_t)got;
-    }
-    return ALPS_OK;
-}
-
 /* Reads the segment into a frame; what is behind the end is zero. */
 ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
                                   uint32_t frame)
@@ -183,9 +134,9 @@ ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
     unsigned char *to = alps_view_at_(&p->pool, frame);
     uint64_t off = alps_segment_off_(p, segment);
     uint64_t all = alps_segment_bytes_(p, segment), n = all;
-    if (n && alps_segment_empty_(p, off, n))
+    if (n && alps_backing_empty_(&p->backing, off, n))
         n = 0;
-    int err = alps_segment_get_(p, segment, to, 0, n);
+    int err = alps_backing_read_(&p->backing, to, n, off, &p->count);
     if (err)
         return err;
     memset(to + n, 0, (size_t)(p->pool.segment - n));
@@ -201,14 +152,14 @@ ALPS_COLD_ int alps_segment_old_(alps_pager *p, uint32_t segment,
                                  uint64_t first, uint64_t n)
 {
     const alps_journal *j = p->spill.journal;
-    uint64_t page = alps_segment_off_(p, segment) / ALPS_PAGE + first;
-    uint64_t from = first * ALPS_PAGE, to = from + n * ALPS_PAGE;
-    uint64_t end = alps_segment_bytes_(p, segment);
+    uint64_t off = alps_segment_off_(p, segment) + first * ALPS_PAGE;
+    uint64_t page = off / ALPS_PAGE, k = n * ALPS_PAGE;
+    uint64_t end = alps_segment_bytes_(p, segment) - first * ALPS_PAGE;
     memset(p->spill.old, 0, (size_t)(n * ALPS_PAGE));
     if (alps_page_next_(j->known, page, page + n) == page + n)
         return ALPS_OK; // nothing but zeroes
-    int err =
-        alps_segment_get_(p, segment, p->spill.old, from, to < end ? to : end);
+    int err = alps_backing_read_(&p->backing, p->spill.old, k < end ? k : end,
+                                 off, &p->count);
     return err ? err
                : alps_spill_load_(&p->spill, p->spill.old, page, n, &p->count);
 }
@@ -237,29 +188,14 @@ ALPS_COLD_ int alps_segment_spill_(alps_pager *p, uint32_t frame)
                              &p->count);
 }
 
-/* Writes `n` bytes of memory to place `off` of the file, `into` a segment. */
+/* Writes `n` bytes of memory to their place. */
 ALPS_COLD_ int alps_segment_put_(alps_pager *p, const unsigned char *at,
-                                 uint64_t n, uint64_t off, uint64_t into)
+                                 uint64_t n, uint64_t off)
 {
-    while (n) {
-        uint64_t k = n;
-        int fd = alps_segment_file_(p, into, &k);
-        long put = (long)ALPS_PAGED_WRITE(fd, at, k, off);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0) {
-            p->count.failed++;
-            return put ? alps_oserror_() : ALPS_ENOSPC;
-        }
-        at += put;
-        n -= (uint64_t)put;
-        off += (uint64_t)put;
-        into += (uint64_t)put;
-        p->count.bytes_written += (uint64_t)put;
-        __atomic_store_n(&p->written, p->written + 1, __ATOMIC_RELEASE);
-    }
-    p->count.write_backs++;
-    return ALPS_OK;
+    int err =
+        alps_backing_write_(&p->backing, at, n, off, &p->written, &p->count);
+    p->count.write_backs += !err;
+    return err;
 }
 
 /* Writes bytes [from, to) of a frame, whole pages, to their place. */
@@ -279,13 +215,13 @@ ALPS_COLD_ int alps_segment_write_(alps_pager *p, uint32_t frame, uint64_t from,
         uint64_t n = to - from;
         if (!alps_echo_has_(&p->echo, off + from) || n < ALPS_PAGE) {
             n = alps_echo_before_(&p->echo, off + from, n);
-            err = alps_segment_put_(p, at + from, n, off + from, from);
+            err = alps_segment_put_(p, at + from, n, off + from);
         } else {
             n = ALPS_PAGE;
             if (!alps_echo_same_(&p->echo, off + from, at + from)) {
                 const unsigned char *copy =
                     p->echo.bytes + (off + from - p->echo.off);
-                err = alps_segment_put_(p, copy, n, off + from, from);
+                err = alps_segment_put_(p, copy, n, off + from);
                 if (!err)
                     alps_echo_wrote_(&p->echo, off + from);
             }

@@ -14,12 +14,30 @@
  * the mappings a process may have. */
 #define ALPS_SOLE_HOLES_ 1024u
 
+/* Up to where the files may hold something: behind their length, too, where a
+ * device goes on, of which what nobody has stored yet need not be zero. */
+ALPS_COLD_ uint64_t alps_sole_end_(const alps_map *m)
+{
+    const alps_parts *p = m->parts;
+    uint64_t end = m->length, n;
+    for (unsigned i = 0; p && i < p->n; i++) {
+        const alps_piece *piece = &p->piece[i];
+        uint64_t most = alps_parts_until_(p, i) - piece->from;
+        if (!piece->block || alps_fd_length_(piece->fd, &n))
+            continue;
+        n = n < piece->front ? 0 : n - piece->front;
+        n = piece->from + (n < most ? n : most);
+        end = n > end ? n : end;
+    }
+    return end;
+}
+
 /* Adds the pages that may be other than zeroes in the file. */
 ALPS_COLD_ void alps_sole_known_(const alps_map *m)
 {
     const alps_journal *j = m->journal;
-    uint64_t from = 0, to = 0;
-    while (alps_medium_data_(m, m->length, to, &from, &to))
+    uint64_t from = 0, to = 0, all = alps_sole_end_(m);
+    while (alps_medium_data_(m, all, to, &from, &to))
         for (uint64_t page = from / ALPS_PAGE;
              page * ALPS_PAGE < to && page < j->pages; page++)
             alps_page_add_(j->known, page);
@@ -45,18 +63,19 @@ ALPS_COLD_ int alps_sole_blank_(const alps_map *m, uint64_t from, uint64_t to)
 ALPS_COLD_ int alps_sole_blanks_(const alps_map *m, uint64_t end)
 {
     uint64_t from = 0, to = 0, step = ALPS_SOLE_STEP_, last = 0;
+    uint64_t all = alps_sole_end_(m);
     unsigned n = 0;
-    while (to < end && alps_medium_data_(m, m->length, to, &from, &to)) {
+    while (to < end && alps_medium_data_(m, all, to, &from, &to)) {
         if (n++ == ALPS_SOLE_HOLES_)
-            to = m->length; // the other holes remain the file's
+            to = all; // the other holes remain the file's
         from -= from % step;
         int err = alps_sole_blank_(m, last, from < end ? from : end);
         if (err)
             return err;
         last = alps_round_up_(to, step);
     }
-    if (to >= m->length) // beyond the end of the file there is nothing
-        last = alps_round_up_(m->length, alps_system_page_());
+    if (to >= all) // beyond the end of the file there is nothing
+        last = alps_round_up_(all, alps_system_page_());
     if (last > end)
         last = end;
     m->journal->filed = last / ALPS_PAGE;

@@ -107,7 +107,7 @@ ALPS_COLD_ int alps_wanted_free_(const alps_parts *p, const char *path)
     int fd = openat(p->dir, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0 && errno == ENOENT)
         return alps_wanted_folder_(p, path);
-    int err = fd < 0 ? alps_fd_open_error_() : alps_fd_kind_(fd, 0);
+    int err = fd < 0 ? alps_fd_open_error_() : alps_fd_kind_(fd, S_IFBLK);
     if (fd < 0)
         return err;
     if (!err && fstat(fd, &st))
@@ -115,6 +115,8 @@ ALPS_COLD_ int alps_wanted_free_(const alps_parts *p, const char *path)
     int among = !err && alps_parts_among_(p, fd);
     if (among && st.st_dev == p->dev && st.st_ino == p->ino)
         err = ALPS_EINVAL; // the first file itself
+    else if (!err && S_ISBLK(st.st_mode) && !among)
+        err = alps_part_bare_(p->dir, path, fd);
     else if (!err && st.st_size && !among)
         err = ALPS_EEXIST;
     close(fd);

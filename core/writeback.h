@@ -111,8 +111,8 @@ ALPS_COLD_ int alps_writeback_fence_(alps_pager *p)
     int lost = __atomic_load_n(&p->lost, __ATOMIC_ACQUIRE);
     if (lost || now <= done)
         return lost;
-    if (ALPS_PAGED_SYNC(p->fd)) {
-        int err = alps_oserror_();
+    int err = alps_backing_sync_(&p->backing, done);
+    if (err) {
         alps_writeback_failed_(p, err);
         return err;
     }

@@ -7,7 +7,9 @@
  * that was not synced is there or is not. What is then found has to be the region,
  * made, grown, extended, shortened and removed as a whole, with a block for each
  * page that may be stored to, and nothing is left behind that nobody would find.
- * Leaving any kind of sync out has to be noticed. */
+ * Leaving any kind of sync out has to be noticed. The same where the region is
+ * larger than its memory: then what is stored gets to the files when a segment
+ * goes, in the middle of anything. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -23,14 +25,17 @@
 #include <unistd.h>
 
 static ssize_t watched_write(int fd, const void *p, size_t n, off_t off);
+static int watched_stat(int fd, struct stat *st);
 static int watched_sync(int fd);
+static int watched_all_sync(int fd);
 static int watched_cut(int fd, off_t n);
 static int watched_msync(void *p, size_t n, int how);
 static int watched_remove(int dir, const char *name);
 static long watched_call(long number, ...);
 #define pwrite(fd, p, n, off) watched_write(fd, p, n, off)
+#define fstat(fd, st) watched_stat(fd, st)
 #define fdatasync(fd) watched_sync(fd)
-#define fsync(fd) watched_sync(fd)
+#define fsync(fd) watched_all_sync(fd)
 #define ftruncate(fd, n) watched_cut(fd, n)
 #define msync(p, n, how) watched_msync(p, n, how)
 #define unlinkat(dir, name, how) watched_remove(dir, name)
@@ -41,6 +46,7 @@ static long watched_call(long number, ...);
 #define ANY_APART
 #include "model.h"
 #undef pwrite
+#undef fstat
 #undef fdatasync
 #undef fsync
 #undef ftruncate
@@ -48,6 +54,8 @@ static long watched_call(long number, ...);
 #undef unlinkat
 #undef unlink
 #undef syscall
+
+ALPS_HANDLER(faults);
 
 #define SECTOR 512u
 #define ROOM (640u << 10) // bytes of any file, at most
@@ -72,6 +80,8 @@ static struct file {
 } file[FILES];
 
 static char folder[80], image[80], region_path[120], image_path[120];
+static int device;          // 1: the second file is one, for all that asks
+static ino_t device_ino[2]; // which that is, and in an image
 static int watching;
 static unsigned lost; // kinds of syncs that are left out, as bits
 static int refilled;  // blocks were reserved within a file's length
@@ -81,10 +91,10 @@ enum {
     SYNC_NAME = 1,     // of a folder
     SYNC_FIRST = 2,    // of all of the first file
     SYNC_PART = 4,     // of all of another
-    SYNC_LENGTH = 8,   // of one page, for the length of the file
+    SYNC_LENGTH = 8,   // of one page, or one file, for its length
     SYNC_PAGES = 16,   // of pages, by a fence
     SYNC_JOURNAL = 32, // of a commit
-    SYNC_BLOCKS = 64   // of one page, for blocks that are reserved again
+    SYNC_BLOCKS = 64   // the same, for blocks that are reserved again
 };
 
 static const char *path_in(const char *base, const char *name)
@@ -165,6 +175,12 @@ static int keeps(int kind, unsigned which, unsigned chosen)
            (kind == ANY_KEPT && throw_of(2));
 }
 
+static ino_t inode(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) ? 0 : st.st_ino;
+}
+
 static void put_image(int kind, unsigned chosen)
 {
     static unsigned char bytes[ROOM];
@@ -196,6 +212,8 @@ static void put_image(int kind, unsigned chosen)
             open(path_in(image, names[i]), O_RDWR | O_CREAT | O_EXCL, 0600);
         if (fd < 0 || ftruncate(fd, (off_t)length))
             abort();
+        if (i == 1 && device)
+            device_ino[1] = inode(fd);
         for (size_t s = 0; s < length; s += SECTOR) {
             size_t n = length - s < SECTOR ? length - s : SECTOR;
             static const unsigned char none[SECTOR];
@@ -217,6 +235,7 @@ static const alps_part *wanted; // what it is made with, or is to get
 static unsigned sure_parts, now_parts;
 static unsigned things;                  // that there are
 static unsigned sure_things, now_things; // from so many to so many may be found
+static unsigned engine; // of the region, where it is paged; images are mapped
 
 static alps_options options(const alps_part *parts)
 {
@@ -231,7 +250,17 @@ static alps_options options(const alps_part *parts)
     o.grow = ALPS_GROW_NEVER;
     o.parts = parts;
     o.flags = ALPS_CREATE;
+    o.engine = engine ? ALPS_ENGINE_KERNEL : 0;
     return o;
+}
+
+/* Of 8 KiB a segment, borders inside of some; about a dozen frames. */
+static void page(alps_options *o)
+{
+    o->engine = engine;
+    o->segment = KIB(8);
+    o->memory = KIB(128);
+    o->faults = &faults;
 }
 
 /* How many things the list has; 0 also where one is not whole. */
@@ -292,6 +321,7 @@ static const char *found(const alps_options *o, unsigned least, unsigned most,
         return any_strerror(err);
     unsigned n = listed(&h);
     unsigned parts = h.core.map.parts ? h.core.map.parts->n - 1 : 0;
+    uint64_t to = device && parts < 2 ? KIB(160) : KIB(400);
     if (n < least || n > most)
         wrong = "things are missing, or too many";
     else if (any_check(&h, NULL))
@@ -300,7 +330,7 @@ static const char *found(const alps_options *o, unsigned least, unsigned most,
         wrong = "blocks are missing";
     else if (parts < least_parts || parts > most_parts)
         wrong = "it has other parts";
-    else if (o->parts && any_grow(&h, KIB(400)))
+    else if (o->parts && any_grow(&h, to))
         wrong = "it does not grow";
     else if (any_check(&h, NULL) || listed(&h) != n)
         wrong = "it is not sound when it has grown";
@@ -314,7 +344,17 @@ static const char *removed(void)
     int err = any_remove(image_path);
     if (err && err != ALPS_ENOENT)
         return any_strerror(err);
-    return files_in(image) ? "something is left behind" : NULL;
+    if (device) { // it stays, and says nothing
+        static unsigned char head[256], none[256];
+        int fd = open(path_in(image, names[1]), O_RDONLY | O_CLOEXEC);
+        int bare = pread(fd, head, sizeof head, 0) == sizeof head &&
+                   !memcmp(head, none, sizeof head);
+        close(fd);
+        if (!bare)
+            return "the device is still a part";
+    }
+    return files_in(image) > (unsigned)device ? "something is left behind"
+                                              : NULL;
 }
 
 static const char *judge(void)
@@ -408,6 +448,21 @@ static unsigned which(int fd)
     return i;
 }
 
+static int is_device(int fd)
+{
+    ino_t is = device ? inode(fd) : 0;
+    return is && (is == device_ino[0] || is == device_ino[1]);
+}
+
+static int watched_stat(int fd, struct stat *st)
+{
+    int err = fstat(fd, st);
+    if (!err && device &&
+        (st->st_ino == device_ino[0] || st->st_ino == device_ino[1]))
+        st->st_mode = S_IFBLK | 0600;
+    return err;
+}
+
 static ssize_t watched_write(int fd, const void *p, size_t n, off_t off)
 {
     if (watching)
@@ -415,7 +470,7 @@ static ssize_t watched_write(int fd, const void *p, size_t n, off_t off)
     return pwrite(fd, p, n, off);
 }
 
-static int watched_sync(int fd)
+static int sync_it(int fd, int lengths)
 {
     if (!watching)
         return 0;
@@ -423,9 +478,13 @@ static int watched_sync(int fd)
     look();
     unsigned i = which(fd);
     unsigned kind = i == FILES                            ? SYNC_NAME
+                    : lengths && refilled                 ? SYNC_BLOCKS
+                    : lengths                             ? SYNC_LENGTH
                     : i == 0                              ? SYNC_FIRST
                     : !strcmp(names[i], "region.journal") ? SYNC_JOURNAL
                                                           : SYNC_PART;
+    if (kind == SYNC_BLOCKS)
+        refilled = 0;
     if (kind & lost)
         return 0;
     if (i < FILES)
@@ -433,6 +492,17 @@ static int watched_sync(int fd)
     for (unsigned k = 0; i == FILES && k < FILES; k++)
         file[k].named = file[k].there;
     return 0;
+}
+
+static int watched_sync(int fd)
+{
+    return sync_it(fd, 0);
+}
+
+/* Of a whole file for its length, where we page; of a folder. */
+static int watched_all_sync(int fd)
+{
+    return sync_it(fd, engine != 0);
 }
 
 /* Pages [from, to) of a file have blocks, or have none. */
@@ -448,6 +518,8 @@ static void blocks(int fd, size_t from, size_t to, unsigned char is)
 
 static int watched_cut(int fd, off_t n)
 {
+    if (is_device(fd))
+        abort(); // a device cannot
     if (watching)
         crash();
     int err = ftruncate(fd, n);
@@ -460,7 +532,7 @@ static int watched_msync(void *p, size_t n, int how)
 {
     const alps_map *m = &heap.core.map;
     (void)how;
-    if (!watching)
+    if (!watching || m->apart) // what is there are no pages of the files
         return 0;
     uint64_t off = (uint64_t)((unsigned char *)p - m->base);
     unsigned kind = n > 1 ? SYNC_PAGES : refilled ? SYNC_BLOCKS : SYNC_LENGTH;
@@ -480,9 +552,18 @@ static int watched_msync(void *p, size_t n, int how)
 
 static int watched_remove(int dir, const char *name)
 {
+    if (device && strstr(name, "second"))
+        abort();
     if (watching)
         crash();
     return unlinkat(dir, name, 0);
+}
+
+/* Whether the power fails here: segments go all the time. */
+static int seen(void)
+{
+    static unsigned n;
+    return n++ % 8 == 0;
 }
 
 static long watched_call(long number, ...)
@@ -495,13 +576,17 @@ static long watched_call(long number, ...)
     va_end(more);
     int reserves = number == SYS_fallocate, fd = (int)a[0];
     struct stat st;
-    if (watching && reserves)
+    if (watching && (reserves || (number == SYS_pwrite64 && seen())))
         crash();
-    if (reserves && !fstat(fd, &st))
+    if (!reserves)
+        return syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    if (!fstat(fd, &st))
         refilled = !a[1] && a[2] + a[3] <= st.st_size;
     long got = syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
     look();
-    if (reserves && !got)
+    if (reserves && !a[1] && is_device(fd))
+        abort();
+    if (!got && !is_device(fd)) // which has its blocks
         blocks(fd, (size_t)a[2], (size_t)(a[2] + a[3]), !a[1]);
     return got;
 }
@@ -554,6 +639,8 @@ static int open_it(const alps_part *parts, unsigned flags)
 {
     alps_options o = options(parts);
     o.flags |= flags;
+    if (engine)
+        page(&o);
     return any_open(&heap, region_path, &o);
 }
 
@@ -571,12 +658,26 @@ static void begin_disk(void)
         memset(f->now, 0, ROOM);
     }
     refilled = 0;
+    device_ino[0] = device_ino[1] = 0;
     snprintf(folder, sizeof folder, "%s", shm_path("medium"));
     snprintf(image, sizeof image, "%s", shm_path("medium-image"));
     snprintf(region_path, sizeof region_path, "%s/region", folder);
     snprintf(image_path, sizeof image_path, "%s/region", image);
     if (mkdir(folder, 0700) || mkdir(image, 0700))
         abort();
+    if (device) { // full of what was there before
+        int fd = open(path_in(folder, names[1]), O_RDWR | O_CREAT, 0600);
+        memset(file[1].now, 0xff, ROOM);
+        memset(file[1].now, 0, KIB(128));
+        if (pwrite(fd, file[1].now, KIB(204), 0) != KIB(204))
+            abort();
+        device_ino[0] = inode(fd);
+        close(fd);
+        look();
+        file[1].named = 1;
+        memset(file[1].block, 1, sizeof file[1].block);
+        make_sure(1, 0, ROOM);
+    }
     things = 0;
     settled();
     dice = 88172645463325252ull;
@@ -591,9 +692,9 @@ static void end_disk(void)
     CHECK_EQ(rmdir(folder) | rmdir(image), 0);
 }
 
-static const alps_part one[] = {{"second", KIB(80)}, {NULL, 0}};
+static const alps_part one[] = {{"second", KIB(84)}, {NULL, 0}};
 static const alps_part two[] = {
-    {"second", KIB(80)}, {"third", KIB(160)}, {NULL, 0}};
+    {"second", KIB(84)}, {"third", KIB(160)}, {NULL, 0}};
 static const alps_part other[] = {
     {"third", KIB(72)}, {"second", KIB(120)}, {"fourth", KIB(180)}, {NULL, 0}};
 
@@ -634,6 +735,7 @@ static void live(void)
     drop();
     commit();
     heap.core.map.flags |= ALPS_SHRINK;
+    CHECK(!engine || heap.core.map.pager->count.evictions > 20);
     CHECK_EQ(any_close(&heap), 0);
     phase = ANEW;
     wanted = other;
@@ -653,9 +755,9 @@ static void live(void)
     end_disk();
 }
 
-static void live_with(const char *text)
+static void live_with(const char *text, unsigned much)
 {
-    effort = 4 / SLOW + 1;
+    effort = much / SLOW + 1;
     live();
     CHECK_EQ(bad, 0);
     printf("  %s: %lu images at %lu moments\n", text, images, events);
@@ -665,35 +767,73 @@ static void live_with(const char *text)
 static void a_region_in_files_that_are_synced(void)
 {
     choose(&alps_backend_file_, &alps_policy_msync_);
-    live_with("msync");
+    live_with("msync", 4);
 }
 
 static void a_region_in_files_that_are_committed(void)
 {
     choose(&alps_backend_file_, &alps_policy_checkpoint_);
-    live_with("checkpoint");
+    live_with("checkpoint", 4);
+}
+
+static void a_region_that_is_paged_and_synced(void)
+{
+    choose(&alps_backend_paged_, &alps_policy_msync_);
+    live_with("paged, msync", 2);
+}
+
+static void a_region_that_is_paged_and_committed(void)
+{
+    choose(&alps_backend_paged_, &alps_policy_checkpoint_);
+    live_with("paged, checkpoint", 1);
+}
+
+/* The second file is a device, full of other bytes. */
+static void a_region_that_goes_on_on_a_device(void)
+{
+    unsigned was = engine;
+    device = 1;
+    choose(&alps_backend_file_, &alps_policy_msync_);
+    engine = 0;
+    live_with("on a device, msync", 2);
+    choose(&alps_backend_paged_, &alps_policy_checkpoint_);
+    engine = was;
+    live_with("on a device, paged, checkpoint", 1);
+    device = 0;
+}
+
+/* Leaves the kinds of `which_ones` out, one at a time. */
+static void needs(const char *text, unsigned which_ones)
+{
+    effort = 1;
+    for (lost = SYNC_NAME; lost <= SYNC_BLOCKS; lost *= 2) {
+        if (!(lost & which_ones))
+            continue;
+        live();
+        if (!CHECK(bad > 0))
+            printf("  under %s, %u\n", text, lost);
+    }
+    lost = 0;
 }
 
 static void each_kind_of_sync_is_needed(void)
 {
-    effort = 1;
     choose(&alps_backend_file_, &alps_policy_msync_);
-    for (lost = SYNC_NAME; lost <= SYNC_BLOCKS; lost *= 2) {
-        if (lost == SYNC_JOURNAL) // there is none
-            continue;
-        live();
-        if (!CHECK(bad > 0))
-            printf("  under msync, %u\n", lost);
-    }
+    needs("msync", SYNC_NAME | SYNC_FIRST | SYNC_PART | SYNC_LENGTH |
+                       SYNC_PAGES | SYNC_BLOCKS);
     choose(&alps_backend_file_, &alps_policy_checkpoint_);
-    for (lost = SYNC_NAME; lost <= SYNC_JOURNAL; lost *= 2) {
-        if (lost == SYNC_LENGTH) // there are none
-            continue;
-        live();
-        if (!CHECK(bad > 0))
-            printf("  under checkpoint, %u\n", lost);
-    }
-    lost = 0;
+    needs("checkpoint", SYNC_NAME | SYNC_FIRST | SYNC_PART | SYNC_PAGES |
+                            SYNC_JOURNAL);
+}
+
+static void each_kind_is_needed_where_it_is_paged(void)
+{
+    choose(&alps_backend_paged_, &alps_policy_msync_);
+    needs("msync", SYNC_NAME | SYNC_FIRST | SYNC_PART | SYNC_LENGTH |
+                       SYNC_PAGES | SYNC_BLOCKS);
+    choose(&alps_backend_paged_, &alps_policy_checkpoint_);
+    needs("checkpoint", SYNC_NAME | SYNC_FIRST | SYNC_PART | SYNC_PAGES |
+                            SYNC_JOURNAL);
 }
 
 int main(void)
@@ -701,5 +841,10 @@ int main(void)
     RUN(a_region_in_files_that_are_synced);
     RUN(a_region_in_files_that_are_committed);
     RUN(each_kind_of_sync_is_needed);
+    engine = ALPS_ENGINE_REWIRE;
+    RUN(a_region_that_is_paged_and_synced);
+    RUN(a_region_that_is_paged_and_committed);
+    RUN(each_kind_is_needed_where_it_is_paged);
+    RUN(a_region_that_goes_on_on_a_device);
     return check_end("medium");
 }

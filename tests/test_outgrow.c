@@ -382,6 +382,36 @@ static void threads_share_the_heap_while_it_outgrows_its_memory(void)
     CHECK_EQ(alps_remove(the_path), 0);
 }
 
+/* Of a file that is longer than the region can be nothing is touched. */
+static void what_is_behind_the_region_is_not_its_own(void)
+{
+    alps_heap h;
+    alps_options o = small(4 * MIB);
+    unsigned char last = 77;
+    uint64_t state = 3, nodes = 0;
+    int bad = 0;
+    o.limit = 8 * MIB;
+    path_to("longer");
+    CHECK_EQ(alps_open(&h, the_path, &o), 0);
+    CHECK_EQ(alps_close(&h), 0);
+    int fd = open(the_path, O_RDWR);
+    CHECK_EQ(pwrite(fd, &last, 1, 4096 * MIB), 1);
+    CHECK_EQ(alps_open(&h, the_path, &o), 0);
+    CHECK(h.core.map.apart);
+    for (int i = 0; i < 300; i++)
+        bad += alps_step(&h, &state) != 0;
+    CHECK_EQ(alps_sync(&h), 0);
+    CHECK(pread(fd, &last, 1, 4096 * MIB) == 1 && last == 77);
+    CHECK_EQ(alps_grow(&h, 8 * MIB), 0);
+    for (int i = 0; i < 300; i++)
+        bad += alps_step(&h, &state) != 0;
+    CHECK_EQ(bad, 0);
+    CHECK_EQ(alps_whole(&h, &nodes), 0);
+    CHECK_EQ(alps_close(&h), 0);
+    close(fd);
+    CHECK_EQ(alps_remove(the_path), 0);
+}
+
 static void system_calls_take_what_is_pinned(void)
 {
     alps_heap h;
@@ -530,6 +560,7 @@ static void run_all(void)
     RUN(a_kill_loses_nothing);
     RUN(threads_share_the_heap_while_it_outgrows_its_memory);
     RUN(a_snapshot_has_what_is_in_memory);
+    RUN(what_is_behind_the_region_is_not_its_own);
     RUN(system_calls_take_what_is_pinned);
     RUN(without_a_policy_the_region_is_whole_when_it_is_closed);
     RUN(without_a_policy_a_kill_is_told);

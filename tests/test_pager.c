@@ -87,7 +87,7 @@ static void contents_are_those_of_a_model_past_the_page_cache(void)
         SKIP("this file system reads and writes by way of its cache only");
         return;
     }
-    CHECK(pager_of(p)->past >= 0);
+    CHECK(pager_of(p)->backing.file[0].past >= 0);
     CHECK_EQ(alps_ufree(p), 0);
     unlink(the_path);
     mixed(2 * MIB + 4096 + 17, &o, 500);

@@ -1,19 +1,32 @@
 /* test_parts.c -- one region in several files */
 #include "list.h"
+#include "told.h"
 #include <dirent.h>
 #include <sys/mount.h>
 
 /* ---- where ---------------------------------------------------------------- */
 
+ALPS_HANDLER(faults);
+
 static const struct world {
     const char *name;
     const alps_backend *backend;
     const alps_policy *policy;
+    unsigned engine;  // of backend paged
+    uint64_t segment; // bytes
 } worlds[] = {
-    {"file, none", &alps_backend_file_, &alps_policy_none_},
-    {"file, msync", &alps_backend_file_, &alps_policy_msync_},
-    {"file, checkpoint", &alps_backend_file_, &alps_policy_checkpoint_},
-    {"pmem, flush", &alps_backend_pmem_, &alps_policy_flush_},
+    {"file, none", &alps_backend_file_, &alps_policy_none_, 0, 0},
+    {"file, msync", &alps_backend_file_, &alps_policy_msync_, 0, 0},
+    {"file, checkpoint", &alps_backend_file_, &alps_policy_checkpoint_, 0, 0},
+    {"pmem, flush", &alps_backend_pmem_, &alps_policy_flush_, 0, 0},
+    {"paged, mapped", &alps_backend_paged_, &alps_policy_msync_,
+     ALPS_ENGINE_KERNEL, 0},
+    {"paged, rewired", &alps_backend_paged_, &alps_policy_msync_,
+     ALPS_ENGINE_REWIRE, 1 << 14},
+    {"paged, committed", &alps_backend_paged_, &alps_policy_checkpoint_,
+     ALPS_ENGINE_REWIRE, 1 << 17}, // borders lie inside of segments
+    {"paged, told", &alps_backend_paged_, &alps_policy_none_,
+     ALPS_ENGINE_USERFAULTFD, 1 << 14},
 };
 static const struct world *world = worlds;
 static any_heap heap;
@@ -24,11 +37,24 @@ static void again(void)
     choose(world->backend, world->policy);
 }
 
-/* Runs the test in the first `n` worlds. */
-static void run_in(unsigned n, void (*test)(void), const char *name)
+/* Whether this can be run here. */
+static int can_be(const struct world *w)
+{
+#ifdef CHECK_EMULATED // which shows its own faults and mappings
+    return w->engine <= ALPS_ENGINE_KERNEL;
+#else
+    return w->engine < ALPS_ENGINE_USERFAULTFD || may_be_told();
+#endif
+}
+
+/* Runs the test in each world but the first `from`, up to `n`. */
+static void run_in(unsigned from, unsigned n, void (*test)(void),
+                   const char *name)
 {
     char text[120];
-    for (world = worlds; world < worlds + n; world++) {
+    for (world = worlds + from; world < worlds + n; world++) {
+        if (!can_be(world))
+            continue;
         again();
         snprintf(text, sizeof text, "%s (%s)", name, world->name);
         CHECK_EQ(mkdir(folder, 0700), 0);
@@ -36,12 +62,19 @@ static void run_in(unsigned n, void (*test)(void), const char *name)
         CHECK_EQ(rmdir(folder), 0); // each test has cleaned up
     }
 }
-#define RUN_IN_ALL(name) run_in(4, name, #name)
-#define RUN_ONCE(name) run_in(1, name, #name)
+#define RUN_IN_ALL(name) run_in(0, 8, name, #name)
+#define RUN_ONCE(name) run_in(0, 1, name, #name)
+#define RUN_PAGED(name) run_in(5, 7, name, #name)
 
 static int commits(void)
 {
     return world->policy->commit != NULL;
+}
+
+/* Whether one process at a time has it open. */
+static int alone(void)
+{
+    return commits() || world->engine > ALPS_ENGINE_KERNEL;
 }
 
 /* A path in the folder of the test. */
@@ -102,11 +135,22 @@ static const alps_part two_more[] = {
     {"second", KIB(320)}, {"third", KIB(640)}, {NULL, 0}};
 static const alps_part even[] = {{"second", 0}, {"third", 0}, {NULL, 0}};
 
+/* A few frames, where it is paged. */
+static void page(alps_options *o)
+{
+    int reads = (o->flags & (ALPS_READ_ONLY | ALPS_SALVAGE)) != 0;
+    o->engine = reads ? 0 : world->engine;
+    o->faults = &faults;
+    o->segment = world->segment;
+    o->memory = 16 * world->segment;
+}
+
 static alps_options options(const alps_part *parts)
 {
     alps_options o = small(KIB(960), KIB(64));
     o.limit = KIB(4096);
     o.parts = parts;
+    page(&o);
     return o;
 }
 
@@ -121,6 +165,7 @@ static int reopen(any_heap *h, unsigned flags)
     alps_options o;
     memset(&o, 0, sizeof o);
     o.flags = flags ? flags : ALPS_EXCLUSIVE; // without ALPS_CREATE
+    page(&o);
     return any_open(h, at("region"), &o);
 }
 
@@ -290,7 +335,7 @@ static void other_processes_see_it_grow(void)
 {
     alps_options o = options(two_more);
     o.size = KIB(256);
-    if (commits()) { // one process at a time
+    if (alone()) {
         CHECK_EQ(open_with(&heap, o), 0);
         end();
         return;
@@ -398,6 +443,36 @@ static int child_with_a_small_disk(void)
 static void a_full_disk_of_one_file_is_a_code(void)
 {
     on_a_small_disk("parts-disk", child_with_a_small_disk);
+}
+
+static int child_with_memory_for_a_disk(void)
+{
+    char part[160];
+    if (syscall(SYS_unshare, 0x00020000) || // CLONE_NEWNS
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+        mount("none", mount_path(), "ramfs", 0, NULL))
+        return 77;
+    snprintf(part, sizeof part, "%s/second", mount_path());
+    alps_part parts[] = {{part, KIB(320)}, {NULL, 0}};
+    alps_options o = options(parts);
+    if (open_with(&heap, o) || any_close(&heap))
+        return 1;
+    o.direct = 1;
+    if (open_with(&heap, o) != ALPS_EUNSUPPORTED)
+        return 2;
+    o.direct = 0;
+    if (open_with(&heap, o))
+        return 3;
+    furnish(&heap, 20, 20, 150000);
+    if (any_close(&heap) || any_remove(at("region")) || files())
+        return 4;
+    return check_bad_ ? 5 : 0;
+}
+
+/* One file that knows no way past the page cache is enough. */
+static void past_the_page_cache_go_all_or_none(void)
+{
+    on_a_small_disk("parts-direct", child_with_memory_for_a_disk);
 }
 
 /* ---- further files ---------------------------------------------------------- */
@@ -724,13 +799,12 @@ static void who_knows_no_parts_refuses_them(void)
         const alps_backend *backend;
         const char *path;
     } blind[] = {{&alps_backend_anon_, NULL},
-                 {&alps_backend_shmem_, blind_name},
-                 {&alps_backend_paged_, at("paged")}};
+                 {&alps_backend_shmem_, blind_name}};
     alps_options o = options(two_more);
     char apart_name[64];
     snprintf(apart_name, sizeof apart_name, "%s", shm_name("parts-apart"));
     const alps_part apart[] = {{apart_name, KIB(320)}, {NULL, 0}};
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 2; i++) {
         choose(blind[i].backend, &alps_policy_none_);
         CHECK_EQ(any_open(&heap, blind[i].path, &o), ALPS_EUNSUPPORTED);
         if (i)
@@ -748,9 +822,6 @@ static void who_knows_no_parts_refuses_them(void)
     choose(&alps_backend_shmem_, &alps_policy_none_);
     CHECK_EQ(any_open(&heap, blind_name, &o), ALPS_EUNSUPPORTED);
     CHECK_EQ(any_repair(blind_name, &r), ALPS_EUNSUPPORTED);
-    choose(&alps_backend_paged_, &alps_policy_none_);
-    CHECK_EQ(any_open(&heap, shm_path("parts-blind"), &o), ALPS_EUNSUPPORTED);
-    CHECK_EQ(any_repair(shm_path("parts-blind"), &r), ALPS_EUNSUPPORTED);
     again();
     CHECK_EQ(any_open(&heap, shm_path("parts-blind"), &o), 0);
     CHECK_EQ(listed(&heap), 1);
@@ -827,9 +898,13 @@ static void a_copy_is_one_file(void)
         CHECK_EQ(any_describe(&copy, &of), 0);
         CHECK_EQ(any_close(&copy), 0);
         again();
-        CHECK_EQ(any_inspect(at("region"), &d), 0);
-        CHECK_EQ(d.parts, 2);
-        CHECK(!memcmp(d.uuid, of.uuid, sizeof d.uuid));
+        if (i == 0 && alone() && !commits()) { // it is ours alone
+            CHECK_EQ(any_inspect(at("region"), &d), ALPS_EBUSY);
+        } else {
+            CHECK_EQ(any_inspect(at("region"), &d), 0);
+            CHECK_EQ(d.parts, 2);
+            CHECK(!memcmp(d.uuid, of.uuid, sizeof d.uuid));
+        }
         CHECK_EQ(unlink(at("copy")), 0);
     }
     end();
@@ -1049,6 +1124,8 @@ int main(void)
     RUN_IN_ALL(what_is_free_at_the_end_is_cut_off);
     RUN_IN_ALL(what_is_trimmed_has_its_blocks_again);
     RUN_ONCE(a_full_disk_of_one_file_is_a_code);
+    RUN_PAGED(a_full_disk_of_one_file_is_a_code);
+    RUN_PAGED(past_the_page_cache_go_all_or_none);
     RUN_IN_ALL(a_region_gets_further_files);
     RUN_IN_ALL(a_missing_part_is_a_code);
     RUN_IN_ALL(parts_that_were_exchanged_are_found_out);
