@@ -26525,9 +26525,9 @@ static inline __attribute__((unused)) int ALPS_(far_release)(alps_space *s,
     return alps_far_cut_(s, &dest->off, dest);
 }
 
-/* The same for packed pointers: a publish has four fences, and one more the first
- * time that a region leads to another. ALPS_EFULL: the region of `*dest` has 128
- * neighbours already. */
+/* The same for packed pointers: a publish has four fences, and one more the
+ * first time that a region leads to another. ALPS_EFULL: the region of `*dest`
+ * has 128 neighbours already. */
 static inline __attribute__((unused)) int
 ALPS_(packed_publish)(alps_space *s, uint64_t *dest, void *p)
 {
