@@ -22768,7 +22768,8 @@ ALPS_COLD_ int alps_far_store_(const alps_member *m, alps_off off,
 }
 
 /* What the link will hold. A wide one first gets the id of the region, which is
- * durable before its place: null until then. */
+ * durable before its place: null until then. It gets that also where it has it:
+ * who stored it may have died before the fence. */
 ALPS_COLD_ int alps_far_value_(alps_tie *k, const alps_far *wide)
 {
     uint64_t n = 0;
@@ -22781,10 +22782,8 @@ ALPS_COLD_ int alps_far_value_(alps_tie *k, const alps_far *wide)
         k->deed.as.value |= n << 48;
         return err;
     }
-    if (alps_load_(&wide->region) == k->to->id)
-        return ALPS_OK;
     if (alps_load_(&wide->off))
-        return ALPS_EINVAL;
+        return alps_load_(&wide->region) == k->to->id ? ALPS_OK : ALPS_EINVAL;
     return alps_far_store_(k->from, k->deed.as.dest - sizeof(uint64_t),
                            k->to->id);
 }
@@ -23038,15 +23037,6 @@ ALPS_COLD_ int alps_settle_certain_(const alps_member *from,
                : ALPS_OK; // no link can be there
 }
 
-/* So are the region's tables of neighbours and of pledges: what has ended there
- * can be seen, but came from one who died, perhaps before its fence. */
-ALPS_COLD_ int alps_settle_seen_(const alps_member *m)
-{
-    uint64_t n = ALPS_PAGE - ALPS_NEIGHBOURS;
-    int err = alps_far_ask_(m, ALPS_DEED_FLUSH, ALPS_NEIGHBOURS, &n);
-    return err == ALPS_EREADONLY || err == ALPS_EFORK ? ALPS_OK : err;
-}
-
 /* Whether the object of a tie is pledged to it. */
 ALPS_FN_ int alps_settle_pledged_(const alps_member *to, uint64_t id,
                                   const alps_pledge *tie)
@@ -23218,31 +23208,18 @@ ALPS_COLD_ int alps_settle_commit_(const alps_settling *c)
     return err;
 }
 
-/* Completes what the dead were at in regions that have something to settle;
- * answers whether there is any. */
-ALPS_COLD_ int alps_settle_reap_(const alps_settling *c, int *any)
+/* What the dead were at in a region is completed, which may be a pledge; and
+ * what can be seen in its tables of neighbours and of pledges is durable, for
+ * it may have come from one who died before his fence. */
+ALPS_COLD_ int alps_settle_seen_(const alps_member *m)
 {
-    alps_tour t = alps_tour_(c->s);
-    const alps_member *m;
-    int err = ALPS_OK;
-    *any = 0;
-    while (!err && (m = alps_tour_next_(&t)) != NULL) {
-        unsigned n = 0;
-        for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
-            const alps_pledge *p = alps_pledge_at_(m->handle, i);
-            n += (alps_load_(&p->block) | alps_load_(&p->tied)) != 0;
-        }
-        if (!n)
-            continue;
-        *any = 1;
-        err = alps_far_ask_(m, ALPS_DEED_REAP, 0, NULL);
-        if (err == ALPS_EREADONLY || err == ALPS_EFORK)
-            err = ALPS_OK;
-    }
-    return err;
+    uint64_t n = ALPS_PAGE - ALPS_NEIGHBOURS;
+    int err = alps_far_ask_(m, ALPS_DEED_REAP, 0, NULL);
+    if (!err)
+        err = alps_far_ask_(m, ALPS_DEED_FLUSH, ALPS_NEIGHBOURS, &n);
+    return err == ALPS_EREADONLY || err == ALPS_EFORK ? ALPS_OK : err;
 }
 
-/* What can be seen in the tables of all regions is durable. */
 ALPS_COLD_ int alps_settle_seen_all_(const alps_settling *c)
 {
     alps_tour t = alps_tour_(c->s);
@@ -23253,12 +23230,27 @@ ALPS_COLD_ int alps_settle_seen_all_(const alps_settling *c)
     return err;
 }
 
+/* Whether there is anything to settle. */
+ALPS_COLD_ int alps_settle_any_(const alps_settling *c)
+{
+    alps_tour t = alps_tour_(c->s);
+    const alps_member *m;
+    uint64_t any = 0;
+    while ((m = alps_tour_next_(&t)) != NULL)
+        for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
+            const alps_pledge *p = alps_pledge_at_(m->handle, i);
+            any |= alps_load_(&p->block) | alps_load_(&p->tied);
+        }
+    return any != 0;
+}
+
 /* All of it, in order. Nobody ties meanwhile. */
 ALPS_COLD_ int alps_settle_in_(alps_settling *c)
 {
-    int any, err = alps_settle_reap_(c, &any);
-    if (!err && (any || !(c->mine || c->one)))
+    int any = alps_settle_any_(c), err = ALPS_OK;
+    if (any || !(c->mine || c->one))
         err = alps_settle_seen_all_(c);
+    any = alps_settle_any_(c);
     if (!err && any)
         err = alps_settle_step_(c, ALPS_SETTLE_TIES_);
     if (!err && (any || c->mine))
@@ -26887,14 +26879,14 @@ ALPS_(space_far)(const alps_space *s, const void *p, alps_far *far)
  * `*dest`, in the same or another region of the space, names it. `*dest` is the
  * caller's alone, as for alps_publish; it is null, or names an object of the
  * region of `p` (else ALPS_EINVAL; a packed pointer may name any). A crash is
- * settled when both regions are in a space again: alps_space_add. Four fences,
- * one more if the region in `*dest` is another. Where one of the two regions is
- * under checkpoint it is durable when both are: after the next alps_space_sync,
- * or an alps_sync of each; a crash before leaves all of it, or nothing. The
- * link is changed by these calls alone until alps_space_sync. ALPS_EMISSING:
- * one of the two is in no region of the space; ALPS_EBUSY: 16 such links of one
- * of the regions are under way, wait for alps_space_sync, or for their region,
- * or `*dest` names an object that waits; and as for alps_publish. */
+ * settled when both regions are in a space again: alps_space_add. Five fences.
+ * Where one of the two regions is under checkpoint it is durable when both
+ * are: after the next alps_space_sync, or an alps_sync of each; a crash before
+ * leaves all of it, or nothing. The link is changed by these calls alone until
+ * alps_space_sync. ALPS_EMISSING: one of the two is in no region of the space;
+ * ALPS_EBUSY: 16 such links of one of the regions are under way, wait for
+ * alps_space_sync, or for their region, or `*dest` names an object that waits;
+ * and as for alps_publish. */
 static inline __attribute__((unused)) int
 ALPS_(far_publish)(alps_space *s, alps_far *dest, void *p)
 {
@@ -26912,8 +26904,9 @@ static inline __attribute__((unused)) int ALPS_(far_release)(alps_space *s,
     return alps_far_cut_(s, &dest->off, dest);
 }
 
-/* The same for packed pointers. ALPS_EFULL: the region of `*dest` has 128
- * neighbours already. */
+/* The same for packed pointers: a publish has four fences, and one more the
+ * first time that a region leads to another. ALPS_EFULL: the region of `*dest`
+ * has 128 neighbours already. */
 static inline __attribute__((unused)) int
 ALPS_(packed_publish)(alps_space *s, uint64_t *dest, void *p)
 {

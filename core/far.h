@@ -47,7 +47,8 @@ ALPS_COLD_ int alps_far_store_(const alps_member *m, alps_off off,
 }
 
 /* What the link will hold. A wide one first gets the id of the region, which is
- * durable before its place: null until then. */
+ * durable before its place: null until then. It gets that also where it has it:
+ * who stored it may have died before the fence. */
 ALPS_COLD_ int alps_far_value_(alps_tie *k, const alps_far *wide)
 {
     uint64_t n = 0;
@@ -60,10 +61,8 @@ ALPS_COLD_ int alps_far_value_(alps_tie *k, const alps_far *wide)
         k->deed.as.value |= n << 48;
         return err;
     }
-    if (alps_load_(&wide->region) == k->to->id)
-        return ALPS_OK;
     if (alps_load_(&wide->off))
-        return ALPS_EINVAL;
+        return alps_load_(&wide->region) == k->to->id ? ALPS_OK : ALPS_EINVAL;
     return alps_far_store_(k->from, k->deed.as.dest - sizeof(uint64_t),
                            k->to->id);
 }

@@ -75,15 +75,6 @@ ALPS_COLD_ int alps_settle_certain_(const alps_member *from,
                : ALPS_OK; // no link can be there
 }
 
-/* So are the region's tables of neighbours and of pledges: what has ended there
- * can be seen, but came from one who died, perhaps before its fence. */
-ALPS_COLD_ int alps_settle_seen_(const alps_member *m)
-{
-    uint64_t n = ALPS_PAGE - ALPS_NEIGHBOURS;
-    int err = alps_far_ask_(m, ALPS_DEED_FLUSH, ALPS_NEIGHBOURS, &n);
-    return err == ALPS_EREADONLY || err == ALPS_EFORK ? ALPS_OK : err;
-}
-
 /* Whether the object of a tie is pledged to it. */
 ALPS_FN_ int alps_settle_pledged_(const alps_member *to, uint64_t id,
                                   const alps_pledge *tie)
@@ -255,31 +246,18 @@ ALPS_COLD_ int alps_settle_commit_(const alps_settling *c)
     return err;
 }
 
-/* Completes what the dead were at in regions that have something to settle;
- * answers whether there is any. */
-ALPS_COLD_ int alps_settle_reap_(const alps_settling *c, int *any)
+/* What the dead were at in a region is completed, which may be a pledge; and
+ * what can be seen in its tables of neighbours and of pledges is durable, for
+ * it may have come from one who died before his fence. */
+ALPS_COLD_ int alps_settle_seen_(const alps_member *m)
 {
-    alps_tour t = alps_tour_(c->s);
-    const alps_member *m;
-    int err = ALPS_OK;
-    *any = 0;
-    while (!err && (m = alps_tour_next_(&t)) != NULL) {
-        unsigned n = 0;
-        for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
-            const alps_pledge *p = alps_pledge_at_(m->handle, i);
-            n += (alps_load_(&p->block) | alps_load_(&p->tied)) != 0;
-        }
-        if (!n)
-            continue;
-        *any = 1;
-        err = alps_far_ask_(m, ALPS_DEED_REAP, 0, NULL);
-        if (err == ALPS_EREADONLY || err == ALPS_EFORK)
-            err = ALPS_OK;
-    }
-    return err;
+    uint64_t n = ALPS_PAGE - ALPS_NEIGHBOURS;
+    int err = alps_far_ask_(m, ALPS_DEED_REAP, 0, NULL);
+    if (!err)
+        err = alps_far_ask_(m, ALPS_DEED_FLUSH, ALPS_NEIGHBOURS, &n);
+    return err == ALPS_EREADONLY || err == ALPS_EFORK ? ALPS_OK : err;
 }
 
-/* What can be seen in the tables of all regions is durable. */
 ALPS_COLD_ int alps_settle_seen_all_(const alps_settling *c)
 {
     alps_tour t = alps_tour_(c->s);
@@ -290,12 +268,27 @@ ALPS_COLD_ int alps_settle_seen_all_(const alps_settling *c)
     return err;
 }
 
+/* Whether there is anything to settle. */
+ALPS_COLD_ int alps_settle_any_(const alps_settling *c)
+{
+    alps_tour t = alps_tour_(c->s);
+    const alps_member *m;
+    uint64_t any = 0;
+    while ((m = alps_tour_next_(&t)) != NULL)
+        for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++) {
+            const alps_pledge *p = alps_pledge_at_(m->handle, i);
+            any |= alps_load_(&p->block) | alps_load_(&p->tied);
+        }
+    return any != 0;
+}
+
 /* All of it, in order. Nobody ties meanwhile. */
 ALPS_COLD_ int alps_settle_in_(alps_settling *c)
 {
-    int any, err = alps_settle_reap_(c, &any);
-    if (!err && (any || !(c->mine || c->one)))
+    int any = alps_settle_any_(c), err = ALPS_OK;
+    if (any || !(c->mine || c->one))
         err = alps_settle_seen_all_(c);
+    any = alps_settle_any_(c);
     if (!err && any)
         err = alps_settle_step_(c, ALPS_SETTLE_TIES_);
     if (!err && (any || c->mine))

@@ -86,14 +86,14 @@ ALPS_(space_far)(const alps_space *s, const void *p, alps_far *far)
  * `*dest`, in the same or another region of the space, names it. `*dest` is the
  * caller's alone, as for alps_publish; it is null, or names an object of the
  * region of `p` (else ALPS_EINVAL; a packed pointer may name any). A crash is
- * settled when both regions are in a space again: alps_space_add. Four fences,
- * one more if the region in `*dest` is another. Where one of the two regions is
- * under checkpoint it is durable when both are: after the next alps_space_sync,
- * or an alps_sync of each; a crash before leaves all of it, or nothing. The
- * link is changed by these calls alone until alps_space_sync. ALPS_EMISSING:
- * one of the two is in no region of the space; ALPS_EBUSY: 16 such links of one
- * of the regions are under way, wait for alps_space_sync, or for their region,
- * or `*dest` names an object that waits; and as for alps_publish. */
+ * settled when both regions are in a space again: alps_space_add. Five fences.
+ * Where one of the two regions is under checkpoint it is durable when both
+ * are: after the next alps_space_sync, or an alps_sync of each; a crash before
+ * leaves all of it, or nothing. The link is changed by these calls alone until
+ * alps_space_sync. ALPS_EMISSING: one of the two is in no region of the space;
+ * ALPS_EBUSY: 16 such links of one of the regions are under way, wait for
+ * alps_space_sync, or for their region, or `*dest` names an object that waits;
+ * and as for alps_publish. */
 static inline __attribute__((unused)) int
 ALPS_(far_publish)(alps_space *s, alps_far *dest, void *p)
 {
@@ -111,8 +111,9 @@ static inline __attribute__((unused)) int ALPS_(far_release)(alps_space *s,
     return alps_far_cut_(s, &dest->off, dest);
 }
 
-/* The same for packed pointers. ALPS_EFULL: the region of `*dest` has 128
- * neighbours already. */
+/* The same for packed pointers: a publish has four fences, and one more the
+ * first time that a region leads to another. ALPS_EFULL: the region of `*dest`
+ * has 128 neighbours already. */
 static inline __attribute__((unused)) int
 ALPS_(packed_publish)(alps_space *s, uint64_t *dest, void *p)
 {

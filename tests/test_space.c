@@ -791,6 +791,37 @@ static void a_kill_and_then_a_power_failure(void)
     }
 }
 
+/* A pledge whose end its maker stored, and was killed: who sees that makes it
+ * durable, before the object can be another's. */
+static void what_was_seen_to_end_has_ended(void)
+{
+    for (int adds = 0; adds < 2; adds++) {
+        begin_media();
+        struct item *p = new_item(&two, 77);
+        image_is_wide = 0;
+        wants = blocks(&two);
+        CHECK_EQ(link_item(&space, &one, 0, p), 0);
+        alps_pledge *dead = alps_pledge_at_(&two.core, 3);
+        *dead = *alps_pledge_at_(&two.core, 0); // its own has ended
+        dead->owner = 1ull << 40;               // nobody's
+        dead->block = any_off_of(&two, p);
+        CHECK_EQ(any_persist(&two, dead, sizeof *dead), 0);
+        dead->block = 0; // and no flush
+        if (adds) {
+            CHECK_EQ(any_space_remove(&space, &two), 0);
+            CHECK_EQ(any_space_add(&space, &two), 0);
+        } else {
+            CHECK_EQ(any_space_settle(&space), 0);
+        }
+        taken = 0;
+        images = 1;
+        CHECK_EQ(cut_item(&space, &one, 0), 0);
+        images = 0;
+        CHECK(taken > 10);
+        end_media();
+    }
+}
+
 /* The same, and the test of the test: a link whose pledge says nothing. */
 static void without_the_pledge_the_images_tell(void)
 {
@@ -911,6 +942,7 @@ int main(void)
     RUN(who_is_killed_has_linked_or_not);
     RUN(whatever_two_media_keep_it_is_linked_or_not);
     RUN(a_kill_and_then_a_power_failure);
+    RUN(what_was_seen_to_end_has_ended);
     RUN(without_the_pledge_the_images_tell);
     RUN(what_hangs_waits_for_the_other_region);
     RUN(what_a_lost_region_had_is_missing);

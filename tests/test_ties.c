@@ -173,9 +173,10 @@ static const char *found(unsigned first)
 static unsigned char *scratch;
 static unsigned long stop_at; // the event whose image the program goes on with
 static int stopped;
-static int killed;        // no power fails at that event
-static int opening;       // the program opens what is left
-static struct model then; // what was known at that event
+static int killed;  // no power fails at that event
+static int opening; // 1: the program opens what is left, 2: it has
+static const unsigned one_of[] = {3, 12, 1}; // images, at an event
+static struct model then;                    // what was known at that event
 
 /* The power fails. */
 static void crash(void)
@@ -191,7 +192,7 @@ static void crash(void)
         stopped = 1;
     }
     for (unsigned kind = 0; !stop_at && kind < 4; kind++) {
-        if (SPARE > 1 && throw_of(opening ? 4 : 2))
+        if (SPARE > 1 && throw_of(one_of[opening]))
             continue;
         put_image(kind, scratch);
         images++;
@@ -368,13 +369,33 @@ static void a_life(unsigned seed, unsigned steps)
     begin();
     dice[0] = dice[1] = seed;
     CHECK_EQ(open_in(&program, 0, 0), 0);
-    CHECK_EQ(from_space_sync(&program.space), 0);
+    if (steps) // else the first sync, too, is watched
+        CHECK_EQ(from_space_sync(&program.space), 0);
     watch(0);
     work(steps);
     watching = 0;
     if (!stopped)
         CHECK_EQ(commit_both(&program), 0);
     close_pair(&program, stopped);
+}
+
+/* What was found stays, whatever fails then; and more is done. */
+static void go_on(void)
+{
+    int err = ALPS_OK;
+    for (unsigned i = 0; i < LINKS; i++)
+        names_only(i, number_at(&program, i));
+    opening = 2;
+    crash();
+    opening = 1;
+    for (unsigned k = 0; !err && k < 3; k++)
+        err = word_of(&program, short_link[k])
+                  ? cut_link(&program, short_link[k])
+                  : make_link(&program, short_link[k]);
+    CHECK_EQ(err, 0);
+    CHECK_EQ(commit_both(&program), 0);
+    opening = 2;
+    crash();
 }
 
 /* What event `at` left is opened, with the power failing at each event of
@@ -396,8 +417,8 @@ static int opened_again(unsigned seed, unsigned steps, unsigned long at)
         *model = then;
         watch(killed);
         opening = 1;
-        CHECK_EQ(open_in(&program, 0, throw_of(2)), 0);
-        crash();
+        if (CHECK_EQ(open_in(&program, 0, throw_of(2)), 0))
+            go_on();
         opening = 0;
         watching = 0;
         close_pair(&program, 1);
@@ -406,27 +427,31 @@ static int opened_again(unsigned seed, unsigned steps, unsigned long at)
     return is;
 }
 
-/* A life; and what one event of `every` leaves, and a kill at that. */
-static void live(unsigned seed, unsigned steps, unsigned every)
+/* A life; and what a power failure leaves at one event of `every`, and a kill at
+ * one of `kill_every`. */
+static void live(unsigned seed, unsigned steps, unsigned long every,
+                 unsigned long kill_every)
 {
     a_life(seed, steps);
     unsigned long last = events;
     end();
-    for (unsigned long at = 1 + seed % every; at <= last; at += every)
+    for (unsigned long at = 1; at <= last; at++)
         for (killed = 0; killed < 2; killed++)
-            if (!CHECK(opened_again(seed, steps, at)))
+            if ((at + seed) % (killed ? kill_every : every) == 0 &&
+                !CHECK(opened_again(seed, steps, at)))
                 return;
 }
 
 /* A pair of kinds: of the region that most links are in, of the other. */
 static void for_pair(unsigned one, unsigned two, unsigned seed)
 {
+    unsigned paged = one == PAGED || two == PAGED ? 3 : 1; // has more events
     kinds[0] = one;
     kinds[1] = two;
     images = bad = nested = 0;
-    unsigned paged = one == PAGED || two == PAGED ? 2 : 1; // has more events
-    live(seed, 50 / SLOW / paged + 10, 16 * SPARE);
-    live(seed, 0, SPARE > 1 ? paged * SPARE : 1);
+    live(seed, 30 / SLOW / paged + 10, 16 * SPARE, 16 * SPARE);
+    live(seed, 0, SPARE > 1 ? 3 * paged * SPARE : 1,
+         SPARE > 1 ? 2 * paged * SLOW : 1);
     CHECK_EQ(bad, 0);
     printf("  %lu images, %lu opened again\n", images, nested);
 }
