@@ -4613,6 +4613,7 @@ typedef struct alps_uffd {
     uint64_t has;     /* ALPS_UFFD_HAS_... */
     uint64_t segment; /* bytes that come and go at once */
     unsigned char *bounce; /* a segment that is filled before it is shown */
+    unsigned char *guess;  /* one that nobody has asked for yet; or NULL */
     unsigned busy;         /* how often a fault in a row had to wait */
     unsigned spoilt_n;
     uint64_t spoilt[ALPS_UFFD_SPOILT_]; /* addresses */
@@ -5075,6 +5076,14 @@ ALPS_FN_ void alps_pool_give_(alps_pool *pool, uint32_t frame)
     pool->spare = frame;
 }
 
+/* One that was taken and is not used after all: it has what it had. */
+ALPS_FN_ void alps_pool_return_(alps_pool *pool, uint32_t frame)
+{
+    uint8_t kept = pool->frame[frame].dirty;
+    alps_pool_give_(pool, frame);
+    pool->frame[frame].dirty = kept;
+}
+
 /* view.h -- how a frame is seen in the region, for either engine
  *
  * Rewired, a frame is pages of the pool, and shown by one more mapping of them.
@@ -5102,6 +5111,29 @@ ALPS_FN_ unsigned char *alps_view_at_(const alps_pool *pool, uint32_t frame)
     if (pool->uffd && f->state == ALPS_FRAME_FREE && f->dirty != ALPS_KEPT_)
         return pool->uffd->bounce;
     return alps_pool_at_(pool, frame);
+}
+
+/* Where a free frame is filled while others are, for it will be hidden. */
+ALPS_FN_ unsigned char *alps_view_aside_(const alps_pool *pool, uint32_t frame)
+{
+    if (pool->uffd && pool->frame[frame].dirty != ALPS_KEPT_)
+        return pool->uffd->guess;
+    return alps_pool_at_(pool, frame);
+}
+
+/* What was filled there is in the pool from now on. */
+ALPS_COLD_ int alps_view_keep_(const alps_pool *pool, uint32_t frame)
+{
+    uint64_t did;
+    unsigned char *at = alps_pool_at_(pool, frame);
+    const unsigned char *from = alps_view_aside_(pool, frame);
+    if (from == at)
+        return ALPS_OK;
+    int err = alps_uffd_fill_(pool->uffd, ALPS_UFFD_COPY_, at, from,
+                              pool->segment, 0, &did);
+    if (err)
+        alps_uffd_drop_(at, pool->segment);
+    return err;
 }
 
 /* Shows a copy of what is at `from`. Until all of it is there it is to be read
@@ -6635,11 +6667,11 @@ ALPS_COLD_ int alps_segment_get_(alps_pager *p, uint32_t segment,
     return ALPS_OK;
 }
 
-/* Reads the segment into a frame; what is behind the end is zero. */
+/* Reads the segment to where a frame is filled; what is behind the end is
+ * zero. */
 ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
-                                  uint32_t frame)
+                                  unsigned char *to)
 {
-    unsigned char *to = alps_view_at_(&p->pool, frame);
     uint64_t off = alps_segment_off_(p, segment);
     uint64_t all = alps_segment_bytes_(p, segment), n = all;
     if (n && alps_segment_empty_(p, off, n))
@@ -6890,7 +6922,8 @@ typedef struct alps_budget {
 /* Nine frames, and what is between a frame and the region. */
 ALPS_FN_ uint64_t alps_budget_least_(const alps_pager *p)
 {
-    uint32_t more = p->pool.uffd ? ALPS_FRAMES_MORE : 0;
+    uint32_t more =
+        p->pool.uffd ? ALPS_FRAMES_MORE + (p->uffd.guess != NULL) : 0;
     return (uint64_t)(ALPS_FRAMES_MIN + more) << p->shift;
 }
 
@@ -7065,9 +7098,9 @@ ALPS_COLD_ int alps_ahead_read_(alps_pager *p, uint32_t segment, uint32_t frame,
                                 alps_paging *count)
 {
     uint64_t off = alps_segment_off_(p, segment), n = p->pool.segment;
-    unsigned char *to = alps_pool_at_(&p->pool, frame);
+    unsigned char *to = alps_view_aside_(&p->pool, frame);
     if (p->spill.journal)
-        return alps_segment_read_(p, segment, frame);
+        return alps_segment_read_(p, segment, to);
     alps_latch_give_(&p->latch);
     int err = ALPS_OK;
     if (alps_segment_empty_(p, off, n))
@@ -7086,6 +7119,7 @@ ALPS_COLD_ void alps_ahead_keep_(alps_pager *p, uint32_t segment,
 {
     alps_page_frame *f = &p->pool.frame[frame];
     f->state = ALPS_FRAME_HIDDEN;
+    f->dirty = 0;
     f->born = p->clock > p->pool.n ? p->clock - p->pool.n : 0;
     alps_segment_set_(p, segment, frame);
     alps_segment_tell_(p, ALPS_TOLD_READ, frame);
@@ -7101,7 +7135,8 @@ ALPS_COLD_ int alps_ahead_bring_(alps_pager *p, uint32_t segment,
     alps_ahead *a = &p->ahead;
     alps_paging count;
     memset(&count, 0, sizeof count);
-    p->pool.frame[frame].segment = segment;
+    alps_page_frame *f = &p->pool.frame[frame];
+    f->segment = segment;
     a->gone = 0;
     __atomic_store_n(&a->coming, segment + 1, __ATOMIC_RELEASE);
     int err = alps_ahead_read_(p, segment, frame, &count);
@@ -7109,9 +7144,11 @@ ALPS_COLD_ int alps_ahead_bring_(alps_pager *p, uint32_t segment,
     if (!err && a->gone)
         err = ALPS_ETRUNCATED;
     if (!err)
+        err = alps_view_keep_(&p->pool, frame);
+    if (!err)
         alps_ahead_keep_(p, segment, frame);
     else
-        alps_pool_give_(&p->pool, frame);
+        alps_pool_return_(&p->pool, frame);
     __atomic_store_n(&a->coming, 0, __ATOMIC_RELEASE);
     syscall(SYS_futex, &a->coming, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL,
             0);
@@ -7341,7 +7378,7 @@ ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write)
         return err;
     alps_page_frame *f = &p->pool.frame[frame];
     f->segment = segment;
-    err = alps_segment_read_(p, segment, frame);
+    err = alps_segment_read_(p, segment, alps_view_at_(&p->pool, frame));
     if (!err) {
         // Before it is shown: who stores to it then and syncs has to find it.
         alps_segment_set_(p, segment, frame);
@@ -7350,9 +7387,7 @@ ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write)
             alps_segment_set_(p, segment, ALPS_NO_FRAME);
     }
     if (err) {
-        uint8_t kept = f->dirty; // it has what it had
-        alps_pool_give_(&p->pool, frame);
-        f->dirty = kept;
+        alps_pool_return_(&p->pool, frame);
         return err;
     }
     alps_segment_tell_(p, write ? ALPS_TOLD_WRITE : ALPS_TOLD_READ, frame);
@@ -7532,6 +7567,17 @@ ALPS_COLD_ void *alps_server_run_(void *pager)
     }
 }
 
+/* Room for a segment that is filled; the child of a fork does not get it. */
+ALPS_COLD_ int alps_server_room_(const alps_uffd *u, unsigned char **room)
+{
+    *room = (unsigned char *)alps_pool_memory_(u->segment);
+    if (!*room)
+        return ALPS_ENOMEM;
+    return syscall(SYS_madvise, *room, u->segment, MADV_DONTFORK)
+               ? alps_oserror_()
+               : ALPS_OK;
+}
+
 /* Makes ready to serve frames of `segment` bytes. `some`: faults of threads
  * alone will do. */
 ALPS_COLD_ int alps_server_open_(alps_pager *p, uint64_t segment, int some)
@@ -7545,13 +7591,13 @@ ALPS_COLD_ int alps_server_open_(alps_pager *p, uint64_t segment, int some)
     u->stop = (int)syscall(SYS_eventfd2, 0L, (long)O_CLOEXEC);
     if (!(u->has & ALPS_UFFD_HAS_POISON_))
         u->hole = alps_pool_file_(0);
-    u->bounce = (unsigned char *)alps_pool_memory_(segment);
-    if (u->stop < 0 || !u->bounce ||
+    err = alps_server_room_(u, &u->bounce);
+    if (!err && p->ahead.most && u->has & ALPS_UFFD_HAS_MOVE_)
+        err = alps_server_room_(u, &u->guess); // else nothing can be hidden
+    if (err || u->stop < 0 ||
         (u->hole < 0 && !(u->has & ALPS_UFFD_HAS_POISON_)))
-        return ALPS_ENOMEM;
-    return syscall(SYS_madvise, u->bounce, segment, MADV_DONTFORK)
-               ? alps_oserror_()
-               : ALPS_OK;
+        return err ? err : ALPS_ENOMEM;
+    return ALPS_OK;
 }
 
 /* From now on it serves. */
@@ -7587,6 +7633,8 @@ ALPS_COLD_ void alps_server_close_(alps_pager *p)
     alps_server_stop_(p);
     if (u->bounce && p->process == getpid())
         munmap(u->bounce, (size_t)u->segment);
+    if (u->guess && p->process == getpid())
+        munmap(u->guess, (size_t)u->segment);
     alps_uffd_close_(u);
     memset(u, 0, sizeof *u);
 }
@@ -8465,7 +8513,7 @@ ALPS_COLD_ uint32_t alps_engine_frames_(const alps_pager *p, uint64_t length,
                     (length >> p->shift) * sizeof *p->table + 4 * ALPS_PAGE +
                     p->memory / 64;
     uint64_t less = alps_round_up_(kept, segment) >> p->shift;
-    less += told ? ALPS_FRAMES_MORE : 0;
+    less += told ? ALPS_FRAMES_MORE + (p->ahead.most != 0) : 0;
     n = n > less ? n - less : 0;
     if (n < ALPS_FRAMES_MIN || (most && n > most) || n >= ALPS_VICTIM_HIDE)
         return 0;
@@ -8585,7 +8633,7 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
     if (*err)
         return "the file system reads and writes by way of its cache only";
     p->tells = alps_engine_tells_(p->fd);
-    alps_ahead_open_(&p->ahead, told ? 0 : n);
+    alps_ahead_open_(&p->ahead, told && !p->uffd.guess ? 0 : n);
     p->eviction->begin(p->state, n);
     p->base = p->pool.base = base;
     p->length = length;

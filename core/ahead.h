@@ -84,9 +84,9 @@ ALPS_COLD_ int alps_ahead_read_(alps_pager *p, uint32_t segment, uint32_t frame,
                                 alps_paging *count)
 {
     uint64_t off = alps_segment_off_(p, segment), n = p->pool.segment;
-    unsigned char *to = alps_pool_at_(&p->pool, frame);
+    unsigned char *to = alps_view_aside_(&p->pool, frame);
     if (p->spill.journal)
-        return alps_segment_read_(p, segment, frame);
+        return alps_segment_read_(p, segment, to);
     alps_latch_give_(&p->latch);
     int err = ALPS_OK;
     if (alps_segment_empty_(p, off, n))
@@ -105,6 +105,7 @@ ALPS_COLD_ void alps_ahead_keep_(alps_pager *p, uint32_t segment,
 {
     alps_page_frame *f = &p->pool.frame[frame];
     f->state = ALPS_FRAME_HIDDEN;
+    f->dirty = 0;
     f->born = p->clock > p->pool.n ? p->clock - p->pool.n : 0;
     alps_segment_set_(p, segment, frame);
     alps_segment_tell_(p, ALPS_TOLD_READ, frame);
@@ -120,7 +121,8 @@ ALPS_COLD_ int alps_ahead_bring_(alps_pager *p, uint32_t segment,
     alps_ahead *a = &p->ahead;
     alps_paging count;
     memset(&count, 0, sizeof count);
-    p->pool.frame[frame].segment = segment;
+    alps_page_frame *f = &p->pool.frame[frame];
+    f->segment = segment;
     a->gone = 0;
     __atomic_store_n(&a->coming, segment + 1, __ATOMIC_RELEASE);
     int err = alps_ahead_read_(p, segment, frame, &count);
@@ -128,9 +130,11 @@ ALPS_COLD_ int alps_ahead_bring_(alps_pager *p, uint32_t segment,
     if (!err && a->gone)
         err = ALPS_ETRUNCATED;
     if (!err)
+        err = alps_view_keep_(&p->pool, frame);
+    if (!err)
         alps_ahead_keep_(p, segment, frame);
     else
-        alps_pool_give_(&p->pool, frame);
+        alps_pool_return_(&p->pool, frame);
     __atomic_store_n(&a->coming, 0, __ATOMIC_RELEASE);
     syscall(SYS_futex, &a->coming, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL,
             0);

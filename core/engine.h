@@ -145,7 +145,7 @@ ALPS_COLD_ uint32_t alps_engine_frames_(const alps_pager *p, uint64_t length,
                     (length >> p->shift) * sizeof *p->table + 4 * ALPS_PAGE +
                     p->memory / 64;
     uint64_t less = alps_round_up_(kept, segment) >> p->shift;
-    less += told ? ALPS_FRAMES_MORE : 0;
+    less += told ? ALPS_FRAMES_MORE + (p->ahead.most != 0) : 0;
     n = n > less ? n - less : 0;
     if (n < ALPS_FRAMES_MIN || (most && n > most) || n >= ALPS_VICTIM_HIDE)
         return 0;
@@ -265,7 +265,7 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
     if (*err)
         return "the file system reads and writes by way of its cache only";
     p->tells = alps_engine_tells_(p->fd);
-    alps_ahead_open_(&p->ahead, told ? 0 : n);
+    alps_ahead_open_(&p->ahead, told && !p->uffd.guess ? 0 : n);
     p->eviction->begin(p->state, n);
     p->base = p->pool.base = base;
     p->length = length;

@@ -223,7 +223,7 @@ ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write)
         return err;
     alps_page_frame *f = &p->pool.frame[frame];
     f->segment = segment;
-    err = alps_segment_read_(p, segment, frame);
+    err = alps_segment_read_(p, segment, alps_view_at_(&p->pool, frame));
     if (!err) {
         // Before it is shown: who stores to it then and syncs has to find it.
         alps_segment_set_(p, segment, frame);
@@ -232,9 +232,7 @@ ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write)
             alps_segment_set_(p, segment, ALPS_NO_FRAME);
     }
     if (err) {
-        uint8_t kept = f->dirty; // it has what it had
-        alps_pool_give_(&p->pool, frame);
-        f->dirty = kept;
+        alps_pool_return_(&p->pool, frame);
         return err;
     }
     alps_segment_tell_(p, write ? ALPS_TOLD_WRITE : ALPS_TOLD_READ, frame);

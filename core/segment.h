@@ -176,11 +176,11 @@ ALPS_COLD_ int alps_segment_get_(alps_pager *p, uint32_t segment,
     return ALPS_OK;
 }
 
-/* Reads the segment into a frame; what is behind the end is zero. */
+/* Reads the segment to where a frame is filled; what is behind the end is
+ * zero. */
 ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
-                                  uint32_t frame)
+                                  unsigned char *to)
 {
-    unsigned char *to = alps_view_at_(&p->pool, frame);
     uint64_t off = alps_segment_off_(p, segment);
     uint64_t all = alps_segment_bytes_(p, segment), n = all;
     if (n && alps_segment_empty_(p, off, n))

@@ -185,6 +185,33 @@ static inline int file_has(const unsigned char *bytes, uint64_t off, uint64_t n)
     return same;
 }
 
+/* Bytes of [at, at + n) that are in memory. */
+static inline uint64_t resident_of(unsigned char *at, uint64_t n)
+{
+    unsigned char there[4096];
+    uint64_t sum = 0;
+    for (uint64_t i = 0; at && i < n; i += sizeof there * 4096) {
+        uint64_t k = n - i < sizeof there * 4096 ? n - i : sizeof there * 4096;
+        CHECK_EQ(mincore(at + i, k, there), 0);
+        for (uint64_t page = 0; page < k / 4096; page++)
+            sum += there[page] & 1 ? 4096 : 0;
+    }
+    return sum;
+}
+
+/* Bytes of the frames, as the system counts them. */
+static inline uint64_t resident(const alps_pager *x)
+{
+    struct stat st;
+    if (x->pool.uffd)
+        return resident_of(x->base, x->reserved) +
+               resident_of(x->pool.write, x->pool.n * x->pool.segment) +
+               resident_of(x->uffd.bounce, x->pool.segment) +
+               resident_of(x->uffd.guess, x->pool.segment);
+    CHECK(fstat(x->pool.fd, &st) == 0);
+    return (uint64_t)st.st_blocks * 512;
+}
+
 /* Makes the file with these bytes. */
 static inline void file_make(const unsigned char *bytes, uint64_t n)
 {
