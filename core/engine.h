@@ -9,6 +9,7 @@
 #include "amount.h"
 #include "capture.h"
 #include "cleaner.h"
+#include "group.h"
 #include "server.h"
 #include <sys/vfs.h>
 
@@ -23,15 +24,37 @@ enum {
 #define ALPS_SEGMENT_DEFAULT_ ((uint64_t)1 << 20)
 #define ALPS_SEGMENT_SMALL_ ((uint64_t)1 << 16)
 
+/* What the page cache has to have for rows: the system reads up to 8 MiB ahead,
+ * twice, and beside it is what is being written. */
+#define ALPS_ENGINE_ROOM_ ((uint64_t)32 << 20)
+
+/* Segments from here on are as fast past it; of smaller ones each waits for the
+ * device by itself. */
+#define ALPS_ENGINE_LONG_ ((uint64_t)1 << 18)
+
 /* Mappings that are left to the rest of the program. */
 #define ALPS_MAPPINGS_SPARE_ 1024u
 
-/* Half of the machine's memory. */
+/* Half of the memory of the machine, or of what the group may have. */
 ALPS_COLD_ uint64_t alps_engine_memory_(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES);
-    return pages > 0 ? (uint64_t)pages / 2 * alps_system_page_()
-                     : (uint64_t)1 << 30;
+    uint64_t group = alps_group_memory_() / 2;
+    uint64_t n = pages > 0 ? (uint64_t)pages / 2 * alps_system_page_()
+                           : (uint64_t)1 << 30;
+    n = group < n ? group : n;
+    return n > ALPS_SEGMENT_SMALL_ ? n : ALPS_SEGMENT_SMALL_;
+}
+
+/* Whether the group leaves the page cache so little that what the system reads
+ * ahead in a row has to go before it is used. */
+ALPS_COLD_ int alps_engine_narrow_(const alps_pager *p)
+{
+    uint64_t group = alps_group_memory_();
+    uint64_t ours = p->budget ? p->budget->bytes : p->memory;
+    if (p->commits || (uint64_t)1 << p->shift < ALPS_ENGINE_LONG_)
+        return 0;
+    return group < UINT64_MAX && group < ours + ALPS_ENGINE_ROOM_;
 }
 
 /* How many mappings a process may have. */
@@ -194,11 +217,13 @@ ALPS_COLD_ void alps_engine_stop_(alps_pager *p)
 ALPS_COLD_ int alps_engine_past_(alps_pager *p)
 {
     char name[40];
-    if (!p->direct)
+    if (!p->direct && !p->narrow)
         return ALPS_OK;
     snprintf(name, sizeof name, "/proc/self/fd/%d", p->fd);
     p->past = open(name, O_RDWR | O_CLOEXEC | ALPS_O_DIRECT_);
-    return p->past < 0 ? ALPS_EUNSUPPORTED : ALPS_OK;
+    if (p->past < 0)
+        p->narrow = 0;
+    return p->past < 0 && p->direct ? ALPS_EUNSUPPORTED : ALPS_OK;
 }
 
 /* Whether the file system tells what was never written, and what is in its
@@ -242,6 +267,9 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, unsigned char *base,
     *err = ALPS_EINVAL;
     if (!p->faults && !told)
         return "the program has no handler for faults (ALPS_FAULTS)";
+    p->narrow = alps_engine_narrow_(p);
+    if (p->narrow && !p->ahead.most)
+        p->ahead.most = ALPS_AHEAD_NARROW_;
     uint32_t n = alps_engine_frames_(p, length, reserved, told);
     if (!n)
         return "the memory is too few segments, or more than the system maps";

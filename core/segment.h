@@ -23,17 +23,26 @@
 #define ALPS_STREAMS_ 8u
 #define ALPS_AHEAD_MAX 64u
 
+/* So many are ahead where nobody else does it. */
+#define ALPS_AHEAD_NARROW_ 4u
+
 typedef struct alps_stream {
     uint32_t last; /* the last one that was touched, or ALPS_NO_SEGMENT */
     uint32_t next; /* from here */
     uint32_t end;  /* to there segments are to be brought */
+    int stored;    /* 1: the last one is stored to, */
+    int past;      /* and it or the one before is: past the page cache, where
+                      that has little room */
 } alps_stream;
 
 typedef struct alps_ahead {
     uint32_t most;   /* segments ahead, or 0 */
-    uint32_t turn;   /* which stream is the next to be forgotten */
+    uint32_t turn;   /* which stream is the next to be forgotten, */
+    uint32_t served; /* and which was served last */
     uint32_t coming; /* 1 + the one that is being read, or 0 */
     int gone;        /* 1: what is read of it is not what the file has */
+    int past;        /* 1: the last one that was touched is of such a row */
+    int asked;       /* 1: by the program; 0: for such rows alone */
     alps_stream stream[ALPS_STREAMS_];
 } alps_ahead;
 
@@ -54,10 +63,15 @@ typedef struct alps_pager {
     uint64_t state_n;    /* its bytes */
     int fd;              /* the file */
     int past;            /* the same past the page cache, or -1 */
-    unsigned direct;     /* 1: that was asked for */
+    unsigned direct;     /* 1: all goes there, as was asked */
+    int narrow;          /* 1: what comes or goes in a row does */
+    int straight;        /* 1: the last one that went did */
+    uint64_t went;       /* the end of that one */
     int tells;           /* 1: the file system tells what was never written */
     alps_watermark mark; /* of what is dirty */
     alps_ahead ahead;    /* what is likely next */
+    uint32_t leaving;    /* 1 + the one that is written without the latch */
+    int stays;           /* 1: it is not to go after all */
     unsigned interval;   /* milliseconds of the cleaner, or 0 */
     uint32_t called;     /* 1: it is not to sleep */
     uint32_t ended;      /* 1: it is to end */
@@ -119,6 +133,19 @@ ALPS_FN_ void alps_segment_set_(const alps_pager *p, uint32_t segment,
     __atomic_store_n(&p->table[segment], frame + 1, __ATOMIC_RELEASE);
 }
 
+/* `*word` is 1 + the segment while the region's thread has it in hand: the
+ * latch is given until it has not. */
+ALPS_COLD_ void alps_segment_wait_(alps_pager *p, uint32_t *word,
+                                   uint32_t segment)
+{
+    while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == segment + 1) {
+        alps_latch_give_(&p->latch);
+        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, segment + 1, NULL, NULL,
+                0);
+        alps_latch_take_(&p->latch);
+    }
+}
+
 /* Tells the policy. */
 ALPS_FN_ void alps_segment_tell_(const alps_pager *p, unsigned what,
                                  uint32_t frame)
@@ -129,15 +156,26 @@ ALPS_FN_ void alps_segment_tell_(const alps_pager *p, unsigned what,
 }
 
 /* The file by which `*k` bytes at `from` are read or written, and how many at
- * once: past the page cache whole pages only. */
-ALPS_FN_ int alps_segment_file_(const alps_pager *p, uint64_t from, uint64_t *k)
+ * once: past the page cache, if they may go there, whole pages only. */
+ALPS_FN_ int alps_segment_file_(const alps_pager *p, int past, uint64_t from,
+                                uint64_t *k)
 {
     if (*k > ALPS_PAGED_STEP)
         *k = ALPS_PAGED_STEP;
-    if (p->past < 0 || from % ALPS_PAGE || *k < ALPS_PAGE)
+    if (!past || p->past < 0 || from % ALPS_PAGE || *k < ALPS_PAGE)
         return p->fd;
     *k -= *k % ALPS_PAGE;
     return p->past;
+}
+
+/* Whether a call is to be tried once more: the file cannot be had past the
+ * cache in this way after all, and nobody has asked for that. */
+ALPS_COLD_ int alps_segment_bends_(alps_pager *p, int fd)
+{
+    if (errno != EINVAL || fd != p->past || p->direct)
+        return 0;
+    p->narrow = p->straight = 0;
+    return 1;
 }
 
 /* Whether nothing was ever written to bytes [off, off + n) of the file, so that
@@ -154,16 +192,18 @@ ALPS_COLD_ int alps_segment_empty_(const alps_pager *p, uint64_t off,
     return data > 0 && (uint64_t)data >= off + n;
 }
 
-/* Reads bytes [from, to) of the segment as the file has them. */
-ALPS_COLD_ int alps_segment_get_(alps_pager *p, uint32_t segment,
+/* Reads bytes [from, to) of the segment as the file has them, `past` the page
+ * cache if anything goes there. */
+ALPS_COLD_ int alps_segment_get_(alps_pager *p, int past, uint32_t segment,
                                  unsigned char *at, uint64_t from, uint64_t to)
 {
     while (from < to) {
         uint64_t k = to - from;
-        int fd = alps_segment_file_(p, from, &k);
+        int away = past && (p->direct || p->narrow);
+        int fd = alps_segment_file_(p, away, from, &k);
         long got = (long)ALPS_PAGED_READ(fd, at, k,
                                          alps_segment_off_(p, segment) + from);
-        if (got < 0 && errno == EINTR)
+        if (got < 0 && (errno == EINTR || alps_segment_bends_(p, fd)))
             continue;
         if (got <= 0) { // the end: somebody has cut the file
             p->count.failed++;
@@ -185,7 +225,8 @@ ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
     uint64_t all = alps_segment_bytes_(p, segment), n = all;
     if (n && alps_segment_empty_(p, off, n))
         n = 0;
-    int err = alps_segment_get_(p, segment, to, 0, n);
+    int past = p->direct || p->ahead.past;
+    int err = alps_segment_get_(p, past, segment, to, 0, n);
     if (err)
         return err;
     memset(to + n, 0, (size_t)(p->pool.segment - n));
@@ -207,8 +248,8 @@ ALPS_COLD_ int alps_segment_old_(alps_pager *p, uint32_t segment,
     memset(p->spill.old, 0, (size_t)(n * ALPS_PAGE));
     if (alps_page_next_(j->known, page, page + n) == page + n)
         return ALPS_OK; // nothing but zeroes
-    int err =
-        alps_segment_get_(p, segment, p->spill.old, from, to < end ? to : end);
+    int err = alps_segment_get_(p, (int)p->direct, segment, p->spill.old, from,
+                                to < end ? to : end);
     return err ? err
                : alps_spill_load_(&p->spill, p->spill.old, page, n, &p->count);
 }
@@ -243,9 +284,9 @@ ALPS_COLD_ int alps_segment_put_(alps_pager *p, const unsigned char *at,
 {
     while (n) {
         uint64_t k = n;
-        int fd = alps_segment_file_(p, into, &k);
+        int fd = alps_segment_file_(p, p->direct || p->straight, into, &k);
         long put = (long)ALPS_PAGED_WRITE(fd, at, k, off);
-        if (put < 0 && errno == EINTR)
+        if (put < 0 && (errno == EINTR || alps_segment_bends_(p, fd)))
             continue;
         if (put <= 0) {
             p->count.failed++;
@@ -262,6 +303,18 @@ ALPS_COLD_ int alps_segment_put_(alps_pager *p, const unsigned char *at,
     return ALPS_OK;
 }
 
+/* Notes that bytes [off, off + n) are written, and whether past the page cache:
+ * where that has little room, a whole segment that goes behind another one, to
+ * blocks that have something already. (The system makes a note of every block
+ * that has its first; by way of the cache it does so for many at a time.) */
+ALPS_COLD_ void alps_segment_goes_(alps_pager *p, uint64_t off, uint64_t n)
+{
+    int row = off == p->went && n == p->pool.segment;
+    p->went = off + n;
+    p->straight =
+        row && p->narrow && p->tells && !alps_segment_empty_(p, off, n);
+}
+
 /* Writes bytes [from, to) of a frame, whole pages, to their place. */
 ALPS_COLD_ int alps_segment_write_(alps_pager *p, uint32_t frame, uint64_t from,
                                    uint64_t to)
@@ -275,6 +328,7 @@ ALPS_COLD_ int alps_segment_write_(alps_pager *p, uint32_t frame, uint64_t from,
         return alps_segment_spill_(p, frame);
     if (to > end)
         to = end;
+    alps_segment_goes_(p, off + from, to - from);
     while (!err && from < to) {
         uint64_t n = to - from;
         if (!alps_echo_has_(&p->echo, off + from) || n < ALPS_PAGE) {
