@@ -250,6 +250,16 @@ static void guesses_take_no_more_memory(void)
         }
         CHECK(most <= all && most > all / 2);
         CHECK(x->count.prefetches > 10);
+        CHECK_EQ(alps_usync(p), 0);
+        uint64_t wrote = alps_writeback_count_(pager_of(p)).bytes_written;
+        for (uint32_t i = 0; i < SEGMENTS; i++)
+            CHECK(!wrong(p, i));
+        CHECK_EQ(alps_writeback_count_(pager_of(p)).bytes_written, wrote);
+        uint32_t frames = x->pool.n;
+        CHECK_EQ(alps_ufree(p), 0);
+        o.readahead = 0;
+        p = filled(&o);
+        CHECK_EQ(pager_of(p)->pool.n, frames + (the_engine == 3));
         CHECK_EQ(alps_ufree(p), 0);
         unlink(the_path);
     }
