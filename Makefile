@@ -131,8 +131,8 @@ endef
 THREADED = test_paged $(patsubst tests/%.c,%,$(shell grep -lE \
 	'pthread_create|"(things|pages)\.h"' tests/test_*.c))
 LIGHT_UNITS = $(filter-out $(addprefix test_,checkpoint torn outgrow paged pager \
-	uffd paging progress watermark ahead spill capture medium \
-	backing ties spaces),$(UNITS))
+	uffd paging progress watermark ahead leaving narrow spill capture \
+	medium backing ties spaces),$(UNITS))
 
 # Lines are enough to find a failure; variables too would take a third longer,
 # and to optimise what runs slowly anyway takes longer than it saves. What clang

@@ -142,10 +142,10 @@
  * can: docs/cxx.md.
  *
  * Larger than memory. With ALPS_PAGED a region has no more of itself in memory
- * than option `memory` says (half of the machine's, unless said). Beyond that
- * its pages are brought by the thread that touches them, in a signal handler;
- * what such a handler starts from is an object of the program, for the library
- * has none of its own. One unit defines it, all name it before the include:
+ * than option `memory` says (else half of what there is). Beyond that its pages
+ * are brought by the thread that touches them, in a signal handler; what such a
+ * handler starts from is an object of the program, for the library has none of
+ * its own. One unit defines it, all name it before the include:
  *
  *     #define ALPS_BACKEND ALPS_PAGED
  *     #define ALPS_FAULTS  pages
@@ -787,8 +787,8 @@ typedef struct alps_options {
     void *progress_context;  /* what it is called with */
     /* Backend paged, docs/paged.md. ALPS_MEMORY, ALPS_SEGMENT, ALPS_ENGINE and
      * ALPS_EVICTION in the environment come first. */
-    uint64_t memory;   /* bytes the region may have in memory; 0: half of the
-                         machine's */
+    uint64_t memory;   /* bytes the region may have in memory; 0: half of what
+                         the machine has, or its control group may have */
     uint64_t segment;  /* bytes that come and go at once: a power of two from a
                          page to 1 GiB; 0: by memory, up to 1 MiB */
     unsigned engine;   /* ALPS_ENGINE_...; 0: the best one there is */
@@ -3111,6 +3111,75 @@ ALPS_COLD_ int alps_sysfs_number_(const char *dir, const char *name,
     return end == text || *end ? ALPS_EINVAL : ALPS_OK;
 }
 
+/* group.h -- how much memory the control group of this process may have
+ *
+ * Such a limit is for all of its memory, and the pages of files that it reads
+ * and writes are part of it: what a region has in frames, the page cache has
+ * not. Both versions of groups are asked, where a system has them by custom; a
+ * group that is not found there has no limit that we know. */
+
+/* Where the system tells which groups this process is in. A test puts a file of
+ * its own here. */
+#ifndef ALPS_GROUPS
+#  define ALPS_GROUPS "/proc/self/cgroup"
+#endif
+
+/* The least limit of the group `path` and of those around it, below `root`. In
+ * a container the path may be one that is only known outside: then what is at
+ * the root is its own. */
+ALPS_COLD_ uint64_t alps_group_least_(const char *root, char *path,
+                                      const char *limit)
+{
+    char dir[ALPS_SYSFS_PATH_];
+    uint64_t least = UINT64_MAX, n;
+    for (char *end = path + strlen(path); end; end = strrchr(path, '/')) {
+        *end = 0;
+        int k = snprintf(dir, sizeof dir, "fs/cgroup%s%s", root, path);
+        if (k > 0 && (size_t)k < sizeof dir &&
+            !alps_sysfs_number_(dir, limit, &n) && n < least)
+            least = n;
+    }
+    return least;
+}
+
+/* The limit of the group in `line`: a number, what it is for, its path. */
+ALPS_COLD_ uint64_t alps_group_line_(char *line)
+{
+    char *what = strchr(line, ':'), *path = what ? strchr(what + 1, ':') : NULL;
+    if (!path)
+        return UINT64_MAX;
+    *what++ = *path++ = 0;
+    if (!*what)
+        return alps_group_least_("", path, "memory.max");
+    for (char *word = what; word; word = strchr(word, ',')) {
+        word += *word == ',';
+        if (!strncmp(word, "memory", 6) && (!word[6] || word[6] == ','))
+            return alps_group_least_("/memory", path, "memory.limit_in_bytes");
+    }
+    return UINT64_MAX;
+}
+
+/* Bytes that this process and its group may have in memory, or UINT64_MAX. */
+ALPS_COLD_ uint64_t alps_group_memory_(void)
+{
+    char text[4096];
+    uint64_t least = UINT64_MAX;
+    int fd = open(ALPS_GROUPS, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    text[got > 0 ? got : 0] = 0;
+    for (char *line = text, *next; *line; line = next) {
+        char *end = strchr(line, '\n');
+        next = end ? end + 1 : line + strlen(line);
+        if (end)
+            *end = 0;
+        uint64_t n = alps_group_line_(line);
+        least = n < least ? n : least;
+    }
+    return least;
+}
+
 /* page.h -- pages: sets of them, and one copied while others store to it
  *
  * A set is a bit for each page of a region, in memory that is lent as it is
@@ -4750,6 +4819,7 @@ typedef struct alps_uffd {
     uint64_t has;     /* ALPS_UFFD_HAS_... */
     uint64_t segment; /* bytes that come and go at once */
     unsigned char *bounce; /* a segment that is filled before it is shown */
+    unsigned char *guess;  /* one that nobody has asked for yet; or NULL */
     unsigned busy;         /* how often a fault in a row had to wait */
     unsigned spoilt_n;
     uint64_t spoilt[ALPS_UFFD_SPOILT_]; /* addresses */
@@ -5212,6 +5282,14 @@ ALPS_FN_ void alps_pool_give_(alps_pool *pool, uint32_t frame)
     pool->spare = frame;
 }
 
+/* One that was taken and is not used after all: it has what it had. */
+ALPS_FN_ void alps_pool_return_(alps_pool *pool, uint32_t frame)
+{
+    uint8_t kept = pool->frame[frame].dirty;
+    alps_pool_give_(pool, frame);
+    pool->frame[frame].dirty = kept;
+}
+
 /* view.h -- how a frame is seen in the region, for either engine
  *
  * Rewired, a frame is pages of the pool, and shown by one more mapping of them.
@@ -5239,6 +5317,29 @@ ALPS_FN_ unsigned char *alps_view_at_(const alps_pool *pool, uint32_t frame)
     if (pool->uffd && f->state == ALPS_FRAME_FREE && f->dirty != ALPS_KEPT_)
         return pool->uffd->bounce;
     return alps_pool_at_(pool, frame);
+}
+
+/* Where a free frame is filled while others are, for it will be hidden. */
+ALPS_FN_ unsigned char *alps_view_aside_(const alps_pool *pool, uint32_t frame)
+{
+    if (pool->uffd && pool->frame[frame].dirty != ALPS_KEPT_)
+        return pool->uffd->guess;
+    return alps_pool_at_(pool, frame);
+}
+
+/* What was filled there is in the pool from now on. */
+ALPS_COLD_ int alps_view_keep_(const alps_pool *pool, uint32_t frame)
+{
+    uint64_t did;
+    unsigned char *at = alps_pool_at_(pool, frame);
+    const unsigned char *from = alps_view_aside_(pool, frame);
+    if (from == at)
+        return ALPS_OK;
+    int err = alps_uffd_fill_(pool->uffd, ALPS_UFFD_COPY_, at, from,
+                              pool->segment, 0, &did);
+    if (err)
+        alps_uffd_drop_(at, pool->segment);
+    return err;
 }
 
 /* Shows a copy of what is at `from`. Until all of it is there it is to be read
@@ -6122,9 +6223,10 @@ ALPS_FN_ uint32_t alps_watermark_next_(const alps_watermark *w,
 {
     const alps_queues *q = w->dirty;
     uint32_t old = q->count[0] > young ? q->count[0] - young : 0;
-    uint32_t frame = q->oldest[1]; // nobody has pinned that
-    if (frame != ALPS_NO_FRAME)
-        return frame;
+    uint32_t frame = q->oldest[1];
+    for (; frame != ALPS_NO_FRAME; frame = q->at[frame].newer)
+        if (!pool->frame[frame].pins) // or it is leaving already
+            return frame;
     for (frame = q->oldest[0]; old--; frame = q->at[frame].newer)
         if (!pool->frame[frame].pins)
             return frame;
@@ -6325,6 +6427,8 @@ typedef struct alps_backing_file {
 
 typedef struct alps_backing {
     unsigned n; /* files */
+    int narrow; /* 1: what comes or goes in a row goes past the page cache, and
+                   to one that cannot be had so by way of it after all */
     alps_backing_file file[ALPS_PARTS_MAX + 1];
 } alps_backing;
 
@@ -6335,6 +6439,13 @@ typedef struct alps_backing_run {
     uint64_t at; /* where in the file */
     uint64_t n;
 } alps_backing_run;
+
+/* Whether what comes or goes in a row is to go past the page cache. Also read
+ * without the latch. */
+ALPS_FN_ int alps_backing_narrow_(const alps_backing *b)
+{
+    return __atomic_load_n(&b->narrow, __ATOMIC_RELAXED);
+}
 
 /* Whether the file system tells what was never written, and what is in its
  * cache and not on the medium yet is none of it: ext4, XFS, btrfs, tmpfs. */
@@ -6359,13 +6470,15 @@ ALPS_COLD_ void alps_backing_close_(alps_backing *b)
 
 /* Takes over the files of `m`; what was stored so far counts as one write to
  * each. With `direct` each is opened once more, past the page cache:
- * ALPS_EUNSUPPORTED where that cannot be done for all. */
+ * ALPS_EUNSUPPORTED where that cannot be done for all. With `narrow` it is if it
+ * can be. */
 ALPS_COLD_ int alps_backing_open_(alps_backing *b, const alps_map *m,
-                                  unsigned direct)
+                                  unsigned direct, int narrow)
 {
     char name[40];
     const alps_parts *p = m->parts;
     unsigned n = p ? p->n : 1;
+    b->narrow = narrow && !direct;
     for (unsigned i = 0; i < n; i++) {
         alps_backing_file *f = &b->file[i];
         f->fd = p ? p->piece[i].fd : m->fd;
@@ -6376,12 +6489,13 @@ ALPS_COLD_ int alps_backing_open_(alps_backing *b, const alps_map *m,
         f->wrote = 1;
         f->past = -1;
         b->n = i + 1;
-        if (!direct)
+        if (!direct && !b->narrow)
             continue;
         snprintf(name, sizeof name, "/proc/self/fd/%d", f->fd);
         f->past = open(name, O_RDWR | O_CLOEXEC | ALPS_O_DIRECT_);
-        if (f->past < 0)
+        if (f->past < 0 && direct)
             return ALPS_EUNSUPPORTED;
+        b->narrow &= f->past >= 0;
     }
     return ALPS_OK;
 }
@@ -6401,12 +6515,12 @@ ALPS_COLD_ alps_backing_run alps_backing_run_(const alps_backing *b,
     return r;
 }
 
-/* As much of it as one call is asked for: past the page cache whole pages. */
-ALPS_COLD_ alps_backing_run alps_backing_call_(const alps_backing *b,
+/* As much of it as one call is asked for: `past` the page cache whole pages. */
+ALPS_COLD_ alps_backing_run alps_backing_call_(const alps_backing *b, int past,
                                                uint64_t off, uint64_t n)
 {
     alps_backing_run r = alps_backing_run_(b, off, n);
-    int past = b->file[r.file].past;
+    past = past ? b->file[r.file].past : -1;
     if (r.n > ALPS_PAGED_STEP)
         r.n = ALPS_PAGED_STEP;
     if (past >= 0 && r.at % ALPS_PAGE == 0 && r.n >= ALPS_PAGE) {
@@ -6416,15 +6530,30 @@ ALPS_COLD_ alps_backing_run alps_backing_call_(const alps_backing *b,
     return r;
 }
 
-/* All of `n` bytes at `off` of the region; ALPS_ETRUNCATED: somebody has cut a
- * file. */
-ALPS_COLD_ int alps_backing_read_(const alps_backing *b, unsigned char *to,
+/* Whether a call that failed is to be tried once more: a signal came, or the
+ * file cannot be had past the cache after all and nobody has asked for that. */
+ALPS_COLD_ int alps_backing_again_(alps_backing *b, const alps_backing_run *r,
+                                   int *past)
+{
+    if (errno == EINTR)
+        return 1;
+    if (errno != EINVAL || r->fd != b->file[r->file].past ||
+        !alps_backing_narrow_(b))
+        return 0;
+    *past = 0;
+    __atomic_store_n(&b->narrow, 0, __ATOMIC_RELAXED);
+    return 1;
+}
+
+/* All of `n` bytes at `off` of the region, `past` the page cache or not;
+ * ALPS_ETRUNCATED: somebody has cut a file. */
+ALPS_COLD_ int alps_backing_read_(alps_backing *b, int past, unsigned char *to,
                                   uint64_t n, uint64_t off, alps_paging *count)
 {
     while (n) {
-        alps_backing_run r = alps_backing_call_(b, off, n);
+        alps_backing_run r = alps_backing_call_(b, past, off, n);
         long got = (long)ALPS_PAGED_READ(r.fd, to, r.n, r.at);
-        if (got < 0 && errno == EINTR)
+        if (got < 0 && alps_backing_again_(b, &r, &past))
             continue;
         if (got <= 0) {
             count->failed++;
@@ -6438,28 +6567,43 @@ ALPS_COLD_ int alps_backing_read_(const alps_backing *b, unsigned char *to,
     return ALPS_OK;
 }
 
-/* Writes them. `*written` counts writes to all files; under the latch. */
-ALPS_COLD_ int alps_backing_write_(alps_backing *b, const unsigned char *from,
-                                   uint64_t n, uint64_t off, uint64_t *written,
+/* Bytes [off, off + n) were written: `*written` counts writes to all files. The
+ * file first, for who sees the count has to find it. Under the latch. */
+ALPS_COLD_ void alps_backing_wrote_(alps_backing *b, uint64_t off, uint64_t n,
+                                    uint64_t *written)
+{
+    while (n) {
+        alps_backing_run r = alps_backing_run_(b, off, n);
+        __atomic_store_n(&b->file[r.file].wrote, *written + 1,
+                         __ATOMIC_RELAXED);
+        off += r.n;
+        n -= r.n;
+    }
+    __atomic_store_n(written, *written + 1, __ATOMIC_RELEASE);
+}
+
+/* Writes them, and counts that; `written` is NULL without the latch: then the
+ * caller does. */
+ALPS_COLD_ int alps_backing_write_(alps_backing *b, int past,
+                                   const unsigned char *from, uint64_t n,
+                                   uint64_t off, uint64_t *written,
                                    alps_paging *count)
 {
     while (n) {
-        alps_backing_run r = alps_backing_call_(b, off, n);
+        alps_backing_run r = alps_backing_call_(b, past, off, n);
         long put = (long)ALPS_PAGED_WRITE(r.fd, from, r.n, r.at);
-        if (put < 0 && errno == EINTR)
+        if (put < 0 && alps_backing_again_(b, &r, &past))
             continue;
         if (put <= 0) {
             count->failed++;
             return put ? alps_oserror_() : ALPS_ENOSPC;
         }
+        if (written)
+            alps_backing_wrote_(b, off, (uint64_t)put, written);
         from += put;
         off += (uint64_t)put;
         n -= (uint64_t)put;
         count->bytes_written += (uint64_t)put;
-        // the file first: who sees the count has to find it
-        __atomic_store_n(&b->file[r.file].wrote, *written + 1,
-                         __ATOMIC_RELAXED);
-        __atomic_store_n(written, *written + 1, __ATOMIC_RELEASE);
     }
     return ALPS_OK;
 }
@@ -6506,6 +6650,20 @@ ALPS_COLD_ int alps_backing_empty_(const alps_backing *b, uint64_t off,
         n -= r.n;
     }
     return 1;
+}
+
+/* Whether bytes [off, off + n) have something already, as far as all their files
+ * tell. */
+ALPS_COLD_ int alps_backing_had_(const alps_backing *b, uint64_t off,
+                                 uint64_t n)
+{
+    for (uint64_t at = off; at < off + n;) {
+        alps_backing_run r = alps_backing_run_(b, at, off + n - at);
+        if (!b->file[r.file].tells)
+            return 0;
+        at += r.n;
+    }
+    return !alps_backing_empty_(b, off, n);
 }
 
 /* spill.h -- what goes before the commit that has it
@@ -6830,17 +6988,26 @@ ALPS_COLD_ int alps_spill_anew_(alps_spill *s)
 #define ALPS_STREAMS_ 8u
 #define ALPS_AHEAD_MAX 64u
 
+/* So many are ahead where nobody else does it. */
+#define ALPS_AHEAD_NARROW_ 4u
+
 typedef struct alps_stream {
     uint32_t last; /* the last one that was touched, or ALPS_NO_SEGMENT */
     uint32_t next; /* from here */
     uint32_t end;  /* to there segments are to be brought */
+    int stored;    /* 1: the last one is stored to, */
+    int past;      /* and it or the one before is: past the page cache, where
+                      that has little room */
 } alps_stream;
 
 typedef struct alps_ahead {
     uint32_t most;   /* segments ahead, or 0 */
-    uint32_t turn;   /* which stream is the next to be forgotten */
+    uint32_t turn;   /* which stream is the next to be forgotten, */
+    uint32_t served; /* and which was served last */
     uint32_t coming; /* 1 + the one that is being read, or 0 */
     int gone;        /* 1: what is read of it is not what the file has */
+    int past;        /* 1: the last one that was touched is of such a row */
+    int asked;       /* 1: by the program; 0: for such rows alone */
     alps_stream stream[ALPS_STREAMS_];
 } alps_ahead;
 
@@ -6860,9 +7027,13 @@ typedef struct alps_pager {
     void *state;          /* of the policy */
     uint64_t state_n;     /* its bytes */
     alps_backing backing; /* the files */
-    unsigned direct;      /* 1: past the page cache */
+    unsigned direct;      /* 1: past the page cache, all of it, as was asked */
+    int straight;         /* 1: the last one that went did */
+    uint64_t went;        /* the end of that one */
     alps_watermark mark;  /* of what is dirty */
     alps_ahead ahead;     /* what is likely next */
+    uint32_t leaving;     /* 1 + the one that is written without the latch */
+    int stays;            /* 1: it is not to go after all */
     unsigned interval;    /* milliseconds of the cleaner, or 0 */
     uint32_t called;      /* 1: it is not to sleep */
     uint32_t ended;       /* 1: it is to end */
@@ -6924,6 +7095,19 @@ ALPS_FN_ void alps_segment_set_(const alps_pager *p, uint32_t segment,
     __atomic_store_n(&p->table[segment], frame + 1, __ATOMIC_RELEASE);
 }
 
+/* `*word` is 1 + the segment while the region's thread has it in hand: the
+ * latch is given until it has not. */
+ALPS_COLD_ void alps_segment_wait_(alps_pager *p, uint32_t *word,
+                                   uint32_t segment)
+{
+    while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == segment + 1) {
+        alps_latch_give_(&p->latch);
+        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, segment + 1, NULL, NULL,
+                0);
+        alps_latch_take_(&p->latch);
+    }
+}
+
 /* Tells the policy. */
 ALPS_FN_ void alps_segment_tell_(const alps_pager *p, unsigned what,
                                  uint32_t frame)
@@ -6933,16 +7117,18 @@ ALPS_FN_ void alps_segment_tell_(const alps_pager *p, unsigned what,
     alps_watermark_saw_(&p->mark, what, frame, f);
 }
 
-/* Reads the segment into a frame; what is behind the end is zero. */
+/* Reads the segment to where a frame is filled; what is behind the end is
+ * zero. */
 ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
-                                  uint32_t frame)
+                                  unsigned char *to)
 {
-    unsigned char *to = alps_view_at_(&p->pool, frame);
     uint64_t off = alps_segment_off_(p, segment);
     uint64_t all = alps_segment_bytes_(p, segment), n = all;
     if (n && alps_backing_empty_(&p->backing, off, n))
         n = 0;
-    int err = alps_backing_read_(&p->backing, to, n, off, &p->count);
+    int past =
+        p->direct || (p->ahead.past && alps_backing_narrow_(&p->backing));
+    int err = alps_backing_read_(&p->backing, past, to, n, off, &p->count);
     if (err)
         return err;
     memset(to + n, 0, (size_t)(p->pool.segment - n));
@@ -6964,8 +7150,8 @@ ALPS_COLD_ int alps_segment_old_(alps_pager *p, uint32_t segment,
     memset(p->spill.old, 0, (size_t)(n * ALPS_PAGE));
     if (alps_page_next_(j->known, page, page + n) == page + n)
         return ALPS_OK; // nothing but zeroes
-    int err = alps_backing_read_(&p->backing, p->spill.old, k < end ? k : end,
-                                 off, &p->count);
+    int err = alps_backing_read_(&p->backing, (int)p->direct, p->spill.old,
+                                 k < end ? k : end, off, &p->count);
     return err ? err
                : alps_spill_load_(&p->spill, p->spill.old, page, n, &p->count);
 }
@@ -6998,10 +7184,22 @@ ALPS_COLD_ int alps_segment_spill_(alps_pager *p, uint32_t frame)
 ALPS_COLD_ int alps_segment_put_(alps_pager *p, const unsigned char *at,
                                  uint64_t n, uint64_t off)
 {
-    int err =
-        alps_backing_write_(&p->backing, at, n, off, &p->written, &p->count);
+    int err = alps_backing_write_(&p->backing, p->direct || p->straight, at, n,
+                                  off, &p->written, &p->count);
     p->count.write_backs += !err;
     return err;
+}
+
+/* Notes that bytes [off, off + n) are written, and whether past the page cache:
+ * where that has little room, a whole segment that goes behind another one, to
+ * blocks that have something already. (The system makes a note of every block
+ * that has its first; by way of the cache it does so for many at a time.) */
+ALPS_COLD_ void alps_segment_goes_(alps_pager *p, uint64_t off, uint64_t n)
+{
+    int row = off == p->went && n == p->pool.segment;
+    p->went = off + n;
+    p->straight = row && alps_backing_narrow_(&p->backing) &&
+                  alps_backing_had_(&p->backing, off, n);
 }
 
 /* Writes bytes [from, to) of a frame, whole pages, to their place. */
@@ -7017,6 +7215,7 @@ ALPS_COLD_ int alps_segment_write_(alps_pager *p, uint32_t frame, uint64_t from,
         return alps_segment_spill_(p, frame);
     if (to > end)
         to = end;
+    alps_segment_goes_(p, off + from, to - from);
     while (!err && from < to) {
         uint64_t n = to - from;
         if (!alps_echo_has_(&p->echo, off + from) || n < ALPS_PAGE) {
@@ -7173,7 +7372,8 @@ typedef struct alps_budget {
 /* Nine frames, and what is between a frame and the region. */
 ALPS_FN_ uint64_t alps_budget_least_(const alps_pager *p)
 {
-    uint32_t more = p->pool.uffd ? ALPS_FRAMES_MORE : 0;
+    uint32_t more =
+        p->pool.uffd ? ALPS_FRAMES_MORE + (p->uffd.guess != NULL) : 0;
     return (uint64_t)(ALPS_FRAMES_MIN + more) << p->shift;
 }
 
@@ -7265,6 +7465,64 @@ ALPS_FN_ int alps_budget_poor_(const alps_pager *p)
                     b->bytes / (b->regions ? b->regions : 1);
 }
 
+/* leaving.h -- a segment is written because it goes, while threads go on
+ *
+ * The region's thread makes room for what is likely next, and nobody waits for
+ * that room: so it gives the latch while the medium works. The segment is
+ * hidden, and stays in the table until the write has returned; its frame is
+ * pinned. Who touches it, syncs it or gives it back waits until then. One at a
+ * time: there is one such thread. */
+
+/* The segment is no longer between the region and the file: the latch is given
+ * until then. */
+ALPS_COLD_ void alps_leaving_wait_(alps_pager *p, uint32_t segment)
+{
+    alps_segment_wait_(p, &p->leaving, segment);
+}
+
+/* Whether it can be written without the latch: whole, hidden, and with nothing
+ * in it that is compared with a copy or goes to a journal. */
+ALPS_COLD_ int alps_leaving_may_(const alps_pager *p, uint32_t frame)
+{
+    const alps_page_frame *f = &p->pool.frame[frame];
+    uint64_t off = alps_segment_off_(p, f->segment), n = p->pool.segment;
+    return f->state == ALPS_FRAME_HIDDEN && !p->spill.journal &&
+           alps_segment_bytes_(p, f->segment) == n &&
+           (!p->echo.n || off >= p->echo.off + p->echo.n ||
+            p->echo.off >= off + n);
+}
+
+/* Writes it to its place. ALPS_EBUSY: a sync has failed meanwhile, and it has
+ * to stay. Under the latch, which is given in between. */
+ALPS_COLD_ int alps_leaving_write_(alps_pager *p, uint32_t frame)
+{
+    alps_page_frame *f = &p->pool.frame[frame];
+    uint64_t off = alps_segment_off_(p, f->segment), n = p->pool.segment;
+    const unsigned char *at = alps_view_at_(&p->pool, frame);
+    alps_paging count;
+    memset(&count, 0, sizeof count);
+    alps_segment_goes_(p, off, n);
+    int past = p->direct || p->straight;
+    f->pins++;
+    p->stays = 0;
+    __atomic_store_n(&p->leaving, f->segment + 1, __ATOMIC_RELEASE);
+    alps_latch_give_(&p->latch);
+    int err = alps_backing_write_(&p->backing, past, at, n, off, NULL, &count);
+    alps_latch_take_(&p->latch);
+    f->pins--;
+    p->count.bytes_written += count.bytes_written;
+    p->count.failed += count.failed;
+    p->count.write_backs += !err;
+    if (count.bytes_written)
+        alps_backing_wrote_(&p->backing, off, n, &p->written);
+    if (!err && p->stays)
+        err = ALPS_EBUSY;
+    __atomic_store_n(&p->leaving, 0, __ATOMIC_RELEASE);
+    syscall(SYS_futex, &p->leaving, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL,
+            0);
+    return err;
+}
+
 /* ahead.h -- segments are brought before they are touched
  *
  * Where one fault comes behind the other, the region's thread fills the next
@@ -7280,6 +7538,7 @@ ALPS_COLD_ int alps_ahead_ask_(alps_ahead *a, const alps_options *o)
     if (alps_amount_asked_("ALPS_READAHEAD", &n) || n > ALPS_AHEAD_MAX)
         return ALPS_EINVAL;
     a->most = (uint32_t)n;
+    a->asked = n != 0;
     return ALPS_OK;
 }
 
@@ -7293,43 +7552,53 @@ ALPS_FN_ void alps_ahead_open_(alps_ahead *a, uint32_t n)
     memset(a->stream, 0, sizeof a->stream);
     for (unsigned i = 0; i < ALPS_STREAMS_; i++)
         a->stream[i].last = ALPS_NO_SEGMENT;
-    a->turn = a->coming = 0;
+    a->turn = a->served = a->coming = 0;
 }
 
-/* A segment was touched that was not shown. Answers 1 if it came behind another
+/* The stream that ends with this segment, or NULL. */
+ALPS_FN_ alps_stream *alps_ahead_find_(alps_ahead *a, uint32_t segment)
+{
+    for (unsigned i = 0; i < ALPS_STREAMS_; i++)
+        if (a->stream[i].last == segment)
+            return &a->stream[i];
+    return NULL;
+}
+
+/* A segment is touched that is not shown. Answers 1 if it comes behind another
  * one, and those behind it are to be brought. */
-ALPS_COLD_ int alps_ahead_saw_(alps_pager *p, uint32_t segment)
+ALPS_COLD_ int alps_ahead_saw_(alps_pager *p, uint32_t segment, int write)
 {
     alps_ahead *a = &p->ahead;
     uint32_t all = (uint32_t)(p->length >> p->shift); // that are whole
-    for (unsigned i = 0; i < ALPS_STREAMS_; i++) {
-        alps_stream *s = &a->stream[i];
-        if (s->last == ALPS_NO_SEGMENT || s->last + 1 != segment)
-            continue;
-        s->last = segment;
+    alps_stream *s = segment ? alps_ahead_find_(a, segment - 1) : NULL;
+    a->past = s && (write || s->stored);
+    if (!s) {
+        s = &a->stream[a->turn++ % ALPS_STREAMS_];
+        memset(s, 0, sizeof *s);
+    } else if (a->asked || (alps_backing_narrow_(&p->backing) && a->past)) {
         s->next = s->next > segment ? s->next : segment + 1;
         s->end = segment + 1 + a->most;
-        if (s->end > all)
-            s->end = all;
-        return s->next < s->end;
+        s->end = s->end < all ? s->end : all;
     }
-    alps_stream *s = &a->stream[a->turn++ % ALPS_STREAMS_];
     s->last = segment;
-    s->next = s->end = 0;
-    return 0;
+    s->stored = write;
+    s->past = a->past;
+    return s->next < s->end;
+}
+
+/* It was touched before, and is stored to. */
+ALPS_FN_ void alps_ahead_stored_(alps_pager *p, uint32_t segment)
+{
+    alps_stream *s = alps_ahead_find_(&p->ahead, segment);
+    if (s)
+        s->stored = 1;
 }
 
 /* The segment is being brought by the region's thread: the latch is given until
  * it is there, or is not. */
 ALPS_COLD_ void alps_ahead_wait_(alps_pager *p, uint32_t segment)
 {
-    uint32_t *coming = &p->ahead.coming;
-    while (__atomic_load_n(coming, __ATOMIC_ACQUIRE) == segment + 1) {
-        alps_latch_give_(&p->latch);
-        syscall(SYS_futex, coming, FUTEX_WAIT_PRIVATE, segment + 1, NULL, NULL,
-                0);
-        alps_latch_take_(&p->latch);
-    }
+    alps_segment_wait_(p, &p->ahead.coming, segment);
 }
 
 /* What the file keeps of bytes [off, off + n) is about to change: what is being
@@ -7344,19 +7613,20 @@ ALPS_FN_ void alps_ahead_void_(alps_pager *p, uint64_t off, uint64_t n)
 
 /* Reads a whole segment into a frame that nobody knows of. Without the latch,
  * unless there is a journal, of which the versions may come home meanwhile. */
-ALPS_COLD_ int alps_ahead_read_(alps_pager *p, uint32_t segment, uint32_t frame,
-                                alps_paging *count)
+ALPS_COLD_ int alps_ahead_read_(alps_pager *p, int past, uint32_t segment,
+                                uint32_t frame, alps_paging *count)
 {
     uint64_t off = alps_segment_off_(p, segment), n = p->pool.segment;
-    unsigned char *to = alps_pool_at_(&p->pool, frame);
+    unsigned char *to = alps_view_aside_(&p->pool, frame);
     if (p->spill.journal)
-        return alps_segment_read_(p, segment, frame);
-    alps_latch_give_(&p->latch);
+        return alps_segment_read_(p, segment, to);
     int err = ALPS_OK;
+    past = p->direct || (alps_backing_narrow_(&p->backing) && past);
+    alps_latch_give_(&p->latch);
     if (alps_backing_empty_(&p->backing, off, n))
         memset(to, 0, (size_t)n);
     else
-        err = alps_backing_read_(&p->backing, to, n, off, count);
+        err = alps_backing_read_(&p->backing, past, to, n, off, count);
     alps_latch_take_(&p->latch);
     return err;
 }
@@ -7368,6 +7638,7 @@ ALPS_COLD_ void alps_ahead_keep_(alps_pager *p, uint32_t segment,
 {
     alps_page_frame *f = &p->pool.frame[frame];
     f->state = ALPS_FRAME_HIDDEN;
+    f->dirty = 0;
     f->born = p->clock > p->pool.n ? p->clock - p->pool.n : 0;
     alps_segment_set_(p, segment, frame);
     alps_segment_tell_(p, ALPS_TOLD_READ, frame);
@@ -7377,23 +7648,26 @@ ALPS_COLD_ void alps_ahead_keep_(alps_pager *p, uint32_t segment,
 
 /* Brings the segment into the frame. Under the latch, which is given in
  * between. */
-ALPS_COLD_ int alps_ahead_bring_(alps_pager *p, uint32_t segment,
+ALPS_COLD_ int alps_ahead_bring_(alps_pager *p, int past, uint32_t segment,
                                  uint32_t frame)
 {
     alps_ahead *a = &p->ahead;
     alps_paging count;
     memset(&count, 0, sizeof count);
-    p->pool.frame[frame].segment = segment;
+    alps_page_frame *f = &p->pool.frame[frame];
+    f->segment = segment;
     a->gone = 0;
     __atomic_store_n(&a->coming, segment + 1, __ATOMIC_RELEASE);
-    int err = alps_ahead_read_(p, segment, frame, &count);
+    int err = alps_ahead_read_(p, past, segment, frame, &count);
     p->count.bytes_read += count.bytes_read;
     if (!err && a->gone)
         err = ALPS_ETRUNCATED;
     if (!err)
+        err = alps_view_keep_(&p->pool, frame);
+    if (!err)
         alps_ahead_keep_(p, segment, frame);
     else
-        alps_pool_give_(&p->pool, frame);
+        alps_pool_return_(&p->pool, frame);
     __atomic_store_n(&a->coming, 0, __ATOMIC_RELEASE);
     syscall(SYS_futex, &a->coming, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL,
             0);
@@ -7458,18 +7732,27 @@ ALPS_COLD_ void alps_pager_trail_(alps_pager *p, uint64_t off)
     }
 }
 
+/* Whether what was written last went by way of the page cache. */
+ALPS_FN_ int alps_pager_trails_(const alps_pager *p)
+{
+    return !p->direct && !p->straight && !p->spill.journal;
+}
+
 /* Takes the frame from its segment; what the file does not have is written
- * before, and where that fails the segment stays. */
-ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame)
+ * before, and where that fails the segment stays. `aside`: by the region's
+ * thread, which gives the latch meanwhile. */
+ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame, int aside)
 {
     alps_page_frame *f = &p->pool.frame[frame];
     int shown = f->state != ALPS_FRAME_HIDDEN;
     int err = alps_segment_still_(p, frame);
     if (!err && f->dirty) {
-        err = alps_segment_write_(p, frame, 0, p->pool.segment);
+        err = aside && alps_leaving_may_(p, frame)
+                  ? alps_leaving_write_(p, frame)
+                  : alps_segment_write_(p, frame, 0, p->pool.segment);
         if (!err) {
             p->unheld = p->written;
-            if (!p->direct && !p->spill.journal)
+            if (alps_pager_trails_(p))
                 alps_pager_trail_(p, alps_segment_off_(p, f->segment));
         }
     }
@@ -7495,7 +7778,7 @@ ALPS_COLD_ int alps_pager_clean_(alps_pager *p)
     if (err)
         return err;
     p->count.cleaned++;
-    if (!p->direct && !p->spill.journal)
+    if (alps_pager_trails_(p))
         alps_pager_trail_(p,
                           alps_segment_off_(p, p->pool.frame[frame].segment));
     return ALPS_OK;
@@ -7522,7 +7805,7 @@ ALPS_COLD_ void alps_pager_stored_(alps_pager *p)
 
 /* Asks the policy until somebody has gone. A wish to hide what came lately is
  * refused, like a wish to let it go. */
-ALPS_COLD_ int alps_pager_ask_(alps_pager *p)
+ALPS_COLD_ int alps_pager_ask_(alps_pager *p, int aside)
 {
     uint32_t after = ALPS_NO_FRAME;
     int err = ALPS_EFULL;
@@ -7535,7 +7818,7 @@ ALPS_COLD_ int alps_pager_ask_(alps_pager *p)
         if (!alps_pager_may_(p, frame))
             continue;
         if (frame == answer) {
-            err = alps_pager_evict_(p, frame);
+            err = alps_pager_evict_(p, frame, aside);
         } else if (!alps_segment_hide_(p, frame)) {
             alps_segment_tell_(p, ALPS_TOLD_HIDDEN, frame);
             after = ALPS_NO_FRAME;
@@ -7546,7 +7829,7 @@ ALPS_COLD_ int alps_pager_ask_(alps_pager *p)
 
 /* Somebody goes whom the policy did not name: the longest here; or, if they
  * cannot be written, any who need not be. */
-ALPS_COLD_ int alps_pager_force_(alps_pager *p)
+ALPS_COLD_ int alps_pager_force_(alps_pager *p, int aside)
 {
     uint32_t best = ALPS_NO_FRAME;
     for (uint32_t i = 0; i < p->pool.n; i++)
@@ -7554,18 +7837,19 @@ ALPS_COLD_ int alps_pager_force_(alps_pager *p)
             (best == ALPS_NO_FRAME ||
              p->pool.frame[i].born < p->pool.frame[best].born))
             best = i;
-    int err = best == ALPS_NO_FRAME ? ALPS_EFULL : alps_pager_evict_(p, best);
+    int err =
+        best == ALPS_NO_FRAME ? ALPS_EFULL : alps_pager_evict_(p, best, aside);
     for (uint32_t i = 0; err && i < p->pool.n; i++)
         if (alps_pager_may_(p, i) && !p->pool.frame[i].dirty)
-            err = alps_pager_evict_(p, i);
+            err = alps_pager_evict_(p, i, aside);
     return err;
 }
 
 /* Somebody goes. */
-ALPS_COLD_ int alps_pager_free_(alps_pager *p)
+ALPS_COLD_ int alps_pager_free_(alps_pager *p, int aside)
 {
-    int err = alps_pager_ask_(p);
-    return err ? alps_pager_force_(p) : ALPS_OK;
+    int err = alps_pager_ask_(p, aside);
+    return err ? alps_pager_force_(p, aside) : ALPS_OK;
 }
 
 /* Takes a frame's bytes from another region of the budget, if its latch is free
@@ -7581,7 +7865,7 @@ ALPS_COLD_ int alps_pager_rob_(alps_pager *p)
                                           __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
         q = NULL;
     while (q && got < need && q->pool.used > ALPS_FRAMES_MIN) {
-        if (q->pool.spare == ALPS_NO_FRAME && alps_pager_free_(q))
+        if (q->pool.spare == ALPS_NO_FRAME && alps_pager_free_(q, 0))
             break;
         if (!alps_pool_less_(&q->pool))
             break;
@@ -7597,7 +7881,7 @@ ALPS_COLD_ int alps_pager_rob_(alps_pager *p)
 
 /* A free frame: one that has memory, or may have it, or was another region's,
  * or was another segment's. */
-ALPS_COLD_ int alps_pager_frame_(alps_pager *p, uint32_t *frame)
+ALPS_COLD_ int alps_pager_frame_(alps_pager *p, uint32_t *frame, int aside)
 {
     int may = p->pool.fresh < p->pool.n || p->pool.bare != ALPS_NO_FRAME;
     *frame = alps_pool_take_(&p->pool);
@@ -7608,7 +7892,7 @@ ALPS_COLD_ int alps_pager_frame_(alps_pager *p, uint32_t *frame)
         *frame = alps_pool_more_(&p->pool);
         return ALPS_OK;
     }
-    int err = alps_pager_free_(p);
+    int err = alps_pager_free_(p, aside);
     if (!err)
         *frame = alps_pool_take_(&p->pool);
     return err;
@@ -7618,12 +7902,12 @@ ALPS_COLD_ int alps_pager_frame_(alps_pager *p, uint32_t *frame)
 ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write)
 {
     uint32_t frame;
-    int err = alps_pager_frame_(p, &frame);
+    int err = alps_pager_frame_(p, &frame, 0);
     if (err)
         return err;
     alps_page_frame *f = &p->pool.frame[frame];
     f->segment = segment;
-    err = alps_segment_read_(p, segment, frame);
+    err = alps_segment_read_(p, segment, alps_view_at_(&p->pool, frame));
     if (!err) {
         // Before it is shown: who stores to it then and syncs has to find it.
         alps_segment_set_(p, segment, frame);
@@ -7632,9 +7916,7 @@ ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write)
             alps_segment_set_(p, segment, ALPS_NO_FRAME);
     }
     if (err) {
-        uint8_t kept = f->dirty; // it has what it had
-        alps_pool_give_(&p->pool, frame);
-        f->dirty = kept;
+        alps_pool_return_(&p->pool, frame);
         return err;
     }
     alps_segment_tell_(p, write ? ALPS_TOLD_WRITE : ALPS_TOLD_READ, frame);
@@ -7672,6 +7954,7 @@ ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
                                 uintptr_t self)
 {
     uint32_t segment = (uint32_t)(off >> p->shift);
+    alps_leaving_wait_(p, segment);
     alps_ahead_wait_(p, segment);
     uint32_t frame = alps_segment_frame_(p, segment);
     int write = how == ALPS_TOUCH_WRITE;
@@ -7683,7 +7966,11 @@ ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
     p->stale = 0;
     p->uffd.stores = write;
     alps_pager_thread_(p, self);
-    int err;
+    int err, ahead = 0;
+    if (state <= ALPS_FRAME_HIDDEN)
+        ahead = alps_ahead_saw_(p, segment, write);
+    else
+        alps_ahead_stored_(p, segment);
     if (state == ALPS_FRAME_FREE)
         err = alps_pager_bring_(p, segment, write);
     else if (state == ALPS_FRAME_HIDDEN)
@@ -7692,25 +7979,48 @@ ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
         err = alps_segment_upgrade_(p, frame);
     if (p->mark.high)
         alps_pager_stored_(p);
-    if (p->ahead.most && state <= ALPS_FRAME_HIDDEN &&
-        alps_ahead_saw_(p, segment))
+    if (ahead)
         alps_pager_call_(p);
     return err;
 }
 
-/* Brings the next segment of a stream, if there is one; answers 1 then. Where
- * that fails the stream ends. Under the latch. */
-ALPS_COLD_ int alps_pager_ahead_(alps_pager *p, alps_stream *s)
+/* Whether the segment is one to be brought. */
+ALPS_FN_ int alps_pager_lacks_(const alps_pager *p, uint32_t segment)
 {
-    uint32_t frame, segment = s->next, all = (uint32_t)(p->length >> p->shift);
-    if (segment >= s->end || segment >= all)
-        return 0;
-    s->next++;
-    if (alps_segment_frame_(p, segment) != ALPS_NO_FRAME)
-        return 1;
-    if (alps_pager_frame_(p, &frame) || alps_ahead_bring_(p, segment, frame))
+    return segment < p->length >> p->shift &&
+           alps_segment_frame_(p, segment) == ALPS_NO_FRAME;
+}
+
+/* Brings the next segment of a stream; what was so a moment before may not be
+ * when there is a frame. Where it fails the stream ends. */
+ALPS_COLD_ void alps_pager_next_(alps_pager *p, alps_stream *s)
+{
+    uint32_t frame, segment = s->next++;
+    int past = s->past;
+    if (!alps_pager_lacks_(p, segment))
+        return;
+    if (alps_pager_frame_(p, &frame, 1))
         s->end = 0;
-    return 1;
+    else if (!alps_pager_lacks_(p, segment))
+        alps_pool_return_(&p->pool, frame);
+    else if (alps_ahead_bring_(p, past, segment, frame))
+        s->end = 0;
+}
+
+/* Brings one segment, of the streams by turns; answers 0 if there is none to be
+ * brought. Under the latch, which is given in between. */
+ALPS_COLD_ int alps_pager_ahead_(alps_pager *p)
+{
+    for (unsigned i = 1; i <= ALPS_STREAMS_; i++) {
+        uint32_t k = (p->ahead.served + i) % ALPS_STREAMS_;
+        alps_stream *s = &p->ahead.stream[k];
+        if (s->next < s->end) {
+            p->ahead.served = k;
+            alps_pager_next_(p, s);
+            return 1;
+        }
+    }
+    return 0;
 }
 
 /* A thread touched what is hidden, or stored to what is not to be written. */
@@ -7814,6 +8124,17 @@ ALPS_COLD_ void *alps_server_run_(void *pager)
     }
 }
 
+/* Room for a segment that is filled; the child of a fork does not get it. */
+ALPS_COLD_ int alps_server_room_(const alps_uffd *u, unsigned char **room)
+{
+    *room = (unsigned char *)alps_pool_memory_(u->segment);
+    if (!*room)
+        return ALPS_ENOMEM;
+    return syscall(SYS_madvise, *room, u->segment, MADV_DONTFORK)
+               ? alps_oserror_()
+               : ALPS_OK;
+}
+
 /* Makes ready to serve frames of `segment` bytes. `some`: faults of threads
  * alone will do. */
 ALPS_COLD_ int alps_server_open_(alps_pager *p, uint64_t segment, int some)
@@ -7827,13 +8148,13 @@ ALPS_COLD_ int alps_server_open_(alps_pager *p, uint64_t segment, int some)
     u->stop = (int)syscall(SYS_eventfd2, 0L, (long)O_CLOEXEC);
     if (!(u->has & ALPS_UFFD_HAS_POISON_))
         u->hole = alps_pool_file_(0);
-    u->bounce = (unsigned char *)alps_pool_memory_(segment);
-    if (u->stop < 0 || !u->bounce ||
+    err = alps_server_room_(u, &u->bounce);
+    if (!err && p->ahead.most && u->has & ALPS_UFFD_HAS_MOVE_)
+        err = alps_server_room_(u, &u->guess); // else nothing can be hidden
+    if (err || u->stop < 0 ||
         (u->hole < 0 && !(u->has & ALPS_UFFD_HAS_POISON_)))
-        return ALPS_ENOMEM;
-    return syscall(SYS_madvise, u->bounce, segment, MADV_DONTFORK)
-               ? alps_oserror_()
-               : ALPS_OK;
+        return err ? err : ALPS_ENOMEM;
+    return ALPS_OK;
 }
 
 /* From now on it serves. */
@@ -7869,6 +8190,8 @@ ALPS_COLD_ void alps_server_close_(alps_pager *p)
     alps_server_stop_(p);
     if (u->bounce && p->process == getpid())
         munmap(u->bounce, (size_t)u->segment);
+    if (u->guess && p->process == getpid())
+        munmap(u->guess, (size_t)u->segment);
     alps_uffd_close_(u);
     memset(u, 0, sizeof *u);
 }
@@ -7928,6 +8251,7 @@ ALPS_COLD_ int alps_writeback_(alps_pager *p, uint64_t off, uint64_t n,
             int err = ALPS_OK;
             uint64_t due = 0;
             alps_latch_enter_(&p->latch, &old);
+            alps_leaving_wait_(p, segment);
             uint32_t frame = alps_segment_frame_(p, segment);
             if (frame != ALPS_NO_FRAME) {
                 due = alps_pool_dirty_(&p->pool, frame, frame + 1);
@@ -7963,6 +8287,7 @@ ALPS_COLD_ void alps_writeback_failed_(alps_pager *p, int err)
     sigset_t old;
     alps_latch_enter_(&p->latch, &old);
     p->count.failed++;
+    p->stays = 1;
     if (p->unheld > p->synced)
         p->lost = err;
     alps_echo_forget_(&p->echo);
@@ -8021,6 +8346,7 @@ ALPS_COLD_ void alps_writeback_forget_(alps_pager *p, uint64_t off, uint64_t n)
         uint64_t to = end < stop ? end : stop;
         if (alps_segment_frame_(p, segment) != ALPS_NO_FRAME) {
             alps_latch_enter_(&p->latch, &old);
+            alps_leaving_wait_(p, segment); // or it is written once more
             uint32_t frame = alps_segment_frame_(p, segment);
             int whole = off == start && to == stop;
             if (frame != ALPS_NO_FRAME && whole && !p->pool.frame[frame].pins &&
@@ -8076,6 +8402,7 @@ ALPS_COLD_ int alps_writeback_hold_(alps_pager *p, uint64_t off, int write)
     int err = ALPS_OK;
     for (uint32_t i = 0; i < p->pool.n; i++)
         kept += p->pool.frame[i].pins != 0;
+    kept -= p->leaving != 0; // that one is not held for long
     frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
     if (kept + p->young + 1 >= p->pool.n &&
         (frame == ALPS_NO_FRAME || !p->pool.frame[frame].pins))
@@ -8534,12 +8861,9 @@ ALPS_COLD_ void alps_cleaner_lower_(alps_pager *p)
 ALPS_COLD_ void alps_cleaner_ahead_(alps_pager *p)
 {
     for (int more = 1; more && !alps_cleaner_ends_(p);) {
-        more = 0;
-        for (unsigned i = 0; i < ALPS_STREAMS_; i++) {
-            alps_latch_take_(&p->latch);
-            more |= alps_pager_ahead_(p, &p->ahead.stream[i]);
-            alps_latch_give_(&p->latch);
-        }
+        alps_latch_take_(&p->latch);
+        more = alps_pager_ahead_(p);
+        alps_latch_give_(&p->latch);
     }
 }
 
@@ -8624,15 +8948,37 @@ enum {
 #define ALPS_SEGMENT_DEFAULT_ ((uint64_t)1 << 20)
 #define ALPS_SEGMENT_SMALL_ ((uint64_t)1 << 16)
 
+/* What the page cache has to have for rows: the system reads up to 8 MiB ahead,
+ * twice, and beside it is what is being written. */
+#define ALPS_ENGINE_ROOM_ ((uint64_t)32 << 20)
+
+/* Segments from here on are as fast past it; of smaller ones each waits for the
+ * device by itself. */
+#define ALPS_ENGINE_LONG_ ((uint64_t)1 << 18)
+
 /* Mappings that are left to the rest of the program. */
 #define ALPS_MAPPINGS_SPARE_ 1024u
 
-/* Half of the machine's memory. */
+/* Half of the memory of the machine, or of what the group may have. */
 ALPS_COLD_ uint64_t alps_engine_memory_(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES);
-    return pages > 0 ? (uint64_t)pages / 2 * alps_system_page_()
-                     : (uint64_t)1 << 30;
+    uint64_t group = alps_group_memory_() / 2;
+    uint64_t n = pages > 0 ? (uint64_t)pages / 2 * alps_system_page_()
+                           : (uint64_t)1 << 30;
+    n = group < n ? group : n;
+    return n > ALPS_SEGMENT_SMALL_ ? n : ALPS_SEGMENT_SMALL_;
+}
+
+/* Whether the group leaves the page cache so little that what the system reads
+ * ahead in a row has to go before it is used. */
+ALPS_COLD_ int alps_engine_narrow_(const alps_pager *p)
+{
+    uint64_t group = alps_group_memory_();
+    uint64_t ours = p->budget ? p->budget->bytes : p->memory;
+    if (p->commits || (uint64_t)1 << p->shift < ALPS_ENGINE_LONG_)
+        return 0;
+    return group < UINT64_MAX && group < ours + ALPS_ENGINE_ROOM_;
 }
 
 /* How many mappings a process may have. */
@@ -8746,7 +9092,7 @@ ALPS_COLD_ uint32_t alps_engine_frames_(const alps_pager *p, uint64_t length,
                     (length >> p->shift) * sizeof *p->table + 4 * ALPS_PAGE +
                     p->memory / 64;
     uint64_t less = alps_round_up_(kept, segment) >> p->shift;
-    less += told ? ALPS_FRAMES_MORE : 0;
+    less += told ? ALPS_FRAMES_MORE + (p->ahead.most != 0) : 0;
     n = n > less ? n - less : 0;
     if (n < ALPS_FRAMES_MIN || (most && n > most) || n >= ALPS_VICTIM_HIDE)
         return 0;
@@ -8821,6 +9167,9 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, const alps_map *m,
     *err = ALPS_EINVAL;
     if (!p->faults && !told)
         return "the program has no handler for faults (ALPS_FAULTS)";
+    int narrow = alps_engine_narrow_(p);
+    if (narrow && !p->ahead.most)
+        p->ahead.most = ALPS_AHEAD_NARROW_;
     uint32_t n = alps_engine_frames_(p, length, reserved, told);
     if (!n)
         return "the memory is too few segments, or more than the system maps";
@@ -8840,10 +9189,10 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, const alps_map *m,
     *err = alps_budget_join_(p);
     if (*err)
         return "the budget has not enough left";
-    *err = alps_backing_open_(&p->backing, m, p->direct);
+    *err = alps_backing_open_(&p->backing, m, p->direct, narrow);
     if (*err)
         return "the file system reads and writes by way of its cache only";
-    alps_ahead_open_(&p->ahead, told ? 0 : n);
+    alps_ahead_open_(&p->ahead, told && !p->uffd.guess ? 0 : n);
     p->eviction->begin(p->state, n);
     p->base = p->pool.base = base;
     p->length = length;

@@ -7,7 +7,7 @@
  * touches that very segment meanwhile waits for it. */
 #pragma once
 #include "evict.h"
-#include "budget.h"
+#include "leaving.h"
 
 /* What the options and the environment ask for. */
 ALPS_COLD_ int alps_ahead_ask_(alps_ahead *a, const alps_options *o)
@@ -16,6 +16,7 @@ ALPS_COLD_ int alps_ahead_ask_(alps_ahead *a, const alps_options *o)
     if (alps_amount_asked_("ALPS_READAHEAD", &n) || n > ALPS_AHEAD_MAX)
         return ALPS_EINVAL;
     a->most = (uint32_t)n;
+    a->asked = n != 0;
     return ALPS_OK;
 }
 
@@ -29,43 +30,53 @@ ALPS_FN_ void alps_ahead_open_(alps_ahead *a, uint32_t n)
     memset(a->stream, 0, sizeof a->stream);
     for (unsigned i = 0; i < ALPS_STREAMS_; i++)
         a->stream[i].last = ALPS_NO_SEGMENT;
-    a->turn = a->coming = 0;
+    a->turn = a->served = a->coming = 0;
 }
 
-/* A segment was touched that was not shown. Answers 1 if it came behind another
+/* The stream that ends with this segment, or NULL. */
+ALPS_FN_ alps_stream *alps_ahead_find_(alps_ahead *a, uint32_t segment)
+{
+    for (unsigned i = 0; i < ALPS_STREAMS_; i++)
+        if (a->stream[i].last == segment)
+            return &a->stream[i];
+    return NULL;
+}
+
+/* A segment is touched that is not shown. Answers 1 if it comes behind another
  * one, and those behind it are to be brought. */
-ALPS_COLD_ int alps_ahead_saw_(alps_pager *p, uint32_t segment)
+ALPS_COLD_ int alps_ahead_saw_(alps_pager *p, uint32_t segment, int write)
 {
     alps_ahead *a = &p->ahead;
     uint32_t all = (uint32_t)(p->length >> p->shift); // that are whole
-    for (unsigned i = 0; i < ALPS_STREAMS_; i++) {
-        alps_stream *s = &a->stream[i];
-        if (s->last == ALPS_NO_SEGMENT || s->last + 1 != segment)
-            continue;
-        s->last = segment;
+    alps_stream *s = segment ? alps_ahead_find_(a, segment - 1) : NULL;
+    a->past = s && (write || s->stored);
+    if (!s) {
+        s = &a->stream[a->turn++ % ALPS_STREAMS_];
+        memset(s, 0, sizeof *s);
+    } else if (a->asked || (alps_backing_narrow_(&p->backing) && a->past)) {
         s->next = s->next > segment ? s->next : segment + 1;
         s->end = segment + 1 + a->most;
-        if (s->end > all)
-            s->end = all;
-        return s->next < s->end;
+        s->end = s->end < all ? s->end : all;
     }
-    alps_stream *s = &a->stream[a->turn++ % ALPS_STREAMS_];
     s->last = segment;
-    s->next = s->end = 0;
-    return 0;
+    s->stored = write;
+    s->past = a->past;
+    return s->next < s->end;
+}
+
+/* It was touched before, and is stored to. */
+ALPS_FN_ void alps_ahead_stored_(alps_pager *p, uint32_t segment)
+{
+    alps_stream *s = alps_ahead_find_(&p->ahead, segment);
+    if (s)
+        s->stored = 1;
 }
 
 /* The segment is being brought by the region's thread: the latch is given until
  * it is there, or is not. */
 ALPS_COLD_ void alps_ahead_wait_(alps_pager *p, uint32_t segment)
 {
-    uint32_t *coming = &p->ahead.coming;
-    while (__atomic_load_n(coming, __ATOMIC_ACQUIRE) == segment + 1) {
-        alps_latch_give_(&p->latch);
-        syscall(SYS_futex, coming, FUTEX_WAIT_PRIVATE, segment + 1, NULL, NULL,
-                0);
-        alps_latch_take_(&p->latch);
-    }
+    alps_segment_wait_(p, &p->ahead.coming, segment);
 }
 
 /* What the file keeps of bytes [off, off + n) is about to change: what is being
@@ -80,19 +91,20 @@ ALPS_FN_ void alps_ahead_void_(alps_pager *p, uint64_t off, uint64_t n)
 
 /* Reads a whole segment into a frame that nobody knows of. Without the latch,
  * unless there is a journal, of which the versions may come home meanwhile. */
-ALPS_COLD_ int alps_ahead_read_(alps_pager *p, uint32_t segment, uint32_t frame,
-                                alps_paging *count)
+ALPS_COLD_ int alps_ahead_read_(alps_pager *p, int past, uint32_t segment,
+                                uint32_t frame, alps_paging *count)
 {
     uint64_t off = alps_segment_off_(p, segment), n = p->pool.segment;
-    unsigned char *to = alps_pool_at_(&p->pool, frame);
+    unsigned char *to = alps_view_aside_(&p->pool, frame);
     if (p->spill.journal)
-        return alps_segment_read_(p, segment, frame);
-    alps_latch_give_(&p->latch);
+        return alps_segment_read_(p, segment, to);
     int err = ALPS_OK;
+    past = p->direct || (alps_backing_narrow_(&p->backing) && past);
+    alps_latch_give_(&p->latch);
     if (alps_backing_empty_(&p->backing, off, n))
         memset(to, 0, (size_t)n);
     else
-        err = alps_backing_read_(&p->backing, to, n, off, count);
+        err = alps_backing_read_(&p->backing, past, to, n, off, count);
     alps_latch_take_(&p->latch);
     return err;
 }
@@ -104,6 +116,7 @@ ALPS_COLD_ void alps_ahead_keep_(alps_pager *p, uint32_t segment,
 {
     alps_page_frame *f = &p->pool.frame[frame];
     f->state = ALPS_FRAME_HIDDEN;
+    f->dirty = 0;
     f->born = p->clock > p->pool.n ? p->clock - p->pool.n : 0;
     alps_segment_set_(p, segment, frame);
     alps_segment_tell_(p, ALPS_TOLD_READ, frame);
@@ -113,23 +126,26 @@ ALPS_COLD_ void alps_ahead_keep_(alps_pager *p, uint32_t segment,
 
 /* Brings the segment into the frame. Under the latch, which is given in
  * between. */
-ALPS_COLD_ int alps_ahead_bring_(alps_pager *p, uint32_t segment,
+ALPS_COLD_ int alps_ahead_bring_(alps_pager *p, int past, uint32_t segment,
                                  uint32_t frame)
 {
     alps_ahead *a = &p->ahead;
     alps_paging count;
     memset(&count, 0, sizeof count);
-    p->pool.frame[frame].segment = segment;
+    alps_page_frame *f = &p->pool.frame[frame];
+    f->segment = segment;
     a->gone = 0;
     __atomic_store_n(&a->coming, segment + 1, __ATOMIC_RELEASE);
-    int err = alps_ahead_read_(p, segment, frame, &count);
+    int err = alps_ahead_read_(p, past, segment, frame, &count);
     p->count.bytes_read += count.bytes_read;
     if (!err && a->gone)
         err = ALPS_ETRUNCATED;
     if (!err)
+        err = alps_view_keep_(&p->pool, frame);
+    if (!err)
         alps_ahead_keep_(p, segment, frame);
     else
-        alps_pool_give_(&p->pool, frame);
+        alps_pool_return_(&p->pool, frame);
     __atomic_store_n(&a->coming, 0, __ATOMIC_RELEASE);
     syscall(SYS_futex, &a->coming, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL,
             0);

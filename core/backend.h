@@ -80,8 +80,8 @@ typedef struct alps_options {
     void *progress_context;  /* what it is called with */
     /* Backend paged, docs/paged.md. ALPS_MEMORY, ALPS_SEGMENT, ALPS_ENGINE and
      * ALPS_EVICTION in the environment come first. */
-    uint64_t memory;   /* bytes the region may have in memory; 0: half of the
-                         machine's */
+    uint64_t memory;   /* bytes the region may have in memory; 0: half of what
+                         the machine has, or its control group may have */
     uint64_t segment;  /* bytes that come and go at once: a power of two from a
                          page to 1 GiB; 0: by memory, up to 1 MiB */
     unsigned engine;   /* ALPS_ENGINE_...; 0: the best one there is */

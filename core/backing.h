@@ -29,6 +29,8 @@ typedef struct alps_backing_file {
 
 typedef struct alps_backing {
     unsigned n; /* files */
+    int narrow; /* 1: what comes or goes in a row goes past the page cache, and
+                   to one that cannot be had so by way of it after all */
     alps_backing_file file[ALPS_PARTS_MAX + 1];
 } alps_backing;
 
@@ -39,6 +41,13 @@ typedef struct alps_backing_run {
     uint64_t at; /* where in the file */
     uint64_t n;
 } alps_backing_run;
+
+/* Whether what comes or goes in a row is to go past the page cache. Also read
+ * without the latch. */
+ALPS_FN_ int alps_backing_narrow_(const alps_backing *b)
+{
+    return __atomic_load_n(&b->narrow, __ATOMIC_RELAXED);
+}
 
 /* Whether the file system tells what was never written, and what is in its
  * cache and not on the medium yet is none of it: ext4, XFS, btrfs, tmpfs. */
@@ -63,13 +72,15 @@ ALPS_COLD_ void alps_backing_close_(alps_backing *b)
 
 /* Takes over the files of `m`; what was stored so far counts as one write to
  * each. With `direct` each is opened once more, past the page cache:
- * ALPS_EUNSUPPORTED where that cannot be done for all. */
+ * ALPS_EUNSUPPORTED where that cannot be done for all. With `narrow` it is if it
+ * can be. */
 ALPS_COLD_ int alps_backing_open_(alps_backing *b, const alps_map *m,
-                                  unsigned direct)
+                                  unsigned direct, int narrow)
 {
     char name[40];
     const alps_parts *p = m->parts;
     unsigned n = p ? p->n : 1;
+    b->narrow = narrow && !direct;
     for (unsigned i = 0; i < n; i++) {
         alps_backing_file *f = &b->file[i];
         f->fd = p ? p->piece[i].fd : m->fd;
@@ -80,12 +91,13 @@ ALPS_COLD_ int alps_backing_open_(alps_backing *b, const alps_map *m,
         f->wrote = 1;
         f->past = -1;
         b->n = i + 1;
-        if (!direct)
+        if (!direct && !b->narrow)
             continue;
         snprintf(name, sizeof name, "/proc/self/fd/%d", f->fd);
         f->past = open(name, O_RDWR | O_CLOEXEC | ALPS_O_DIRECT_);
-        if (f->past < 0)
+        if (f->past < 0 && direct)
             return ALPS_EUNSUPPORTED;
+        b->narrow &= f->past >= 0;
     }
     return ALPS_OK;
 }
@@ -105,12 +117,12 @@ ALPS_COLD_ alps_backing_run alps_backing_run_(const alps_backing *b,
     return r;
 }
 
-/* As much of it as one call is asked for: past the page cache whole pages. */
-ALPS_COLD_ alps_backing_run alps_backing_call_(const alps_backing *b,
+/* As much of it as one call is asked for: `past` the page cache whole pages. */
+ALPS_COLD_ alps_backing_run alps_backing_call_(const alps_backing *b, int past,
                                                uint64_t off, uint64_t n)
 {
     alps_backing_run r = alps_backing_run_(b, off, n);
-    int past = b->file[r.file].past;
+    past = past ? b->file[r.file].past : -1;
     if (r.n > ALPS_PAGED_STEP)
         r.n = ALPS_PAGED_STEP;
     if (past >= 0 && r.at % ALPS_PAGE == 0 && r.n >= ALPS_PAGE) {
@@ -120,15 +132,30 @@ ALPS_COLD_ alps_backing_run alps_backing_call_(const alps_backing *b,
     return r;
 }
 
-/* All of `n` bytes at `off` of the region; ALPS_ETRUNCATED: somebody has cut a
- * file. */
-ALPS_COLD_ int alps_backing_read_(const alps_backing *b, unsigned char *to,
+/* Whether a call that failed is to be tried once more: a signal came, or the
+ * file cannot be had past the cache after all and nobody has asked for that. */
+ALPS_COLD_ int alps_backing_again_(alps_backing *b, const alps_backing_run *r,
+                                   int *past)
+{
+    if (errno == EINTR)
+        return 1;
+    if (errno != EINVAL || r->fd != b->file[r->file].past ||
+        !alps_backing_narrow_(b))
+        return 0;
+    *past = 0;
+    __atomic_store_n(&b->narrow, 0, __ATOMIC_RELAXED);
+    return 1;
+}
+
+/* All of `n` bytes at `off` of the region, `past` the page cache or not;
+ * ALPS_ETRUNCATED: somebody has cut a file. */
+ALPS_COLD_ int alps_backing_read_(alps_backing *b, int past, unsigned char *to,
                                   uint64_t n, uint64_t off, alps_paging *count)
 {
     while (n) {
-        alps_backing_run r = alps_backing_call_(b, off, n);
+        alps_backing_run r = alps_backing_call_(b, past, off, n);
         long got = (long)ALPS_PAGED_READ(r.fd, to, r.n, r.at);
-        if (got < 0 && errno == EINTR)
+        if (got < 0 && alps_backing_again_(b, &r, &past))
             continue;
         if (got <= 0) {
             count->failed++;
@@ -142,28 +169,43 @@ ALPS_COLD_ int alps_backing_read_(const alps_backing *b, unsigned char *to,
     return ALPS_OK;
 }
 
-/* Writes them. `*written` counts writes to all files; under the latch. */
-ALPS_COLD_ int alps_backing_write_(alps_backing *b, const unsigned char *from,
-                                   uint64_t n, uint64_t off, uint64_t *written,
+/* Bytes [off, off + n) were written: `*written` counts writes to all files. The
+ * file first, for who sees the count has to find it. Under the latch. */
+ALPS_COLD_ void alps_backing_wrote_(alps_backing *b, uint64_t off, uint64_t n,
+                                    uint64_t *written)
+{
+    while (n) {
+        alps_backing_run r = alps_backing_run_(b, off, n);
+        __atomic_store_n(&b->file[r.file].wrote, *written + 1,
+                         __ATOMIC_RELAXED);
+        off += r.n;
+        n -= r.n;
+    }
+    __atomic_store_n(written, *written + 1, __ATOMIC_RELEASE);
+}
+
+/* Writes them, and counts that; `written` is NULL without the latch: then the
+ * caller does. */
+ALPS_COLD_ int alps_backing_write_(alps_backing *b, int past,
+                                   const unsigned char *from, uint64_t n,
+                                   uint64_t off, uint64_t *written,
                                    alps_paging *count)
 {
     while (n) {
-        alps_backing_run r = alps_backing_call_(b, off, n);
+        alps_backing_run r = alps_backing_call_(b, past, off, n);
         long put = (long)ALPS_PAGED_WRITE(r.fd, from, r.n, r.at);
-        if (put < 0 && errno == EINTR)
+        if (put < 0 && alps_backing_again_(b, &r, &past))
             continue;
         if (put <= 0) {
             count->failed++;
             return put ? alps_oserror_() : ALPS_ENOSPC;
         }
+        if (written)
+            alps_backing_wrote_(b, off, (uint64_t)put, written);
         from += put;
         off += (uint64_t)put;
         n -= (uint64_t)put;
         count->bytes_written += (uint64_t)put;
-        // the file first: who sees the count has to find it
-        __atomic_store_n(&b->file[r.file].wrote, *written + 1,
-                         __ATOMIC_RELAXED);
-        __atomic_store_n(written, *written + 1, __ATOMIC_RELEASE);
     }
     return ALPS_OK;
 }
@@ -210,4 +252,18 @@ ALPS_COLD_ int alps_backing_empty_(const alps_backing *b, uint64_t off,
         n -= r.n;
     }
     return 1;
+}
+
+/* Whether bytes [off, off + n) have something already, as far as all their files
+ * tell. */
+ALPS_COLD_ int alps_backing_had_(const alps_backing *b, uint64_t off,
+                                 uint64_t n)
+{
+    for (uint64_t at = off; at < off + n;) {
+        alps_backing_run r = alps_backing_run_(b, at, off + n - at);
+        if (!b->file[r.file].tells)
+            return 0;
+        at += r.n;
+    }
+    return !alps_backing_empty_(b, off, n);
 }

@@ -22,7 +22,8 @@ typedef struct alps_budget {
 /* Nine frames, and what is between a frame and the region. */
 ALPS_FN_ uint64_t alps_budget_least_(const alps_pager *p)
 {
-    uint32_t more = p->pool.uffd ? ALPS_FRAMES_MORE : 0;
+    uint32_t more =
+        p->pool.uffd ? ALPS_FRAMES_MORE + (p->uffd.guess != NULL) : 0;
     return (uint64_t)(ALPS_FRAMES_MIN + more) << p->shift;
 }
 

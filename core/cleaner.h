@@ -55,12 +55,9 @@ ALPS_COLD_ void alps_cleaner_lower_(alps_pager *p)
 ALPS_COLD_ void alps_cleaner_ahead_(alps_pager *p)
 {
     for (int more = 1; more && !alps_cleaner_ends_(p);) {
-        more = 0;
-        for (unsigned i = 0; i < ALPS_STREAMS_; i++) {
-            alps_latch_take_(&p->latch);
-            more |= alps_pager_ahead_(p, &p->ahead.stream[i]);
-            alps_latch_give_(&p->latch);
-        }
+        alps_latch_take_(&p->latch);
+        more = alps_pager_ahead_(p);
+        alps_latch_give_(&p->latch);
     }
 }
 

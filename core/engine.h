@@ -9,6 +9,7 @@
 #include "amount.h"
 #include "capture.h"
 #include "cleaner.h"
+#include "group.h"
 #include "server.h"
 
 /* For alps_options.engine, and what it turned out to be. */
@@ -22,15 +23,37 @@ enum {
 #define ALPS_SEGMENT_DEFAULT_ ((uint64_t)1 << 20)
 #define ALPS_SEGMENT_SMALL_ ((uint64_t)1 << 16)
 
+/* What the page cache has to have for rows: the system reads up to 8 MiB ahead,
+ * twice, and beside it is what is being written. */
+#define ALPS_ENGINE_ROOM_ ((uint64_t)32 << 20)
+
+/* Segments from here on are as fast past it; of smaller ones each waits for the
+ * device by itself. */
+#define ALPS_ENGINE_LONG_ ((uint64_t)1 << 18)
+
 /* Mappings that are left to the rest of the program. */
 #define ALPS_MAPPINGS_SPARE_ 1024u
 
-/* Half of the machine's memory. */
+/* Half of the memory of the machine, or of what the group may have. */
 ALPS_COLD_ uint64_t alps_engine_memory_(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES);
-    return pages > 0 ? (uint64_t)pages / 2 * alps_system_page_()
-                     : (uint64_t)1 << 30;
+    uint64_t group = alps_group_memory_() / 2;
+    uint64_t n = pages > 0 ? (uint64_t)pages / 2 * alps_system_page_()
+                           : (uint64_t)1 << 30;
+    n = group < n ? group : n;
+    return n > ALPS_SEGMENT_SMALL_ ? n : ALPS_SEGMENT_SMALL_;
+}
+
+/* Whether the group leaves the page cache so little that what the system reads
+ * ahead in a row has to go before it is used. */
+ALPS_COLD_ int alps_engine_narrow_(const alps_pager *p)
+{
+    uint64_t group = alps_group_memory_();
+    uint64_t ours = p->budget ? p->budget->bytes : p->memory;
+    if (p->commits || (uint64_t)1 << p->shift < ALPS_ENGINE_LONG_)
+        return 0;
+    return group < UINT64_MAX && group < ours + ALPS_ENGINE_ROOM_;
 }
 
 /* How many mappings a process may have. */
@@ -144,7 +167,7 @@ ALPS_COLD_ uint32_t alps_engine_frames_(const alps_pager *p, uint64_t length,
                     (length >> p->shift) * sizeof *p->table + 4 * ALPS_PAGE +
                     p->memory / 64;
     uint64_t less = alps_round_up_(kept, segment) >> p->shift;
-    less += told ? ALPS_FRAMES_MORE : 0;
+    less += told ? ALPS_FRAMES_MORE + (p->ahead.most != 0) : 0;
     n = n > less ? n - less : 0;
     if (n < ALPS_FRAMES_MIN || (most && n > most) || n >= ALPS_VICTIM_HIDE)
         return 0;
@@ -219,6 +242,9 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, const alps_map *m,
     *err = ALPS_EINVAL;
     if (!p->faults && !told)
         return "the program has no handler for faults (ALPS_FAULTS)";
+    int narrow = alps_engine_narrow_(p);
+    if (narrow && !p->ahead.most)
+        p->ahead.most = ALPS_AHEAD_NARROW_;
     uint32_t n = alps_engine_frames_(p, length, reserved, told);
     if (!n)
         return "the memory is too few segments, or more than the system maps";
@@ -238,10 +264,10 @@ ALPS_COLD_ const char *alps_engine_start_(alps_pager *p, const alps_map *m,
     *err = alps_budget_join_(p);
     if (*err)
         return "the budget has not enough left";
-    *err = alps_backing_open_(&p->backing, m, p->direct);
+    *err = alps_backing_open_(&p->backing, m, p->direct, narrow);
     if (*err)
         return "the file system reads and writes by way of its cache only";
-    alps_ahead_open_(&p->ahead, told ? 0 : n);
+    alps_ahead_open_(&p->ahead, told && !p->uffd.guess ? 0 : n);
     p->eviction->begin(p->state, n);
     p->base = p->pool.base = base;
     p->length = length;

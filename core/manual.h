@@ -131,10 +131,10 @@
  * can: docs/cxx.md.
  *
  * Larger than memory. With ALPS_PAGED a region has no more of itself in memory
- * than option `memory` says (half of the machine's, unless said). Beyond that
- * its pages are brought by the thread that touches them, in a signal handler;
- * what such a handler starts from is an object of the program, for the library
- * has none of its own. One unit defines it, all name it before the include:
+ * than option `memory` says (else half of what there is). Beyond that its pages
+ * are brought by the thread that touches them, in a signal handler; what such a
+ * handler starts from is an object of the program, for the library has none of
+ * its own. One unit defines it, all name it before the include:
  *
  *     #define ALPS_BACKEND ALPS_PAGED
  *     #define ALPS_FAULTS  pages

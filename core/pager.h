@@ -58,18 +58,27 @@ ALPS_COLD_ void alps_pager_trail_(alps_pager *p, uint64_t off)
     }
 }
 
+/* Whether what was written last went by way of the page cache. */
+ALPS_FN_ int alps_pager_trails_(const alps_pager *p)
+{
+    return !p->direct && !p->straight && !p->spill.journal;
+}
+
 /* Takes the frame from its segment; what the file does not have is written
- * before, and where that fails the segment stays. */
-ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame)
+ * before, and where that fails the segment stays. `aside`: by the region's
+ * thread, which gives the latch meanwhile. */
+ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame, int aside)
 {
     alps_page_frame *f = &p->pool.frame[frame];
     int shown = f->state != ALPS_FRAME_HIDDEN;
     int err = alps_segment_still_(p, frame);
     if (!err && f->dirty) {
-        err = alps_segment_write_(p, frame, 0, p->pool.segment);
+        err = aside && alps_leaving_may_(p, frame)
+                  ? alps_leaving_write_(p, frame)
+                  : alps_segment_write_(p, frame, 0, p->pool.segment);
         if (!err) {
             p->unheld = p->written;
-            if (!p->direct && !p->spill.journal)
+            if (alps_pager_trails_(p))
                 alps_pager_trail_(p, alps_segment_off_(p, f->segment));
         }
     }
@@ -95,7 +104,7 @@ ALPS_COLD_ int alps_pager_clean_(alps_pager *p)
     if (err)
         return err;
     p->count.cleaned++;
-    if (!p->direct && !p->spill.journal)
+    if (alps_pager_trails_(p))
         alps_pager_trail_(p,
                           alps_segment_off_(p, p->pool.frame[frame].segment));
     return ALPS_OK;
@@ -122,7 +131,7 @@ ALPS_COLD_ void alps_pager_stored_(alps_pager *p)
 
 /* Asks the policy until somebody has gone. A wish to hide what came lately is
  * refused, like a wish to let it go. */
-ALPS_COLD_ int alps_pager_ask_(alps_pager *p)
+ALPS_COLD_ int alps_pager_ask_(alps_pager *p, int aside)
 {
     uint32_t after = ALPS_NO_FRAME;
     int err = ALPS_EFULL;
@@ -135,7 +144,7 @@ ALPS_COLD_ int alps_pager_ask_(alps_pager *p)
         if (!alps_pager_may_(p, frame))
             continue;
         if (frame == answer) {
-            err = alps_pager_evict_(p, frame);
+            err = alps_pager_evict_(p, frame, aside);
         } else if (!alps_segment_hide_(p, frame)) {
             alps_segment_tell_(p, ALPS_TOLD_HIDDEN, frame);
             after = ALPS_NO_FRAME;
@@ -146,7 +155,7 @@ ALPS_COLD_ int alps_pager_ask_(alps_pager *p)
 
 /* Somebody goes whom the policy did not name: the longest here; or, if they
  * cannot be written, any who need not be. */
-ALPS_COLD_ int alps_pager_force_(alps_pager *p)
+ALPS_COLD_ int alps_pager_force_(alps_pager *p, int aside)
 {
     uint32_t best = ALPS_NO_FRAME;
     for (uint32_t i = 0; i < p->pool.n; i++)
@@ -154,18 +163,19 @@ ALPS_COLD_ int alps_pager_force_(alps_pager *p)
             (best == ALPS_NO_FRAME ||
              p->pool.frame[i].born < p->pool.frame[best].born))
             best = i;
-    int err = best == ALPS_NO_FRAME ? ALPS_EFULL : alps_pager_evict_(p, best);
+    int err =
+        best == ALPS_NO_FRAME ? ALPS_EFULL : alps_pager_evict_(p, best, aside);
     for (uint32_t i = 0; err && i < p->pool.n; i++)
         if (alps_pager_may_(p, i) && !p->pool.frame[i].dirty)
-            err = alps_pager_evict_(p, i);
+            err = alps_pager_evict_(p, i, aside);
     return err;
 }
 
 /* Somebody goes. */
-ALPS_COLD_ int alps_pager_free_(alps_pager *p)
+ALPS_COLD_ int alps_pager_free_(alps_pager *p, int aside)
 {
-    int err = alps_pager_ask_(p);
-    return err ? alps_pager_force_(p) : ALPS_OK;
+    int err = alps_pager_ask_(p, aside);
+    return err ? alps_pager_force_(p, aside) : ALPS_OK;
 }
 
 /* Takes a frame's bytes from another region of the budget, if its latch is free
@@ -181,7 +191,7 @@ ALPS_COLD_ int alps_pager_rob_(alps_pager *p)
                                           __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
         q = NULL;
     while (q && got < need && q->pool.used > ALPS_FRAMES_MIN) {
-        if (q->pool.spare == ALPS_NO_FRAME && alps_pager_free_(q))
+        if (q->pool.spare == ALPS_NO_FRAME && alps_pager_free_(q, 0))
             break;
         if (!alps_pool_less_(&q->pool))
             break;
@@ -197,7 +207,7 @@ ALPS_COLD_ int alps_pager_rob_(alps_pager *p)
 
 /* A free frame: one that has memory, or may have it, or was another region's,
  * or was another segment's. */
-ALPS_COLD_ int alps_pager_frame_(alps_pager *p, uint32_t *frame)
+ALPS_COLD_ int alps_pager_frame_(alps_pager *p, uint32_t *frame, int aside)
 {
     int may = p->pool.fresh < p->pool.n || p->pool.bare != ALPS_NO_FRAME;
     *frame = alps_pool_take_(&p->pool);
@@ -208,7 +218,7 @@ ALPS_COLD_ int alps_pager_frame_(alps_pager *p, uint32_t *frame)
         *frame = alps_pool_more_(&p->pool);
         return ALPS_OK;
     }
-    int err = alps_pager_free_(p);
+    int err = alps_pager_free_(p, aside);
     if (!err)
         *frame = alps_pool_take_(&p->pool);
     return err;
@@ -218,12 +228,12 @@ ALPS_COLD_ int alps_pager_frame_(alps_pager *p, uint32_t *frame)
 ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write)
 {
     uint32_t frame;
-    int err = alps_pager_frame_(p, &frame);
+    int err = alps_pager_frame_(p, &frame, 0);
     if (err)
         return err;
     alps_page_frame *f = &p->pool.frame[frame];
     f->segment = segment;
-    err = alps_segment_read_(p, segment, frame);
+    err = alps_segment_read_(p, segment, alps_view_at_(&p->pool, frame));
     if (!err) {
         // Before it is shown: who stores to it then and syncs has to find it.
         alps_segment_set_(p, segment, frame);
@@ -232,9 +242,7 @@ ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write)
             alps_segment_set_(p, segment, ALPS_NO_FRAME);
     }
     if (err) {
-        uint8_t kept = f->dirty; // it has what it had
-        alps_pool_give_(&p->pool, frame);
-        f->dirty = kept;
+        alps_pool_return_(&p->pool, frame);
         return err;
     }
     alps_segment_tell_(p, write ? ALPS_TOLD_WRITE : ALPS_TOLD_READ, frame);
@@ -272,6 +280,7 @@ ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
                                 uintptr_t self)
 {
     uint32_t segment = (uint32_t)(off >> p->shift);
+    alps_leaving_wait_(p, segment);
     alps_ahead_wait_(p, segment);
     uint32_t frame = alps_segment_frame_(p, segment);
     int write = how == ALPS_TOUCH_WRITE;
@@ -283,7 +292,11 @@ ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
     p->stale = 0;
     p->uffd.stores = write;
     alps_pager_thread_(p, self);
-    int err;
+    int err, ahead = 0;
+    if (state <= ALPS_FRAME_HIDDEN)
+        ahead = alps_ahead_saw_(p, segment, write);
+    else
+        alps_ahead_stored_(p, segment);
     if (state == ALPS_FRAME_FREE)
         err = alps_pager_bring_(p, segment, write);
     else if (state == ALPS_FRAME_HIDDEN)
@@ -292,25 +305,48 @@ ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
         err = alps_segment_upgrade_(p, frame);
     if (p->mark.high)
         alps_pager_stored_(p);
-    if (p->ahead.most && state <= ALPS_FRAME_HIDDEN &&
-        alps_ahead_saw_(p, segment))
+    if (ahead)
         alps_pager_call_(p);
     return err;
 }
 
-/* Brings the next segment of a stream, if there is one; answers 1 then. Where
- * that fails the stream ends. Under the latch. */
-ALPS_COLD_ int alps_pager_ahead_(alps_pager *p, alps_stream *s)
+/* Whether the segment is one to be brought. */
+ALPS_FN_ int alps_pager_lacks_(const alps_pager *p, uint32_t segment)
 {
-    uint32_t frame, segment = s->next, all = (uint32_t)(p->length >> p->shift);
-    if (segment >= s->end || segment >= all)
-        return 0;
-    s->next++;
-    if (alps_segment_frame_(p, segment) != ALPS_NO_FRAME)
-        return 1;
-    if (alps_pager_frame_(p, &frame) || alps_ahead_bring_(p, segment, frame))
+    return segment < p->length >> p->shift &&
+           alps_segment_frame_(p, segment) == ALPS_NO_FRAME;
+}
+
+/* Brings the next segment of a stream; what was so a moment before may not be
+ * when there is a frame. Where it fails the stream ends. */
+ALPS_COLD_ void alps_pager_next_(alps_pager *p, alps_stream *s)
+{
+    uint32_t frame, segment = s->next++;
+    int past = s->past;
+    if (!alps_pager_lacks_(p, segment))
+        return;
+    if (alps_pager_frame_(p, &frame, 1))
         s->end = 0;
-    return 1;
+    else if (!alps_pager_lacks_(p, segment))
+        alps_pool_return_(&p->pool, frame);
+    else if (alps_ahead_bring_(p, past, segment, frame))
+        s->end = 0;
+}
+
+/* Brings one segment, of the streams by turns; answers 0 if there is none to be
+ * brought. Under the latch, which is given in between. */
+ALPS_COLD_ int alps_pager_ahead_(alps_pager *p)
+{
+    for (unsigned i = 1; i <= ALPS_STREAMS_; i++) {
+        uint32_t k = (p->ahead.served + i) % ALPS_STREAMS_;
+        alps_stream *s = &p->ahead.stream[k];
+        if (s->next < s->end) {
+            p->ahead.served = k;
+            alps_pager_next_(p, s);
+            return 1;
+        }
+    }
+    return 0;
 }
 
 /* A thread touched what is hidden, or stored to what is not to be written. */

@@ -287,3 +287,11 @@ ALPS_FN_ void alps_pool_give_(alps_pool *pool, uint32_t frame)
     f->segment = pool->spare;
     pool->spare = frame;
 }
+
+/* One that was taken and is not used after all: it has what it had. */
+ALPS_FN_ void alps_pool_return_(alps_pool *pool, uint32_t frame)
+{
+    uint8_t kept = pool->frame[frame].dirty;
+    alps_pool_give_(pool, frame);
+    pool->frame[frame].dirty = kept;
+}

@@ -24,17 +24,26 @@
 #define ALPS_STREAMS_ 8u
 #define ALPS_AHEAD_MAX 64u
 
+/* So many are ahead where nobody else does it. */
+#define ALPS_AHEAD_NARROW_ 4u
+
 typedef struct alps_stream {
     uint32_t last; /* the last one that was touched, or ALPS_NO_SEGMENT */
     uint32_t next; /* from here */
     uint32_t end;  /* to there segments are to be brought */
+    int stored;    /* 1: the last one is stored to, */
+    int past;      /* and it or the one before is: past the page cache, where
+                      that has little room */
 } alps_stream;
 
 typedef struct alps_ahead {
     uint32_t most;   /* segments ahead, or 0 */
-    uint32_t turn;   /* which stream is the next to be forgotten */
+    uint32_t turn;   /* which stream is the next to be forgotten, */
+    uint32_t served; /* and which was served last */
     uint32_t coming; /* 1 + the one that is being read, or 0 */
     int gone;        /* 1: what is read of it is not what the file has */
+    int past;        /* 1: the last one that was touched is of such a row */
+    int asked;       /* 1: by the program; 0: for such rows alone */
     alps_stream stream[ALPS_STREAMS_];
 } alps_ahead;
 
@@ -54,9 +63,13 @@ typedef struct alps_pager {
     void *state;          /* of the policy */
     uint64_t state_n;     /* its bytes */
     alps_backing backing; /* the files */
-    unsigned direct;      /* 1: past the page cache */
+    unsigned direct;      /* 1: past the page cache, all of it, as was asked */
+    int straight;         /* 1: the last one that went did */
+    uint64_t went;        /* the end of that one */
     alps_watermark mark;  /* of what is dirty */
     alps_ahead ahead;     /* what is likely next */
+    uint32_t leaving;     /* 1 + the one that is written without the latch */
+    int stays;            /* 1: it is not to go after all */
     unsigned interval;    /* milliseconds of the cleaner, or 0 */
     uint32_t called;      /* 1: it is not to sleep */
     uint32_t ended;       /* 1: it is to end */
@@ -118,6 +131,19 @@ ALPS_FN_ void alps_segment_set_(const alps_pager *p, uint32_t segment,
     __atomic_store_n(&p->table[segment], frame + 1, __ATOMIC_RELEASE);
 }
 
+/* `*word` is 1 + the segment while the region's thread has it in hand: the
+ * latch is given until it has not. */
+ALPS_COLD_ void alps_segment_wait_(alps_pager *p, uint32_t *word,
+                                   uint32_t segment)
+{
+    while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == segment + 1) {
+        alps_latch_give_(&p->latch);
+        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, segment + 1, NULL, NULL,
+                0);
+        alps_latch_take_(&p->latch);
+    }
+}
+
 /* Tells the policy. */
 ALPS_FN_ void alps_segment_tell_(const alps_pager *p, unsigned what,
                                  uint32_t frame)
@@ -127,16 +153,18 @@ ALPS_FN_ void alps_segment_tell_(const alps_pager *p, unsigned what,
     alps_watermark_saw_(&p->mark, what, frame, f);
 }
 
-/* Reads the segment into a frame; what is behind the end is zero. */
+/* Reads the segment to where a frame is filled; what is behind the end is
+ * zero. */
 ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
-                                  uint32_t frame)
+                                  unsigned char *to)
 {
-    unsigned char *to = alps_view_at_(&p->pool, frame);
     uint64_t off = alps_segment_off_(p, segment);
     uint64_t all = alps_segment_bytes_(p, segment), n = all;
     if (n && alps_backing_empty_(&p->backing, off, n))
         n = 0;
-    int err = alps_backing_read_(&p->backing, to, n, off, &p->count);
+    int past =
+        p->direct || (p->ahead.past && alps_backing_narrow_(&p->backing));
+    int err = alps_backing_read_(&p->backing, past, to, n, off, &p->count);
     if (err)
         return err;
     memset(to + n, 0, (size_t)(p->pool.segment - n));
@@ -158,8 +186,8 @@ ALPS_COLD_ int alps_segment_old_(alps_pager *p, uint32_t segment,
     memset(p->spill.old, 0, (size_t)(n * ALPS_PAGE));
     if (alps_page_next_(j->known, page, page + n) == page + n)
         return ALPS_OK; // nothing but zeroes
-    int err = alps_backing_read_(&p->backing, p->spill.old, k < end ? k : end,
-                                 off, &p->count);
+    int err = alps_backing_read_(&p->backing, (int)p->direct, p->spill.old,
+                                 k < end ? k : end, off, &p->count);
     return err ? err
                : alps_spill_load_(&p->spill, p->spill.old, page, n, &p->count);
 }
@@ -192,10 +220,22 @@ ALPS_COLD_ int alps_segment_spill_(alps_pager *p, uint32_t frame)
 ALPS_COLD_ int alps_segment_put_(alps_pager *p, const unsigned char *at,
                                  uint64_t n, uint64_t off)
 {
-    int err =
-        alps_backing_write_(&p->backing, at, n, off, &p->written, &p->count);
+    int err = alps_backing_write_(&p->backing, p->direct || p->straight, at, n,
+                                  off, &p->written, &p->count);
     p->count.write_backs += !err;
     return err;
+}
+
+/* Notes that bytes [off, off + n) are written, and whether past the page cache:
+ * where that has little room, a whole segment that goes behind another one, to
+ * blocks that have something already. (The system makes a note of every block
+ * that has its first; by way of the cache it does so for many at a time.) */
+ALPS_COLD_ void alps_segment_goes_(alps_pager *p, uint64_t off, uint64_t n)
+{
+    int row = off == p->went && n == p->pool.segment;
+    p->went = off + n;
+    p->straight = row && alps_backing_narrow_(&p->backing) &&
+                  alps_backing_had_(&p->backing, off, n);
 }
 
 /* Writes bytes [from, to) of a frame, whole pages, to their place. */
@@ -211,6 +251,7 @@ ALPS_COLD_ int alps_segment_write_(alps_pager *p, uint32_t frame, uint64_t from,
         return alps_segment_spill_(p, frame);
     if (to > end)
         to = end;
+    alps_segment_goes_(p, off + from, to - from);
     while (!err && from < to) {
         uint64_t n = to - from;
         if (!alps_echo_has_(&p->echo, off + from) || n < ALPS_PAGE) {

@@ -88,6 +88,17 @@ ALPS_COLD_ void *alps_server_run_(void *pager)
     }
 }
 
+/* Room for a segment that is filled; the child of a fork does not get it. */
+ALPS_COLD_ int alps_server_room_(const alps_uffd *u, unsigned char **room)
+{
+    *room = (unsigned char *)alps_pool_memory_(u->segment);
+    if (!*room)
+        return ALPS_ENOMEM;
+    return syscall(SYS_madvise, *room, u->segment, MADV_DONTFORK)
+               ? alps_oserror_()
+               : ALPS_OK;
+}
+
 /* Makes ready to serve frames of `segment` bytes. `some`: faults of threads
  * alone will do. */
 ALPS_COLD_ int alps_server_open_(alps_pager *p, uint64_t segment, int some)
@@ -101,13 +112,13 @@ ALPS_COLD_ int alps_server_open_(alps_pager *p, uint64_t segment, int some)
     u->stop = (int)syscall(SYS_eventfd2, 0L, (long)O_CLOEXEC);
     if (!(u->has & ALPS_UFFD_HAS_POISON_))
         u->hole = alps_pool_file_(0);
-    u->bounce = (unsigned char *)alps_pool_memory_(segment);
-    if (u->stop < 0 || !u->bounce ||
+    err = alps_server_room_(u, &u->bounce);
+    if (!err && p->ahead.most && u->has & ALPS_UFFD_HAS_MOVE_)
+        err = alps_server_room_(u, &u->guess); // else nothing can be hidden
+    if (err || u->stop < 0 ||
         (u->hole < 0 && !(u->has & ALPS_UFFD_HAS_POISON_)))
-        return ALPS_ENOMEM;
-    return syscall(SYS_madvise, u->bounce, segment, MADV_DONTFORK)
-               ? alps_oserror_()
-               : ALPS_OK;
+        return err ? err : ALPS_ENOMEM;
+    return ALPS_OK;
 }
 
 /* From now on it serves. */
@@ -143,6 +154,8 @@ ALPS_COLD_ void alps_server_close_(alps_pager *p)
     alps_server_stop_(p);
     if (u->bounce && p->process == getpid())
         munmap(u->bounce, (size_t)u->segment);
+    if (u->guess && p->process == getpid())
+        munmap(u->guess, (size_t)u->segment);
     alps_uffd_close_(u);
     memset(u, 0, sizeof *u);
 }

@@ -62,6 +62,7 @@ typedef struct alps_uffd {
     uint64_t has;     /* ALPS_UFFD_HAS_... */
     uint64_t segment; /* bytes that come and go at once */
     unsigned char *bounce; /* a segment that is filled before it is shown */
+    unsigned char *guess;  /* one that nobody has asked for yet; or NULL */
     unsigned busy;         /* how often a fault in a row had to wait */
     unsigned spoilt_n;
     uint64_t spoilt[ALPS_UFFD_SPOILT_]; /* addresses */

@@ -29,6 +29,29 @@ ALPS_FN_ unsigned char *alps_view_at_(const alps_pool *pool, uint32_t frame)
     return alps_pool_at_(pool, frame);
 }
 
+/* Where a free frame is filled while others are, for it will be hidden. */
+ALPS_FN_ unsigned char *alps_view_aside_(const alps_pool *pool, uint32_t frame)
+{
+    if (pool->uffd && pool->frame[frame].dirty != ALPS_KEPT_)
+        return pool->uffd->guess;
+    return alps_pool_at_(pool, frame);
+}
+
+/* What was filled there is in the pool from now on. */
+ALPS_COLD_ int alps_view_keep_(const alps_pool *pool, uint32_t frame)
+{
+    uint64_t did;
+    unsigned char *at = alps_pool_at_(pool, frame);
+    const unsigned char *from = alps_view_aside_(pool, frame);
+    if (from == at)
+        return ALPS_OK;
+    int err = alps_uffd_fill_(pool->uffd, ALPS_UFFD_COPY_, at, from,
+                              pool->segment, 0, &did);
+    if (err)
+        alps_uffd_drop_(at, pool->segment);
+    return err;
+}
+
 /* Shows a copy of what is at `from`. Until all of it is there it is to be read
  * only: so what was there can be dropped again where the rest cannot be had. */
 ALPS_COLD_ int alps_view_copy_(const alps_uffd *u, unsigned char *at,

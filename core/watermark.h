@@ -79,9 +79,10 @@ ALPS_FN_ uint32_t alps_watermark_next_(const alps_watermark *w,
 {
     const alps_queues *q = w->dirty;
     uint32_t old = q->count[0] > young ? q->count[0] - young : 0;
-    uint32_t frame = q->oldest[1]; // nobody has pinned that
-    if (frame != ALPS_NO_FRAME)
-        return frame;
+    uint32_t frame = q->oldest[1];
+    for (; frame != ALPS_NO_FRAME; frame = q->at[frame].newer)
+        if (!pool->frame[frame].pins) // or it is leaving already
+            return frame;
     for (frame = q->oldest[0]; old--; frame = q->at[frame].newer)
         if (!pool->frame[frame].pins)
             return frame;

@@ -55,6 +55,7 @@ ALPS_COLD_ int alps_writeback_(alps_pager *p, uint64_t off, uint64_t n,
             int err = ALPS_OK;
             uint64_t due = 0;
             alps_latch_enter_(&p->latch, &old);
+            alps_leaving_wait_(p, segment);
             uint32_t frame = alps_segment_frame_(p, segment);
             if (frame != ALPS_NO_FRAME) {
                 due = alps_pool_dirty_(&p->pool, frame, frame + 1);
@@ -90,6 +91,7 @@ ALPS_COLD_ void alps_writeback_failed_(alps_pager *p, int err)
     sigset_t old;
     alps_latch_enter_(&p->latch, &old);
     p->count.failed++;
+    p->stays = 1;
     if (p->unheld > p->synced)
         p->lost = err;
     alps_echo_forget_(&p->echo);
@@ -148,6 +150,7 @@ ALPS_COLD_ void alps_writeback_forget_(alps_pager *p, uint64_t off, uint64_t n)
         uint64_t to = end < stop ? end : stop;
         if (alps_segment_frame_(p, segment) != ALPS_NO_FRAME) {
             alps_latch_enter_(&p->latch, &old);
+            alps_leaving_wait_(p, segment); // or it is written once more
             uint32_t frame = alps_segment_frame_(p, segment);
             int whole = off == start && to == stop;
             if (frame != ALPS_NO_FRAME && whole && !p->pool.frame[frame].pins &&
@@ -203,6 +206,7 @@ ALPS_COLD_ int alps_writeback_hold_(alps_pager *p, uint64_t off, int write)
     int err = ALPS_OK;
     for (uint32_t i = 0; i < p->pool.n; i++)
         kept += p->pool.frame[i].pins != 0;
+    kept -= p->leaving != 0; // that one is not held for long
     frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
     if (kept + p->young + 1 >= p->pool.n &&
         (frame == ALPS_NO_FRAME || !p->pool.frame[frame].pins))

@@ -25,9 +25,15 @@
 
 /* What the medium answers to the next calls: an errno, or 0. */
 static volatile int bad_read, bad_write, bad_sync, short_calls;
-static volatile int keeps_nothing;   // what is written goes nowhere
-static volatile unsigned read_takes; // microseconds
+static volatile int keeps_nothing; // what is written goes nowhere
+static volatile unsigned read_takes, write_takes; // microseconds
 static volatile unsigned long writes, syncs;
+
+/* By which descriptors it was read and written, and the one of them that
+ * answers EINVAL. */
+#define BY_MAX 256
+static volatile unsigned long reads_by[BY_MAX], writes_by[BY_MAX];
+static volatile int crooked = -1;
 
 /* Where the medium was told to begin to write, the last time; how often. */
 static volatile uint64_t began_at, began_n;
@@ -43,6 +49,9 @@ static inline UNSEEN_BY_TSAN long medium_read(int fd, void *p, size_t n,
     unsigned takes = __atomic_load_n(&read_takes, __ATOMIC_RELAXED);
     if (takes)
         usleep(takes);
+    __atomic_fetch_add(&reads_by[fd % BY_MAX], 1, __ATOMIC_RELAXED);
+    if (fd == crooked)
+        bad = EINVAL;
     if (bad) {
         errno = bad;
         return -1;
@@ -53,9 +62,14 @@ static inline UNSEEN_BY_TSAN long medium_read(int fd, void *p, size_t n,
 static inline UNSEEN_BY_TSAN long medium_write(int fd, const void *p, size_t n,
                                                off_t off)
 {
+    int bad = fd == crooked ? EINVAL : bad_write;
+    unsigned takes = __atomic_load_n(&write_takes, __ATOMIC_RELAXED);
     __atomic_fetch_add(&writes, 1, __ATOMIC_RELAXED);
-    if (bad_write) {
-        errno = bad_write;
+    __atomic_fetch_add(&writes_by[fd % BY_MAX], 1, __ATOMIC_RELAXED);
+    if (takes)
+        usleep(takes);
+    if (bad) {
+        errno = bad;
         return -1;
     }
     n = short_calls && n > 1000 ? 1000 : n;
@@ -183,6 +197,33 @@ static inline int file_has(const unsigned char *bytes, uint64_t off, uint64_t n)
     close(fd);
     free(got);
     return same;
+}
+
+/* Bytes of [at, at + n) that are in memory. */
+static inline uint64_t resident_of(unsigned char *at, uint64_t n)
+{
+    unsigned char there[4096];
+    uint64_t sum = 0;
+    for (uint64_t i = 0; at && i < n; i += sizeof there * 4096) {
+        uint64_t k = n - i < sizeof there * 4096 ? n - i : sizeof there * 4096;
+        CHECK_EQ(mincore(at + i, k, there), 0);
+        for (uint64_t page = 0; page < k / 4096; page++)
+            sum += there[page] & 1 ? 4096 : 0;
+    }
+    return sum;
+}
+
+/* Bytes of the frames, as the system counts them. */
+static inline uint64_t resident(const alps_pager *x)
+{
+    struct stat st;
+    if (x->pool.uffd)
+        return resident_of(x->base, x->reserved) +
+               resident_of(x->pool.write, x->pool.n * x->pool.segment) +
+               resident_of(x->uffd.bounce, x->pool.segment) +
+               resident_of(x->uffd.guess, x->pool.segment);
+    CHECK(fstat(x->pool.fd, &st) == 0);
+    return (uint64_t)st.st_blocks * 512;
 }
 
 /* Makes the file with these bytes. */

@@ -229,6 +229,42 @@ static void what_cannot_be_read_is_not_guessed(void)
     unlink(the_path);
 }
 
+static void guesses_take_no_more_memory(void)
+{
+    for (unsigned write = 0; write < 2; write++) {
+        alps_options o = ahead(4);
+        uint64_t most = 0, now;
+        path_to("resident");
+        unsigned char *p = filled(&o);
+        const alps_pager *x = pager_of(p);
+        uint64_t all = (x->pool.n + more_segments()) * SEGMENT;
+        all += x->pool.uffd ? SEGMENT : 0;
+        CHECK(all + x->state_n < o.memory);
+        for (uint32_t i = 0; i < SEGMENTS; i++) {
+            CHECK(!wrong(p, i));
+            if (write)
+                p[i * SEGMENT] = byte_of(i * SEGMENT);
+            usleep(200); // for the region's thread
+            now = resident(x);
+            most = now > most ? now : most;
+        }
+        CHECK(most <= all && most > all / 2);
+        CHECK(x->count.prefetches > 10);
+        CHECK_EQ(alps_usync(p), 0);
+        uint64_t wrote = alps_writeback_count_(pager_of(p)).bytes_written;
+        for (uint32_t i = 0; i < SEGMENTS; i++)
+            CHECK(!wrong(p, i));
+        CHECK_EQ(alps_writeback_count_(pager_of(p)).bytes_written, wrote);
+        uint32_t frames = x->pool.n;
+        CHECK_EQ(alps_ufree(p), 0);
+        o.readahead = 0;
+        p = filled(&o);
+        CHECK_EQ(pager_of(p)->pool.n, frames + (the_engine == 3));
+        CHECK_EQ(alps_ufree(p), 0);
+        unlink(the_path);
+    }
+}
+
 #define THREADS 3
 static unsigned char *shared;
 
@@ -331,9 +367,8 @@ static void what_cannot_be_meant_is_refused(void)
     unlink(the_path);
 }
 
-int main(void)
+static void run_all(void)
 {
-    folder_make();
     RUN(one_behind_the_other_is_read_before);
     RUN(several_rows_are_told_apart);
     RUN(here_and_there_nothing_is_guessed);
@@ -341,9 +376,22 @@ int main(void)
     RUN(who_touches_what_is_coming_waits_for_it);
     RUN(what_is_coming_is_void_when_the_file_changes);
     RUN(what_cannot_be_read_is_not_guessed);
+    RUN(guesses_take_no_more_memory);
     RUN(threads_lose_no_word);
     RUN(under_checkpoint_it_is_the_newest);
     RUN(what_cannot_be_meant_is_refused);
+}
+
+int main(void)
+{
+    folder_make();
+    run_all();
+#ifndef __SANITIZE_THREAD__ // it does not see that a fault waits for a thread
+    if (may_be_told()) {
+        the_engine = ALPS_ENGINE_USERFAULTFD;
+        run_all();
+    }
+#endif
     folder_remove();
     return check_end("ahead");
 }

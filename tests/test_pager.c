@@ -11,11 +11,20 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 
-static void medium_wrote(const void *p, size_t n, off_t off)
+/* Who stores to what is being written. */
+static unsigned char *watched; /* or NULL */
+static int being_written, stored, stored_meanwhile;
+
+static UNSEEN_BY_TSAN void medium_wrote(const void *p, size_t n, off_t off)
 {
     (void)p;
     (void)n;
     (void)off;
+    if (!watched || being_written)
+        return;
+    __atomic_store_n(&being_written, 1, __ATOMIC_RELEASE);
+    usleep(50000); // the other thread stores as soon as it can
+    stored_meanwhile = __atomic_load_n(&stored, __ATOMIC_ACQUIRE);
 }
 
 static void medium_synced(void)
@@ -193,32 +202,6 @@ static void the_environment_is_heard_and_its_rubbish_refused(void)
 }
 
 /* ---- memory -------------------------------------------------------------- */
-
-/* Bytes of [at, at + n) that are in memory. */
-static uint64_t resident_of(unsigned char *at, uint64_t n)
-{
-    unsigned char there[4096];
-    uint64_t sum = 0;
-    for (uint64_t i = 0; at && i < n; i += sizeof there * 4096) {
-        uint64_t k = n - i < sizeof there * 4096 ? n - i : sizeof there * 4096;
-        CHECK_EQ(mincore(at + i, k, there), 0);
-        for (uint64_t page = 0; page < k / 4096; page++)
-            sum += there[page] & 1 ? 4096 : 0;
-    }
-    return sum;
-}
-
-/* Bytes of the frames, as the system counts them. */
-static uint64_t resident(const alps_pager *x)
-{
-    struct stat st;
-    if (x->pool.uffd)
-        return resident_of(x->base, x->reserved) +
-               resident_of(x->pool.write, x->pool.n * x->pool.segment) +
-               resident_of(x->uffd.bounce, x->pool.segment);
-    CHECK(fstat(x->pool.fd, &st) == 0);
-    return (uint64_t)st.st_blocks * 512;
-}
 
 static void no_more_is_in_memory_than_was_allowed(void)
 {
@@ -649,6 +632,44 @@ static void what_comes_back_to_be_read_is_still_written(void)
     unlink(the_path);
 }
 
+static void *stores_while_it_is_written(void *nothing)
+{
+    (void)nothing;
+    while (!__atomic_load_n(&being_written, __ATOMIC_ACQUIRE))
+        usleep(100);
+    *(volatile unsigned char *)watched = 7;
+    __atomic_store_n(&stored, 1, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+/* All of a segment, and single pages of it. */
+static void nobody_stores_to_what_is_being_written(void)
+{
+    for (uint64_t n = 4096; n <= 65536; n *= 16) {
+        unsigned char six = 6, seven = 7;
+        pthread_t thread;
+        alps_options o = paged(0);
+        path_to("stable");
+        unsigned char *p =
+            (unsigned char *)alps_umalloc_with(the_path, 4 * MIB, &o);
+        uint64_t from = 2 * 65536 + (n < 65536 ? 8192 : 0);
+        memset(p + 2 * 65536, 6, 65536);
+        stored = being_written = stored_meanwhile = 0;
+        watched = p + from + n / 2;
+        CHECK_EQ(
+            pthread_create(&thread, NULL, stores_while_it_is_written, NULL), 0);
+        CHECK_EQ(alps_writeback_(pager_of(p), from, n, NULL), 0);
+        CHECK_EQ(pthread_join(thread, NULL), 0);
+        CHECK(being_written && !stored_meanwhile && stored);
+        CHECK(*watched == 7 && file_has(&six, from + n / 2, 1));
+        CHECK_EQ(alps_usync(p), 0);
+        CHECK(file_has(&seven, from + n / 2, 1));
+        watched = NULL;
+        CHECK_EQ(alps_ufree(p), 0);
+        unlink(the_path);
+    }
+}
+
 static void a_cleaner_writes_what_was_dirty_for_long(void)
 {
     alps_options o = paged(0);
@@ -1049,6 +1070,7 @@ static void run_all(void)
     run_threads();
     RUN(a_sync_counts_what_evictions_wrote_and_is_free_when_nothing_was);
     RUN(what_comes_back_to_be_read_is_still_written);
+    RUN(nobody_stores_to_what_is_being_written);
     RUN(a_cleaner_writes_what_was_dirty_for_long);
     RUN(a_medium_that_fails_is_a_signal_and_a_code);
     RUN(what_a_failed_sync_lost_is_said_for_ever);

@@ -536,6 +536,80 @@ static void a_store_that_fails_leaves_no_pages_behind(void)
     sigaction(SIGBUS, &old, NULL);
 }
 
+/* What is brought before it is touched goes to pages that were kept. */
+static void a_guess_that_fails_leaves_no_pages_behind(void)
+{
+    struct sigaction old;
+    alps_options o = paged(ALPS_EVICT_FIFO);
+    o.memory = 2 * MIB;
+    o.readahead = 2;
+    catch_bus(&old);
+    unsigned char *p = known_file("guesses", &o);
+    alps_pager *x = pager_of(p);
+    if (!(x->uffd.has & ALPS_UFFD_HAS_MOVE_)) {
+        CHECK_EQ(x->ahead.most, 0);
+        forget(p);
+        SKIP("this system moves no pages");
+        return;
+    }
+    for (uint64_t i = 0; i < 64; i++)
+        p[i * 65536] = known(i * 65536);
+    CHECK(alps_writeback_count_(x).prefetches > 10);
+    bad_read = EIO;
+    for (uint64_t i = 0; i < 10; i++) {
+        CHECK_EQ(signal_of(p + i * 65536, 1), SIGBUS);
+        usleep(2000); // the next one is tried
+    }
+    bad_read = 0;
+    CHECK_EQ(strays(x), 0);
+    for (uint64_t i = 0; i < 10; i++)
+        CHECK(comes_back(p + i * 65536));
+    CHECK_EQ(unknown(p, 0, 4 * MIB), 0);
+    CHECK_EQ(strays(x), 0);
+    forget(p);
+    sigaction(SIGBUS, &old, NULL);
+}
+
+/* Nothing can be poisoned there: an empty file takes the place of a segment
+ * behind the end, but not of one that is there in part; and goes again. */
+static void what_is_behind_the_end_comes_when_the_end_does(void)
+{
+    struct sigaction old;
+    catch_bus(&old);
+    for (int poison = 0; poison < 2; poison++) {
+        alps_heap h;
+        alps_options o = paged(0);
+        int bad = 0;
+        masked = poison ? 0 : ALPS_UFFD_HAS_POISON_;
+        path_to("end");
+        o.size = 2 * MIB;
+        o.grow = ALPS_GROW_NEVER;
+        if (!CHECK_EQ(alps_open(&h, the_path, &o), 0))
+            break;
+        unsigned char *end = h.core.map.base + h.core.map.size;
+        CHECK_EQ(signal_of(end + 100000, 0), SIGBUS);
+        CHECK_EQ(signal_of(end + 200000, 1), SIGBUS);
+        CHECK_EQ(alps_grow(&h, 4 * MIB), 0);
+        CHECK(comes_back(end + 100000) && comes_back(end + 200000));
+        CHECK_EQ(signal_of(end + 200000, 1), 0);
+        CHECK_EQ(alps_check(&h, NULL), 0);
+        CHECK_EQ(alps_close(&h), 0);
+        CHECK_EQ(alps_remove(the_path), 0);
+
+        o = paged(0);
+        unsigned char *p = (unsigned char *)alps_umalloc_(
+            the_path, 3 * 65536 + 5000, &o, NULL);
+        CHECK_EQ(signal_of(p + 3 * 65536 + 20000, 0), poison ? SIGBUS : 0);
+        memset(p + 3 * 65536, 5, 5000);
+        for (uint64_t i = 0; i < 5000; i++)
+            bad += signal_of(p + 3 * 65536 + i, 0) || p[3 * 65536 + i] != 5;
+        CHECK_EQ(bad, 0);
+        forget(p);
+    }
+    masked = 0;
+    sigaction(SIGBUS, &old, NULL);
+}
+
 /* The system cuts fillings short, or has no memory for them. */
 static void what_cannot_be_filled_is_not_shown_in_part(void)
 {
@@ -635,6 +709,10 @@ static int child_touches(void)
 
 static int child_does_nothing(void)
 {
+    const alps_uffd *u = &pager_of(shared)->uffd;
+    if (!msync(u->bounce, 4096, MS_ASYNC) || errno != ENOMEM ||
+        !msync(u->guess, 4096, MS_ASYNC) || errno != ENOMEM)
+        return 2; // it shares pages with the parent
     usleep(50000);
     return alps_usync(shared) == ALPS_EFORK ? 0 : 1;
 }
@@ -643,6 +721,8 @@ static int child_does_nothing(void)
 static void a_child_has_none_of_it(void)
 {
     alps_options o = paged(0);
+    o.memory = 2 * MIB;
+    o.readahead = 1;
     shared = known_file("child", &o);
     shared[5] = 1;
     int status = in_child(child_touches);
@@ -655,9 +735,75 @@ static void a_child_has_none_of_it(void)
         shared[i * 65536 + 5] = 2;
     CHECK_EQ(alps_ufree(shared), 0);
     CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
     unsigned char want = 2;
     CHECK(file_has(&want, 65536 + 5, 1));
     unlink(the_path);
+}
+
+static volatile sig_atomic_t handled;
+
+static void touches(int n)
+{
+    (void)n;
+    handled = 1 + shared[3 * MIB];
+}
+
+/* No thread of the process lets the signal in, but for those that were there
+ * before, if they do: and who serves faults must not have any of its own. */
+static int child_is_sent_a_signal(void)
+{
+    alps_options o = paged(0);
+    struct sigaction act;
+    sigset_t one;
+    memset(&act, 0, sizeof act);
+    act.sa_handler = touches;
+    sigaction(SIGUSR1, &act, NULL);
+    o.write_back = 1000;
+    alarm(5);
+    shared = known_file("signals", &o);
+    sigemptyset(&one);
+    sigaddset(&one, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &one, NULL);
+    kill(getpid(), SIGUSR1);
+    usleep(20000);
+    if (unknown(shared, 0, 4 * MIB))
+        return 1;
+    if (handled)
+        return 2;
+    pthread_sigmask(SIG_UNBLOCK, &one, NULL);
+    return handled != 1 + known(3 * MIB) || alps_ufree(shared) ? 3 : 0;
+}
+
+static void no_thread_of_ours_takes_a_signal(void)
+{
+    path_to("signals");
+    CHECK_EQ(in_child(child_is_sent_a_signal), 0);
+    unlink(the_path);
+}
+
+/* Locked as it comes, and not all at once. */
+static void what_is_locked_goes_all_the_same(void)
+{
+    alps_options o = paged(ALPS_EVICT_FIFO);
+    unsigned char there[16];
+    int left = 0;
+    unsigned char *p = known_file("goes", &o);
+    if (syscall(SYS_mlock2, p, 65536, 1L /* MLOCK_ONFAULT */)) {
+        forget(p);
+        SKIP("this process may lock nothing");
+        return;
+    }
+    CHECK_EQ(unknown(p, 0, 4 * MIB), 0);
+    CHECK_EQ(alps_segment_frame_(pager_of(p), 0), ALPS_NO_FRAME);
+    CHECK_EQ(mincore(p, 65536, there), 0);
+    for (unsigned i = 0; i < 16; i++)
+        left += there[i] & 1;
+    CHECK_EQ(left, 0);
+    p[5] = known(5);
+    CHECK_EQ(unknown(p, 0, 4 * MIB), 0);
+    munlock(p, 65536);
+    forget(p);
 }
 
 static void all_that_is_locked_in_memory_is_paged_as_well(void)
@@ -728,11 +874,15 @@ int main(void)
         RUN(a_sync_has_what_this_thread_has_just_stored);
         RUN(what_cannot_be_read_is_a_signal_and_comes_back);
         RUN(a_store_that_fails_leaves_no_pages_behind);
+        RUN(a_guess_that_fails_leaves_no_pages_behind);
+        RUN(what_is_behind_the_end_comes_when_the_end_does);
         RUN(what_cannot_be_filled_is_not_shown_in_part);
         RUN(what_cannot_be_moved_stays);
         RUN(what_is_punched_is_zero_where_it_is_protected);
         RUN(what_is_busy_is_waited_for);
         RUN(a_child_has_none_of_it);
+        RUN(no_thread_of_ours_takes_a_signal);
+        RUN(what_is_locked_goes_all_the_same);
         RUN(all_that_is_locked_in_memory_is_paged_as_well);
         RUN(the_heap_needs_no_handler);
         folder_remove();

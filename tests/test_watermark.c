@@ -118,6 +118,11 @@ static void hidden_ones_go_first_then_the_oldest(void)
     unsigned hidden = 0, n = 0;
     for (uint32_t i = 0; i < x->pool.n; i++)
         hidden += x->pool.frame[i].state == ALPS_FRAME_HIDDEN;
+    uint32_t first = x->mark.dirty->oldest[1];
+    x->pool.frame[first].pins = 1; // as if it were leaving
+    CHECK(alps_watermark_next_(&x->mark, &x->pool, 0) != first);
+    x->pool.frame[first].pins = 0;
+    CHECK_EQ(alps_watermark_next_(&x->mark, &x->pool, 0), first);
     wrote = 0;
     while (!alps_pager_clean_(x))
         n++;
