@@ -175,7 +175,7 @@ static unsigned long stop_at; // the event whose image the program goes on with
 static int stopped;
 static int killed;  // no power fails at that event
 static int opening; // 1: the program opens what is left, 2: it has
-static const unsigned one_of[] = {3, 12, 1}; // images, at an event
+static const unsigned one_of[] = {2, 12, 1}; // images, at an event
 static struct model then;                    // what was known at that event
 
 /* The power fails. */
@@ -449,7 +449,7 @@ static void for_pair(unsigned one, unsigned two, unsigned seed)
     kinds[0] = one;
     kinds[1] = two;
     images = bad = nested = 0;
-    live(seed, 30 / SLOW / paged + 10, 16 * SPARE, 16 * SPARE);
+    live(seed, 50 / SLOW / paged + 10, 16 * SPARE, 16 * SPARE);
     live(seed, 0, SPARE > 1 ? 3 * paged * SPARE : 1,
          SPARE > 1 ? 2 * paged * SLOW : 1);
     CHECK_EQ(bad, 0);
