@@ -6470,8 +6470,8 @@ ALPS_COLD_ void alps_backing_close_(alps_backing *b)
 
 /* Takes over the files of `m`; what was stored so far counts as one write to
  * each. With `direct` each is opened once more, past the page cache:
- * ALPS_EUNSUPPORTED where that cannot be done for all. With `narrow` it is if it
- * can be. */
+ * ALPS_EUNSUPPORTED where that cannot be done for all. With `narrow` it is where
+ * it can be. */
 ALPS_COLD_ int alps_backing_open_(alps_backing *b, const alps_map *m,
                                   unsigned direct, int narrow)
 {
@@ -11892,6 +11892,8 @@ typedef struct alps_local {
     uint64_t lock;     /* 1 while a thread works on the seats */
     uint64_t borrowed; /* transactions of threads that own no lane */
     unsigned char hops[ALPS_HOPS_]; /* by thread, see alps_shard_home_ */
+    uint64_t neighbours[ALPS_NEIGHBOUR_MAX / 64]; /* whose numbers are durable,
+                                                     as far as it knows */
 } alps_local;
 
 /* Who this process is in the region: 0 where it only reads, and in the child of
@@ -23011,27 +23013,40 @@ ALPS_CORE_ int alps_pledge_claim_(alps_handle *h, const alps_deed *d,
     return is;
 }
 
-/* The number of a neighbour, which may be a new one: durably then. */
+/* Gives a neighbour a number, which may be one that another gives it now. */
+ALPS_CORE_ int alps_pledge_number_(alps_handle *h, uint64_t id, uint64_t *i,
+                                   const alps_tables *t)
+{
+    uint64_t *word = (uint64_t *)alps_address_(h, ALPS_NEIGHBOURS);
+    alps_lock_(h, t);
+    for (*i = 0; *i < ALPS_NEIGHBOUR_MAX; ++*i)
+        if (!alps_load_(&word[*i]) || alps_load_(&word[*i]) == id)
+            break;
+    int err = *i < ALPS_NEIGHBOUR_MAX ? alps_pledge_store_(h, &word[*i], id, t)
+                                      : ALPS_EFULL;
+    alps_unlock_(h);
+    return err;
+}
+
+/* The number of a neighbour, which may be a new one: durably. What is there may
+ * be another's who has not fenced it yet: so it is, once for each process. */
 ALPS_CORE_ int alps_pledge_neighbour_(alps_handle *h, alps_deed *d,
                                       const alps_tables *t)
 {
-    uint64_t *word = (uint64_t *)alps_address_(h, ALPS_NEIGHBOURS);
-    uint64_t i = 0;
-    int err = ALPS_OK;
+    uint64_t *word = (uint64_t *)alps_address_(h, ALPS_NEIGHBOURS), i = 0;
     while (i < ALPS_NEIGHBOUR_MAX && alps_load_(&word[i]) != d->id)
         i++;
-    if (i == ALPS_NEIGHBOUR_MAX) {
-        err = alps_ready_(h, t);
-        if (err)
-            return err;
-        alps_lock_(h, t);
-        for (i = 0; i < ALPS_NEIGHBOUR_MAX; i++)
-            if (!alps_load_(&word[i]) || alps_load_(&word[i]) == d->id)
-                break;
-        err = i < ALPS_NEIGHBOUR_MAX ? alps_pledge_store_(h, &word[i], d->id, t)
-                                     : ALPS_EFULL;
-        alps_unlock_(h);
-    }
+    d->value = i + 1;
+    int err = alps_ready_(h, t), found = i < ALPS_NEIGHBOUR_MAX;
+    if (err)
+        return found ? ALPS_OK : err;
+    if (found && alps_load_(&h->local->neighbours[i / 64]) >> i % 64 & 1)
+        return ALPS_OK;
+    err = found ? alps_pledge_store_(h, &word[i], d->id, t)
+                : alps_pledge_number_(h, d->id, &i, t);
+    if (!err)
+        __atomic_fetch_or(&h->local->neighbours[i / 64], 1ull << i % 64,
+                          __ATOMIC_RELAXED);
     d->value = i + 1;
     return err;
 }
@@ -24311,6 +24326,8 @@ ALPS_CORE_ int alps_audit_(alps_handle *h, alps_report *r, const alps_tables *t)
 {
     int live = alps_self_(h) != 0;
     memset(r, 0, sizeof *r);
+    if (!alps_opened_(h))
+        return ALPS_EINVAL;
     if (live) {
         alps_names_lock_(h, t);
         alps_lock_all_(h, t);
@@ -26960,9 +26977,7 @@ static inline __attribute__((unused)) int ALPS_(check)(ALPS_(heap) * h,
                                                        alps_report *r)
 {
     alps_report own;
-    return alps_opened_(&h->core)
-               ? alps_audit_(&h->core, r ? r : &own, &ALPS_(tables_))
-               : ALPS_EINVAL;
+    return alps_audit_(&h->core, r ? r : &own, &ALPS_(tables_));
 }
 
 /* Adds up what the region holds. Holds all locks meanwhile, which threads with
@@ -27254,7 +27269,7 @@ static inline __attribute__((unused)) int ALPS_(far_release)(alps_space *s,
 }
 
 /* The same for packed pointers: a publish has four fences, and one more the
- * first time that a region leads to another. ALPS_EFULL: the region of `*dest`
+ * first time that a process makes one region lead to another. ALPS_EFULL: the region of `*dest`
  * has 128 neighbours already. */
 static inline __attribute__((unused)) int
 ALPS_(packed_publish)(alps_space *s, uint64_t *dest, void *p)

@@ -280,6 +280,8 @@ ALPS_CORE_ int alps_audit_(alps_handle *h, alps_report *r, const alps_tables *t)
 {
     int live = alps_self_(h) != 0;
     memset(r, 0, sizeof *r);
+    if (!alps_opened_(h))
+        return ALPS_EINVAL;
     if (live) {
         alps_names_lock_(h, t);
         alps_lock_all_(h, t);

@@ -72,8 +72,8 @@ ALPS_COLD_ void alps_backing_close_(alps_backing *b)
 
 /* Takes over the files of `m`; what was stored so far counts as one write to
  * each. With `direct` each is opened once more, past the page cache:
- * ALPS_EUNSUPPORTED where that cannot be done for all. With `narrow` it is if it
- * can be. */
+ * ALPS_EUNSUPPORTED where that cannot be done for all. With `narrow` it is where
+ * it can be. */
 ALPS_COLD_ int alps_backing_open_(alps_backing *b, const alps_map *m,
                                   unsigned direct, int narrow)
 {

@@ -89,6 +89,8 @@ typedef struct alps_local {
     uint64_t lock;     /* 1 while a thread works on the seats */
     uint64_t borrowed; /* transactions of threads that own no lane */
     unsigned char hops[ALPS_HOPS_]; /* by thread, see alps_shard_home_ */
+    uint64_t neighbours[ALPS_NEIGHBOUR_MAX / 64]; /* whose numbers are durable,
+                                                     as far as it knows */
 } alps_local;
 
 /* Who this process is in the region: 0 where it only reads, and in the child of

@@ -209,27 +209,40 @@ ALPS_CORE_ int alps_pledge_claim_(alps_handle *h, const alps_deed *d,
     return is;
 }
 
-/* The number of a neighbour, which may be a new one: durably then. */
+/* Gives a neighbour a number, which may be one that another gives it now. */
+ALPS_CORE_ int alps_pledge_number_(alps_handle *h, uint64_t id, uint64_t *i,
+                                   const alps_tables *t)
+{
+    uint64_t *word = (uint64_t *)alps_address_(h, ALPS_NEIGHBOURS);
+    alps_lock_(h, t);
+    for (*i = 0; *i < ALPS_NEIGHBOUR_MAX; ++*i)
+        if (!alps_load_(&word[*i]) || alps_load_(&word[*i]) == id)
+            break;
+    int err = *i < ALPS_NEIGHBOUR_MAX ? alps_pledge_store_(h, &word[*i], id, t)
+                                      : ALPS_EFULL;
+    alps_unlock_(h);
+    return err;
+}
+
+/* The number of a neighbour, which may be a new one: durably. What is there may
+ * be another's who has not fenced it yet: so it is, once for each process. */
 ALPS_CORE_ int alps_pledge_neighbour_(alps_handle *h, alps_deed *d,
                                       const alps_tables *t)
 {
-    uint64_t *word = (uint64_t *)alps_address_(h, ALPS_NEIGHBOURS);
-    uint64_t i = 0;
-    int err = ALPS_OK;
+    uint64_t *word = (uint64_t *)alps_address_(h, ALPS_NEIGHBOURS), i = 0;
     while (i < ALPS_NEIGHBOUR_MAX && alps_load_(&word[i]) != d->id)
         i++;
-    if (i == ALPS_NEIGHBOUR_MAX) {
-        err = alps_ready_(h, t);
-        if (err)
-            return err;
-        alps_lock_(h, t);
-        for (i = 0; i < ALPS_NEIGHBOUR_MAX; i++)
-            if (!alps_load_(&word[i]) || alps_load_(&word[i]) == d->id)
-                break;
-        err = i < ALPS_NEIGHBOUR_MAX ? alps_pledge_store_(h, &word[i], d->id, t)
-                                     : ALPS_EFULL;
-        alps_unlock_(h);
-    }
+    d->value = i + 1;
+    int err = alps_ready_(h, t), found = i < ALPS_NEIGHBOUR_MAX;
+    if (err)
+        return found ? ALPS_OK : err;
+    if (found && alps_load_(&h->local->neighbours[i / 64]) >> i % 64 & 1)
+        return ALPS_OK;
+    err = found ? alps_pledge_store_(h, &word[i], d->id, t)
+                : alps_pledge_number_(h, d->id, &i, t);
+    if (!err)
+        __atomic_fetch_or(&h->local->neighbours[i / 64], 1ull << i % 64,
+                          __ATOMIC_RELAXED);
     d->value = i + 1;
     return err;
 }

@@ -822,6 +822,25 @@ static void what_was_seen_to_end_has_ended(void)
     }
 }
 
+/* The number of a neighbour that another process has stored, and not fenced
+ * yet: who uses it makes it durable first. */
+static void a_number_is_durable_before_it_is_used(void)
+{
+    begin_media();
+    struct item *p = new_item(&two, 77);
+    uint64_t *word = (uint64_t *)alps_address_(&one.core, ALPS_NEIGHBOURS);
+    word[0] = alps_space_id_(two.core.super->uuid);
+    image_is_wide = 0;
+    wants = blocks(&two);
+    taken = 0;
+    images = 1;
+    CHECK_EQ(link_item(&space, &one, 0, p), 0);
+    CHECK_EQ(cut_item(&space, &one, 0), 0);
+    images = 0;
+    CHECK(taken > 10 && word[0] && !word[1]);
+    end_media();
+}
+
 /* The same, and the test of the test: a link whose pledge says nothing. */
 static void without_the_pledge_the_images_tell(void)
 {
@@ -943,6 +962,7 @@ int main(void)
     RUN(whatever_two_media_keep_it_is_linked_or_not);
     RUN(a_kill_and_then_a_power_failure);
     RUN(what_was_seen_to_end_has_ended);
+    RUN(a_number_is_durable_before_it_is_used);
     RUN(without_the_pledge_the_images_tell);
     RUN(what_hangs_waits_for_the_other_region);
     RUN(what_a_lost_region_had_is_missing);
