@@ -6470,8 +6470,8 @@ ALPS_COLD_ void alps_backing_close_(alps_backing *b)
 
 /* Takes over the files of `m`; what was stored so far counts as one write to
  * each. With `direct` each is opened once more, past the page cache:
- * ALPS_EUNSUPPORTED where that cannot be done for all. With `narrow` it is where
- * it can be. */
+ * ALPS_EUNSUPPORTED where that cannot be done for all. With `narrow` it is so
+ * where it can be. */
 ALPS_COLD_ int alps_backing_open_(alps_backing *b, const alps_map *m,
                                   unsigned direct, int narrow)
 {
@@ -6652,7 +6652,7 @@ ALPS_COLD_ int alps_backing_empty_(const alps_backing *b, uint64_t off,
     return 1;
 }
 
-/* Whether bytes [off, off + n) have something already, as far as all their files
+/* Whether bytes [off, off + n) have something already; 0 where a file does not
  * tell. */
 ALPS_COLD_ int alps_backing_had_(const alps_backing *b, uint64_t off,
                                  uint64_t n)
@@ -27269,8 +27269,8 @@ static inline __attribute__((unused)) int ALPS_(far_release)(alps_space *s,
 }
 
 /* The same for packed pointers: a publish has four fences, and one more the
- * first time that a process makes one region lead to another. ALPS_EFULL: the region of `*dest`
- * has 128 neighbours already. */
+ * first time that a process makes one region lead to another. ALPS_EFULL: the
+ * region of `*dest` has 128 neighbours already. */
 static inline __attribute__((unused)) int
 ALPS_(packed_publish)(alps_space *s, uint64_t *dest, void *p)
 {

@@ -112,8 +112,8 @@ static inline __attribute__((unused)) int ALPS_(far_release)(alps_space *s,
 }
 
 /* The same for packed pointers: a publish has four fences, and one more the
- * first time that a process makes one region lead to another. ALPS_EFULL: the region of `*dest`
- * has 128 neighbours already. */
+ * first time that a process makes one region lead to another. ALPS_EFULL: the
+ * region of `*dest` has 128 neighbours already. */
 static inline __attribute__((unused)) int
 ALPS_(packed_publish)(alps_space *s, uint64_t *dest, void *p)
 {
