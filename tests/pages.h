@@ -266,6 +266,15 @@ static inline int threads(void)
     return n;
 }
 
+/* Whether there are no more than `most`: one that was joined may be counted for
+ * a moment yet. */
+static inline int threads_at_most(int most)
+{
+    for (int i = 0; i < 1000 && threads() > most; i++)
+        usleep(2000);
+    return threads() <= most;
+}
+
 static inline int descriptors(void)
 {
     int n = 0;

@@ -426,7 +426,7 @@ static void thousands_of_mappings_leave_nothing(void)
     }
     CHECK(mappings() <= maps + (SLOW > 1 ? 50 : 2));
     CHECK_EQ(descriptors(), fds);
-    CHECK_EQ(threads(), tasks);
+    CHECK(threads_at_most(tasks));
     CHECK(SLOW > 1 || held() < before + 256 * KIB);
     unlink(the_path);
 }
