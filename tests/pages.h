@@ -42,6 +42,15 @@ static volatile unsigned long begins;
 static void medium_wrote(const void *p, size_t n, off_t off);
 static void medium_synced(void);
 
+#define NOBODY_WATCHES_THE_MEDIUM                                \
+  static void medium_wrote(const void *p, size_t n, off_t off)   \
+  {                                                              \
+    (void)p;                                                     \
+    (void)n;                                                     \
+    (void)off;                                                   \
+  }                                                              \
+  static void medium_synced(void) {}
+
 static inline UNSEEN_BY_TSAN long medium_read(int fd, void *p, size_t n,
                                               off_t off)
 {
@@ -332,4 +341,15 @@ static inline void mixed(uint64_t size, const alps_options *o, unsigned steps)
     CHECK(file_has(model, 0, size));
     unlink(the_path);
     free(model);
+}
+
+/* Runs them with each engine that can be had. ThreadSanitizer does not see that
+ * a fault waits for a thread. */
+static inline void with_each_engine(void (*tests)(void))
+{
+    tests();
+    if (may_be_told() && !UNDER_TSAN) {
+        the_engine = ALPS_ENGINE_USERFAULTFD;
+        tests();
+    }
 }

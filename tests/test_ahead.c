@@ -6,16 +6,7 @@
 #include "pages.h"
 #include <pthread.h>
 
-static void medium_wrote(const void *p, size_t n, off_t off)
-{
-    (void)p;
-    (void)n;
-    (void)off;
-}
-
-static void medium_synced(void)
-{
-}
+NOBODY_WATCHES_THE_MEDIUM
 
 /* How long reads take from now on, and what comes of them. */
 static void reads(unsigned microseconds, int bad)
@@ -385,13 +376,7 @@ static void run_all(void)
 int main(void)
 {
     folder_make();
-    run_all();
-#ifndef __SANITIZE_THREAD__ // it does not see that a fault waits for a thread
-    if (may_be_told()) {
-        the_engine = ALPS_ENGINE_USERFAULTFD;
-        run_all();
-    }
-#endif
+    with_each_engine(run_all);
     folder_remove();
     return check_end("ahead");
 }

@@ -754,11 +754,7 @@ static void run_all(void)
 int main(void)
 {
     folder_make();
-    run_all();
-    if (may_be_told() && !UNDER_TSAN) {
-        the_engine = ALPS_ENGINE_USERFAULTFD;
-        run_all();
-    }
+    with_each_engine(run_all);
     RUN(folder_remove);
     return check_end("capture");
 }

@@ -354,13 +354,7 @@ static void run_all(void)
 int main(void)
 {
     folder_make();
-    run_all();
-#ifndef __SANITIZE_THREAD__ // it does not see that a fault waits for a thread
-    if (may_be_told()) {
-        the_engine = ALPS_ENGINE_USERFAULTFD;
-        run_all();
-    }
-#endif
+    with_each_engine(run_all);
     folder_remove();
     return check_end("leaving");
 }

@@ -10,16 +10,7 @@ static char fake_sysfs[128], fake_groups[192];
 #define ALPS_POLICY ALPS_CHECKPOINT
 #include "pages.h"
 
-static void medium_wrote(const void *p, size_t n, off_t off)
-{
-    (void)p;
-    (void)n;
-    (void)off;
-}
-
-static void medium_synced(void)
-{
-}
+NOBODY_WATCHES_THE_MEDIUM
 
 #define SEGMENT (256 * KIB)
 #define SEGMENTS 96u
@@ -294,13 +285,7 @@ int main(void)
         return check_end("narrow");
     }
     group_has("25165824\n");
-    run_all();
-#ifndef __SANITIZE_THREAD__ // it does not see that a fault waits for a thread
-    if (may_be_told()) {
-        the_engine = ALPS_ENGINE_USERFAULTFD;
-        run_all();
-    }
-#endif
+    with_each_engine(run_all);
     group_gone();
     folder_remove();
     return check_end("narrow");

@@ -574,11 +574,7 @@ int main(void)
     return check_end("outgrow");
 #endif
     folder_make();
-    run_all();
-    if (may_be_told() && !UNDER_TSAN) {
-        the_engine = ALPS_ENGINE_USERFAULTFD;
-        run_all();
-    }
+    with_each_engine(run_all);
     folder_remove();
     return check_end("outgrow");
 }
