@@ -353,3 +353,19 @@ static inline void with_each_engine(void (*tests)(void))
         tests();
     }
 }
+
+/* Waits until the thread of the region has brought what it wants to. */
+static inline void guesses_are_there(alps_pager *x)
+{
+    int more = 1;
+    for (unsigned round = 0; round < 5000 && more; round++) {
+        sigset_t old;
+        alps_latch_enter_(&x->latch, &old);
+        more = x->ahead.coming != 0;
+        for (unsigned i = 0; i < ALPS_STREAMS_; i++)
+            more |= x->ahead.stream[i].next < x->ahead.stream[i].end;
+        alps_latch_leave_(&x->latch, &old);
+        if (more)
+            usleep(200);
+    }
+}

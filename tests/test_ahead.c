@@ -227,7 +227,7 @@ static void guesses_take_no_more_memory(void)
         uint64_t most = 0, now;
         path_to("resident");
         unsigned char *p = filled(&o);
-        const alps_pager *x = pager_of(p);
+        alps_pager *x = pager_of(p);
         uint64_t all = (x->pool.n + more_segments()) * SEGMENT;
         all += x->pool.uffd ? SEGMENT : 0;
         CHECK(all + x->state_n < o.memory);
@@ -235,7 +235,7 @@ static void guesses_take_no_more_memory(void)
             CHECK(!wrong(p, i));
             if (write)
                 p[i * SEGMENT] = byte_of(i * SEGMENT);
-            usleep(200); // for the region's thread
+            guesses_are_there(x);
             now = resident(x);
             most = now > most ? now : most;
         }
@@ -320,8 +320,11 @@ static void under_checkpoint_it_is_the_newest(void)
     for (unsigned turn = 0; turn < 3; turn++) {
         for (uint64_t i = 0; i < 4 * MIB; i += 1000)
             p[i] = (unsigned char)(turn + i / 1000);
-        for (uint64_t i = 0; i < 4 * MIB; i += 1000)
+        for (uint64_t i = 0; i < 4 * MIB; i += 1000) {
             bad += p[i] != (unsigned char)(turn + i / 1000);
+            if (i % SEGMENT < 1000)
+                guesses_are_there(h.core.map.pager);
+        }
         if (turn)
             CHECK_EQ(alps_sync(&h), 0);
     }

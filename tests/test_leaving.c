@@ -173,7 +173,7 @@ static void what_is_compared_is_not_written_behind_its_copy(void)
         p[50 * SEGMENT] = 2;
         for (uint32_t i = 100; i < 200; i++) {
             p[(uint64_t)i * SEGMENT] = 3;
-            usleep(300); // for the region's thread
+            guesses_are_there(pager_of(p));
         }
         CHECK_EQ(alps_segment_frame_(x, 50), ALPS_NO_FRAME);
         p[50 * SEGMENT] = one;
@@ -197,7 +197,7 @@ static void the_end_of_the_file_stays_where_it_is(void)
         p[size - 1] = 7;
         for (uint32_t i = 100; i < 200; i++) {
             p[(uint64_t)i * SEGMENT] = 3;
-            usleep(300); // for the region's thread
+            guesses_are_there(pager_of(p));
         }
         CHECK_EQ(alps_segment_frame_(pager_of(p), SEGMENTS), ALPS_NO_FRAME);
         CHECK_EQ(file_size(), size);
@@ -222,7 +222,7 @@ static void what_is_not_committed_does_not_leave_for_home(void)
     unsigned long before = writes_by[h.core.map.fd % BY_MAX];
     for (uint64_t i = 0; i < 4 * MIB; i += SEGMENT) {
         memset(p + i, 2, SEGMENT);
-        usleep(300); // for the region's thread
+        guesses_are_there(h.core.map.pager);
     }
     CHECK(alps_writeback_count_(h.core.map.pager).prefetches > 10);
     CHECK_EQ(writes_by[h.core.map.fd % BY_MAX], before);

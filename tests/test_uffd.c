@@ -543,8 +543,10 @@ static void a_guess_that_fails_leaves_no_pages_behind(void)
         SKIP("this system moves no pages");
         return;
     }
-    for (uint64_t i = 0; i < 64; i++)
+    for (uint64_t i = 0; i < 64; i++) {
         p[i * 65536] = known(i * 65536);
+        guesses_are_there(x);
+    }
     CHECK(alps_writeback_count_(x).prefetches > 10);
     bad_read = EIO;
     for (uint64_t i = 0; i < 10; i++) {
