@@ -943,6 +943,29 @@ static void what_a_lost_region_had_is_missing(void)
     end();
 }
 
+/* A dead process was to cut a link to what is no object any more, as only damage
+ * can say: the tie ends, and nothing is pledged. */
+static void a_tie_to_what_is_gone_ends(void)
+{
+    begin();
+    struct item *p = new_item(&two, 1);
+    alps_pledge *tie = alps_pledge_at_(&one.core, 2);
+    tie->region = alps_space_id_(two.core.super->uuid);
+    tie->dest = any_off_of(&one, &root(&one)->far.far.off);
+    tie->value = any_off_of(&two, p);
+    tie->wide = 1;
+    tie->owner = 1ull << 40; // nobody's
+    tie->tied = ALPS_TIE_CUT;
+    CHECK_EQ(any_persist(&one, tie, sizeof *tie), 0);
+    CHECK_EQ(any_cancel(&two, p), 0);
+    CHECK_EQ(any_space_settle(&space), 0);
+    CHECK_EQ(tie->tied, 0);
+    for (unsigned i = 0; i < ALPS_PLEDGE_MAX; i++)
+        CHECK_EQ(alps_pledge_at_(&two.core, i)->block, 0);
+    CHECK(sound(&one) && sound(&two));
+    end();
+}
+
 int main(void)
 {
     setenv("ALPS_PMEM_FORCE", "1", 1);
@@ -966,5 +989,6 @@ int main(void)
     RUN(without_the_pledge_the_images_tell);
     RUN(what_hangs_waits_for_the_other_region);
     RUN(what_a_lost_region_had_is_missing);
+    RUN(a_tie_to_what_is_gone_ends);
     return check_end("space");
 }
