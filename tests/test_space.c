@@ -966,6 +966,71 @@ static void a_tie_to_what_is_gone_ends(void)
     end();
 }
 
+/* What a process says in a pledge or a tie: of `block`, or of `value` in a
+ * tie. */
+static alps_pledge *said(any_heap *h, unsigned i, uint64_t owner,
+                         uint64_t region, const uint64_t *link, alps_off block,
+                         unsigned tied)
+{
+    alps_pledge *p = alps_pledge_at_(&h->core, i);
+    p->region = region;
+    p->dest = any_off_of(&one, link);
+    p->value = block;
+    p->wide = 1;
+    p->owner = owner;
+    p->tied = tied;
+    p->block = tied ? 0 : block;
+    CHECK_EQ(any_persist(h, p, sizeof *p), 0);
+    return p;
+}
+
+/* A tie to a region that is missing, or of one who lives, stays when others
+ * end; it stands for its own link alone; and what is pledged to another link
+ * makes none hold. */
+static void only_what_is_judged_ends(void)
+{
+    enum { MISSING = 12345 };
+    any_heap again;
+    begin();
+    CHECK_EQ(any_open(&again, path_one, NULL), 0);
+    uint64_t dead = 1ull << 40, lives = alps_self_(&again.core);
+    uint64_t id = alps_space_id_(two.core.super->uuid);
+    uint64_t from = alps_space_id_(one.core.super->uuid);
+    uint64_t *link = (uint64_t *)any_root(&one, 4096);
+    uint64_t before = blocks(&two);
+    alps_off p[3];
+    for (unsigned i = 0; i < 3; i++)
+        p[i] = any_off_of(&two, any_alloc(&two, 64));
+    alps_pledge *missing =
+        said(&one, 1, dead, MISSING, &link[101], p[0], ALPS_TIE_LINK);
+    alps_pledge *anothers =
+        said(&one, 2, lives, id, &link[103], p[0], ALPS_TIE_LINK);
+    anothers->waits = 2;
+    alps_pledge *judged =
+        said(&one, 3, dead, id, &link[105], p[0], ALPS_TIE_LINK);
+    link[104] = id;
+    link[105] = p[0];
+    said(&two, 4, dead, from, &link[107], p[0], 0);
+    link[106] = MISSING; // it names what is there in another region
+    link[107] = p[0];
+    said(&two, 5, dead, from, &link[101], p[1], 0);
+    said(&two, 6, dead, from, &link[109], p[2], 0);
+    CHECK_EQ(any_space_settle(&space), 0);
+    CHECK(missing->tied == ALPS_TIE_LINK && anothers->tied == ALPS_TIE_LINK);
+    CHECK(judged->tied == 0 && link[105] == 0);
+    CHECK_EQ(blocks(&two), before);
+    alps_pledge *ours = said(&one, 7, alps_self_(&one.core), MISSING,
+                             &link[111], p[0], ALPS_TIE_LINK);
+    ours->waits = 1;
+    CHECK_EQ(any_space_sync(&space), 0);
+    CHECK(ours->tied == ALPS_TIE_LINK && missing->tied == ALPS_TIE_LINK);
+    CHECK_EQ(any_space_forgo(&space, &one, MISSING), 0);
+    CHECK(missing->tied == 0 && anothers->tied == ALPS_TIE_LINK);
+    anothers->tied = anothers->waits = anothers->owner = 0;
+    CHECK_EQ(any_close(&again), 0);
+    end();
+}
+
 int main(void)
 {
     setenv("ALPS_PMEM_FORCE", "1", 1);
@@ -990,5 +1055,6 @@ int main(void)
     RUN(what_hangs_waits_for_the_other_region);
     RUN(what_a_lost_region_had_is_missing);
     RUN(a_tie_to_what_is_gone_ends);
+    RUN(only_what_is_judged_ends);
     return check_end("space");
 }
