@@ -1031,6 +1031,18 @@ static void only_what_is_judged_ends(void)
     end();
 }
 
+/* That an older one waited is nothing to a pledge that is under way. */
+static void a_new_pledge_does_not_wait(void)
+{
+    begin();
+    alps_pledge *p = alps_pledge_at_(&two.core, 0);
+    p->waits = 1;
+    CHECK_EQ(link_item(&space, &one, 0, new_item(&two, 1)), 0);
+    CHECK_EQ(p->waits, 0);
+    CHECK_EQ(cut_item(&space, &one, 0), 0);
+    end();
+}
+
 int main(void)
 {
     setenv("ALPS_PMEM_FORCE", "1", 1);
@@ -1056,5 +1068,6 @@ int main(void)
     RUN(what_a_lost_region_had_is_missing);
     RUN(a_tie_to_what_is_gone_ends);
     RUN(only_what_is_judged_ends);
+    RUN(a_new_pledge_does_not_wait);
     return check_end("space");
 }
