@@ -1356,8 +1356,10 @@ ALPS_COLD_ int alps_apart_lock_(int fd, int type)
  * so a call must not take long. */
 #define ALPS_FALLOC_STEP_ ((uint64_t)64 << 20)
 
-/* How often a file may vanish under us while we open it. */
-#define ALPS_DRAFT_TRIES_ 1000
+/* How often a file may vanish under us, or somebody be about to remove it,
+ * while we open it. He may have to wait for a processor to do so, and so we
+ * wait: in all about a second. */
+#define ALPS_OPEN_TRIES_ 10000
 
 /* The code for an open that failed: what is no file is not a medium. */
 ALPS_COLD_ int alps_fd_open_error_(void)
@@ -1505,14 +1507,16 @@ ALPS_COLD_ int alps_fd_once_(alps_map *m, const char *path, unsigned mode,
 ALPS_COLD_ int alps_fd_open_(alps_map *m, const char *path, unsigned mode,
                              unsigned also)
 {
-    int err = ALPS_EBUSY;
     if (!path || !*path)
         return ALPS_EINVAL;
     if (m->flags & ALPS_READ_ONLY &&
         m->flags & (ALPS_EXCLUSIVE | ALPS_TRUNCATE))
         return ALPS_EINVAL;
-    for (int i = 0; err == ALPS_EBUSY && i < ALPS_DRAFT_TRIES_; i++)
+    int err = alps_fd_once_(m, path, mode, also);
+    for (unsigned i = 0; err == ALPS_EBUSY && i < ALPS_OPEN_TRIES_; i++) {
+        ALPS_WAIT_(i);
         err = alps_fd_once_(m, path, mode, also);
+    }
     return err;
 }
 
@@ -18771,29 +18775,19 @@ ALPS_CORE_ int alps_object_back_(alps_handle *h, const alps_object *o,
                             alps_pair_live_(o->pair), t);
 }
 
-/* Gives back a reserved object of a slab of this thread, if it is one that may
- * be given back. */
-ALPS_CORE_ int alps_small_unkeep_(alps_handle *h, const alps_object *o,
-                                  alps_off off, const alps_tables *t)
-{
-    int err = alps_object_mine_held_(alps_cache_(h), o, off);
-    if (err)
-        return err;
-    alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, 1);
-    return alps_object_back_(h, o, off, t);
-}
-
-/* The same for one of another's; see alps_cancel. */
+/* Gives a reserved object back; see alps_cancel. */
 ALPS_CORE_ int alps_small_cancel_(alps_handle *h, const alps_object *o,
                                   alps_off off, const alps_tables *t)
 {
     const alps_cache *c = alps_cache_(h);
-    if (c && alps_object_mine_(o, c->token))
-        return alps_small_unkeep_(h, o, off, t);
-    int err = alps_object_held_(h, o, off);
+    int mine = c && alps_object_mine_(o, c->token);
+    int err =
+        mine ? alps_object_mine_held_(c, o, off) : alps_object_held_(h, o, off);
     if (err)
         return err;
-    alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, 0);
+    alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, mine);
+    if (mine)
+        return alps_object_back_(h, o, off, t);
     alps_far_tell_(h, o, off, t);
     return ALPS_OK;
 }
@@ -19394,9 +19388,8 @@ ALPS_CORE_ int alps_cancel_(alps_handle *h, alps_off off, const alps_tables *t)
     int is = alps_object_find_(h, off, &o, &mine);
     if (is < 0)
         return ALPS_EINVALID_FREE;
-    return mine ? alps_small_unkeep_(h, &o, off, t)
-           : is ? alps_small_cancel_(h, &o, off, t)
-                : alps_heap_cancel_(h, off, t);
+    return is ? alps_small_cancel_(h, &o, off, t)
+              : alps_heap_cancel_(h, off, t);
 }
 
 /* epoch.h -- readers without locks, and frees that wait for them
@@ -19826,11 +19819,11 @@ ALPS_FAST_ const alps_object *
 alps_action_found_(const alps_handle *h, const alps_draft *o, uint64_t i,
                    const alps_record *r, alps_object *other)
 {
+    if (!(r->op & ALPS_OP_SMALL))
+        return NULL;
     if (ALPS_LIKELY_(i < ALPS_DRAFT_FEW))
         return o->found >> i & 1 ? &o->object[i] : NULL;
-    return r->op & ALPS_OP_SMALL && alps_object_claimed_(h, r->block, other)
-               ? other
-               : NULL;
+    return alps_object_claimed_(h, r->block, other) ? other : NULL;
 }
 
 /* Whether what the line is about still is as it was when it was added; nothing
@@ -23650,7 +23643,7 @@ ALPS_COLD_ int alps_settle_(alps_space *s, const alps_handle *only,
 ALPS_COLD_ int alps_settle_add_(alps_space *s, alps_handle *h,
                                 alps_deed_do *perform)
 {
-    if (!h->map.base)
+    if (!alps_opened_(h))
         return ALPS_EINVAL;
     alps_space_lock_(&s->lock, 1);
     int err = alps_space_enter_(s, h, perform);

@@ -53,11 +53,11 @@ ALPS_FAST_ const alps_object *
 alps_action_found_(const alps_handle *h, const alps_draft *o, uint64_t i,
                    const alps_record *r, alps_object *other)
 {
+    if (!(r->op & ALPS_OP_SMALL))
+        return NULL;
     if (ALPS_LIKELY_(i < ALPS_DRAFT_FEW))
         return o->found >> i & 1 ? &o->object[i] : NULL;
-    return r->op & ALPS_OP_SMALL && alps_object_claimed_(h, r->block, other)
-               ? other
-               : NULL;
+    return alps_object_claimed_(h, r->block, other) ? other : NULL;
 }
 
 /* Whether what the line is about still is as it was when it was added; nothing

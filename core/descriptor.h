@@ -22,8 +22,10 @@
  * so a call must not take long. */
 #define ALPS_FALLOC_STEP_ ((uint64_t)64 << 20)
 
-/* How often a file may vanish under us while we open it. */
-#define ALPS_DRAFT_TRIES_ 1000
+/* How often a file may vanish under us, or somebody be about to remove it,
+ * while we open it. He may have to wait for a processor to do so, and so we
+ * wait: in all about a second. */
+#define ALPS_OPEN_TRIES_ 10000
 
 /* The code for an open that failed: what is no file is not a medium. */
 ALPS_COLD_ int alps_fd_open_error_(void)
@@ -171,14 +173,16 @@ ALPS_COLD_ int alps_fd_once_(alps_map *m, const char *path, unsigned mode,
 ALPS_COLD_ int alps_fd_open_(alps_map *m, const char *path, unsigned mode,
                              unsigned also)
 {
-    int err = ALPS_EBUSY;
     if (!path || !*path)
         return ALPS_EINVAL;
     if (m->flags & ALPS_READ_ONLY &&
         m->flags & (ALPS_EXCLUSIVE | ALPS_TRUNCATE))
         return ALPS_EINVAL;
-    for (int i = 0; err == ALPS_EBUSY && i < ALPS_DRAFT_TRIES_; i++)
+    int err = alps_fd_once_(m, path, mode, also);
+    for (unsigned i = 0; err == ALPS_EBUSY && i < ALPS_OPEN_TRIES_; i++) {
+        ALPS_WAIT_(i);
         err = alps_fd_once_(m, path, mode, also);
+    }
     return err;
 }
 

@@ -432,7 +432,6 @@ ALPS_CORE_ int alps_cancel_(alps_handle *h, alps_off off, const alps_tables *t)
     int is = alps_object_find_(h, off, &o, &mine);
     if (is < 0)
         return ALPS_EINVALID_FREE;
-    return mine ? alps_small_unkeep_(h, &o, off, t)
-           : is ? alps_small_cancel_(h, &o, off, t)
-                : alps_heap_cancel_(h, off, t);
+    return is ? alps_small_cancel_(h, &o, off, t)
+              : alps_heap_cancel_(h, off, t);
 }

@@ -324,7 +324,7 @@ ALPS_COLD_ int alps_settle_(alps_space *s, const alps_handle *only,
 ALPS_COLD_ int alps_settle_add_(alps_space *s, alps_handle *h,
                                 alps_deed_do *perform)
 {
-    if (!h->map.base)
+    if (!alps_opened_(h))
         return ALPS_EINVAL;
     alps_space_lock_(&s->lock, 1);
     int err = alps_space_enter_(s, h, perform);

@@ -130,29 +130,19 @@ ALPS_CORE_ int alps_object_back_(alps_handle *h, const alps_object *o,
                             alps_pair_live_(o->pair), t);
 }
 
-/* Gives back a reserved object of a slab of this thread, if it is one that may
- * be given back. */
-ALPS_CORE_ int alps_small_unkeep_(alps_handle *h, const alps_object *o,
-                                  alps_off off, const alps_tables *t)
-{
-    int err = alps_object_mine_held_(alps_cache_(h), o, off);
-    if (err)
-        return err;
-    alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, 1);
-    return alps_object_back_(h, o, off, t);
-}
-
-/* The same for one of another's; see alps_cancel. */
+/* Gives a reserved object back; see alps_cancel. */
 ALPS_CORE_ int alps_small_cancel_(alps_handle *h, const alps_object *o,
                                   alps_off off, const alps_tables *t)
 {
     const alps_cache *c = alps_cache_(h);
-    if (c && alps_object_mine_(o, c->token))
-        return alps_small_unkeep_(h, o, off, t);
-    int err = alps_object_held_(h, o, off);
+    int mine = c && alps_object_mine_(o, c->token);
+    int err =
+        mine ? alps_object_mine_held_(c, o, off) : alps_object_held_(h, o, off);
     if (err)
         return err;
-    alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, 0);
+    alps_object_turn_(&o->keep->own, &o->keep->far, o->bit, mine);
+    if (mine)
+        return alps_object_back_(h, o, off, t);
     alps_far_tell_(h, o, off, t);
     return ALPS_OK;
 }

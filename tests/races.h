@@ -54,6 +54,32 @@ static inline void one_of_many_creates_exclusively(void)
     }
 }
 
+/* Somebody is about to remove it, and waits for a processor. */
+static inline void a_slow_remover_is_waited_for(void)
+{
+    alps_map m;
+    int status = 1;
+    path_to("slow");
+    CHECK_EQ(open_whole(&m, ALPS_CREATE, 4096), 0);
+    CHECK_EQ(backend->close(&m), 0);
+    int fd = open(file, O_RDWR | O_CLOEXEC);
+    CHECK_EQ(alps_detached_(fd), 0);
+    CHECK_EQ(try_open(&m, ALPS_CREATE), ALPS_EBUSY); // about a second later
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(fd); // the lock stays with the parent, who has it open
+        alarm(60);
+        _exit(child_opens_what_is_named());
+    }
+    usleep(200000);
+    CHECK_EQ(unlink(file), 0);
+    close(fd);
+    waitpid(pid, &status, 0);
+    CHECK_EQ(status, 0);
+    CHECK_EQ(backend->remove(path), 0);
+}
+
 /* Opens often; whatever it has open is what the path names, for an open medium
  * is not removed. */
 static inline int child_opens_what_is_there(void)

@@ -181,6 +181,7 @@ int main(void)
     RUN(read_only_never_writes);
     RUN(one_of_many_creates_and_all_open);
     RUN(one_of_many_creates_exclusively);
+    RUN(a_slow_remover_is_waited_for);
     RUN(openers_and_removers_agree);
     RUN(folder_remove);
     return check_end("test_file");

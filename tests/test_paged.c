@@ -124,6 +124,7 @@ int main(void)
     RUN(exclusive_means_that_there_is_none);
     RUN(fewer_addresses_are_held_where_there_are_not_so_many);
     RUN(the_limit_of_the_process_is_a_code);
+    RUN(a_slow_remover_is_waited_for);
     RUN(openers_and_removers_agree);
     RUN(growth_by_another_needs_no_remap);
     RUN(a_lease_has_one_holder);

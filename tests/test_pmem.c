@@ -227,6 +227,7 @@ int main(void)
     RUN(an_open_medium_is_not_removed);
     RUN(read_only_never_writes);
     RUN(one_of_many_creates_and_all_open);
+    RUN(a_slow_remover_is_waited_for);
     RUN(openers_and_removers_agree);
     RUN(folder_remove);
     return check_end("test_pmem");

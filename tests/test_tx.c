@@ -226,17 +226,32 @@ static void small_ones_are_refused_too(void)
     close_book();
 }
 
+static void *other_allocates(void *p)
+{
+    *(void **)p = any_alloc(&heap, 100);
+    return NULL;
+}
+
 /* What a refused action was about is nothing to the one that takes its place in
- * the log. */
+ * the log: a word, an object of another thread, a block where no slab lies. */
 static void what_was_refused_leaves_nothing_behind(void)
 {
     alps_tx t;
+    pthread_t thread;
+    void *others = NULL;
     open_book();
     alps_off *spare = book->spare;
+    CHECK_EQ(pthread_create(&thread, NULL, other_allocates, &others), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
     char *q = (char *)any_alloc(&heap, 100);
+    char *block = (char *)any_alloc(&heap, 5000);
     CHECK_EQ(any_begin(&heap, &t), 0);
     CHECK_EQ(any_tx_publish(&t, &spare[0], q), ALPS_EINVALID_FREE);
     CHECK_EQ(any_tx_set(&t, &spare[1], 7), 0);
+    CHECK_EQ(any_tx_publish(&t, &spare[0], q), ALPS_EINVALID_FREE);
+    CHECK_EQ(any_tx_free(&t, others), 0);
+    CHECK_EQ(any_tx_publish(&t, &spare[0], q), ALPS_EINVALID_FREE);
+    CHECK_EQ(any_tx_free(&t, block), 0);
     CHECK_EQ(any_commit(&t), 0);
     CHECK(spare[1] == 7 && in_order(1));
     CHECK_EQ(any_free(&heap, q), 0);
