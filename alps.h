@@ -7008,12 +7008,22 @@ typedef struct alps_ahead {
     uint32_t most;   /* segments ahead, or 0 */
     uint32_t turn;   /* which stream is the next to be forgotten, */
     uint32_t served; /* and which was served last */
-    uint32_t coming; /* 1 + the one that is being read, or 0 */
-    int gone;        /* 1: what is read of it is not what the file has */
     int past;        /* 1: the last one that was touched is of such a row */
     int asked;       /* 1: by the program; 0: for such rows alone */
     alps_stream stream[ALPS_STREAMS_];
 } alps_ahead;
+
+/* So many segments are between the file and memory at once; what more there is
+ * to do is done under the latch. */
+#define ALPS_TRANSITS_ 8u
+
+/* One that comes or leaves without the latch. */
+typedef struct alps_transit {
+    uint32_t segment; /* 1 + it, or 0: there is none */
+    uint32_t frame;   /* it has, or ALPS_NO_FRAME */
+    int leaves;       /* 1: it is written, and is in the table until then */
+    int gone;         /* 1: what is read of it is not what the file has */
+} alps_transit;
 
 /* A region larger than its memory: what one process keeps of it. */
 typedef struct alps_pager {
@@ -7036,12 +7046,12 @@ typedef struct alps_pager {
     uint64_t went;        /* the end of that one */
     alps_watermark mark;  /* of what is dirty */
     alps_ahead ahead;     /* what is likely next */
-    uint32_t leaving;     /* 1 + the one that is written without the latch */
-    int stays;            /* 1: it is not to go after all */
-    unsigned interval;    /* milliseconds of the cleaner, or 0 */
-    uint32_t called;      /* 1: it is not to sleep */
-    uint32_t ended;       /* 1: it is to end */
-    int cleans;           /* 1: there is one */
+    alps_transit transit[ALPS_TRANSITS_];
+    uint32_t failures; /* syncs that failed, counted */
+    unsigned interval; /* milliseconds of the cleaner, or 0 */
+    uint32_t called;   /* 1: it is not to sleep */
+    uint32_t ended;    /* 1: it is to end */
+    int cleans;        /* 1: there is one */
     pthread_t cleaner;
     pid_t process;          /* who opened it: not the child of a fork */
     unsigned char *base;    /* of the region */
@@ -7099,19 +7109,6 @@ ALPS_FN_ void alps_segment_set_(const alps_pager *p, uint32_t segment,
     __atomic_store_n(&p->table[segment], frame + 1, __ATOMIC_RELEASE);
 }
 
-/* `*word` is 1 + the segment while the region's thread has it in hand: the
- * latch is given until it has not. */
-ALPS_COLD_ void alps_segment_wait_(alps_pager *p, uint32_t *word,
-                                   uint32_t segment)
-{
-    while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == segment + 1) {
-        alps_latch_give_(&p->latch);
-        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, segment + 1, NULL, NULL,
-                0);
-        alps_latch_take_(&p->latch);
-    }
-}
-
 /* Tells the policy. */
 ALPS_FN_ void alps_segment_tell_(const alps_pager *p, unsigned what,
                                  uint32_t frame)
@@ -7121,24 +7118,20 @@ ALPS_FN_ void alps_segment_tell_(const alps_pager *p, unsigned what,
     alps_watermark_saw_(&p->mark, what, frame, f);
 }
 
-/* Reads the segment to where a frame is filled; what is behind the end is
- * zero. */
-ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
-                                  unsigned char *to)
+/* Reads the first `n` bytes of the segment, which are all that the file has of
+ * it, to where a frame is filled; what is behind them is zero. With a journal
+ * what that has is to come over it. Needs no latch. */
+ALPS_COLD_ int alps_segment_fill_(alps_pager *p, int past, uint32_t segment,
+                                  uint64_t n, unsigned char *to,
+                                  alps_paging *count)
 {
     uint64_t off = alps_segment_off_(p, segment);
-    uint64_t all = alps_segment_bytes_(p, segment), n = all;
+    past = p->direct || (past && alps_backing_narrow_(&p->backing));
     if (n && alps_backing_empty_(&p->backing, off, n))
         n = 0;
-    int past =
-        p->direct || (p->ahead.past && alps_backing_narrow_(&p->backing));
-    int err = alps_backing_read_(&p->backing, past, to, n, off, &p->count);
-    if (err)
-        return err;
-    memset(to + n, 0, (size_t)(p->pool.segment - n));
-    if (p->spill.journal)
-        err = alps_spill_load_(&p->spill, to, off / ALPS_PAGE,
-                               (all + ALPS_PAGE - 1) / ALPS_PAGE, &p->count);
+    int err = alps_backing_read_(&p->backing, past, to, n, off, count);
+    if (!err)
+        memset(to + n, 0, (size_t)(p->pool.segment - n));
     return err;
 }
 
@@ -7469,24 +7462,137 @@ ALPS_FN_ int alps_budget_poor_(const alps_pager *p)
                     b->bytes / (b->regions ? b->regions : 1);
 }
 
-/* leaving.h -- a segment is written because it goes, while threads go on
+/* transit.h -- segments come and leave while threads go on
  *
- * The region's thread makes room for what is likely next, and nobody waits for
- * that room: so it gives the latch while the medium works. The segment is
- * hidden, and stays in the table until the write has returned; its frame is
- * pinned. Who touches it, syncs it or gives it back waits until then. One at a
- * time: there is one such thread. */
+ * The latch is for what is known of segments, and the medium takes long: so it
+ * is given while a segment is read or written. One that comes is in no table
+ * yet, and its frame is known to nobody. One that leaves is hidden, stays in
+ * the table until the write has returned, and its frame is pinned. Who touches
+ * either waits until it is neither; and so does who syncs, or gives back, one
+ * that leaves. Who waits has given the latch; who is waited for has its frame
+ * and wants the medium and then the latch, and nothing else. */
 
-/* The segment is no longer between the region and the file: the latch is given
- * until then. */
-ALPS_COLD_ void alps_leaving_wait_(alps_pager *p, uint32_t segment)
+/* Whether one may come without the latch: a journal's versions of a page may
+ * move meanwhile; and where faults are told there is one place alone where what
+ * is wanted is filled. */
+ALPS_FN_ int alps_transit_may_(const alps_pager *p)
 {
-    alps_segment_wait_(p, &p->leaving, segment);
+    return !p->spill.journal && !p->pool.uffd;
 }
 
-/* Whether it can be written without the latch: whole, hidden, and with nothing
- * in it that is compared with a copy or goes to a journal. */
-ALPS_COLD_ int alps_leaving_may_(const alps_pager *p, uint32_t frame)
+/* Where the segment says that it is on its way, or NULL. */
+ALPS_FN_ alps_transit *alps_transit_find_(alps_pager *p, uint32_t segment)
+{
+    for (unsigned i = 0; i < ALPS_TRANSITS_; i++)
+        if (p->transit[i].segment == segment + 1)
+            return &p->transit[i];
+    return NULL;
+}
+
+/* It is on its way from now on. NULL: so many are. */
+ALPS_COLD_ alps_transit *alps_transit_begin_(alps_pager *p, uint32_t segment,
+                                             uint32_t frame, int leaves)
+{
+    for (unsigned i = 0; i < ALPS_TRANSITS_; i++) {
+        alps_transit *t = &p->transit[i];
+        if (t->segment)
+            continue;
+        t->frame = frame;
+        t->leaves = leaves;
+        t->gone = 0;
+        __atomic_store_n(&t->segment, segment + 1, __ATOMIC_RELEASE);
+        return t;
+    }
+    return NULL;
+}
+
+/* It is there, or gone, or neither could be done. */
+ALPS_COLD_ void alps_transit_end_(alps_transit *t)
+{
+    __atomic_store_n(&t->segment, 0, __ATOMIC_RELEASE);
+    syscall(SYS_futex, &t->segment, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL,
+            0);
+}
+
+/* The latch is given until that one is no longer on its way. */
+ALPS_COLD_ void alps_transit_wait_(alps_pager *p, alps_transit *t)
+{
+    uint32_t word = t->segment;
+    alps_latch_give_(&p->latch);
+    while (__atomic_load_n(&t->segment, __ATOMIC_ACQUIRE) == word)
+        syscall(SYS_futex, &t->segment, FUTEX_WAIT_PRIVATE, word, NULL, NULL,
+                0);
+    alps_latch_take_(&p->latch);
+}
+
+/* The same until the segment is not. */
+ALPS_COLD_ void alps_transit_over_(alps_pager *p, uint32_t segment)
+{
+    for (alps_transit *t; (t = alps_transit_find_(p, segment)) != NULL;)
+        alps_transit_wait_(p, t);
+}
+
+/* The same until one is not that has a frame, which may be had then; 0: there
+ * is none. One that has no frame yet may be waiting here itself. */
+ALPS_COLD_ int alps_transit_land_(alps_pager *p)
+{
+    for (unsigned i = 0; i < ALPS_TRANSITS_; i++) {
+        alps_transit *t = &p->transit[i];
+        if (t->segment && t->frame != ALPS_NO_FRAME) {
+            alps_transit_wait_(p, t);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* How many frames are pinned because what is in them leaves. */
+ALPS_FN_ uint32_t alps_transit_pins_(const alps_pager *p)
+{
+    uint32_t n = 0;
+    for (unsigned i = 0; i < ALPS_TRANSITS_; i++)
+        n += p->transit[i].segment && p->transit[i].leaves;
+    return n;
+}
+
+/* What the file keeps of bytes [off, off + n) is about to change: what is being
+ * read of them is not used. Under the latch. */
+ALPS_FN_ void alps_transit_void_(alps_pager *p, uint64_t off, uint64_t n)
+{
+    for (unsigned i = 0; i < ALPS_TRANSITS_; i++) {
+        alps_transit *t = &p->transit[i];
+        if (t->segment && alps_segment_off_(p, t->segment - 1) < off + n &&
+            off < alps_segment_off_(p, t->segment))
+            t->gone = 1;
+    }
+}
+
+/* Reads the segment to where a frame is filled. Under the latch, which is given
+ * meanwhile where `t` says that it comes, unless there is a journal. */
+ALPS_COLD_ int alps_transit_read_(alps_pager *p, const alps_transit *t,
+                                  int past, uint32_t segment, unsigned char *to)
+{
+    int given = t && !p->spill.journal;
+    uint64_t n = alps_segment_bytes_(p, segment);
+    alps_paging count;
+    memset(&count, 0, sizeof count);
+    if (given)
+        alps_latch_give_(&p->latch);
+    int err = alps_segment_fill_(p, past, segment, n, to, &count);
+    if (given)
+        alps_latch_take_(&p->latch);
+    p->count.bytes_read += count.bytes_read;
+    p->count.failed += count.failed;
+    if (!err && p->spill.journal)
+        err = alps_spill_load_(&p->spill, to,
+                               alps_segment_off_(p, segment) / ALPS_PAGE,
+                               (n + ALPS_PAGE - 1) / ALPS_PAGE, &p->count);
+    return err;
+}
+
+/* Whether a frame can be written without the latch: whole, hidden, and with
+ * nothing in it that is compared with a copy or goes to a journal. */
+ALPS_COLD_ int alps_transit_leaves_(const alps_pager *p, uint32_t frame)
 {
     const alps_page_frame *f = &p->pool.frame[frame];
     uint64_t off = alps_segment_off_(p, f->segment), n = p->pool.segment;
@@ -7498,18 +7604,17 @@ ALPS_COLD_ int alps_leaving_may_(const alps_pager *p, uint32_t frame)
 
 /* Writes it to its place. ALPS_EBUSY: a sync has failed meanwhile, and it has
  * to stay. Under the latch, which is given in between. */
-ALPS_COLD_ int alps_leaving_write_(alps_pager *p, uint32_t frame)
+ALPS_COLD_ int alps_transit_write_(alps_pager *p, alps_transit *t)
 {
-    alps_page_frame *f = &p->pool.frame[frame];
+    alps_page_frame *f = &p->pool.frame[t->frame];
     uint64_t off = alps_segment_off_(p, f->segment), n = p->pool.segment;
-    const unsigned char *at = alps_view_at_(&p->pool, frame);
+    const unsigned char *at = alps_view_at_(&p->pool, t->frame);
+    uint32_t failures = p->failures;
     alps_paging count;
     memset(&count, 0, sizeof count);
     alps_segment_goes_(p, off, n);
     int past = p->direct || p->straight;
     f->pins++;
-    p->stays = 0;
-    __atomic_store_n(&p->leaving, f->segment + 1, __ATOMIC_RELEASE);
     alps_latch_give_(&p->latch);
     int err = alps_backing_write_(&p->backing, past, at, n, off, NULL, &count);
     alps_latch_take_(&p->latch);
@@ -7519,12 +7624,7 @@ ALPS_COLD_ int alps_leaving_write_(alps_pager *p, uint32_t frame)
     p->count.write_backs += !err;
     if (count.bytes_written)
         alps_backing_wrote_(&p->backing, off, n, &p->written);
-    if (!err && p->stays)
-        err = ALPS_EBUSY;
-    __atomic_store_n(&p->leaving, 0, __ATOMIC_RELEASE);
-    syscall(SYS_futex, &p->leaving, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL,
-            0);
-    return err;
+    return !err && failures != p->failures ? ALPS_EBUSY : err;
 }
 
 /* ahead.h -- segments are brought before they are touched
@@ -7556,7 +7656,7 @@ ALPS_FN_ void alps_ahead_open_(alps_ahead *a, uint32_t n)
     memset(a->stream, 0, sizeof a->stream);
     for (unsigned i = 0; i < ALPS_STREAMS_; i++)
         a->stream[i].last = ALPS_NO_SEGMENT;
-    a->turn = a->served = a->coming = 0;
+    a->turn = a->served = 0;
 }
 
 /* The stream that ends with this segment, or NULL. */
@@ -7598,43 +7698,6 @@ ALPS_FN_ void alps_ahead_stored_(alps_pager *p, uint32_t segment)
         s->stored = 1;
 }
 
-/* The segment is being brought by the region's thread: the latch is given until
- * it is there, or is not. */
-ALPS_COLD_ void alps_ahead_wait_(alps_pager *p, uint32_t segment)
-{
-    alps_segment_wait_(p, &p->ahead.coming, segment);
-}
-
-/* What the file keeps of bytes [off, off + n) is about to change: what is being
- * read of them is not used. Under the latch. */
-ALPS_FN_ void alps_ahead_void_(alps_pager *p, uint64_t off, uint64_t n)
-{
-    uint32_t coming = p->ahead.coming;
-    if (coming && alps_segment_off_(p, coming - 1) < off + n &&
-        off < alps_segment_off_(p, coming))
-        p->ahead.gone = 1;
-}
-
-/* Reads a whole segment into a frame that nobody knows of. Without the latch,
- * unless there is a journal, of which the versions may come home meanwhile. */
-ALPS_COLD_ int alps_ahead_read_(alps_pager *p, int past, uint32_t segment,
-                                uint32_t frame, alps_paging *count)
-{
-    uint64_t off = alps_segment_off_(p, segment), n = p->pool.segment;
-    unsigned char *to = alps_view_aside_(&p->pool, frame);
-    if (p->spill.journal)
-        return alps_segment_read_(p, segment, to);
-    int err = ALPS_OK;
-    past = p->direct || (alps_backing_narrow_(&p->backing) && past);
-    alps_latch_give_(&p->latch);
-    if (alps_backing_empty_(&p->backing, off, n))
-        memset(to, 0, (size_t)n);
-    else
-        err = alps_backing_read_(&p->backing, past, to, n, off, count);
-    alps_latch_take_(&p->latch);
-    return err;
-}
-
 /* The frame holds the segment, which nobody has asked for: it is hidden, and as
  * old as one can be. */
 ALPS_COLD_ void alps_ahead_keep_(alps_pager *p, uint32_t segment,
@@ -7650,38 +7713,29 @@ ALPS_COLD_ void alps_ahead_keep_(alps_pager *p, uint32_t segment,
     p->count.prefetches++;
 }
 
-/* Brings the segment into the frame. Under the latch, which is given in
- * between. */
-ALPS_COLD_ int alps_ahead_bring_(alps_pager *p, int past, uint32_t segment,
-                                 uint32_t frame)
+/* Brings the segment that comes into its frame. Under the latch, which is given
+ * in between. */
+ALPS_COLD_ int alps_ahead_bring_(alps_pager *p, const alps_transit *t, int past)
 {
-    alps_ahead *a = &p->ahead;
-    alps_paging count;
-    memset(&count, 0, sizeof count);
-    alps_page_frame *f = &p->pool.frame[frame];
-    f->segment = segment;
-    a->gone = 0;
-    __atomic_store_n(&a->coming, segment + 1, __ATOMIC_RELEASE);
-    int err = alps_ahead_read_(p, past, segment, frame, &count);
-    p->count.bytes_read += count.bytes_read;
-    if (!err && a->gone)
+    uint32_t segment = t->segment - 1;
+    p->pool.frame[t->frame].segment = segment;
+    int err = alps_transit_read_(p, t, past, segment,
+                                 alps_view_aside_(&p->pool, t->frame));
+    if (!err && t->gone)
         err = ALPS_ETRUNCATED;
     if (!err)
-        err = alps_view_keep_(&p->pool, frame);
+        err = alps_view_keep_(&p->pool, t->frame);
     if (!err)
-        alps_ahead_keep_(p, segment, frame);
+        alps_ahead_keep_(p, segment, t->frame);
     else
-        alps_pool_return_(&p->pool, frame);
-    __atomic_store_n(&a->coming, 0, __ATOMIC_RELEASE);
-    syscall(SYS_futex, &a->coming, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL,
-            0);
+        alps_pool_return_(&p->pool, t->frame);
     return err; // who touches it hears of a failure
 }
 
 /* pager.h -- a segment is brought when it is touched, and another one goes
  *
- * The thread that touches it does all of it, in its signal handler. Until the
- * frame holds the whole segment nobody sees any of it, and before a frame is
+ * The thread that touches it does all of it, in its signal handler; while it
+ * waits for the medium others go on. Until the frame holds the whole segment nobody sees any of it, and before a frame is
  * given away nobody sees it any more: so no thread reads a byte that is not
  * there yet or not there any more, and none stores where it would be lost. */
 
@@ -7742,24 +7796,34 @@ ALPS_FN_ int alps_pager_trails_(const alps_pager *p)
     return !p->direct && !p->straight && !p->spill.journal;
 }
 
+/* Writes a frame that is to go. `aside`: the latch may be given meanwhile. */
+ALPS_COLD_ int alps_pager_leave_(alps_pager *p, uint32_t frame, int aside)
+{
+    uint32_t segment = p->pool.frame[frame].segment;
+    alps_transit *t = aside && alps_transit_leaves_(p, frame)
+                          ? alps_transit_begin_(p, segment, frame, 1)
+                          : NULL;
+    int err = t ? alps_transit_write_(p, t)
+                : alps_segment_write_(p, frame, 0, p->pool.segment);
+    if (t)
+        alps_transit_end_(t);
+    if (err)
+        return err;
+    p->unheld = p->written;
+    if (alps_pager_trails_(p))
+        alps_pager_trail_(p, alps_segment_off_(p, segment));
+    return ALPS_OK;
+}
+
 /* Takes the frame from its segment; what the file does not have is written
- * before, and where that fails the segment stays. `aside`: by the region's
- * thread, which gives the latch meanwhile. */
+ * before, and where that fails the segment stays. */
 ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame, int aside)
 {
     alps_page_frame *f = &p->pool.frame[frame];
     int shown = f->state != ALPS_FRAME_HIDDEN;
     int err = alps_segment_still_(p, frame);
-    if (!err && f->dirty) {
-        err = aside && alps_leaving_may_(p, frame)
-                  ? alps_leaving_write_(p, frame)
-                  : alps_segment_write_(p, frame, 0, p->pool.segment);
-        if (!err) {
-            p->unheld = p->written;
-            if (alps_pager_trails_(p))
-                alps_pager_trail_(p, alps_segment_off_(p, f->segment));
-        }
-    }
+    if (!err && f->dirty)
+        err = alps_pager_leave_(p, frame, aside);
     if (!err) {
         alps_segment_drop_(p, frame);
         p->count.evictions++;
@@ -7902,16 +7966,17 @@ ALPS_COLD_ int alps_pager_frame_(alps_pager *p, uint32_t *frame, int aside)
     return err;
 }
 
-/* Brings the segment, to be read or to be written. */
-ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write)
+/* Fills a frame with the segment, and shows it to be read or to be written. `t`
+ * says that it comes, or is NULL. */
+ALPS_COLD_ int alps_pager_fill_(alps_pager *p, const alps_transit *t,
+                                uint32_t frame, uint32_t segment, int write,
+                                int past)
 {
-    uint32_t frame;
-    int err = alps_pager_frame_(p, &frame, 0);
-    if (err)
-        return err;
-    alps_page_frame *f = &p->pool.frame[frame];
-    f->segment = segment;
-    err = alps_segment_read_(p, segment, alps_view_at_(&p->pool, frame));
+    p->pool.frame[frame].segment = segment;
+    int err =
+        alps_transit_read_(p, t, past, segment, alps_view_at_(&p->pool, frame));
+    if (!err && t && t->gone)
+        err = ALPS_EBUSY;
     if (!err) {
         // Before it is shown: who stores to it then and syncs has to find it.
         alps_segment_set_(p, segment, frame);
@@ -7926,6 +7991,25 @@ ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write)
     alps_segment_tell_(p, write ? ALPS_TOLD_WRITE : ALPS_TOLD_READ, frame);
     p->count.faults++;
     return ALPS_OK;
+}
+
+/* Brings the segment, to be read or to be written. ALPS_EBUSY: the file has
+ * changed meanwhile. */
+ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write,
+                                 int past)
+{
+    uint32_t frame;
+    alps_transit *t = alps_transit_may_(p)
+                          ? alps_transit_begin_(p, segment, ALPS_NO_FRAME, 0)
+                          : NULL;
+    int err = alps_pager_frame_(p, &frame, t != NULL);
+    if (t)
+        t->frame = frame;
+    if (!err)
+        err = alps_pager_fill_(p, t, frame, segment, write, past);
+    if (t)
+        alps_transit_end_(t);
+    return err;
 }
 
 /* Shows a hidden one. One that is dirty may be shown to be read, and is dirty
@@ -7952,63 +8036,39 @@ ALPS_COLD_ int alps_pager_stale_(alps_pager *p, uint64_t off)
     return p->stale > ALPS_STALE_MAX ? ALPS_NOT_OURS : ALPS_OK;
 }
 
-/* Makes the segment fit to be touched in this way, by thread `self`. Under the
- * latch. */
-ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
-                                uintptr_t self)
+/* Whether the segment is one to be brought. */
+ALPS_FN_ int alps_pager_lacks_(alps_pager *p, uint32_t segment)
 {
-    uint32_t segment = (uint32_t)(off >> p->shift);
-    alps_leaving_wait_(p, segment);
-    alps_ahead_wait_(p, segment);
-    uint32_t frame = alps_segment_frame_(p, segment);
-    int write = how == ALPS_TOUCH_WRITE;
-    unsigned state = frame == ALPS_NO_FRAME ? (unsigned)ALPS_FRAME_FREE
-                                            : p->pool.frame[frame].state;
-    if (state == ALPS_FRAME_WRITE ||
-        (state == ALPS_FRAME_READ && how == ALPS_TOUCH_READ))
-        return alps_pager_stale_(p, off);
-    p->stale = 0;
-    p->uffd.stores = write;
-    alps_pager_thread_(p, self);
-    int err, ahead = 0;
-    if (state <= ALPS_FRAME_HIDDEN)
-        ahead = alps_ahead_saw_(p, segment, write);
-    else
-        alps_ahead_stored_(p, segment);
-    if (state == ALPS_FRAME_FREE)
-        err = alps_pager_bring_(p, segment, write);
-    else if (state == ALPS_FRAME_HIDDEN)
-        err = alps_pager_again_(p, frame, write);
-    else
-        err = alps_segment_upgrade_(p, frame);
-    if (p->mark.high)
-        alps_pager_stored_(p);
-    if (ahead)
-        alps_pager_call_(p);
+    return segment < p->length >> p->shift &&
+           alps_segment_frame_(p, segment) == ALPS_NO_FRAME &&
+           !alps_transit_find_(p, segment);
+}
+
+/* Brings a segment that comes and that nobody has asked for, past the page
+ * cache or not. */
+ALPS_COLD_ int alps_pager_guess_(alps_pager *p, alps_transit *t, int past)
+{
+    int err = alps_pager_frame_(p, &t->frame, 1);
+    if (!err)
+        err = alps_ahead_bring_(p, t, past);
+    alps_transit_end_(t);
     return err;
 }
 
-/* Whether the segment is one to be brought. */
-ALPS_FN_ int alps_pager_lacks_(const alps_pager *p, uint32_t segment)
+/* Brings the next segment of a stream. Where it fails the stream ends. 0: so
+ * many are on their way. */
+ALPS_COLD_ int alps_pager_next_(alps_pager *p, alps_stream *s)
 {
-    return segment < p->length >> p->shift &&
-           alps_segment_frame_(p, segment) == ALPS_NO_FRAME;
-}
-
-/* Brings the next segment of a stream; what was so a moment before may not be
- * when there is a frame. Where it fails the stream ends. */
-ALPS_COLD_ void alps_pager_next_(alps_pager *p, alps_stream *s)
-{
-    uint32_t frame, segment = s->next++;
-    int past = s->past;
-    if (!alps_pager_lacks_(p, segment))
-        return;
-    if (alps_pager_frame_(p, &frame, 1))
+    alps_transit *t = NULL;
+    if (alps_pager_lacks_(p, s->next)) {
+        t = alps_transit_begin_(p, s->next, ALPS_NO_FRAME, 0);
+        if (!t)
+            return 0;
+    }
+    s->next++;
+    if (t && alps_pager_guess_(p, t, s->past))
         s->end = 0;
-    else if (!alps_pager_lacks_(p, segment))
-        alps_pool_return_(&p->pool, frame);
-    else if (alps_ahead_bring_(p, past, segment, frame))
-        s->end = 0;
+    return 1;
 }
 
 /* Brings one segment, of the streams by turns; answers 0 if there is none to be
@@ -8020,11 +8080,72 @@ ALPS_COLD_ int alps_pager_ahead_(alps_pager *p)
         alps_stream *s = &p->ahead.stream[k];
         if (s->next < s->end) {
             p->ahead.served = k;
-            alps_pager_next_(p, s);
-            return 1;
+            return alps_pager_next_(p, s);
         }
     }
     return 0;
+}
+
+/* The segment is on its way by another thread's doing: until it is not. Who
+ * would wait for it helps that thread with what is next meanwhile, so that the
+ * medium always has something to do. */
+ALPS_COLD_ void alps_pager_await_(alps_pager *p, uint32_t segment)
+{
+    for (alps_transit *t; (t = alps_transit_find_(p, segment)) != NULL;)
+        if (!alps_transit_may_(p) || !alps_pager_ahead_(p))
+            alps_transit_wait_(p, t);
+}
+
+/* The segment is not there: it is brought. Where no frame is to be had that
+ * would be in a moment, or what was read is void, all is as it was before, and
+ * tried again; unless another thread was quicker then. */
+ALPS_COLD_ int alps_pager_fetch_(alps_pager *p, uint32_t segment, int write)
+{
+    int past = p->ahead.past, err = ALPS_OK, more = 1;
+    while (more && alps_segment_frame_(p, segment) == ALPS_NO_FRAME) {
+        err = alps_segment_bytes_(p, segment)
+                  ? alps_pager_bring_(p, segment, write, past)
+                  : ALPS_ETRUNCATED;
+        more = (err == ALPS_EBUSY && alps_transit_may_(p)) ||
+               (err == ALPS_EFULL && alps_transit_land_(p));
+        if (more)
+            alps_transit_over_(p, segment);
+    }
+    return more ? ALPS_OK : err;
+}
+
+/* Makes the segment fit to be touched in this way, by thread `self`; or another
+ * one does so, or all but so, and it is to be looked at again. Under the latch,
+ * which may be given in between. */
+ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
+                                uintptr_t self)
+{
+    uint32_t segment = (uint32_t)(off >> p->shift);
+    alps_pager_await_(p, segment);
+    uint32_t frame = alps_segment_frame_(p, segment);
+    int write = how == ALPS_TOUCH_WRITE;
+    unsigned state = frame == ALPS_NO_FRAME ? (unsigned)ALPS_FRAME_FREE
+                                            : p->pool.frame[frame].state;
+    if (state == ALPS_FRAME_WRITE ||
+        (state == ALPS_FRAME_READ && how == ALPS_TOUCH_READ))
+        return alps_pager_stale_(p, off);
+    p->stale = 0;
+    p->uffd.stores = write;
+    alps_pager_thread_(p, self);
+    int err;
+    if (state > ALPS_FRAME_HIDDEN)
+        alps_ahead_stored_(p, segment);
+    else if (alps_ahead_saw_(p, segment, write))
+        alps_pager_call_(p);
+    if (state == ALPS_FRAME_FREE)
+        err = alps_pager_fetch_(p, segment, write);
+    else if (state == ALPS_FRAME_HIDDEN)
+        err = alps_pager_again_(p, frame, write);
+    else
+        err = alps_segment_upgrade_(p, frame);
+    if (p->mark.high)
+        alps_pager_stored_(p);
+    return err;
 }
 
 /* A thread touched what is hidden, or stored to what is not to be written. */
@@ -8255,7 +8376,7 @@ ALPS_COLD_ int alps_writeback_(alps_pager *p, uint64_t off, uint64_t n,
             int err = ALPS_OK;
             uint64_t due = 0;
             alps_latch_enter_(&p->latch, &old);
-            alps_leaving_wait_(p, segment);
+            alps_transit_over_(p, segment);
             uint32_t frame = alps_segment_frame_(p, segment);
             if (frame != ALPS_NO_FRAME) {
                 due = alps_pool_dirty_(&p->pool, frame, frame + 1);
@@ -8291,7 +8412,7 @@ ALPS_COLD_ void alps_writeback_failed_(alps_pager *p, int err)
     sigset_t old;
     alps_latch_enter_(&p->latch, &old);
     p->count.failed++;
-    p->stays = 1;
+    p->failures++;
     if (p->unheld > p->synced)
         p->lost = err;
     alps_echo_forget_(&p->echo);
@@ -8333,7 +8454,7 @@ ALPS_COLD_ void alps_writeback_void_(alps_pager *p, uint64_t off, uint64_t n)
 {
     sigset_t old;
     alps_latch_enter_(&p->latch, &old);
-    alps_ahead_void_(p, off, n);
+    alps_transit_void_(p, off, n);
     alps_latch_leave_(&p->latch, &old);
 }
 
@@ -8350,7 +8471,7 @@ ALPS_COLD_ void alps_writeback_forget_(alps_pager *p, uint64_t off, uint64_t n)
         uint64_t to = end < stop ? end : stop;
         if (alps_segment_frame_(p, segment) != ALPS_NO_FRAME) {
             alps_latch_enter_(&p->latch, &old);
-            alps_leaving_wait_(p, segment); // or it is written once more
+            alps_transit_over_(p, segment); // or it is written once more
             uint32_t frame = alps_segment_frame_(p, segment);
             int whole = off == start && to == stop;
             if (frame != ALPS_NO_FRAME && whole && !p->pool.frame[frame].pins &&
@@ -8406,17 +8527,18 @@ ALPS_COLD_ int alps_writeback_hold_(alps_pager *p, uint64_t off, int write)
     int err = ALPS_OK;
     for (uint32_t i = 0; i < p->pool.n; i++)
         kept += p->pool.frame[i].pins != 0;
-    kept -= p->leaving != 0; // that one is not held for long
+    kept -= alps_transit_pins_(p); // they are not held for long
     frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
     if (kept + p->young + 1 >= p->pool.n &&
         (frame == ALPS_NO_FRAME || !p->pool.frame[frame].pins))
         return ALPS_EFULL;
-    if (frame == ALPS_NO_FRAME ||
-        p->pool.frame[frame].state <
-            (write ? ALPS_FRAME_WRITE : ALPS_FRAME_READ))
+    while (!err && (frame == ALPS_NO_FRAME ||
+                    p->pool.frame[frame].state <
+                        (write ? ALPS_FRAME_WRITE : ALPS_FRAME_READ))) {
         err = alps_pager_want_(
             p, off, write ? ALPS_TOUCH_WRITE : ALPS_TOUCH_READ, ALPS_THREAD_());
-    frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
+        frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
+    }
     if (err)
         return err;
     alps_page_frame *f = &p->pool.frame[frame];

@@ -7,7 +7,7 @@
  * touches that very segment meanwhile waits for it. */
 #pragma once
 #include "evict.h"
-#include "leaving.h"
+#include "transit.h"
 
 /* What the options and the environment ask for. */
 ALPS_COLD_ int alps_ahead_ask_(alps_ahead *a, const alps_options *o)
@@ -30,7 +30,7 @@ ALPS_FN_ void alps_ahead_open_(alps_ahead *a, uint32_t n)
     memset(a->stream, 0, sizeof a->stream);
     for (unsigned i = 0; i < ALPS_STREAMS_; i++)
         a->stream[i].last = ALPS_NO_SEGMENT;
-    a->turn = a->served = a->coming = 0;
+    a->turn = a->served = 0;
 }
 
 /* The stream that ends with this segment, or NULL. */
@@ -72,43 +72,6 @@ ALPS_FN_ void alps_ahead_stored_(alps_pager *p, uint32_t segment)
         s->stored = 1;
 }
 
-/* The segment is being brought by the region's thread: the latch is given until
- * it is there, or is not. */
-ALPS_COLD_ void alps_ahead_wait_(alps_pager *p, uint32_t segment)
-{
-    alps_segment_wait_(p, &p->ahead.coming, segment);
-}
-
-/* What the file keeps of bytes [off, off + n) is about to change: what is being
- * read of them is not used. Under the latch. */
-ALPS_FN_ void alps_ahead_void_(alps_pager *p, uint64_t off, uint64_t n)
-{
-    uint32_t coming = p->ahead.coming;
-    if (coming && alps_segment_off_(p, coming - 1) < off + n &&
-        off < alps_segment_off_(p, coming))
-        p->ahead.gone = 1;
-}
-
-/* Reads a whole segment into a frame that nobody knows of. Without the latch,
- * unless there is a journal, of which the versions may come home meanwhile. */
-ALPS_COLD_ int alps_ahead_read_(alps_pager *p, int past, uint32_t segment,
-                                uint32_t frame, alps_paging *count)
-{
-    uint64_t off = alps_segment_off_(p, segment), n = p->pool.segment;
-    unsigned char *to = alps_view_aside_(&p->pool, frame);
-    if (p->spill.journal)
-        return alps_segment_read_(p, segment, to);
-    int err = ALPS_OK;
-    past = p->direct || (alps_backing_narrow_(&p->backing) && past);
-    alps_latch_give_(&p->latch);
-    if (alps_backing_empty_(&p->backing, off, n))
-        memset(to, 0, (size_t)n);
-    else
-        err = alps_backing_read_(&p->backing, past, to, n, off, count);
-    alps_latch_take_(&p->latch);
-    return err;
-}
-
 /* The frame holds the segment, which nobody has asked for: it is hidden, and as
  * old as one can be. */
 ALPS_COLD_ void alps_ahead_keep_(alps_pager *p, uint32_t segment,
@@ -124,30 +87,21 @@ ALPS_COLD_ void alps_ahead_keep_(alps_pager *p, uint32_t segment,
     p->count.prefetches++;
 }
 
-/* Brings the segment into the frame. Under the latch, which is given in
- * between. */
-ALPS_COLD_ int alps_ahead_bring_(alps_pager *p, int past, uint32_t segment,
-                                 uint32_t frame)
+/* Brings the segment that comes into its frame. Under the latch, which is given
+ * in between. */
+ALPS_COLD_ int alps_ahead_bring_(alps_pager *p, const alps_transit *t, int past)
 {
-    alps_ahead *a = &p->ahead;
-    alps_paging count;
-    memset(&count, 0, sizeof count);
-    alps_page_frame *f = &p->pool.frame[frame];
-    f->segment = segment;
-    a->gone = 0;
-    __atomic_store_n(&a->coming, segment + 1, __ATOMIC_RELEASE);
-    int err = alps_ahead_read_(p, past, segment, frame, &count);
-    p->count.bytes_read += count.bytes_read;
-    if (!err && a->gone)
+    uint32_t segment = t->segment - 1;
+    p->pool.frame[t->frame].segment = segment;
+    int err = alps_transit_read_(p, t, past, segment,
+                                 alps_view_aside_(&p->pool, t->frame));
+    if (!err && t->gone)
         err = ALPS_ETRUNCATED;
     if (!err)
-        err = alps_view_keep_(&p->pool, frame);
+        err = alps_view_keep_(&p->pool, t->frame);
     if (!err)
-        alps_ahead_keep_(p, segment, frame);
+        alps_ahead_keep_(p, segment, t->frame);
     else
-        alps_pool_return_(&p->pool, frame);
-    __atomic_store_n(&a->coming, 0, __ATOMIC_RELEASE);
-    syscall(SYS_futex, &a->coming, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL,
-            0);
+        alps_pool_return_(&p->pool, t->frame);
     return err; // who touches it hears of a failure
 }

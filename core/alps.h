@@ -49,7 +49,7 @@
 #  include "spill.h"
 #  include "segment.h"
 #  include "budget.h"
-#  include "leaving.h"
+#  include "transit.h"
 #  include "ahead.h"
 #  include "pager.h"
 #  include "server.h"

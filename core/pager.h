@@ -1,7 +1,7 @@
 /* pager.h -- a segment is brought when it is touched, and another one goes
  *
- * The thread that touches it does all of it, in its signal handler. Until the
- * frame holds the whole segment nobody sees any of it, and before a frame is
+ * The thread that touches it does all of it, in its signal handler; while it
+ * waits for the medium others go on. Until the frame holds the whole segment nobody sees any of it, and before a frame is
  * given away nobody sees it any more: so no thread reads a byte that is not
  * there yet or not there any more, and none stores where it would be lost. */
 #pragma once
@@ -64,24 +64,34 @@ ALPS_FN_ int alps_pager_trails_(const alps_pager *p)
     return !p->direct && !p->straight && !p->spill.journal;
 }
 
+/* Writes a frame that is to go. `aside`: the latch may be given meanwhile. */
+ALPS_COLD_ int alps_pager_leave_(alps_pager *p, uint32_t frame, int aside)
+{
+    uint32_t segment = p->pool.frame[frame].segment;
+    alps_transit *t = aside && alps_transit_leaves_(p, frame)
+                          ? alps_transit_begin_(p, segment, frame, 1)
+                          : NULL;
+    int err = t ? alps_transit_write_(p, t)
+                : alps_segment_write_(p, frame, 0, p->pool.segment);
+    if (t)
+        alps_transit_end_(t);
+    if (err)
+        return err;
+    p->unheld = p->written;
+    if (alps_pager_trails_(p))
+        alps_pager_trail_(p, alps_segment_off_(p, segment));
+    return ALPS_OK;
+}
+
 /* Takes the frame from its segment; what the file does not have is written
- * before, and where that fails the segment stays. `aside`: by the region's
- * thread, which gives the latch meanwhile. */
+ * before, and where that fails the segment stays. */
 ALPS_COLD_ int alps_pager_evict_(alps_pager *p, uint32_t frame, int aside)
 {
     alps_page_frame *f = &p->pool.frame[frame];
     int shown = f->state != ALPS_FRAME_HIDDEN;
     int err = alps_segment_still_(p, frame);
-    if (!err && f->dirty) {
-        err = aside && alps_leaving_may_(p, frame)
-                  ? alps_leaving_write_(p, frame)
-                  : alps_segment_write_(p, frame, 0, p->pool.segment);
-        if (!err) {
-            p->unheld = p->written;
-            if (alps_pager_trails_(p))
-                alps_pager_trail_(p, alps_segment_off_(p, f->segment));
-        }
-    }
+    if (!err && f->dirty)
+        err = alps_pager_leave_(p, frame, aside);
     if (!err) {
         alps_segment_drop_(p, frame);
         p->count.evictions++;
@@ -224,16 +234,17 @@ ALPS_COLD_ int alps_pager_frame_(alps_pager *p, uint32_t *frame, int aside)
     return err;
 }
 
-/* Brings the segment, to be read or to be written. */
-ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write)
+/* Fills a frame with the segment, and shows it to be read or to be written. `t`
+ * says that it comes, or is NULL. */
+ALPS_COLD_ int alps_pager_fill_(alps_pager *p, const alps_transit *t,
+                                uint32_t frame, uint32_t segment, int write,
+                                int past)
 {
-    uint32_t frame;
-    int err = alps_pager_frame_(p, &frame, 0);
-    if (err)
-        return err;
-    alps_page_frame *f = &p->pool.frame[frame];
-    f->segment = segment;
-    err = alps_segment_read_(p, segment, alps_view_at_(&p->pool, frame));
+    p->pool.frame[frame].segment = segment;
+    int err =
+        alps_transit_read_(p, t, past, segment, alps_view_at_(&p->pool, frame));
+    if (!err && t && t->gone)
+        err = ALPS_EBUSY;
     if (!err) {
         // Before it is shown: who stores to it then and syncs has to find it.
         alps_segment_set_(p, segment, frame);
@@ -248,6 +259,25 @@ ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write)
     alps_segment_tell_(p, write ? ALPS_TOLD_WRITE : ALPS_TOLD_READ, frame);
     p->count.faults++;
     return ALPS_OK;
+}
+
+/* Brings the segment, to be read or to be written. ALPS_EBUSY: the file has
+ * changed meanwhile. */
+ALPS_COLD_ int alps_pager_bring_(alps_pager *p, uint32_t segment, int write,
+                                 int past)
+{
+    uint32_t frame;
+    alps_transit *t = alps_transit_may_(p)
+                          ? alps_transit_begin_(p, segment, ALPS_NO_FRAME, 0)
+                          : NULL;
+    int err = alps_pager_frame_(p, &frame, t != NULL);
+    if (t)
+        t->frame = frame;
+    if (!err)
+        err = alps_pager_fill_(p, t, frame, segment, write, past);
+    if (t)
+        alps_transit_end_(t);
+    return err;
 }
 
 /* Shows a hidden one. One that is dirty may be shown to be read, and is dirty
@@ -274,63 +304,39 @@ ALPS_COLD_ int alps_pager_stale_(alps_pager *p, uint64_t off)
     return p->stale > ALPS_STALE_MAX ? ALPS_NOT_OURS : ALPS_OK;
 }
 
-/* Makes the segment fit to be touched in this way, by thread `self`. Under the
- * latch. */
-ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
-                                uintptr_t self)
+/* Whether the segment is one to be brought. */
+ALPS_FN_ int alps_pager_lacks_(alps_pager *p, uint32_t segment)
 {
-    uint32_t segment = (uint32_t)(off >> p->shift);
-    alps_leaving_wait_(p, segment);
-    alps_ahead_wait_(p, segment);
-    uint32_t frame = alps_segment_frame_(p, segment);
-    int write = how == ALPS_TOUCH_WRITE;
-    unsigned state = frame == ALPS_NO_FRAME ? (unsigned)ALPS_FRAME_FREE
-                                            : p->pool.frame[frame].state;
-    if (state == ALPS_FRAME_WRITE ||
-        (state == ALPS_FRAME_READ && how == ALPS_TOUCH_READ))
-        return alps_pager_stale_(p, off);
-    p->stale = 0;
-    p->uffd.stores = write;
-    alps_pager_thread_(p, self);
-    int err, ahead = 0;
-    if (state <= ALPS_FRAME_HIDDEN)
-        ahead = alps_ahead_saw_(p, segment, write);
-    else
-        alps_ahead_stored_(p, segment);
-    if (state == ALPS_FRAME_FREE)
-        err = alps_pager_bring_(p, segment, write);
-    else if (state == ALPS_FRAME_HIDDEN)
-        err = alps_pager_again_(p, frame, write);
-    else
-        err = alps_segment_upgrade_(p, frame);
-    if (p->mark.high)
-        alps_pager_stored_(p);
-    if (ahead)
-        alps_pager_call_(p);
+    return segment < p->length >> p->shift &&
+           alps_segment_frame_(p, segment) == ALPS_NO_FRAME &&
+           !alps_transit_find_(p, segment);
+}
+
+/* Brings a segment that comes and that nobody has asked for, past the page
+ * cache or not. */
+ALPS_COLD_ int alps_pager_guess_(alps_pager *p, alps_transit *t, int past)
+{
+    int err = alps_pager_frame_(p, &t->frame, 1);
+    if (!err)
+        err = alps_ahead_bring_(p, t, past);
+    alps_transit_end_(t);
     return err;
 }
 
-/* Whether the segment is one to be brought. */
-ALPS_FN_ int alps_pager_lacks_(const alps_pager *p, uint32_t segment)
+/* Brings the next segment of a stream. Where it fails the stream ends. 0: so
+ * many are on their way. */
+ALPS_COLD_ int alps_pager_next_(alps_pager *p, alps_stream *s)
 {
-    return segment < p->length >> p->shift &&
-           alps_segment_frame_(p, segment) == ALPS_NO_FRAME;
-}
-
-/* Brings the next segment of a stream; what was so a moment before may not be
- * when there is a frame. Where it fails the stream ends. */
-ALPS_COLD_ void alps_pager_next_(alps_pager *p, alps_stream *s)
-{
-    uint32_t frame, segment = s->next++;
-    int past = s->past;
-    if (!alps_pager_lacks_(p, segment))
-        return;
-    if (alps_pager_frame_(p, &frame, 1))
+    alps_transit *t = NULL;
+    if (alps_pager_lacks_(p, s->next)) {
+        t = alps_transit_begin_(p, s->next, ALPS_NO_FRAME, 0);
+        if (!t)
+            return 0;
+    }
+    s->next++;
+    if (t && alps_pager_guess_(p, t, s->past))
         s->end = 0;
-    else if (!alps_pager_lacks_(p, segment))
-        alps_pool_return_(&p->pool, frame);
-    else if (alps_ahead_bring_(p, past, segment, frame))
-        s->end = 0;
+    return 1;
 }
 
 /* Brings one segment, of the streams by turns; answers 0 if there is none to be
@@ -342,11 +348,72 @@ ALPS_COLD_ int alps_pager_ahead_(alps_pager *p)
         alps_stream *s = &p->ahead.stream[k];
         if (s->next < s->end) {
             p->ahead.served = k;
-            alps_pager_next_(p, s);
-            return 1;
+            return alps_pager_next_(p, s);
         }
     }
     return 0;
+}
+
+/* The segment is on its way by another thread's doing: until it is not. Who
+ * would wait for it helps that thread with what is next meanwhile, so that the
+ * medium always has something to do. */
+ALPS_COLD_ void alps_pager_await_(alps_pager *p, uint32_t segment)
+{
+    for (alps_transit *t; (t = alps_transit_find_(p, segment)) != NULL;)
+        if (!alps_transit_may_(p) || !alps_pager_ahead_(p))
+            alps_transit_wait_(p, t);
+}
+
+/* The segment is not there: it is brought. Where no frame is to be had that
+ * would be in a moment, or what was read is void, all is as it was before, and
+ * tried again; unless another thread was quicker then. */
+ALPS_COLD_ int alps_pager_fetch_(alps_pager *p, uint32_t segment, int write)
+{
+    int past = p->ahead.past, err = ALPS_OK, more = 1;
+    while (more && alps_segment_frame_(p, segment) == ALPS_NO_FRAME) {
+        err = alps_segment_bytes_(p, segment)
+                  ? alps_pager_bring_(p, segment, write, past)
+                  : ALPS_ETRUNCATED;
+        more = (err == ALPS_EBUSY && alps_transit_may_(p)) ||
+               (err == ALPS_EFULL && alps_transit_land_(p));
+        if (more)
+            alps_transit_over_(p, segment);
+    }
+    return more ? ALPS_OK : err;
+}
+
+/* Makes the segment fit to be touched in this way, by thread `self`; or another
+ * one does so, or all but so, and it is to be looked at again. Under the latch,
+ * which may be given in between. */
+ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
+                                uintptr_t self)
+{
+    uint32_t segment = (uint32_t)(off >> p->shift);
+    alps_pager_await_(p, segment);
+    uint32_t frame = alps_segment_frame_(p, segment);
+    int write = how == ALPS_TOUCH_WRITE;
+    unsigned state = frame == ALPS_NO_FRAME ? (unsigned)ALPS_FRAME_FREE
+                                            : p->pool.frame[frame].state;
+    if (state == ALPS_FRAME_WRITE ||
+        (state == ALPS_FRAME_READ && how == ALPS_TOUCH_READ))
+        return alps_pager_stale_(p, off);
+    p->stale = 0;
+    p->uffd.stores = write;
+    alps_pager_thread_(p, self);
+    int err;
+    if (state > ALPS_FRAME_HIDDEN)
+        alps_ahead_stored_(p, segment);
+    else if (alps_ahead_saw_(p, segment, write))
+        alps_pager_call_(p);
+    if (state == ALPS_FRAME_FREE)
+        err = alps_pager_fetch_(p, segment, write);
+    else if (state == ALPS_FRAME_HIDDEN)
+        err = alps_pager_again_(p, frame, write);
+    else
+        err = alps_segment_upgrade_(p, frame);
+    if (p->mark.high)
+        alps_pager_stored_(p);
+    return err;
 }
 
 /* A thread touched what is hidden, or stored to what is not to be written. */

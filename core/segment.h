@@ -40,12 +40,22 @@ typedef struct alps_ahead {
     uint32_t most;   /* segments ahead, or 0 */
     uint32_t turn;   /* which stream is the next to be forgotten, */
     uint32_t served; /* and which was served last */
-    uint32_t coming; /* 1 + the one that is being read, or 0 */
-    int gone;        /* 1: what is read of it is not what the file has */
     int past;        /* 1: the last one that was touched is of such a row */
     int asked;       /* 1: by the program; 0: for such rows alone */
     alps_stream stream[ALPS_STREAMS_];
 } alps_ahead;
+
+/* So many segments are between the file and memory at once; what more there is
+ * to do is done under the latch. */
+#define ALPS_TRANSITS_ 8u
+
+/* One that comes or leaves without the latch. */
+typedef struct alps_transit {
+    uint32_t segment; /* 1 + it, or 0: there is none */
+    uint32_t frame;   /* it has, or ALPS_NO_FRAME */
+    int leaves;       /* 1: it is written, and is in the table until then */
+    int gone;         /* 1: what is read of it is not what the file has */
+} alps_transit;
 
 /* A region larger than its memory: what one process keeps of it. */
 typedef struct alps_pager {
@@ -68,12 +78,12 @@ typedef struct alps_pager {
     uint64_t went;        /* the end of that one */
     alps_watermark mark;  /* of what is dirty */
     alps_ahead ahead;     /* what is likely next */
-    uint32_t leaving;     /* 1 + the one that is written without the latch */
-    int stays;            /* 1: it is not to go after all */
-    unsigned interval;    /* milliseconds of the cleaner, or 0 */
-    uint32_t called;      /* 1: it is not to sleep */
-    uint32_t ended;       /* 1: it is to end */
-    int cleans;           /* 1: there is one */
+    alps_transit transit[ALPS_TRANSITS_];
+    uint32_t failures; /* syncs that failed, counted */
+    unsigned interval; /* milliseconds of the cleaner, or 0 */
+    uint32_t called;   /* 1: it is not to sleep */
+    uint32_t ended;    /* 1: it is to end */
+    int cleans;        /* 1: there is one */
     pthread_t cleaner;
     pid_t process;          /* who opened it: not the child of a fork */
     unsigned char *base;    /* of the region */
@@ -131,19 +141,6 @@ ALPS_FN_ void alps_segment_set_(const alps_pager *p, uint32_t segment,
     __atomic_store_n(&p->table[segment], frame + 1, __ATOMIC_RELEASE);
 }
 
-/* `*word` is 1 + the segment while the region's thread has it in hand: the
- * latch is given until it has not. */
-ALPS_COLD_ void alps_segment_wait_(alps_pager *p, uint32_t *word,
-                                   uint32_t segment)
-{
-    while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == segment + 1) {
-        alps_latch_give_(&p->latch);
-        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, segment + 1, NULL, NULL,
-                0);
-        alps_latch_take_(&p->latch);
-    }
-}
-
 /* Tells the policy. */
 ALPS_FN_ void alps_segment_tell_(const alps_pager *p, unsigned what,
                                  uint32_t frame)
@@ -153,24 +150,20 @@ ALPS_FN_ void alps_segment_tell_(const alps_pager *p, unsigned what,
     alps_watermark_saw_(&p->mark, what, frame, f);
 }
 
-/* Reads the segment to where a frame is filled; what is behind the end is
- * zero. */
-ALPS_COLD_ int alps_segment_read_(alps_pager *p, uint32_t segment,
-                                  unsigned char *to)
+/* Reads the first `n` bytes of the segment, which are all that the file has of
+ * it, to where a frame is filled; what is behind them is zero. With a journal
+ * what that has is to come over it. Needs no latch. */
+ALPS_COLD_ int alps_segment_fill_(alps_pager *p, int past, uint32_t segment,
+                                  uint64_t n, unsigned char *to,
+                                  alps_paging *count)
 {
     uint64_t off = alps_segment_off_(p, segment);
-    uint64_t all = alps_segment_bytes_(p, segment), n = all;
+    past = p->direct || (past && alps_backing_narrow_(&p->backing));
     if (n && alps_backing_empty_(&p->backing, off, n))
         n = 0;
-    int past =
-        p->direct || (p->ahead.past && alps_backing_narrow_(&p->backing));
-    int err = alps_backing_read_(&p->backing, past, to, n, off, &p->count);
-    if (err)
-        return err;
-    memset(to + n, 0, (size_t)(p->pool.segment - n));
-    if (p->spill.journal)
-        err = alps_spill_load_(&p->spill, to, off / ALPS_PAGE,
-                               (all + ALPS_PAGE - 1) / ALPS_PAGE, &p->count);
+    int err = alps_backing_read_(&p->backing, past, to, n, off, count);
+    if (!err)
+        memset(to + n, 0, (size_t)(p->pool.segment - n));
     return err;
 }
 

@@ -55,7 +55,7 @@ ALPS_COLD_ int alps_writeback_(alps_pager *p, uint64_t off, uint64_t n,
             int err = ALPS_OK;
             uint64_t due = 0;
             alps_latch_enter_(&p->latch, &old);
-            alps_leaving_wait_(p, segment);
+            alps_transit_over_(p, segment);
             uint32_t frame = alps_segment_frame_(p, segment);
             if (frame != ALPS_NO_FRAME) {
                 due = alps_pool_dirty_(&p->pool, frame, frame + 1);
@@ -91,7 +91,7 @@ ALPS_COLD_ void alps_writeback_failed_(alps_pager *p, int err)
     sigset_t old;
     alps_latch_enter_(&p->latch, &old);
     p->count.failed++;
-    p->stays = 1;
+    p->failures++;
     if (p->unheld > p->synced)
         p->lost = err;
     alps_echo_forget_(&p->echo);
@@ -133,7 +133,7 @@ ALPS_COLD_ void alps_writeback_void_(alps_pager *p, uint64_t off, uint64_t n)
 {
     sigset_t old;
     alps_latch_enter_(&p->latch, &old);
-    alps_ahead_void_(p, off, n);
+    alps_transit_void_(p, off, n);
     alps_latch_leave_(&p->latch, &old);
 }
 
@@ -150,7 +150,7 @@ ALPS_COLD_ void alps_writeback_forget_(alps_pager *p, uint64_t off, uint64_t n)
         uint64_t to = end < stop ? end : stop;
         if (alps_segment_frame_(p, segment) != ALPS_NO_FRAME) {
             alps_latch_enter_(&p->latch, &old);
-            alps_leaving_wait_(p, segment); // or it is written once more
+            alps_transit_over_(p, segment); // or it is written once more
             uint32_t frame = alps_segment_frame_(p, segment);
             int whole = off == start && to == stop;
             if (frame != ALPS_NO_FRAME && whole && !p->pool.frame[frame].pins &&
@@ -206,17 +206,18 @@ ALPS_COLD_ int alps_writeback_hold_(alps_pager *p, uint64_t off, int write)
     int err = ALPS_OK;
     for (uint32_t i = 0; i < p->pool.n; i++)
         kept += p->pool.frame[i].pins != 0;
-    kept -= p->leaving != 0; // that one is not held for long
+    kept -= alps_transit_pins_(p); // they are not held for long
     frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
     if (kept + p->young + 1 >= p->pool.n &&
         (frame == ALPS_NO_FRAME || !p->pool.frame[frame].pins))
         return ALPS_EFULL;
-    if (frame == ALPS_NO_FRAME ||
-        p->pool.frame[frame].state <
-            (write ? ALPS_FRAME_WRITE : ALPS_FRAME_READ))
+    while (!err && (frame == ALPS_NO_FRAME ||
+                    p->pool.frame[frame].state <
+                        (write ? ALPS_FRAME_WRITE : ALPS_FRAME_READ))) {
         err = alps_pager_want_(
             p, off, write ? ALPS_TOUCH_WRITE : ALPS_TOUCH_READ, ALPS_THREAD_());
-    frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
+        frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
+    }
     if (err)
         return err;
     alps_page_frame *f = &p->pool.frame[frame];

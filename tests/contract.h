@@ -89,11 +89,14 @@ static inline int in_child(int (*body)(void))
     return pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* The same in `n` processes at once; answers how many ended with `want`. */
+/* The same in `n` processes at once; answers how many ended with `want`, and
+ * keeps the status of one that did not. */
+static int other_status;
 static inline int in_children(int n, int (*body)(void), int want)
 {
     pid_t pid[64];
     int hits = 0, status = 0;
+    other_status = 0;
     fflush(stdout);
     for (int i = 0; i < n; i++) {
         pid[i] = fork();
@@ -104,7 +107,10 @@ static inline int in_children(int n, int (*body)(void), int want)
     }
     for (int i = 0; i < n; i++) {
         waitpid(pid[i], &status, 0);
-        hits += WIFEXITED(status) && WEXITSTATUS(status) == want;
+        int hit = WIFEXITED(status) && WEXITSTATUS(status) == want;
+        hits += hit;
+        if (!hit)
+            other_status = status;
     }
     return hits;
 }

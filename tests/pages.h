@@ -354,6 +354,16 @@ static inline void with_each_engine(void (*tests)(void))
     }
 }
 
+/* Whether a segment is being read. */
+static inline int is_coming(alps_pager *x)
+{
+    for (unsigned i = 0; i < ALPS_TRANSITS_; i++)
+        if (__atomic_load_n(&x->transit[i].segment, __ATOMIC_ACQUIRE) &&
+            !__atomic_load_n(&x->transit[i].leaves, __ATOMIC_RELAXED))
+            return 1;
+    return 0;
+}
+
 /* Waits until the thread of the region has brought what it wants to. */
 static inline void guesses_are_there(alps_pager *x)
 {
@@ -361,7 +371,7 @@ static inline void guesses_are_there(alps_pager *x)
     for (unsigned round = 0; round < 5000 && more; round++) {
         sigset_t old;
         alps_latch_enter_(&x->latch, &old);
-        more = x->ahead.coming != 0;
+        more = is_coming(x);
         for (unsigned i = 0; i < ALPS_STREAMS_; i++)
             more |= x->ahead.stream[i].next < x->ahead.stream[i].end;
         alps_latch_leave_(&x->latch, &old);

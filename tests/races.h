@@ -121,6 +121,7 @@ static inline void openers_and_removers_agree(void)
 {
     path_to("contested");
     CHECK_EQ(in_children(6, child_opens_or_removes, 0), 6);
+    CHECK_EQ(other_status, 0);
     int err = backend->remove(path);
     CHECK(err == 0 || err == ALPS_ENOENT);
 }

@@ -183,18 +183,19 @@ static void what_is_coming_is_void_when_the_file_changes(void)
     path_to("void");
     unsigned char *p = filled(&o);
     alps_pager *x = pager_of(p);
-    CHECK(!wrong(p, 10));
+    CHECK(!wrong(p, 10) && !wrong(p, 11));
+    guesses_are_there(x);
     reads(100000, 0);
     int fd = open(the_path, O_RDWR);
-    CHECK(!wrong(p, 11)); // and 12 is being read
-    while (!__atomic_load_n(&x->ahead.coming, __ATOMIC_ACQUIRE))
+    CHECK(!wrong(p, 12)); // and 13 is being read
+    while (!is_coming(x))
         usleep(100);
     memset(now, 99, sizeof now);
-    alps_writeback_forget_(x, 12 * SEGMENT, SEGMENT);
+    alps_writeback_forget_(x, 13 * SEGMENT, SEGMENT);
     usleep(150000); // it has been read by now
-    CHECK(pwrite(fd, now, SEGMENT, 12 * SEGMENT) == (ssize_t)SEGMENT);
+    CHECK(pwrite(fd, now, SEGMENT, 13 * SEGMENT) == (ssize_t)SEGMENT);
     reads(0, 0);
-    CHECK_EQ(p[12 * SEGMENT + 5], 99);
+    CHECK_EQ(p[13 * SEGMENT + 5], 99);
     close(fd);
     CHECK_EQ(alps_ufree(p), 0);
     unlink(the_path);
@@ -206,14 +207,16 @@ static void what_cannot_be_read_is_not_guessed(void)
     path_to("fails");
     unsigned char *p = filled(&o);
     alps_pager *x = pager_of(p);
-    CHECK(!wrong(p, 10));
-    reads(20000, 0);
-    CHECK(!wrong(p, 11));
-    reads(20000, EIO); // the next ones
-    usleep(100000);
+    CHECK(!wrong(p, 10) && !wrong(p, 11));
+    guesses_are_there(x);
+    uint64_t had = alps_writeback_count_(x).prefetches;
+    reads(20000, EIO); // of those behind 15
+    CHECK(had == 4 && !wrong(p, 12) && !wrong(p, 13));
+    guesses_are_there(x);
     reads(0, 0);
-    CHECK(alps_writeback_count_(x).prefetches <= 1);
-    CHECK(!wrong(p, 12) && !wrong(p, 13) && !wrong(p, 14)); // and they are
+    CHECK_EQ(alps_writeback_count_(x).prefetches, had);
+    for (uint32_t i = 14; i < 19; i++)
+        CHECK(!wrong(p, i)); // and they are there
     for (uint32_t i = 0; i < x->pool.n; i++)
         CHECK(x->pool.frame[i].pins == 0);
     CHECK_EQ(alps_ufree(p), 0);

@@ -53,9 +53,16 @@ static unsigned char *dirtied(const char *name)
     return p;
 }
 
+/* 1 + the segment that leaves, or 0. */
 static uint32_t leaving(alps_pager *x)
 {
-    return __atomic_load_n(&x->leaving, __ATOMIC_ACQUIRE);
+    for (unsigned i = 0; i < ALPS_TRANSITS_; i++) {
+        uint32_t segment =
+            __atomic_load_n(&x->transit[i].segment, __ATOMIC_ACQUIRE);
+        if (segment && __atomic_load_n(&x->transit[i].leaves, __ATOMIC_RELAXED))
+            return segment;
+    }
+    return 0;
 }
 
 /* Goes on until the region's thread writes something, and answers what; it
