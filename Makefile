@@ -131,7 +131,7 @@ endef
 THREADED = test_paged $(patsubst tests/%.c,%,$(shell grep -lE \
 	'pthread_create|"(things|pages)\.h"' tests/test_*.c))
 LIGHT_UNITS = $(filter-out $(addprefix test_,checkpoint torn outgrow paged pager \
-	uffd paging progress watermark ahead leaving narrow spill capture \
+	uffd paging progress watermark ahead transit leaving narrow spill capture \
 	medium backing ties spaces),$(UNITS))
 
 # Lines are enough to find a failure; variables too would take a third longer,

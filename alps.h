@@ -6999,9 +6999,9 @@ typedef struct alps_stream {
     uint32_t last; /* the last one that was touched, or ALPS_NO_SEGMENT */
     uint32_t next; /* from here */
     uint32_t end;  /* to there segments are to be brought */
-    int stored;    /* 1: the last one is stored to, */
-    int past;      /* and it or the one before is: past the page cache, where
-                      that has little room */
+    int row;       /* 1: that one came behind another, */
+    int past;      /* 1: and that one as well: past the page cache, where that
+                      has little room */
 } alps_stream;
 
 typedef struct alps_ahead {
@@ -7068,6 +7068,7 @@ typedef struct alps_pager {
     alps_fault_range range; /* of the addresses, for the handler */
     uint64_t clock;         /* faults, counted */
     uint32_t young;         /* so many of the last ones stay */
+    uint32_t pinned;        /* frames that do */
     uint32_t threads;       /* threads that were seen to fault, */
     uintptr_t thread[64];   /* and which, by a hash */
     uint64_t stale_off;     /* the last fault that needed nothing, */
@@ -7615,10 +7616,12 @@ ALPS_COLD_ int alps_transit_write_(alps_pager *p, alps_transit *t)
     alps_segment_goes_(p, off, n);
     int past = p->direct || p->straight;
     f->pins++;
+    p->pinned++;
     alps_latch_give_(&p->latch);
     int err = alps_backing_write_(&p->backing, past, at, n, off, NULL, &count);
     alps_latch_take_(&p->latch);
     f->pins--;
+    p->pinned--;
     p->count.bytes_written += count.bytes_written;
     p->count.failed += count.failed;
     p->count.write_backs += !err;
@@ -7669,33 +7672,28 @@ ALPS_FN_ alps_stream *alps_ahead_find_(alps_ahead *a, uint32_t segment)
 }
 
 /* A segment is touched that is not shown. Answers 1 if it comes behind another
- * one, and those behind it are to be brought. */
-ALPS_COLD_ int alps_ahead_saw_(alps_pager *p, uint32_t segment, int write)
+ * one, and those behind it are to be brought. Where the page cache has little
+ * room two in a row may be chance, and a guess is dear. */
+ALPS_COLD_ int alps_ahead_saw_(alps_pager *p, uint32_t segment)
 {
     alps_ahead *a = &p->ahead;
     uint32_t all = (uint32_t)(p->length >> p->shift); // that are whole
     alps_stream *s = segment ? alps_ahead_find_(a, segment - 1) : NULL;
-    a->past = s && (write || s->stored);
     if (!s) {
         s = &a->stream[a->turn++ % ALPS_STREAMS_];
         memset(s, 0, sizeof *s);
-    } else if (a->asked || (alps_backing_narrow_(&p->backing) && a->past)) {
-        s->next = s->next > segment ? s->next : segment + 1;
-        s->end = segment + 1 + a->most;
-        s->end = s->end < all ? s->end : all;
+    } else {
+        s->past = s->row;
+        s->row = 1;
+        if (a->asked || (alps_backing_narrow_(&p->backing) && s->past)) {
+            s->next = s->next > segment ? s->next : segment + 1;
+            s->end = segment + 1 + a->most;
+            s->end = s->end < all ? s->end : all;
+        }
     }
     s->last = segment;
-    s->stored = write;
-    s->past = a->past;
+    a->past = s->past;
     return s->next < s->end;
-}
-
-/* It was touched before, and is stored to. */
-ALPS_FN_ void alps_ahead_stored_(alps_pager *p, uint32_t segment)
-{
-    alps_stream *s = alps_ahead_find_(&p->ahead, segment);
-    if (s)
-        s->stored = 1;
 }
 
 /* The frame holds the segment, which nobody has asked for: it is hidden, and as
@@ -7771,7 +7769,7 @@ ALPS_FN_ int alps_pager_may_(const alps_pager *p, uint32_t frame)
 {
     const alps_page_frame *f = &p->pool.frame[frame];
     return f->state != ALPS_FRAME_FREE && !f->pins &&
-           p->clock - f->born >= alps_pager_young_(p, p->pool.used);
+           p->clock - f->born >= alps_pager_young_(p, p->pool.used - p->pinned);
 }
 
 /* A segment was written because it goes. Where one goes behind the other, the
@@ -8133,9 +8131,7 @@ ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
     p->uffd.stores = write;
     alps_pager_thread_(p, self);
     int err;
-    if (state > ALPS_FRAME_HIDDEN)
-        alps_ahead_stored_(p, segment);
-    else if (alps_ahead_saw_(p, segment, write))
+    if (state <= ALPS_FRAME_HIDDEN && alps_ahead_saw_(p, segment))
         alps_pager_call_(p);
     if (state == ALPS_FRAME_FREE)
         err = alps_pager_fetch_(p, segment, write);
@@ -8515,6 +8511,7 @@ ALPS_COLD_ void alps_writeback_unpin_(alps_pager *p, uint64_t off, uint64_t n)
         f->pins--;
         if (f->pins == ALPS_PINNED_STORE_)
             f->pins = 0;
+        p->pinned -= !f->pins;
     }
     alps_latch_leave_(&p->latch, &old);
 }
@@ -8523,12 +8520,9 @@ ALPS_COLD_ void alps_writeback_unpin_(alps_pager *p, uint64_t off, uint64_t n)
  * latch. */
 ALPS_COLD_ int alps_writeback_hold_(alps_pager *p, uint64_t off, int write)
 {
-    uint32_t frame, kept = 0;
     int err = ALPS_OK;
-    for (uint32_t i = 0; i < p->pool.n; i++)
-        kept += p->pool.frame[i].pins != 0;
-    kept -= alps_transit_pins_(p); // they are not held for long
-    frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
+    uint32_t kept = p->pinned - alps_transit_pins_(p); // held for longer
+    uint32_t frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
     if (kept + p->young + 1 >= p->pool.n &&
         (frame == ALPS_NO_FRAME || !p->pool.frame[frame].pins))
         return ALPS_EFULL;
@@ -8544,6 +8538,7 @@ ALPS_COLD_ int alps_writeback_hold_(alps_pager *p, uint64_t off, int write)
     alps_page_frame *f = &p->pool.frame[frame];
     if ((f->pins & ~ALPS_PINNED_STORE_) == ALPS_PINNED_STORE_ - 1)
         return ALPS_EFULL;
+    p->pinned += !f->pins;
     f->pins++;
     if (write)
         f->pins = (uint16_t)(f->pins | ALPS_PINNED_STORE_);

@@ -43,33 +43,28 @@ ALPS_FN_ alps_stream *alps_ahead_find_(alps_ahead *a, uint32_t segment)
 }
 
 /* A segment is touched that is not shown. Answers 1 if it comes behind another
- * one, and those behind it are to be brought. */
-ALPS_COLD_ int alps_ahead_saw_(alps_pager *p, uint32_t segment, int write)
+ * one, and those behind it are to be brought. Where the page cache has little
+ * room two in a row may be chance, and a guess is dear. */
+ALPS_COLD_ int alps_ahead_saw_(alps_pager *p, uint32_t segment)
 {
     alps_ahead *a = &p->ahead;
     uint32_t all = (uint32_t)(p->length >> p->shift); // that are whole
     alps_stream *s = segment ? alps_ahead_find_(a, segment - 1) : NULL;
-    a->past = s && (write || s->stored);
     if (!s) {
         s = &a->stream[a->turn++ % ALPS_STREAMS_];
         memset(s, 0, sizeof *s);
-    } else if (a->asked || (alps_backing_narrow_(&p->backing) && a->past)) {
-        s->next = s->next > segment ? s->next : segment + 1;
-        s->end = segment + 1 + a->most;
-        s->end = s->end < all ? s->end : all;
+    } else {
+        s->past = s->row;
+        s->row = 1;
+        if (a->asked || (alps_backing_narrow_(&p->backing) && s->past)) {
+            s->next = s->next > segment ? s->next : segment + 1;
+            s->end = segment + 1 + a->most;
+            s->end = s->end < all ? s->end : all;
+        }
     }
     s->last = segment;
-    s->stored = write;
-    s->past = a->past;
+    a->past = s->past;
     return s->next < s->end;
-}
-
-/* It was touched before, and is stored to. */
-ALPS_FN_ void alps_ahead_stored_(alps_pager *p, uint32_t segment)
-{
-    alps_stream *s = alps_ahead_find_(&p->ahead, segment);
-    if (s)
-        s->stored = 1;
 }
 
 /* The frame holds the segment, which nobody has asked for: it is hidden, and as

@@ -39,7 +39,7 @@ ALPS_FN_ int alps_pager_may_(const alps_pager *p, uint32_t frame)
 {
     const alps_page_frame *f = &p->pool.frame[frame];
     return f->state != ALPS_FRAME_FREE && !f->pins &&
-           p->clock - f->born >= alps_pager_young_(p, p->pool.used);
+           p->clock - f->born >= alps_pager_young_(p, p->pool.used - p->pinned);
 }
 
 /* A segment was written because it goes. Where one goes behind the other, the
@@ -401,9 +401,7 @@ ALPS_COLD_ int alps_pager_want_(alps_pager *p, uint64_t off, int how,
     p->uffd.stores = write;
     alps_pager_thread_(p, self);
     int err;
-    if (state > ALPS_FRAME_HIDDEN)
-        alps_ahead_stored_(p, segment);
-    else if (alps_ahead_saw_(p, segment, write))
+    if (state <= ALPS_FRAME_HIDDEN && alps_ahead_saw_(p, segment))
         alps_pager_call_(p);
     if (state == ALPS_FRAME_FREE)
         err = alps_pager_fetch_(p, segment, write);

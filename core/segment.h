@@ -31,9 +31,9 @@ typedef struct alps_stream {
     uint32_t last; /* the last one that was touched, or ALPS_NO_SEGMENT */
     uint32_t next; /* from here */
     uint32_t end;  /* to there segments are to be brought */
-    int stored;    /* 1: the last one is stored to, */
-    int past;      /* and it or the one before is: past the page cache, where
-                      that has little room */
+    int row;       /* 1: that one came behind another, */
+    int past;      /* 1: and that one as well: past the page cache, where that
+                      has little room */
 } alps_stream;
 
 typedef struct alps_ahead {
@@ -100,6 +100,7 @@ typedef struct alps_pager {
     alps_fault_range range; /* of the addresses, for the handler */
     uint64_t clock;         /* faults, counted */
     uint32_t young;         /* so many of the last ones stay */
+    uint32_t pinned;        /* frames that do */
     uint32_t threads;       /* threads that were seen to fault, */
     uintptr_t thread[64];   /* and which, by a hash */
     uint64_t stale_off;     /* the last fault that needed nothing, */

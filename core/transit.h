@@ -153,10 +153,12 @@ ALPS_COLD_ int alps_transit_write_(alps_pager *p, alps_transit *t)
     alps_segment_goes_(p, off, n);
     int past = p->direct || p->straight;
     f->pins++;
+    p->pinned++;
     alps_latch_give_(&p->latch);
     int err = alps_backing_write_(&p->backing, past, at, n, off, NULL, &count);
     alps_latch_take_(&p->latch);
     f->pins--;
+    p->pinned--;
     p->count.bytes_written += count.bytes_written;
     p->count.failed += count.failed;
     p->count.write_backs += !err;

@@ -194,6 +194,7 @@ ALPS_COLD_ void alps_writeback_unpin_(alps_pager *p, uint64_t off, uint64_t n)
         f->pins--;
         if (f->pins == ALPS_PINNED_STORE_)
             f->pins = 0;
+        p->pinned -= !f->pins;
     }
     alps_latch_leave_(&p->latch, &old);
 }
@@ -202,12 +203,9 @@ ALPS_COLD_ void alps_writeback_unpin_(alps_pager *p, uint64_t off, uint64_t n)
  * latch. */
 ALPS_COLD_ int alps_writeback_hold_(alps_pager *p, uint64_t off, int write)
 {
-    uint32_t frame, kept = 0;
     int err = ALPS_OK;
-    for (uint32_t i = 0; i < p->pool.n; i++)
-        kept += p->pool.frame[i].pins != 0;
-    kept -= alps_transit_pins_(p); // they are not held for long
-    frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
+    uint32_t kept = p->pinned - alps_transit_pins_(p); // held for longer
+    uint32_t frame = alps_segment_frame_(p, (uint32_t)(off >> p->shift));
     if (kept + p->young + 1 >= p->pool.n &&
         (frame == ALPS_NO_FRAME || !p->pool.frame[frame].pins))
         return ALPS_EFULL;
@@ -223,6 +221,7 @@ ALPS_COLD_ int alps_writeback_hold_(alps_pager *p, uint64_t off, int write)
     alps_page_frame *f = &p->pool.frame[frame];
     if ((f->pins & ~ALPS_PINNED_STORE_) == ALPS_PINNED_STORE_ - 1)
         return ALPS_EFULL;
+    p->pinned += !f->pins;
     f->pins++;
     if (write)
         f->pins = (uint16_t)(f->pins | ALPS_PINNED_STORE_);

@@ -29,6 +29,13 @@ static volatile int keeps_nothing; // what is written goes nowhere
 static volatile unsigned read_takes, write_takes; // microseconds
 static volatile unsigned long writes, syncs;
 
+/* A read that has its bytes waits while the gate is shut; how many wait. */
+static volatile int gate_is_shut;
+static volatile unsigned at_the_gate;
+
+/* How many reads and writes there were at once. */
+static volatile unsigned reading, writing, most_reading, most_writing;
+
 /* By which descriptors it was read and written, and the one of them that
  * answers EINVAL. */
 #define BY_MAX 256
@@ -51,13 +58,31 @@ static void medium_synced(void);
   }                                                              \
   static void medium_synced(void) {}
 
+static inline UNSEEN_BY_TSAN void begins_to(volatile unsigned *now,
+                                            volatile unsigned *most)
+{
+    unsigned n = __atomic_add_fetch(now, 1, __ATOMIC_RELAXED);
+    if (n > *most)
+        *most = n;
+}
+
+static inline void passes_the_gate(void)
+{
+    __atomic_fetch_add(&at_the_gate, 1, __ATOMIC_RELAXED);
+    while (__atomic_load_n(&gate_is_shut, __ATOMIC_RELAXED))
+        usleep(100);
+    __atomic_fetch_sub(&at_the_gate, 1, __ATOMIC_RELAXED);
+}
+
 static inline UNSEEN_BY_TSAN long medium_read(int fd, void *p, size_t n,
                                               off_t off)
 {
     int bad = __atomic_load_n(&bad_read, __ATOMIC_RELAXED);
     unsigned takes = __atomic_load_n(&read_takes, __ATOMIC_RELAXED);
+    begins_to(&reading, &most_reading);
     if (takes)
         usleep(takes);
+    __atomic_fetch_sub(&reading, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&reads_by[fd % BY_MAX], 1, __ATOMIC_RELAXED);
     if (fd == crooked)
         bad = EINVAL;
@@ -65,7 +90,10 @@ static inline UNSEEN_BY_TSAN long medium_read(int fd, void *p, size_t n,
         errno = bad;
         return -1;
     }
-    return syscall(SYS_pread64, fd, p, short_calls && n > 1000 ? 1000 : n, off);
+    n = short_calls && n > 1000 ? 1000 : n;
+    long got = syscall(SYS_pread64, fd, p, n, off);
+    passes_the_gate();
+    return got;
 }
 
 static inline UNSEEN_BY_TSAN long medium_write(int fd, const void *p, size_t n,
@@ -75,8 +103,10 @@ static inline UNSEEN_BY_TSAN long medium_write(int fd, const void *p, size_t n,
     unsigned takes = __atomic_load_n(&write_takes, __ATOMIC_RELAXED);
     __atomic_fetch_add(&writes, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&writes_by[fd % BY_MAX], 1, __ATOMIC_RELAXED);
+    begins_to(&writing, &most_writing);
     if (takes)
         usleep(takes);
+    __atomic_fetch_sub(&writing, 1, __ATOMIC_RELAXED);
     if (bad) {
         errno = bad;
         return -1;
@@ -354,14 +384,17 @@ static inline void with_each_engine(void (*tests)(void))
     }
 }
 
-/* Whether a segment is being read. */
-static inline int is_coming(alps_pager *x)
+/* 1 + a segment that leaves, or that comes, or 0. */
+static inline uint32_t under_way(alps_pager *x, int leaves)
 {
+    sigset_t old;
+    uint32_t found = 0;
+    alps_latch_enter_(&x->latch, &old);
     for (unsigned i = 0; i < ALPS_TRANSITS_; i++)
-        if (__atomic_load_n(&x->transit[i].segment, __ATOMIC_ACQUIRE) &&
-            !__atomic_load_n(&x->transit[i].leaves, __ATOMIC_RELAXED))
-            return 1;
-    return 0;
+        if (x->transit[i].segment && x->transit[i].leaves == leaves)
+            found = x->transit[i].segment;
+    alps_latch_leave_(&x->latch, &old);
+    return found;
 }
 
 /* Waits until the thread of the region has brought what it wants to. */
@@ -370,11 +403,12 @@ static inline void guesses_are_there(alps_pager *x)
     int more = 1;
     for (unsigned round = 0; round < 5000 && more; round++) {
         sigset_t old;
+        more = 0;
         alps_latch_enter_(&x->latch, &old);
-        more = is_coming(x);
         for (unsigned i = 0; i < ALPS_STREAMS_; i++)
             more |= x->ahead.stream[i].next < x->ahead.stream[i].end;
         alps_latch_leave_(&x->latch, &old);
+        more |= under_way(x, 0) != 0;
         if (more)
             usleep(200);
     }

@@ -188,7 +188,7 @@ static void what_is_coming_is_void_when_the_file_changes(void)
     reads(100000, 0);
     int fd = open(the_path, O_RDWR);
     CHECK(!wrong(p, 12)); // and 13 is being read
-    while (!is_coming(x))
+    while (!under_way(x, 0))
         usleep(100);
     memset(now, 99, sizeof now);
     alps_writeback_forget_(x, 13 * SEGMENT, SEGMENT);

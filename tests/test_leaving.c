@@ -53,18 +53,6 @@ static unsigned char *dirtied(const char *name)
     return p;
 }
 
-/* 1 + the segment that leaves, or 0. */
-static uint32_t leaving(alps_pager *x)
-{
-    for (unsigned i = 0; i < ALPS_TRANSITS_; i++) {
-        uint32_t segment =
-            __atomic_load_n(&x->transit[i].segment, __ATOMIC_ACQUIRE);
-        if (segment && __atomic_load_n(&x->transit[i].leaves, __ATOMIC_RELAXED))
-            return segment;
-    }
-    return 0;
-}
-
 /* Goes on until the region's thread writes something, and answers what; it
  * takes a while. Starts with segment `from`, which nobody has touched. */
 static uint32_t begins_to_leave(unsigned char *p, uint32_t from)
@@ -73,9 +61,9 @@ static uint32_t begins_to_leave(unsigned char *p, uint32_t from)
     writes_take(100000);
     p[(uint64_t)from * SEGMENT] = 1;
     p[(uint64_t)(from + 1) * SEGMENT] = 1;
-    for (int i = 0; i < 5000 && !leaving(x); i++)
+    for (int i = 0; i < 5000 && !under_way(x, 1); i++)
         usleep(100);
-    uint32_t segment = leaving(x) - 1;
+    uint32_t segment = under_way(x, 1) - 1;
     CHECK(segment < SEGMENTS);
     return segment < SEGMENTS ? segment : 0;
 }
@@ -83,7 +71,7 @@ static uint32_t begins_to_leave(unsigned char *p, uint32_t from)
 static void ended(unsigned char *p)
 {
     writes_take(0);
-    while (leaving(pager_of(p)))
+    while (under_way(pager_of(p), 1))
         usleep(100);
 }
 
@@ -104,7 +92,7 @@ static void the_latch_is_free_meanwhile(void)
     sigset_t old;
     uint32_t gone = begins_to_leave(p, 200);
     alps_latch_enter_(&x->latch, &old);
-    CHECK_EQ(leaving(x), gone + 1);
+    CHECK(alps_transit_find_(x, gone) != NULL);
     CHECK(alps_segment_frame_(x, gone) != ALPS_NO_FRAME);
     for (uint32_t i = 0; i < 100; i++)
         there +=
@@ -113,7 +101,7 @@ static void the_latch_is_free_meanwhile(void)
     alps_latch_leave_(&x->latch, &old);
     CHECK(there > 10);
     CHECK_EQ(alps_writeback_pin_(x, 201 * SEGMENT, SEGMENT, 1), 0);
-    CHECK_EQ(leaving(x), gone + 1); // others did not wait for it
+    CHECK_EQ(under_way(x, 1), gone + 1); // others did not wait for it
     alps_writeback_unpin_(x, 201 * SEGMENT, SEGMENT);
     ended(p);
     CHECK_EQ(wrong(p, SEGMENTS), 0);
@@ -267,7 +255,7 @@ static void it_stays_when_a_sync_fails_meanwhile(void)
     x->unheld = x->synced; // and nothing of it has gone before
     CHECK_EQ(alps_writeback_fence_(x), ALPS_EIO);
     bad_sync = 0;
-    CHECK_EQ(leaving(x), gone + 1);
+    CHECK_EQ(under_way(x, 1), gone + 1);
     ended(p);
     CHECK_EQ(x->lost, 0);
     CHECK_EQ(alps_usync(p), 0);

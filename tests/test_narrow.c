@@ -149,14 +149,32 @@ static void what_is_updated_in_a_row_goes_past_the_cache(void)
     unlink(the_path);
 }
 
-static void what_is_only_read_goes_by_way_of_it(void)
+static void what_is_read_in_a_row_goes_past_it_too(void)
 {
     alps_options o = narrow();
     int bad = 0;
     unsigned char *p = mapped(&o, 1);
-    for (uint64_t i = 0; i < SEGMENTS; i++)
+    for (uint64_t i = 0; i < SEGMENTS; i++) {
         bad += *(volatile unsigned char *)(p + i * SEGMENT) !=
                byte_of(i * SEGMENT);
+        guesses_are_there(pager_of(p));
+    }
+    CHECK_EQ(bad, 0);
+    CHECK(read_past(p) > SEGMENTS - 8);
+    CHECK(alps_writeback_count_(pager_of(p)).prefetches > SEGMENTS / 8);
+    gone(p);
+}
+
+/* Two may be so by chance. */
+static void two_in_a_row_go_by_way_of_it(void)
+{
+    alps_options o = narrow();
+    int bad = 0;
+    unsigned char *p = mapped(&o, 1);
+    for (uint64_t i = 0; i < SEGMENTS / 3 * 2; i++) {
+        uint64_t at = (i / 2 * 21 + i % 2) % SEGMENTS * SEGMENT;
+        bad += *(volatile unsigned char *)(p + at) != byte_of(at);
+    }
     CHECK_EQ(bad, 0);
     CHECK_EQ(read_past(p), 0);
     CHECK_EQ(alps_writeback_count_(pager_of(p)).prefetches, 0);
@@ -262,7 +280,8 @@ static void under_checkpoint_nothing_goes_past_it(void)
 static void run_all(void)
 {
     RUN(what_is_updated_in_a_row_goes_past_the_cache);
-    RUN(what_is_only_read_goes_by_way_of_it);
+    RUN(what_is_read_in_a_row_goes_past_it_too);
+    RUN(two_in_a_row_go_by_way_of_it);
     RUN(what_is_here_and_there_goes_by_way_of_it);
     RUN(what_was_never_written_goes_by_way_of_it);
     RUN(where_there_is_room_all_goes_by_way_of_it);
