@@ -7635,8 +7635,7 @@ ALPS_COLD_ int alps_transit_write_(alps_pager *p, alps_transit *t)
  * Where one fault comes behind the other, the region's thread fills the next
  * segments into frames that it leaves hidden: so the next use is a fault that
  * reads nothing, and tells that the guess was good, and a wrong guess goes
- * before anything that is shown. The medium is read without the latch; who
- * touches that very segment meanwhile waits for it. */
+ * before anything that is shown. */
 
 /* What the options and the environment ask for. */
 ALPS_COLD_ int alps_ahead_ask_(alps_ahead *a, const alps_options *o)
@@ -7733,9 +7732,10 @@ ALPS_COLD_ int alps_ahead_bring_(alps_pager *p, const alps_transit *t, int past)
 /* pager.h -- a segment is brought when it is touched, and another one goes
  *
  * The thread that touches it does all of it, in its signal handler; while it
- * waits for the medium others go on. Until the frame holds the whole segment nobody sees any of it, and before a frame is
- * given away nobody sees it any more: so no thread reads a byte that is not
- * there yet or not there any more, and none stores where it would be lost. */
+ * waits for the medium others go on. Until the frame holds the whole segment
+ * nobody sees any of it, and before a frame is given away nobody sees it any
+ * more: so no thread reads a byte that is not there yet or not there any more,
+ * and none stores where it would be lost. */
 
 /* How often the same fault may need nothing before it is the program's own. A
  * few are normal: threads that touched one segment at once. */

@@ -3,8 +3,7 @@
  * Where one fault comes behind the other, the region's thread fills the next
  * segments into frames that it leaves hidden: so the next use is a fault that
  * reads nothing, and tells that the guess was good, and a wrong guess goes
- * before anything that is shown. The medium is read without the latch; who
- * touches that very segment meanwhile waits for it. */
+ * before anything that is shown. */
 #pragma once
 #include "evict.h"
 #include "transit.h"

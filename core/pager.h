@@ -1,9 +1,10 @@
 /* pager.h -- a segment is brought when it is touched, and another one goes
  *
  * The thread that touches it does all of it, in its signal handler; while it
- * waits for the medium others go on. Until the frame holds the whole segment nobody sees any of it, and before a frame is
- * given away nobody sees it any more: so no thread reads a byte that is not
- * there yet or not there any more, and none stores where it would be lost. */
+ * waits for the medium others go on. Until the frame holds the whole segment
+ * nobody sees any of it, and before a frame is given away nobody sees it any
+ * more: so no thread reads a byte that is not there yet or not there any more,
+ * and none stores where it would be lost. */
 #pragma once
 #include "ahead.h"
 
