@@ -7533,17 +7533,15 @@ ALPS_COLD_ void alps_transit_over_(alps_pager *p, uint32_t segment)
         alps_transit_wait_(p, t);
 }
 
-/* The same until one is not that has a frame, which may be had then; 0: there
- * is none. One that has no frame yet may be waiting here itself. */
+/* The same until any is not, whose frame may be had then; 0: there is none. Who
+ * waits here has none in transit itself. */
 ALPS_COLD_ int alps_transit_land_(alps_pager *p)
 {
-    for (unsigned i = 0; i < ALPS_TRANSITS_; i++) {
-        alps_transit *t = &p->transit[i];
-        if (t->segment && t->frame != ALPS_NO_FRAME) {
-            alps_transit_wait_(p, t);
+    for (unsigned i = 0; i < ALPS_TRANSITS_; i++)
+        if (p->transit[i].segment) {
+            alps_transit_wait_(p, &p->transit[i]);
             return 1;
         }
-    }
     return 0;
 }
 
@@ -7703,7 +7701,7 @@ ALPS_COLD_ void alps_ahead_keep_(alps_pager *p, uint32_t segment,
     alps_page_frame *f = &p->pool.frame[frame];
     f->state = ALPS_FRAME_HIDDEN;
     f->dirty = 0;
-    f->born = p->clock > p->pool.n ? p->clock - p->pool.n : 0;
+    f->born = p->clock - p->pool.n; // also where that is below 0
     alps_segment_set_(p, segment, frame);
     alps_segment_tell_(p, ALPS_TOLD_READ, frame);
     alps_segment_tell_(p, ALPS_TOLD_HIDDEN, frame);
@@ -7898,11 +7896,14 @@ ALPS_COLD_ int alps_pager_ask_(alps_pager *p, int aside)
 ALPS_COLD_ int alps_pager_force_(alps_pager *p, int aside)
 {
     uint32_t best = ALPS_NO_FRAME;
-    for (uint32_t i = 0; i < p->pool.n; i++)
-        if (alps_pager_may_(p, i) &&
-            (best == ALPS_NO_FRAME ||
-             p->pool.frame[i].born < p->pool.frame[best].born))
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < p->pool.n; i++) {
+        uint64_t age = p->clock - p->pool.frame[i].born;
+        if (age >= most && alps_pager_may_(p, i)) {
             best = i;
+            most = age;
+        }
+    }
     int err =
         best == ALPS_NO_FRAME ? ALPS_EFULL : alps_pager_evict_(p, best, aside);
     for (uint32_t i = 0; err && i < p->pool.n; i++)

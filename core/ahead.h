@@ -74,7 +74,7 @@ ALPS_COLD_ void alps_ahead_keep_(alps_pager *p, uint32_t segment,
     alps_page_frame *f = &p->pool.frame[frame];
     f->state = ALPS_FRAME_HIDDEN;
     f->dirty = 0;
-    f->born = p->clock > p->pool.n ? p->clock - p->pool.n : 0;
+    f->born = p->clock - p->pool.n; // also where that is below 0
     alps_segment_set_(p, segment, frame);
     alps_segment_tell_(p, ALPS_TOLD_READ, frame);
     alps_segment_tell_(p, ALPS_TOLD_HIDDEN, frame);

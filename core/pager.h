@@ -169,11 +169,14 @@ ALPS_COLD_ int alps_pager_ask_(alps_pager *p, int aside)
 ALPS_COLD_ int alps_pager_force_(alps_pager *p, int aside)
 {
     uint32_t best = ALPS_NO_FRAME;
-    for (uint32_t i = 0; i < p->pool.n; i++)
-        if (alps_pager_may_(p, i) &&
-            (best == ALPS_NO_FRAME ||
-             p->pool.frame[i].born < p->pool.frame[best].born))
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < p->pool.n; i++) {
+        uint64_t age = p->clock - p->pool.frame[i].born;
+        if (age >= most && alps_pager_may_(p, i)) {
             best = i;
+            most = age;
+        }
+    }
     int err =
         best == ALPS_NO_FRAME ? ALPS_EFULL : alps_pager_evict_(p, best, aside);
     for (uint32_t i = 0; err && i < p->pool.n; i++)

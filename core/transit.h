@@ -70,17 +70,15 @@ ALPS_COLD_ void alps_transit_over_(alps_pager *p, uint32_t segment)
         alps_transit_wait_(p, t);
 }
 
-/* The same until one is not that has a frame, which may be had then; 0: there
- * is none. One that has no frame yet may be waiting here itself. */
+/* The same until any is not, whose frame may be had then; 0: there is none. Who
+ * waits here has none in transit itself. */
 ALPS_COLD_ int alps_transit_land_(alps_pager *p)
 {
-    for (unsigned i = 0; i < ALPS_TRANSITS_; i++) {
-        alps_transit *t = &p->transit[i];
-        if (t->segment && t->frame != ALPS_NO_FRAME) {
-            alps_transit_wait_(p, t);
+    for (unsigned i = 0; i < ALPS_TRANSITS_; i++)
+        if (p->transit[i].segment) {
+            alps_transit_wait_(p, &p->transit[i]);
             return 1;
         }
-    }
     return 0;
 }
 

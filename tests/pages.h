@@ -33,8 +33,10 @@ static volatile unsigned long writes, syncs;
 static volatile int gate_is_shut;
 static volatile unsigned at_the_gate;
 
-/* How many reads and writes there were at once. */
+/* How many reads and writes there were at once, and how many began beside
+ * another one. */
 static volatile unsigned reading, writing, most_reading, most_writing;
+static volatile unsigned began_beside;
 
 /* By which descriptors it was read and written, and the one of them that
  * answers EINVAL. */
@@ -64,6 +66,7 @@ static inline UNSEEN_BY_TSAN void begins_to(volatile unsigned *now,
     unsigned n = __atomic_add_fetch(now, 1, __ATOMIC_RELAXED);
     if (n > *most)
         *most = n;
+    began_beside += n > 1;
 }
 
 static inline void passes_the_gate(void)
