@@ -29,8 +29,9 @@ static volatile int keeps_nothing; // what is written goes nowhere
 static volatile unsigned read_takes, write_takes; // microseconds
 static volatile unsigned long writes, syncs;
 
-/* A read that has its bytes waits while the gate is shut; how many wait. */
-static volatile int gate_is_shut;
+/* A read that has its bytes waits while the gate is shut; how many wait. And a
+ * write that has yet to begin. */
+static volatile int gate_is_shut, writes_are_shut_out;
 static volatile unsigned at_the_gate;
 
 /* How many reads and writes there were at once, and how many began beside
@@ -109,6 +110,8 @@ static inline UNSEEN_BY_TSAN long medium_write(int fd, const void *p, size_t n,
     begins_to(&writing, &most_writing);
     if (takes)
         usleep(takes);
+    while (__atomic_load_n(&writes_are_shut_out, __ATOMIC_RELAXED))
+        usleep(100);
     __atomic_fetch_sub(&writing, 1, __ATOMIC_RELAXED);
     if (bad) {
         errno = bad;

@@ -53,19 +53,24 @@ static unsigned char *dirtied(const char *name)
     return p;
 }
 
-/* Goes on until the region's thread writes something, and answers what; it
- * takes a while. Starts with segment `from`, which nobody has touched. */
+/* Goes on until the region's thread begins to write something, and answers what;
+ * it takes a while. Starts with segment `from`, which nobody has touched. What
+ * the thread writes beside this one may be written soon: the next is waited
+ * for. */
 static uint32_t begins_to_leave(unsigned char *p, uint32_t from)
 {
     alps_pager *x = pager_of(p);
+    uint32_t was, now = 0;
     writes_take(100000);
     p[(uint64_t)from * SEGMENT] = 1;
     p[(uint64_t)(from + 1) * SEGMENT] = 1;
-    for (int i = 0; i < 5000 && !under_way(x, 1); i++)
+    was = under_way(x, 1);
+    for (int i = 0; i < 5000 && (!now || now == was); i++) {
         usleep(100);
-    uint32_t segment = under_way(x, 1) - 1;
-    CHECK(segment < SEGMENTS);
-    return segment < SEGMENTS ? segment : 0;
+        now = under_way(x, 1);
+    }
+    CHECK(now && now != was && now <= SEGMENTS);
+    return now && now <= SEGMENTS ? now - 1 : 0;
 }
 
 static void ended(unsigned char *p)

@@ -250,14 +250,14 @@ static void what_leaves_is_not_held_for_long(void)
         store(i);
     CHECK_EQ(alps_writeback_pin_(x, 10 * SEGMENT, 2 * SEGMENT, 0), 0);
     first = 20;
-    write_takes = 100000;
+    __atomic_store_n(&writes_are_shut_out, 1, __ATOMIC_RELAXED);
     CHECK_EQ(pthread_create(&thread, NULL, stores_to_one, NULL), 0);
     while (!under_way(x, 1))
         usleep(100);
     CHECK_EQ(alps_writeback_pin_(x, 9 * SEGMENT, SEGMENT, 0), 0);
     CHECK(under_way(x, 1) != 0);
     CHECK_EQ(alps_writeback_pin_(x, 8 * SEGMENT, SEGMENT, 0), ALPS_EFULL);
-    write_takes = 0;
+    __atomic_store_n(&writes_are_shut_out, 0, __ATOMIC_RELAXED);
     CHECK_EQ(pthread_join(thread, NULL), 0);
     alps_writeback_unpin_(x, 9 * SEGMENT, 3 * SEGMENT);
     gone();
