@@ -6431,6 +6431,7 @@ typedef struct alps_backing_file {
 
 typedef struct alps_backing {
     unsigned n; /* files */
+    int direct; /* 1: all goes past the page cache, as was asked */
     int narrow; /* 1: what comes or goes in a row goes past the page cache, and
                    to one that cannot be had so by way of it after all */
     alps_backing_file file[ALPS_PARTS_MAX + 1];
@@ -6482,6 +6483,7 @@ ALPS_COLD_ int alps_backing_open_(alps_backing *b, const alps_map *m,
     char name[40];
     const alps_parts *p = m->parts;
     unsigned n = p ? p->n : 1;
+    b->direct = direct != 0;
     b->narrow = narrow && !direct;
     for (unsigned i = 0; i < n; i++) {
         alps_backing_file *f = &b->file[i];
@@ -6541,9 +6543,8 @@ ALPS_COLD_ int alps_backing_again_(alps_backing *b, const alps_backing_run *r,
 {
     if (errno == EINTR)
         return 1;
-    if (errno != EINVAL || r->fd != b->file[r->file].past ||
-        !alps_backing_narrow_(b))
-        return 0;
+    if (errno != EINVAL || r->fd != b->file[r->file].past || b->direct)
+        return 0; // else also where another thread has found that out
     *past = 0;
     __atomic_store_n(&b->narrow, 0, __ATOMIC_RELAXED);
     return 1;

@@ -253,6 +253,39 @@ static void what_cannot_go_past_it_does_not(void)
     }
 }
 
+/* Two threads may hear of it at once. */
+static void what_another_has_found_out_is_no_error(void)
+{
+    static unsigned char bytes[SEGMENT];
+    alps_options o = narrow();
+    alps_paging count;
+    unsigned char *p = mapped(&o, 1);
+    alps_backing *b = &pager_of(p)->backing;
+    memset(&count, 0, sizeof count);
+    __atomic_store_n(&b->narrow, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&crooked, b->file[0].past, __ATOMIC_RELAXED);
+    CHECK_EQ(alps_backing_read_(b, 1, bytes, SEGMENT, 0, &count), 0);
+    CHECK(bytes[0] == byte_of(0) && bytes[SEGMENT - 1] == byte_of(SEGMENT - 1));
+    CHECK_EQ(count.failed, 0);
+    __atomic_store_n(&crooked, -1, __ATOMIC_RELAXED);
+    gone(p);
+}
+
+static void what_was_asked_to_go_past_it_does_or_fails(void)
+{
+    static unsigned char bytes[SEGMENT];
+    alps_options o = narrow();
+    alps_paging count;
+    o.direct = 1;
+    unsigned char *p = mapped(&o, 1);
+    alps_backing *b = &pager_of(p)->backing;
+    memset(&count, 0, sizeof count);
+    __atomic_store_n(&crooked, b->file[0].past, __ATOMIC_RELAXED);
+    CHECK_EQ(alps_backing_read_(b, 1, bytes, SEGMENT, 0, &count), ALPS_EINVAL);
+    __atomic_store_n(&crooked, -1, __ATOMIC_RELAXED);
+    gone(p);
+}
+
 static void half_of_the_group_is_the_default(void)
 {
     CHECK_EQ(alps_engine_memory_(), 12 * MIB);
@@ -286,6 +319,8 @@ static void run_all(void)
     RUN(what_was_never_written_goes_by_way_of_it);
     RUN(where_there_is_room_all_goes_by_way_of_it);
     RUN(what_cannot_go_past_it_does_not);
+    RUN(what_another_has_found_out_is_no_error);
+    RUN(what_was_asked_to_go_past_it_does_or_fails);
     RUN(half_of_the_group_is_the_default);
     RUN(under_checkpoint_nothing_goes_past_it);
 }
