@@ -260,6 +260,7 @@ static void what_leaves_is_not_held_for_long(void)
     __atomic_store_n(&writes_are_shut_out, 0, __ATOMIC_RELAXED);
     CHECK_EQ(pthread_join(thread, NULL), 0);
     alps_writeback_unpin_(x, 9 * SEGMENT, 3 * SEGMENT);
+    CHECK_EQ(x->pinned, 0);
     gone();
 }
 
@@ -338,6 +339,7 @@ static void nobody_goes_without_a_frame(void)
             if (few)
                 alps_writeback_unpin_(x, SEGMENT, 2 * SEGMENT);
             guesses_are_there(x);
+            CHECK_EQ(x->pinned, 0);
             for (unsigned i = 0; i < x->pool.n; i++)
                 CHECK_EQ(x->pool.frame[i].pins, 0);
             gone();
