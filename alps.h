@@ -7471,8 +7471,8 @@ ALPS_FN_ int alps_budget_poor_(const alps_pager *p)
  * yet, and its frame is known to nobody. One that leaves is hidden, stays in
  * the table until the write has returned, and its frame is pinned. Who touches
  * either waits until it is neither; and so does who syncs, or gives back, one
- * that leaves. Who waits has given the latch; who is waited for has its frame
- * and wants the medium and then the latch, and nothing else. */
+ * that leaves. Who waits has given the latch. Who is waited for wants the
+ * medium and then the latch, or gives up its place where there is no frame. */
 
 /* Whether one may come without the latch: a journal's versions of a page may
  * move meanwhile; and where faults are told there is one place alone where what

@@ -5,8 +5,8 @@
  * yet, and its frame is known to nobody. One that leaves is hidden, stays in
  * the table until the write has returned, and its frame is pinned. Who touches
  * either waits until it is neither; and so does who syncs, or gives back, one
- * that leaves. Who waits has given the latch; who is waited for has its frame
- * and wants the medium and then the latch, and nothing else. */
+ * that leaves. Who waits has given the latch. Who is waited for wants the
+ * medium and then the latch, or gives up its place where there is no frame. */
 #pragma once
 #include "budget.h"
 
